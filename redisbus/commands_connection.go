@@ -1,0 +1,365 @@
+package redisbus
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidwall/redcon"
+)
+
+func nowUnix() int64 { return time.Now().Unix() }
+
+const (
+	errWrongPass = "WRONGPASS invalid username-password pair or user is disabled."
+	errNoPass    = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
+	errHelloAuth = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+	errName      = "ERR Client names cannot contain spaces, newlines or special characters."
+	errSyntax    = "ERR syntax error"
+)
+
+func connectionCommands() []command {
+	return []command{
+		{name: "ping", arity: -1, flags: inSubscribed, group: "connection", summary: "Returns the server's liveliness response.", run: ping},
+		{name: "echo", arity: 2, group: "connection", summary: "Returns the given string.",
+			run: func(p *peer, args [][]byte) { p.replies = redcon.AppendBulk(p.reply(), args[1]) }},
+		{name: "hello", arity: -1, flags: beforeAuth, group: "connection", summary: "Handshakes with the server.", run: hello},
+		{name: "auth", arity: -2, flags: beforeAuth, group: "connection", summary: "Authenticates the connection.", run: auth},
+		{name: "select", arity: 2, group: "connection", summary: "Changes the selected database: there is only 0.", run: selectDB},
+		{name: "reset", arity: 1, flags: beforeAuth | inSubscribed, group: "connection", summary: "Resets the connection.", run: reset},
+		{name: "quit", arity: -1, flags: beforeAuth | inSubscribed, group: "connection", summary: "Closes the connection.",
+			run: func(p *peer, _ [][]byte) { p.ok(); p.quit = true }},
+		{name: "client", arity: -2, group: "connection", summary: "A container for client connection commands.", subs: clientCommands()},
+	}
+}
+
+func clientCommands() map[string]*command {
+	onOff := func(p *peer, args [][]byte) {
+		if !equalFold(args[2], "on") && !equalFold(args[2], "off") {
+			p.fail(errSyntax)
+			return
+		}
+		p.ok() // there is no eviction and no key to touch
+	}
+	return subcommands("client",
+		command{name: "setname", arity: 3, run: clientSetName},
+		command{name: "getname", arity: 2, run: clientGetName},
+		command{name: "setinfo", arity: 4, run: clientSetInfo},
+		command{name: "id", arity: 2, run: func(p *peer, _ [][]byte) { p.replies = redcon.AppendInt(p.reply(), p.id) }},
+		command{name: "info", arity: 2, run: clientInfo},
+		command{name: "list", arity: -2, run: clientList},
+		command{name: "no-evict", arity: 3, run: onOff},
+		command{name: "no-touch", arity: 3, run: onOff},
+		command{name: "reply", arity: 3, run: func(p *peer, args [][]byte) {
+			if !equalFold(args[2], "on") {
+				p.fail("ERR CLIENT REPLY knows only ON here")
+				return
+			}
+			p.ok()
+		}},
+		command{name: "help", arity: 2, run: help("CLIENT", "SETNAME <name>", "GETNAME", "SETINFO <option> <value>",
+			"ID", "INFO", "LIST [ID <id> ...]", "NO-EVICT (ON|OFF)", "NO-TOUCH (ON|OFF)", "REPLY ON")},
+	)
+}
+
+// ping in subscribed mode under RESP2 answers with an array, so that it can be
+// told from a message.
+func ping(p *peer, args [][]byte) {
+	if len(args) > 2 {
+		p.fail("ERR wrong number of arguments for 'ping' command")
+		return
+	}
+	b := p.reply()
+	var word []byte
+	if len(args) == 2 {
+		word = args[1]
+	}
+	switch {
+	case !p.out.resp3 && p.subscribed():
+		b = redcon.AppendArray(b, 2)
+		b = redcon.AppendBulkString(b, "pong")
+		b = redcon.AppendBulk(b, word)
+	case len(args) == 2:
+		b = redcon.AppendBulk(b, word)
+	default:
+		b = redcon.AppendString(b, "PONG")
+	}
+	p.replies = b
+}
+
+// passwordIs compares digests, which have one length and no meaning, in
+// constant time: neither the password's length nor its prefix leaks.
+func (b *Embedded) passwordIs(word []byte) bool {
+	digest := sha256.Sum256(word)
+	return subtle.ConstantTimeCompare(digest[:], b.password[:]) == 1
+}
+
+// login tries a user and a password. As in Redis, the user "default" without a
+// password takes any.
+func (p *peer) login(user string, password []byte) bool {
+	good := !p.bus.hasPassword || p.bus.passwordIs(password)
+	if user != "default" || !good {
+		p.bus.count.authFailures.Add(1)
+		return false
+	}
+	p.authenticated()
+	return true
+}
+
+func auth(p *peer, args [][]byte) {
+	user, password := "default", args[len(args)-1]
+	switch {
+	case len(args) > 3:
+		p.fail(errSyntax)
+		return
+	case len(args) == 3:
+		user = string(args[1])
+	case !p.bus.hasPassword:
+		p.fail(errNoPass)
+		return
+	}
+	if !p.login(user, password) {
+		p.fail(errWrongPass)
+		return
+	}
+	p.ok()
+}
+
+// hello executes HELLO [version [AUTH user password] [SETNAME name]]: all of it
+// or nothing.
+func hello(p *peer, args [][]byte) {
+	resp3 := p.out.resp3
+	if len(args) > 1 {
+		version, err := strconv.ParseInt(string(args[1]), 10, 64)
+		if err != nil {
+			p.fail("ERR Protocol version is not an integer or out of range")
+			return
+		}
+		if version != 2 && version != 3 {
+			p.fail("NOPROTO unsupported protocol version")
+			return
+		}
+		resp3 = version == 3
+	}
+	var user, password, name []byte
+	for rest := args[min(len(args), 2):]; len(rest) > 0; {
+		switch {
+		case equalFold(rest[0], "auth") && len(rest) >= 3:
+			user, password, rest = rest[1], rest[2], rest[3:]
+		case equalFold(rest[0], "setname") && len(rest) >= 2:
+			name, rest = rest[1], rest[2:]
+			if !validName(name) {
+				p.fail(errName)
+				return
+			}
+		default:
+			p.fail("ERR Syntax error in HELLO option '" + printable(rest[0], errorArgsBytesMax) + "'")
+			return
+		}
+	}
+	if user != nil && !p.login(string(user), password) {
+		p.fail(errWrongPass)
+		return
+	}
+	if !p.authed {
+		p.fail(errHelloAuth)
+		return
+	}
+	if name != nil {
+		p.setName(name)
+	}
+	p.settle()
+	p.flush() // what came before is answered in the old protocol
+	p.out.hello(helloReply(p.scratch[:0], resp3, p.id), resp3)
+}
+
+func helloReply(b []byte, resp3 bool, id int64) []byte {
+	version := int64(2)
+	if resp3 {
+		version = 3
+	}
+	b = appendMap(b, resp3, 7)
+	b = redcon.AppendBulkString(b, "server")
+	b = redcon.AppendBulkString(b, serverName)
+	b = redcon.AppendBulkString(b, "version")
+	b = redcon.AppendBulkString(b, redisVersion)
+	b = redcon.AppendBulkString(b, "proto")
+	b = redcon.AppendInt(b, version)
+	b = redcon.AppendBulkString(b, "id")
+	b = redcon.AppendInt(b, id)
+	b = redcon.AppendBulkString(b, "mode")
+	b = redcon.AppendBulkString(b, "standalone")
+	b = redcon.AppendBulkString(b, "role")
+	b = redcon.AppendBulkString(b, "master")
+	b = redcon.AppendBulkString(b, "modules")
+	return redcon.AppendArray(b, 0)
+}
+
+func selectDB(p *peer, args [][]byte) {
+	db, err := strconv.ParseInt(string(args[1]), 10, 32)
+	switch {
+	case err != nil:
+		p.fail("ERR value is not an integer or out of range")
+	case db != 0:
+		p.fail("ERR DB index is out of range")
+	default:
+		p.ok()
+	}
+}
+
+// reset brings the connection back to what it was when it came.
+func reset(p *peer, _ [][]byte) {
+	p.settle()
+	p.flush()
+	p.bus.registry.clear(p)
+	p.setName(nil)
+	p.authed = !p.bus.hasPassword
+	p.out.hello(redcon.AppendString(p.scratch[:0], "RESET"), false)
+}
+
+func validName(name []byte) bool {
+	for _, c := range name {
+		if c < '!' || c > '~' {
+			return false
+		}
+	}
+	return len(name) <= peerNameBytesMax
+}
+
+func (p *peer) setName(name []byte) {
+	p.bus.registry.mu.Lock()
+	p.name = string(name)
+	p.bus.registry.mu.Unlock()
+}
+
+func clientSetName(p *peer, args [][]byte) {
+	if !validName(args[2]) {
+		p.fail(errName)
+		return
+	}
+	p.setName(args[2])
+	p.ok()
+}
+
+func clientGetName(p *peer, _ [][]byte) {
+	if p.name == "" {
+		p.replies = appendNull(p.reply(), p.out.resp3)
+		return
+	}
+	p.replies = redcon.AppendBulkString(p.reply(), p.name)
+}
+
+func clientSetInfo(p *peer, args [][]byte) {
+	option := strings.ToLower(printable(args[2], errorArgsBytesMax))
+	if !validName(args[3]) {
+		p.fail("ERR " + option + " cannot contain spaces, newlines or special characters.")
+		return
+	}
+	p.bus.registry.mu.Lock()
+	known := true
+	switch option {
+	case "lib-name":
+		p.libName = string(args[3])
+	case "lib-ver":
+		p.libVersion = string(args[3])
+	default:
+		known = false
+	}
+	p.bus.registry.mu.Unlock()
+	if !known {
+		p.fail("ERR Unrecognized option '" + option + "'")
+		return
+	}
+	p.ok()
+}
+
+func clientInfo(p *peer, _ [][]byte) {
+	p.replies = appendText(p.reply(), p.out.resp3, describePeers([]*peer{p}))
+}
+
+// clientList executes CLIENT LIST [TYPE type] [ID id ...].
+func clientList(p *peer, args [][]byte) {
+	keep := func(*peer) bool { return true }
+	switch {
+	case len(args) == 2:
+	case equalFold(args[2], "id") && len(args) > 3:
+		var ids []int64
+		for _, arg := range args[3:] {
+			id, err := strconv.ParseInt(string(arg), 10, 64)
+			if err != nil {
+				p.fail("ERR Invalid client ID")
+				return
+			}
+			ids = append(ids, id)
+		}
+		keep = func(q *peer) bool { return slices.Contains(ids, q.id) }
+	case equalFold(args[2], "type") && len(args) == 4:
+		// Both types are sorted out below, where the registry is locked.
+	default:
+		p.fail(errSyntax)
+		return
+	}
+	var list []*peer
+	p.bus.mu.Lock()
+	for q := range p.bus.peers {
+		if keep(q) {
+			list = append(list, q)
+		}
+	}
+	p.bus.mu.Unlock()
+	if len(args) == 4 && equalFold(args[2], "type") {
+		var ok bool
+		if list, ok = ofType(list, args[3]); !ok {
+			p.fail("ERR Unknown client type '" + printable(args[3], errorArgsBytesMax) + "'")
+			return
+		}
+	}
+	slices.SortFunc(list, func(a, b *peer) int { return int(a.id - b.id) })
+	p.replies = appendText(p.reply(), p.out.resp3, describePeers(list))
+}
+
+func ofType(list []*peer, kind []byte) ([]*peer, bool) {
+	if equalFold(kind, "master") || equalFold(kind, "replica") {
+		return nil, true
+	}
+	pubsub := equalFold(kind, "pubsub")
+	if !pubsub && !equalFold(kind, "normal") || len(list) == 0 {
+		return nil, pubsub || equalFold(kind, "normal")
+	}
+	r := list[0].bus.registry
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.DeleteFunc(list, func(q *peer) bool { return q.subscribed() != pubsub }), true
+}
+
+// describePeers writes a line per peer, as Redis does with the fields that mean
+// something here.
+func describePeers(list []*peer) string {
+	var b strings.Builder
+	now := time.Now()
+	for _, q := range list {
+		q.out.mu.Lock()
+		waiting, resp := len(q.out.queue)+q.out.writing, 2
+		if q.out.resp3 {
+			resp = 3
+		}
+		q.out.mu.Unlock()
+		r := q.bus.registry
+		r.mu.RLock()
+		flags := "N"
+		if q.subscribed() {
+			flags = "P"
+		}
+		fmt.Fprintf(&b, "id=%d addr=%s laddr=%s name=%s age=%d idle=%d flags=%s db=0 sub=%d psub=%d ssub=%d omem=%d user=default resp=%d lib-name=%s lib-ver=%s\n",
+			q.id, q.conn.RemoteAddr(), q.conn.LocalAddr(), q.name,
+			int64(now.Sub(q.since).Seconds()), max(0, now.Unix()-q.active.Load()), flags,
+			len(q.subs[kindChannel]), len(q.subs[kindPattern]), len(q.subs[kindShard]),
+			waiting, resp, q.libName, q.libVersion)
+		r.mu.RUnlock()
+	}
+	return b.String()
+}

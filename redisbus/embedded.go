@@ -1,0 +1,309 @@
+package redisbus
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// EmbeddedConfig says where and for whom the embedded bus listens.
+type EmbeddedConfig struct {
+	// Addr is host:port. Port 0 takes a free one: see Embedded.Addr. An address
+	// that other machines can reach needs a password.
+	Addr string
+	// Password is asked of every peer unless it is empty.
+	Password string
+}
+
+// Embedded is a RESP server that redis-cli, Redis clients and other 10m-servers
+// publish to and subscribe at. It implements Bus.
+type Embedded struct {
+	// Fixed after construction.
+	door        Door
+	log         *zap.Logger
+	password    [sha256.Size]byte
+	hasPassword bool
+	authTimeout time.Duration
+	started     time.Time
+	registry    *registry
+	lanes       [2]lane // for the Door's channels, and for the reserved ones
+	ended       sync.WaitGroup
+
+	mu sync.Mutex
+	// Guarded by mu.
+	listener net.Listener
+	peers    map[*peer]struct{}
+	nextID   int64
+	health   Health
+
+	// Shared: atomic.
+	closing atomic.Bool
+	queued  atomic.Int64 // bytes in all outboxes
+	count   embeddedCounters
+}
+
+// A lane gives the messages that go through it one order, the same for the Door
+// and for every RESP subscriber. It is held while the Door blocks, so that
+// backpressure reaches every publisher. Locks: lane, then registry, then outbox.
+type lane struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	frames pushFrames
+}
+
+type embeddedCounters struct {
+	messages, bytes, reserved atomic.Uint64
+	accepted, commands        atomic.Uint64
+	protocolErrors            atomic.Uint64
+	authFailures              atomic.Uint64
+	acceptErrors              atomic.Uint64
+	closed                    [closeReasons]atomic.Uint64
+	dropped                   [dropReasons]atomic.Uint64
+}
+
+// ListenEmbedded listens and serves until Close. The error is one sentence for
+// the operator.
+func ListenEmbedded(cfg EmbeddedConfig, door Door, log *zap.Logger) (*Embedded, error) {
+	listener, err := listen(cfg)
+	if err != nil {
+		return nil, err
+	}
+	b := newEmbedded(cfg, door, log)
+	b.start(listener)
+	return b, nil
+}
+
+func newEmbedded(cfg EmbeddedConfig, door Door, log *zap.Logger) *Embedded {
+	now := time.Now()
+	return &Embedded{
+		door:        door,
+		log:         log,
+		password:    sha256.Sum256([]byte(cfg.Password)),
+		hasPassword: cfg.Password != "",
+		authTimeout: unauthSecondsMax * time.Second,
+		started:     now,
+		registry:    newRegistry(),
+		peers:       make(map[*peer]struct{}),
+		health:      Health{Up: true, Since: now},
+	}
+}
+
+func (b *Embedded) start(listener net.Listener) {
+	b.mu.Lock()
+	b.listener = listener
+	b.mu.Unlock()
+	b.ended.Add(1)
+	go b.acceptLoop(listener)
+}
+
+// Addr is where the bus listens.
+func (b *Embedded) Addr() net.Addr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.listener == nil {
+		return nil
+	}
+	return b.listener.Addr()
+}
+
+func (b *Embedded) port() int {
+	if addr, ok := b.Addr().(*net.TCPAddr); ok {
+		return addr.Port
+	}
+	return 0
+}
+
+// acceptLoop never ends the bus and never spins: an error, as of a full
+// descriptor table, is waited out.
+func (b *Embedded) acceptLoop(listener net.Listener) {
+	defer b.ended.Done()
+	backoff := time.Duration(0)
+	for {
+		conn, err := listener.Accept()
+		if err == nil {
+			if backoff != 0 {
+				backoff = 0
+				b.setHealth(true, "")
+			}
+			b.admit(conn)
+			continue
+		}
+		if b.closing.Load() {
+			return
+		}
+		b.count.acceptErrors.Add(1)
+		if backoff == 0 {
+			b.log.Warn("the bus can not accept connections, and keeps trying", zap.Error(err))
+			b.setHealth(false, "the embedded bus can not accept connections: "+clip(err.Error()))
+		}
+		backoff = min(max(2*backoff, acceptBackoffMin), acceptBackoffMax)
+		time.Sleep(backoff)
+	}
+}
+
+// admit starts a peer, or tells it that there are too many.
+func (b *Embedded) admit(conn net.Conn) {
+	b.count.accepted.Add(1)
+	p := &peer{bus: b, conn: conn, since: time.Now(), out: newOutbox(&b.queued), authed: !b.hasPassword}
+	p.active.Store(p.since.Unix())
+	b.mu.Lock()
+	refused := closeNone
+	switch {
+	case b.closing.Load():
+		refused = closeShutdown
+	case len(b.peers) >= peersMax:
+		refused = closePeersMax
+	default:
+		b.nextID++
+		p.id = b.nextID
+		b.peers[p] = struct{}{}
+		b.ended.Add(1)
+	}
+	b.mu.Unlock()
+	if refused != closeNone {
+		b.count.closed[refused].Add(1)
+		// The send buffer of a new socket is empty: this does not block.
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = conn.Write([]byte("-ERR max number of clients reached\r\n"))
+		_ = conn.Close()
+		return
+	}
+	go func() {
+		defer b.ended.Done()
+		p.serve()
+		b.mu.Lock()
+		delete(b.peers, p)
+		b.mu.Unlock()
+		b.count.closed[p.reason.Load()].Add(1)
+	}()
+}
+
+// publish hands a message to the Door and to the RESP subscribers, in one order
+// for all of them.
+func (b *Embedded) publish(shard bool, channel, payload []byte) (reply publishReply) {
+	reserved := isReserved(channel)
+	l := &b.lanes[0]
+	if reserved {
+		// Of its own, so that another server's probe measures its way here and
+		// back and not how busy the loops are.
+		l = &b.lanes[1]
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if reserved {
+		b.count.reserved.Add(1)
+	} else {
+		b.count.messages.Add(1)
+		b.count.bytes.Add(uint64(len(payload)))
+		if reply.receipt, reply.err = b.door.Publish(channel, payload); reply.err != nil {
+			// What the Door's clients can not have, nobody gets: the publisher
+			// is told, and all subscribers agree on what was published.
+			b.count.dropped[dropRefused].Add(1)
+			reply.receipt = nil
+			return reply
+		}
+	}
+	reply.local = b.registry.route(&l.frames, shard, channel, payload)
+	return reply
+}
+
+// Health implements Bus. The embedded bus is up unless it can not accept.
+func (b *Embedded) Health() Health {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.health
+}
+
+func (b *Embedded) setHealth(up bool, reason string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.health.Up != up {
+		b.health.Since = time.Now()
+	}
+	b.health.Up, b.health.Reason = up, reason
+}
+
+// Stats implements Bus.
+func (b *Embedded) Stats() Stats {
+	subscriptions, _ := b.registry.total()
+	s := Stats{
+		MessagesIn:        b.count.messages.Load(),
+		BytesIn:           b.count.bytes.Load(),
+		ReservedIn:        b.count.reserved.Load(),
+		Dropped:           droppedByReason(&b.count.dropped),
+		Subscriptions:     int64(subscriptions),
+		QueuedBytes:       b.queued.Load(),
+		PeersAccepted:     b.count.accepted.Load(),
+		PeersClosed:       make(map[string]uint64, closeReasons),
+		SubscribersLagged: b.count.closed[closeLagged].Load(),
+		Commands:          b.count.commands.Load(),
+		ProtocolErrors:    b.count.protocolErrors.Load(),
+		AuthFailures:      b.count.authFailures.Load(),
+		AcceptErrors:      b.count.acceptErrors.Load(),
+	}
+	b.mu.Lock()
+	s.Peers = int64(len(b.peers))
+	b.mu.Unlock()
+	for reason := closeNone + 1; reason < closeReasons; reason++ {
+		s.PeersClosed[reason.String()] = b.count.closed[reason].Load()
+	}
+	return s
+}
+
+func droppedByReason(counters *[dropReasons]atomic.Uint64) map[string]uint64 {
+	dropped := make(map[string]uint64, dropReasons)
+	for reason := range dropReasons {
+		dropped[reason.String()] = counters[reason].Load()
+	}
+	return dropped
+}
+
+// Close implements Bus. Peers get the replies to what they have sent, within
+// flushSecondsMax each; when ctx is done they are cut.
+func (b *Embedded) Close(ctx context.Context) error {
+	first := !b.closing.Swap(true)
+	var err error
+	b.mu.Lock()
+	if first {
+		err = b.listener.Close()
+		b.health = Health{Since: time.Now(), Reason: "the bus is closed"}
+	}
+	for p := range b.peers {
+		_ = p.conn.SetReadDeadline(time.Now())
+		_ = p.conn.SetWriteDeadline(time.Now().Add(flushSecondsMax * time.Second))
+	}
+	b.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		b.ended.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		if errors.Is(err, net.ErrClosed) {
+			err = nil
+		}
+		return err
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	for p := range b.peers {
+		p.cut(closeShutdown)
+	}
+	b.mu.Unlock()
+	return ctx.Err()
+}
+
+// clip bounds a text that came from elsewhere before it goes into a sentence.
+func clip(s string) string {
+	if len(s) > healthReasonBytesMax {
+		return s[:healthReasonBytesMax] + "..."
+	}
+	return s
+}

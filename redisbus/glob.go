@@ -1,0 +1,85 @@
+package redisbus
+
+// globMatch reports whether name matches a pattern of Redis: `*`, `?`, `[abc]`,
+// `[a-z]`, `[^a]`, and `\x` for a literal x, inside and outside of brackets.
+// It may be called from any goroutine and allocates nothing.
+//
+// Redis recurses at each `*`, which a pattern of many stars makes exponential
+// (it bounds the harm with a flag since 7.0). Here only the latest `*` is ever
+// gone back to: as a `*` may match any run, whatever an earlier one could still
+// try, the latest can as well. So the work is at most len(pattern)*len(name)
+// steps. FuzzGlob compares the two on short inputs.
+func globMatch[P, N string | []byte](pattern P, name N) bool {
+	p, n := 0, 0
+	starP, starN := -1, 0 // just behind the latest `*`, and where its run ends
+	for n < len(name) {
+		if p < len(pattern) && pattern[p] == '*' {
+			p++
+			starP, starN = p, n
+			continue
+		}
+		if p < len(pattern) {
+			if next, ok := globOne(pattern, p, name[n]); ok {
+				p = next
+				n++
+				continue
+			}
+		}
+		if starP < 0 {
+			return false
+		}
+		starN++ // let the latest `*` swallow one byte more
+		p, n = starP, starN
+	}
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
+	}
+	return p == len(pattern)
+}
+
+// globOne matches one byte with the element of the pattern at p, which is not a
+// `*`, and returns the position behind that element.
+func globOne[P string | []byte](pattern P, p int, c byte) (next int, ok bool) {
+	switch pattern[p] {
+	case '?':
+		return p + 1, true
+	case '[':
+		return globClass(pattern, p+1, c)
+	case '\\':
+		if p+1 < len(pattern) {
+			p++ // a lone backslash at the end is itself
+		}
+	}
+	return p + 1, pattern[p] == c
+}
+
+// globClass matches one byte with the class that begins behind its `[`. As in
+// Redis, a class that is never closed ends with the pattern, `]` directly behind
+// the `[` closes an empty class, and a range may be written backwards.
+func globClass[P string | []byte](pattern P, p int, c byte) (next int, ok bool) {
+	not := p < len(pattern) && pattern[p] == '^'
+	if not {
+		p++
+	}
+	for {
+		switch {
+		case p >= len(pattern):
+			return p, ok != not
+		case pattern[p] == '\\' && p+1 < len(pattern):
+			p++
+			ok = ok || pattern[p] == c
+		case pattern[p] == ']':
+			return p + 1, ok != not
+		case p+2 < len(pattern) && pattern[p+1] == '-':
+			low, high := pattern[p], pattern[p+2]
+			if low > high {
+				low, high = high, low
+			}
+			ok = ok || low <= c && c <= high
+			p += 2
+		default:
+			ok = ok || pattern[p] == c
+		}
+		p++
+	}
+}

@@ -1,0 +1,162 @@
+package redisbus
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// An outbox is the bounded queue of bytes between those who have something for
+// a RESP peer (its own reader, with replies; publishers, with messages) and the
+// peer's writer goroutine. Nobody writes to a socket under a lock.
+type outbox struct {
+	// Fixed after construction.
+	total *atomic.Int64 // bytes in all outboxes of the bus
+	wake  chan struct{} // one token: there is something to write, or it has ended
+	room  chan struct{} // one token: something was written, or it has ended
+
+	mu sync.Mutex
+	// Guarded by mu.
+	queue    []byte
+	writing  int  // bytes the writer holds at present
+	resp3    bool // the peer's protocol, here so that HELLO and messages have one order
+	finished bool // nothing more comes in; the writer writes the rest and leaves
+	broken   bool // as finished, and the rest is dropped
+}
+
+func newOutbox(total *atomic.Int64) *outbox {
+	return &outbox{total: total, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// reply queues bytes without a bound of its own: the reader waits for room
+// before it reads another command.
+func (o *outbox) reply(b []byte) {
+	o.mu.Lock()
+	o.add(b)
+	o.mu.Unlock()
+	signal(o.wake)
+}
+
+// hello switches the protocol of all messages queued behind the reply.
+func (o *outbox) hello(reply []byte, resp3 bool) {
+	o.mu.Lock()
+	o.add(reply)
+	o.resp3 = resp3
+	o.mu.Unlock()
+	signal(o.wake)
+}
+
+// push queues a message in the peer's protocol. It returns false if the peer
+// lags too far behind to take it, or is gone; nothing is queued then. It may be
+// called from any goroutine and never blocks on the peer.
+func (o *outbox) push(m *pushFrames) (ok, lagged bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.finished {
+		return false, false
+	}
+	frame := m.resp2()
+	if o.resp3 {
+		frame = m.resp3()
+	}
+	limit := subscriberQueueBytesMax
+	if o.total.Load() > queuesBytesMax {
+		limit = subscriberQueueTightBytes
+	}
+	// An empty queue takes any one message, or a large one could never arrive.
+	if held := len(o.queue) + o.writing; held > 0 && held+len(frame) > limit {
+		return false, true
+	}
+	o.add(frame)
+	signal(o.wake)
+	return true, false
+}
+
+func (o *outbox) add(b []byte) {
+	if o.finished {
+		return
+	}
+	o.queue = append(o.queue, b...)
+	o.total.Add(int64(len(b)))
+}
+
+// held is how many bytes wait, those being written included.
+func (o *outbox) held() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue) + o.writing
+}
+
+// waitRoom blocks the reader until less than replyQueueBytesMax waits or the
+// outbox has ended.
+func (o *outbox) waitRoom() {
+	for {
+		o.mu.Lock()
+		full := !o.finished && len(o.queue)+o.writing > replyQueueBytesMax
+		o.mu.Unlock()
+		if !full {
+			return
+		}
+		<-o.room
+	}
+}
+
+// finish lets the writer write what is there and leave.
+func (o *outbox) finish() { o.end(false) }
+
+// break_ drops what is there. The writer leaves once its write fails.
+func (o *outbox) abandon() { o.end(true) }
+
+func (o *outbox) end(broken bool) {
+	o.mu.Lock()
+	o.finished = true
+	if broken && !o.broken {
+		o.broken = true
+		o.total.Add(-int64(len(o.queue)))
+		o.queue = nil
+	}
+	o.mu.Unlock()
+	signal(o.wake)
+	signal(o.room)
+}
+
+// take blocks until there is something to write and returns it; the writer gives
+// it back with wrote. It returns nil when the writer should leave.
+func (o *outbox) take(spare []byte) []byte {
+	for {
+		o.mu.Lock()
+		if len(o.queue) > 0 {
+			b := o.queue
+			o.queue, o.writing = spare[:0], len(b)
+			o.mu.Unlock()
+			return b
+		}
+		finished := o.finished
+		o.mu.Unlock()
+		if finished {
+			return nil
+		}
+		<-o.wake
+	}
+}
+
+// wrote accounts for n bytes of what take returned.
+func (o *outbox) wrote(n int) {
+	o.mu.Lock()
+	o.writing -= n
+	o.mu.Unlock()
+	o.total.Add(-int64(n))
+	signal(o.room)
+}
+
+func (o *outbox) ending() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.finished
+}

@@ -1,0 +1,56 @@
+package redisbus
+
+// A closeReason says why a RESP peer's connection ended. Each has a counter.
+type closeReason int32
+
+const (
+	closeNone closeReason = iota // still open
+	closeEOF
+	closeReadError
+	closeWriteError
+	closeWriteStalled
+	closeQuit
+	closeLagged
+	closeProtocolError
+	closeHTTP
+	closeAuthTimeout
+	closePeersMax
+	closeShutdown
+	closeReasons // how many
+)
+
+var closeReasonNames = [closeReasons]string{
+	closeNone:          "open",
+	closeEOF:           "eof",
+	closeReadError:     "read_error",
+	closeWriteError:    "write_error",
+	closeWriteStalled:  "write_stalled",
+	closeQuit:          "quit",
+	closeLagged:        "lagged",
+	closeProtocolError: "protocol_error",
+	closeHTTP:          "http",
+	closeAuthTimeout:   "auth_timeout",
+	closePeersMax:      "peers_max",
+	closeShutdown:      "shutdown",
+}
+
+func (r closeReason) String() string { return closeReasonNames[r] }
+
+// A dropReason says why a message that reached the bus did not reach the Door's
+// clients. Each has a counter.
+type dropReason int32
+
+const (
+	// The Door returned an error, as for a payload that is too big.
+	dropRefused dropReason = iota
+	// A frame on the subscription that is no message this server understands.
+	dropMalformed
+	dropReasons // how many
+)
+
+var dropReasonNames = [dropReasons]string{
+	dropRefused:   "refused",
+	dropMalformed: "malformed",
+}
+
+func (r dropReason) String() string { return dropReasonNames[r] }
