@@ -1,0 +1,113 @@
+// Package tuning knows what a host must allow so that the server can hold so
+// many connections: it raises what the process may raise itself, decides what
+// the host does not, and tells the operator the rest.
+//
+// # Who calls what
+//
+//	at the start of the server   RaiseNofile, DefaultMaxConnections, FDTables,
+//	                             GOMAXPROCS, Warnings
+//	10m-server doctor            Doctor
+//
+// Nothing here is called again while the server runs, and nothing is kept: all
+// functions read the host anew and may be called from any goroutine. Only
+// [RaiseNofile] and [Apply] change anything.
+//
+// # What is read
+//
+// All reading goes through [Host], two fs.FS at /proc and /sys. What is
+// missing, unreadable or not a number is the verdict "unknown", never an
+// error: a container hides half of /proc, and the doctor is for exactly those
+// hosts. Limits that are unknown are taken to be enough, memory that is
+// unknown to be little.
+//
+// # The verdicts
+//
+//	ok          enough
+//	low         the connections asked for are not reached; exit status 1
+//	advice      they are reached, but bursts, lookups or a bad day suffer
+//	unknown     the host does not say
+//	not needed  it does not bind this server on this host
+//
+// # The formulas
+//
+// N connections, P ports, L loops, C cores. Results are rounded up to three
+// digits or a power of two. The sources stand beside each formula in need.go.
+//
+//	one shared table    N + P*L + 2*L + 256 descriptors
+//	a private table     P + L + 256 descriptors, the rest is room for connections;
+//	                    the fullest loop has N/L + 6*sqrt(N/L * (1-1/L))
+//	fs.file-max         N + P*L + 2*L + 65,536
+//	max_user_watches    N + P*L + L + 4,096
+//	somaxconn           N / 30 / L, 1,024 to 65,535: a drain's clients come back
+//	                    within 30 s, and a loop may look away for one
+//	tcp_max_syn_backlog somaxconn * 4/3, and only without syncookies
+//	tcp_mem             pages: min(N, C * 25,000) + 4 * N/50. Idle sockets hold
+//	                    none; frames of one round trip and stuck readers do
+//	ehash entries       N/4: chains of 4
+//	tcp_max_orphans     N: the process dies
+//	tcp_max_tw_buckets  N: a drain of 30 s is shorter than TIME_WAIT
+//	netdev_max_backlog  min(N, 10,000), at least 1,000: 0.1 s of acknowledgements
+//	nf_conntrack_max    N * 5/4 + 65,536, only while it tracks something
+//	vm.max_map_count    2,000 + N/4,096 + 8*L
+//	cgroup pids         L + 64
+//
+//	kernel memory       N * 4,029 + P*L * 4,030 + P * 2,304 bytes
+//	process memory      24 MiB + L * 64 KiB + N * 64 bytes, and N * 100 more if
+//	                    each connection has a channel of its own
+//	kept back           1/16 of the memory, at least 256 MiB
+//
+// With a nofile limit of 20,000 and 1,001 ports, 1,000,000 connections take 56
+// loops and 10,000,000 take 576; their listeners alone are then 2.2 GiB. Fewer
+// ports are the cheap way out.
+//
+// A listener was measured by opening P ports L times with SO_REUSEPORT, each
+// with an epoll entry, and reading the growth of /proc/slabinfo by cache (Linux
+// 6.18, IPv6 sockets, 100 x 190 and 2,000 x 1 to 2,000 x 9). The total of
+// Slab: in /proc/meminfo says a quarter more, because whatever looks into
+// /proc/PID/fd meanwhile leaves an inode and a dentry for each descriptor; those
+// are not the listener's and are not counted.
+//
+// # Limits
+//
+//   - MemAvailable is the memory of now. A server that starts beside an old one
+//     which still drains finds little, and should be given --max-connections.
+//   - Verdicts on memory are against all memory there is, with advice if it is
+//     not free now, so that the doctor says the same beside a full server.
+//   - fs.file-max, max_user_watches and conntrack count other processes too.
+//     What those use now is not subtracted: the answer is to last, and to be
+//     the same before and after. A load client on the same host doubles the need.
+//   - A nofile limit holds for the process that asks. The doctor shows its own,
+//     which is the server's only if both are started alike.
+//   - The three figures of the server process (24 MiB, 64 and 100 bytes) and the
+//     64 KiB of a loop come from a trial server, not from this one.
+//   - 64-bit hosts only.
+//
+// # What looks wrong but is deliberate
+//
+//   - [RaiseNofile] leaves a soft limit of hard-1 alone. Go's runtime has set
+//     that at start, and gives child processes the old one back as long as
+//     nobody touches it (syscall/rlimit.go).
+//   - The hard limit is never raised, though root could: it is the operator's.
+//   - fs.nr_open does not matter with private tables, and tcp_max_syn_backlog
+//     does not with syncookies.
+//   - fs.file-max does not limit a server with CAP_SYS_ADMIN in the initial user
+//     namespace: the kernel exempts it. The doctor still gives advice, since the
+//     server may run as somebody else. epoll's limit exempts nobody.
+//   - A loaded conntrack with an empty table is no limit: its hooks are put in by
+//     the first rule that asks for them.
+//   - somaxconn does not count ports. Clients may all use one.
+//   - WriteSysctl prints what is enough already as a comment. tcp_mem and
+//     max_user_watches grow with the memory at boot; a smaller number in a file
+//     would take that away again.
+//   - DefaultMaxConnections is never 0, which reads like "no limit".
+//   - TCP keepalive is not examined: idle peers are found by the server's pings.
+//
+// # Tried and dropped
+//
+//   - Reading the size of the established hash from the boot log: /dev/kmsg is
+//     for root only, and the line is gone once the ring has turned.
+//   - Adding file-nr, what is open now, to the need of fs.file-max: next to a
+//     running server it asked for twice as much, and --apply never came to rest.
+//   - getrlimit(2) for the doctor: /proc/self/limits says the same and lets a
+//     test present another limit.
+package tuning

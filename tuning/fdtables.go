@@ -1,0 +1,143 @@
+package tuning
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+)
+
+// The values of --fd-tables.
+const (
+	FDAuto    = "auto"
+	FDPrivate = "private"
+	FDShared  = "shared"
+)
+
+// FDRequest is the question that [FDTables] answers.
+type FDRequest struct {
+	Mode        string // FDAuto (or empty), FDPrivate or FDShared
+	Connections int    // --max-connections
+	Nofile      int    // descriptors that one table may hold: RLIMIT_NOFILE
+	Ports       int    // listening ports; each loop listens on all of them
+	Cores       int
+	Loops       int // --loops; 0 chooses
+}
+
+// FDPlan says how descriptors are held.
+type FDPlan struct {
+	// Private is whether each loop needs a table of its own.
+	Private bool
+	// Loops is how many loops hold the connections.
+	Loops int
+	// PerLoopMax is how many connections fit into one loop's table (private),
+	// or all of them into the one table (shared).
+	PerLoopMax int
+}
+
+// FDTables decides whether the loops share the process's descriptor table or
+// have one each, and how many loops that takes: one per core, more only if the
+// tables need it. Loops that the operator set are kept or refused, never
+// changed. The error is one sentence that says what to change.
+func FDTables(r FDRequest) (FDPlan, error) {
+	loops, chosen := r.Loops, false
+	if loops == 0 {
+		loops, chosen = max(r.Cores, 1), true
+	}
+	switch {
+	case loops < 0 || r.Connections < 0 || r.Ports < 0:
+		return FDPlan{}, fmt.Errorf("loops, connections and ports must not be negative: check --loops, --max-connections and --listen")
+	case loops > listenersPerPortMax:
+		return FDPlan{}, fmt.Errorf("--loops %s is more than the %s listeners that the kernel allows on one port: lower it",
+			count(loops), count(listenersPerPortMax))
+	}
+	switch r.Mode {
+	case FDShared:
+		return sharedPlan(r, loops)
+	case FDPrivate:
+		return privatePlan(r, loops, chosen)
+	case FDAuto, "":
+		if plan, err := sharedPlan(r, loops); err == nil {
+			return plan, nil
+		}
+		return privatePlan(r, loops, chosen)
+	}
+	return FDPlan{}, fmt.Errorf("--fd-tables %q is none of auto, private and shared", r.Mode)
+}
+
+// sharedFDs is how many descriptors one table for everything must hold.
+func sharedFDs(connections, ports, loops int) int {
+	return connections + ports*loops + fdsPerLoop*loops + fdReserve
+}
+
+func sharedPlan(r FDRequest, loops int) (FDPlan, error) {
+	need := sharedFDs(r.Connections, r.Ports, loops)
+	if need > r.Nofile {
+		return FDPlan{}, fmt.Errorf("%s connections in one shared fd table need a nofile limit of %s and it is %s: use --fd-tables private, raise the hard limit, or lower --max-connections",
+			count(r.Connections), count(need), count(r.Nofile))
+	}
+	return FDPlan{Loops: loops, PerLoopMax: r.Nofile - (need - r.Connections)}, nil
+}
+
+// privateRoom is how many connections fit into one loop's own table: the rest
+// goes to the loop's listeners (one per port) and to what it inherited from the
+// main table before it left, which is the reserve and the wake-up eventfd of
+// every loop, since each is made before its loop unshares. May be negative.
+func privateRoom(nofile, ports, loops int) int {
+	return nofile - ports - fdReserve - loops
+}
+
+// fullestLoop is how many connections the fullest of the loops must be ready
+// for. The kernel picks the listener of a SO_REUSEPORT group by a hash of the
+// addresses, so the fill of a loop is binomial with the mean N/loops.
+func fullestLoop(connections, loops int) int {
+	mean := float64(connections) / float64(loops)
+	deviation := math.Sqrt(mean * (1 - 1/float64(loops)))
+	return int(math.Ceil(mean + spreadDeviations*deviation))
+}
+
+func privatePlan(r FDRequest, loops int, chosen bool) (FDPlan, error) {
+	if privateRoom(r.Nofile, r.Ports, loops) < 1 {
+		return FDPlan{}, fmt.Errorf("a nofile limit of %s has no room for %s ports and %s loops: raise the hard limit above %s, or listen on fewer ports with --listen",
+			count(r.Nofile), count(r.Ports), count(loops), count(r.Ports+fdReserve+loops))
+	}
+	fits := func(loops int) bool {
+		return fullestLoop(r.Connections, loops) <= privateRoom(r.Nofile, r.Ports, loops)
+	}
+	if chosen {
+		loops = enoughLoops(r, loops, fits)
+	}
+	room := privateRoom(r.Nofile, r.Ports, loops)
+	if fits(loops) {
+		return FDPlan{Private: true, Loops: loops, PerLoopMax: room}, nil
+	}
+	if chosen {
+		return FDPlan{}, fmt.Errorf("no number of loops holds %s connections with a nofile limit of %s and %s ports: raise the hard limit, listen on fewer ports with --listen, or lower --max-connections",
+			count(r.Connections), count(r.Nofile), count(r.Ports))
+	}
+	if enough := enoughLoops(r, loops, fits); fits(enough) {
+		return FDPlan{}, fmt.Errorf("--loops %s is too few for %s connections with a nofile limit of %s, as one loop's table holds %s: use --loops %d or leave it out",
+			count(loops), count(r.Connections), count(r.Nofile), count(room), enough)
+	}
+	return FDPlan{}, fmt.Errorf("--loops %s cannot hold %s connections with a nofile limit of %s and %s ports: raise the hard limit or lower --max-connections",
+		count(loops), count(r.Connections), count(r.Nofile), count(r.Ports))
+}
+
+// enoughLoops returns the smallest number of loops, from loops up, that fits,
+// or the last one tried. More loops cost each table an inherited eventfd, so
+// the sum of all rooms has its peak where half of the room is eventfds, and
+// looking further is in vain.
+func enoughLoops(r FDRequest, loops int, fits func(int) bool) int {
+	last := min(max(loops, (r.Nofile-r.Ports-fdReserve)/2), listenersPerPortMax)
+	for loops < last && !fits(loops) {
+		loops++
+	}
+	return loops
+}
+
+// GOMAXPROCS is what the runtime needs so that every loop's thread can run:
+// with fewer, loops that are more than the cores wait for each other's P (56
+// loops delivered half as much with 4 as with 64). Two more are for the bus
+// and the collector.
+func GOMAXPROCS(loops int) int {
+	return max(loops+2, runtime.NumCPU())
+}

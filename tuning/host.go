@@ -1,0 +1,177 @@
+package tuning
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// Host is the machine under examination. All that this package knows of it
+// comes through here, so that a test can present another one. What cannot be
+// read is unknown, never an error.
+type Host struct {
+	Proc fs.FS // what is at /proc
+	Sys  fs.FS // what is at /sys
+	// Cores that the server may use.
+	Cores int
+	// Write puts text into the file of that name below /proc. Nil: read only.
+	Write func(name, text string) error
+}
+
+// ThisHost is the machine that the process runs on.
+func ThisHost() Host {
+	return Host{
+		Proc: os.DirFS("/proc"),
+		Sys:  os.DirFS("/sys"),
+		// GOMAXPROCS starts at what the cgroup's CPU quota allows; the server
+		// may have raised it since, hence the smaller one.
+		Cores: min(runtime.NumCPU(), runtime.GOMAXPROCS(0)),
+		Write: func(name, text string) error {
+			f, err := os.OpenFile(path.Join("/proc", name), os.O_WRONLY|os.O_TRUNC, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteString(text)
+			return errors.Join(err, f.Close())
+		},
+	}
+}
+
+// text reads a file of fsys, false if that is not possible.
+func text(fsys fs.FS, name string) (string, bool) {
+	if fsys == nil {
+		return "", false
+	}
+	b, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return "", false
+	}
+	return strings.TrimSpace(string(b)), true
+}
+
+// numbers reads a file of integers parted by white space.
+func numbers(fsys fs.FS, name string) ([]int64, bool) {
+	s, ok := text(fsys, name)
+	if !ok {
+		return nil, false
+	}
+	fields := strings.Fields(s)
+	if len(fields) == 0 {
+		return nil, false
+	}
+	values := make([]int64, len(fields))
+	for i, f := range fields {
+		if values[i], ok = number(f); !ok {
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+// number reads one integer. What is above int64 is math.MaxInt64: the kernel
+// writes 2^64-1 where it means no limit.
+func number(s string) (int64, bool) {
+	switch s {
+	case "max", "unlimited", "infinity":
+		return math.MaxInt64, true
+	}
+	v, err := strconv.ParseInt(s, 10, 64)
+	if err != nil && !(errors.Is(err, strconv.ErrRange) && s[0] != '-') {
+		return 0, false
+	}
+	return v, true
+}
+
+// sysctlFile is where a setting, named as sysctl(8) does, is below /proc.
+func sysctlFile(name string) string {
+	return "sys/" + strings.ReplaceAll(name, ".", "/")
+}
+
+// sysctls reads a setting of several numbers, sysctl one of one.
+func (h Host) sysctls(name string) ([]int64, bool) {
+	return numbers(h.Proc, sysctlFile(name))
+}
+
+func (h Host) sysctl(name string) (int64, bool) {
+	v, ok := h.sysctls(name)
+	if !ok {
+		return 0, false
+	}
+	return v[0], true
+}
+
+// nofile reads the limits of this process. They are taken from /proc, not from
+// getrlimit(2), so that a test can present others.
+func (h Host) nofile() (Nofile, bool) {
+	s, _ := text(h.Proc, "self/limits")
+	for line := range strings.Lines(s) {
+		rest, found := strings.CutPrefix(line, "Max open files")
+		fields := strings.Fields(rest)
+		if !found || len(fields) < 2 {
+			continue
+		}
+		soft, ok1 := number(fields[0])
+		hard, ok2 := number(fields[1])
+		return Nofile{Soft: int(soft), Hard: int(hard)}, ok1 && ok2
+	}
+	return Nofile{}, false
+}
+
+// meminfo reads one line of /proc/meminfo, in bytes.
+func (h Host) meminfo(key string) (int64, bool) {
+	s, _ := text(h.Proc, "meminfo")
+	for line := range strings.Lines(s) {
+		name, rest, _ := strings.Cut(line, ":")
+		fields := strings.Fields(rest)
+		if name != key || len(fields) == 0 {
+			continue
+		}
+		kib, ok := number(fields[0])
+		if !ok || kib < 0 || kib > math.MaxInt64>>10 {
+			return 0, false
+		}
+		return kib << 10, true
+	}
+	return 0, false
+}
+
+// kernel reads the kernel's version, as the first two numbers of its release.
+func (h Host) kernel() (release string, major, minor int, ok bool) {
+	release, ok = text(h.Proc, "sys/kernel/osrelease")
+	if !ok {
+		return "", 0, 0, false
+	}
+	parts := strings.FieldsFunc(release, func(r rune) bool { return r < '0' || r > '9' })
+	if len(parts) < 2 {
+		return release, 0, 0, false
+	}
+	major, err1 := strconv.Atoi(parts[0])
+	minor, err2 := strconv.Atoi(parts[1])
+	return release, major, minor, err1 == nil && err2 == nil
+}
+
+// capSysAdmin is the capability's bit (capability.h).
+const capSysAdmin = 21
+
+// aboveFileMax is whether fs.file-max does not bind this process: the kernel
+// exempts CAP_SYS_ADMIN (alloc_empty_file, file_table.c), but only that of the
+// initial user namespace, which a container's root may not have.
+func (h Host) aboveFileMax() bool {
+	initial, ok := numbers(h.Proc, "self/uid_map")
+	if !ok || len(initial) != 3 || initial[0] != 0 || initial[1] != 0 || initial[2] < math.MaxUint32 {
+		return false
+	}
+	s, _ := text(h.Proc, "self/status")
+	for line := range strings.Lines(s) {
+		if hex, found := strings.CutPrefix(line, "CapEff:"); found {
+			caps, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
+			return err == nil && caps&(1<<capSysAdmin) != 0
+		}
+	}
+	return false
+}

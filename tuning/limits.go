@@ -1,0 +1,105 @@
+package tuning
+
+// The figures of the room, with their units and their reasons. doc.go has the
+// formulas that they stand in.
+const (
+	// PortsDefault is how many ports the server listens on unless told
+	// otherwise: 10000 to 11000.
+	PortsDefault = 1001
+
+	// kernelBytesPerConnection is what an idle accepted socket in epoll costs
+	// the kernel, measured on Linux 6.18, x86-64, as growth of the slab caches:
+	// tcp_sock 2,521, socket and inode 862, file 195, dentry 195, epitem and
+	// wait entry 192, rest 64. Idle sockets hold no buffer pages.
+	kernelBytesPerConnection = 4029
+	// processBytesPerConnection is the server's resident memory per connection
+	// on a shared channel: its record, and its share of the tables.
+	processBytesPerConnection = 64
+	// channelBytesPerConnection comes on top when a connection is the only
+	// subscriber of its channel: name, registry entry, member list.
+	channelBytesPerConnection = 100
+	// processBytesBase is the server without loops and connections: the Go
+	// runtime, metrics, the bus.
+	processBytesBase = 24 << 20
+	// processBytesPerLoop is a locked thread, its stack and its mailbox.
+	processBytesPerLoop = 64 << 10
+
+	// kernelBytesPerListener is a listening socket in a loop's epoll, measured
+	// on Linux 6.18 as growth of the slab caches with 100 ports and 190 loops:
+	// TCPv6 2,488, socket and inode 827, file 192, dentry 192, epitem and wait
+	// entry 189, rest about 140; an IPv4 listener has 120 less.
+	kernelBytesPerListener = 4030
+	// kernelBytesPerPort comes on top once for each port: its SO_REUSEPORT
+	// group (2 KiB up to 128 listeners) and two bind buckets.
+	kernelBytesPerPort = 2304
+
+	// memoryReserveFraction of the memory, at least memoryReserveBytesMin, is
+	// kept back for socket buffers of a broadcast under way and for the rest
+	// of the host. tcp_mem's default ceiling is of the same size (3/32).
+	memoryReserveFraction = 16
+	memoryReserveBytesMin = 256 << 20
+
+	// fdReserve is how many descriptors of a table are left for what is
+	// neither a connection nor a listener nor a loop's own: standard streams,
+	// the runtime's poller, the bus, the admin port's clients, log files.
+	fdReserve = 256
+	// fdsPerLoop is a loop's epoll and its wake-up eventfd.
+	fdsPerLoop = 2
+	// spreadDeviations is the slack for uneven filling of the loops, in
+	// standard deviations: at 6, one table in a thousand million overflows.
+	spreadDeviations = 6
+	// listenersPerPortMax is the largest SO_REUSEPORT group: it starts at 128
+	// and doubles while below 65,536 (reuseport_grow, sock_reuseport.c).
+	listenersPerPortMax = 1 << 15
+
+	// filesReserve is the rest of the host's open files (fs.file-max counts
+	// all processes), and watchesReserve the same user's other epolls.
+	filesReserve   = 65536
+	watchesReserve = 4096
+	// threadsReserve is the Go runtime's threads beside the loops.
+	threadsReserve = 64
+
+	// drainSeconds is over which a planned stop closes all connections, and so
+	// how fast they come back to the next server: N/30 a second.
+	drainSeconds = 30
+	// backlogMin and backlogMax bound the length of an accept queue: shorter
+	// saves nothing, longer does not fit 16 bits on older kernels.
+	backlogMin = 1024
+	backlogMax = 65535
+
+	// sendsPerCoreSecond is how many small sends one core makes (measured:
+	// 100,000 to 130,000), and roundTripMillis how long a frame stays in the
+	// send queue until its acknowledgement is there.
+	sendsPerCoreSecond = 100_000
+	roundTripMillis    = 250
+	// stuckPerCent of all readers are stuck at any time, each with a full
+	// send buffer of the initial size (tcp_wmem[1], 16 KiB, tcp(7)).
+	stuckPerCent        = 2
+	stuckPagesPerSocket = 4
+	pageBytes           = 4096
+
+	// softirqStallMillis is how long a busy core may leave its backlog alone
+	// (ksoftirqd waits for its turn of the scheduler like any thread).
+	softirqStallMillis = 100
+	netdevBacklogMin   = 1000
+
+	// hashChainMax is the average length of a chain of the established hash
+	// above which lookups are felt. At 48 a stream loses 11 %, at 4 nothing
+	// that can be measured (the kernel's commit d1e5e6408b30 has the table).
+	hashChainMax   = 4
+	hashEntriesMax = 1 << 24
+
+	// mapsBase is what the Go runtime and the loaded files need of
+	// vm.max_map_count; recordsPerMap is a cautious guess of how many records
+	// share a mapping, mapsPerLoop of what a loop maps beside.
+	mapsBase      = 2000
+	recordsPerMap = 4096
+	mapsPerLoop   = 8
+
+	// connectionsMax bounds what may be asked for: beyond it arithmetic, not
+	// the host, would be examined.
+	connectionsMax = 1 << 32
+	// connectionsUnknownHost is the default limit when nothing can be read:
+	// 0.4 GiB, which any host that runs this server has.
+	connectionsUnknownHost = 100_000
+)

@@ -1,0 +1,72 @@
+package tuning
+
+import (
+	"fmt"
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// Nofile is RLIMIT_NOFILE: descriptors that one table of this process may
+// hold. Hard is math.MaxInt if unlimited.
+type Nofile struct {
+	Soft int `json:"soft"`
+	Hard int `json:"hard"`
+}
+
+// rlimits is the seam between RaiseNofile and the kernel.
+type rlimits struct {
+	get func(*unix.Rlimit) error
+	set func(*unix.Rlimit) error
+}
+
+var kernelRlimits = rlimits{
+	get: func(r *unix.Rlimit) error { return unix.Getrlimit(unix.RLIMIT_NOFILE, r) },
+	// Setrlimit of x/sys goes through package syscall, which then knows that
+	// the limit is meant and hands it on to child processes.
+	set: func(r *unix.Rlimit) error { return unix.Setrlimit(unix.RLIMIT_NOFILE, r) },
+}
+
+// RaiseNofile raises the soft limit of open files to the hard limit and
+// returns both as they are afterwards. The hard limit is never raised: it is
+// the operator's word. On an error the limits returned are those in force.
+//
+// A soft limit of one below the hard limit is left alone. Go's runtime sets
+// that at start and remembers what was there before, which it gives back to
+// child processes (syscall/rlimit.go); to take the last descriptor would end
+// that, and children that use select(2) would inherit a limit that is not
+// meant for them.
+func RaiseNofile() (Nofile, error) { return raiseNofile(kernelRlimits) }
+
+func raiseNofile(r rlimits) (Nofile, error) {
+	var limit unix.Rlimit
+	if err := r.get(&limit); err != nil {
+		return Nofile{}, fmt.Errorf("reading the limit of open files failed, so it stays as it is: %w", err)
+	}
+	was := nofileOf(limit)
+	if was.Soft >= was.Hard-1 {
+		return was, nil
+	}
+	limit.Cur = limit.Max
+	if err := r.set(&limit); err != nil {
+		return was, fmt.Errorf("raising the soft limit of open files from %s to the hard limit of %s failed, start with ulimit -n or LimitNOFILE= set higher: %w",
+			count(was.Soft), count(was.Hard), err)
+	}
+	// Read back: the truth is what the kernel kept.
+	if err := r.get(&limit); err != nil {
+		return Nofile{Soft: was.Hard, Hard: was.Hard}, nil
+	}
+	return nofileOf(limit), nil
+}
+
+func nofileOf(r unix.Rlimit) Nofile {
+	return Nofile{Soft: clampUint(r.Cur), Hard: clampUint(r.Max)}
+}
+
+// clampUint turns RLIM_INFINITY and all that no int holds into math.MaxInt.
+func clampUint(v uint64) int {
+	if v > math.MaxInt {
+		return math.MaxInt
+	}
+	return int(v)
+}
