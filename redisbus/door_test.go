@@ -35,9 +35,9 @@ type fakeDoor struct {
 
 	mu       sync.Mutex
 	messages []doorMessage
-	arrived  chan struct{}                 // replaced at every message
+	arrived  chan struct{}                // replaced at every message
 	receipts func(n int) *channel.Receipt // by default settled at once
-	hold     chan struct{}                 // Publish blocks while it is not nil and open
+	hold     chan struct{}                // Publish blocks while it is not nil and open
 }
 
 func newDoor(members map[string]int) *fakeDoor {

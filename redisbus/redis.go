@@ -1,0 +1,280 @@
+package redisbus
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	randv2 "math/rand/v2"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"go.uber.org/zap"
+)
+
+// RedisConfig says which Redis to subscribe at. Zero durations take the
+// defaults of limits.go.
+type RedisConfig struct {
+	// URL is redis://[user:password@]host:port, or rediss:// for TLS.
+	URL string
+	// ProbeInterval is the time between two messages to itself. ProbeTimeout
+	// is how long one may take to come back, and bounds dialing and the
+	// handshake as well. A subscription on which nothing at all arrives for
+	// both together is given up.
+	ProbeInterval, ProbeTimeout time.Duration
+	// ReconnectBackoffMin is the first upper bound of the random wait before a
+	// reconnect. It doubles with each failure, up to ReconnectBackoffMax.
+	ReconnectBackoffMin, ReconnectBackoffMax time.Duration
+}
+
+// Redis is a subscription to all channels of a Redis. It implements Bus.
+type Redis struct {
+	// Fixed after construction.
+	options redis.Options // a template, copied for each client
+	cfg     RedisConfig   // with its defaults, and without the URL
+	door    Door
+	log     *zap.Logger
+	channel string // on which this server hears its own probes
+	cancel  context.CancelFunc
+	ended   chan struct{}
+
+	mu sync.Mutex
+	// Guarded by mu.
+	health   Health
+	lastSign time.Time // when the subscription last proved to be alive
+
+	// Owned by the run goroutine.
+	refusals logLimit
+
+	// Shared: atomic.
+	count redisCounters
+}
+
+type redisCounters struct {
+	messages, bytes, reserved atomic.Uint64
+	connects, probesLost      atomic.Uint64
+	roundTrip                 atomic.Uint64 // math.Float64bits of seconds
+	dropped                   [dropReasons]atomic.Uint64
+}
+
+var quietLibrary = sync.OnceFunc(logging.Disable)
+
+// ConnectRedis begins to subscribe and returns at once: a Redis that can not be
+// reached shows in Health and is tried until Close. The error is one sentence
+// about a URL that can not be used, without the URL, which may hold a password.
+func ConnectRedis(cfg RedisConfig, door Door, log *zap.Logger) (*Redis, error) {
+	options, err := parseURL(cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	// go-redis prints to stderr about what this package reports by itself.
+	quietLibrary()
+	setDefault(&cfg.ProbeInterval, probeIntervalDefault)
+	setDefault(&cfg.ProbeTimeout, probeTimeoutDefault)
+	setDefault(&cfg.ReconnectBackoffMin, reconnectBackoffMinDefault)
+	setDefault(&cfg.ReconnectBackoffMax, reconnectBackoffMaxDefault)
+	cfg.URL = ""
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &Redis{
+		options: clientOptions(options, cfg),
+		cfg:     cfg,
+		door:    door,
+		log:     log.With(zap.String("redis", options.Addr)),
+		channel: probePrefix + rand.Text(),
+		cancel:  cancel,
+		ended:   make(chan struct{}),
+		health:  Health{Since: time.Now(), Reason: "connecting to Redis at " + options.Addr},
+	}
+	go r.run(ctx)
+	return r, nil
+}
+
+func setDefault(d *time.Duration, value time.Duration) {
+	if *d <= 0 {
+		*d = value
+	}
+}
+
+// parseURL keeps the URL out of its errors.
+func parseURL(text string) (*redis.Options, error) {
+	const want = "set --bus to redis://[user:password@]host:port, or to rediss:// for TLS"
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, errors.New("the URL of the Redis can not be read (a password in it must be percent-encoded): " + want)
+	case u.Scheme != "redis" && u.Scheme != "rediss":
+		return nil, fmt.Errorf("the URL of the Redis begins with %q: %s", clip(u.Scheme+":"), want)
+	case u.Host == "" || u.Hostname() == "":
+		return nil, errors.New("the URL of the Redis names no host: " + want)
+	}
+	options, err := redis.ParseURL(text)
+	if err != nil {
+		return nil, errors.New("the URL of the Redis has a path or parameters that can not be used: " + want)
+	}
+	return options, nil
+}
+
+// clientOptions makes go-redis do one thing at a time: no retries, no waits and
+// no connections other than those this package asks for.
+func clientOptions(from *redis.Options, cfg RedisConfig) redis.Options {
+	o := redis.Options{
+		Network:   from.Network,
+		Addr:      from.Addr,
+		Username:  from.Username,
+		Password:  from.Password,
+		TLSConfig: from.TLSConfig,
+		// RESP2, because a subscription needs nothing of RESP3, and an old
+		// Redis or a proxy may not have it.
+		Protocol:              2,
+		DialTimeout:           cfg.ProbeTimeout,
+		ReadTimeout:           cfg.ProbeTimeout,
+		WriteTimeout:          cfg.ProbeTimeout,
+		ContextTimeoutEnabled: true,
+		MaxRetries:            -1,
+		DialerRetries:         1,
+		PoolSize:              1,
+		PipelinePoolSize:      -1,
+		MaintNotificationsConfig: &maintnotifications.Config{
+			Mode: maintnotifications.ModeDisabled,
+		},
+	}
+	return o
+}
+
+// run keeps a subscription until Close.
+func (r *Redis) run(ctx context.Context) {
+	defer close(r.ended)
+	failures := 0
+	for ctx.Err() == nil {
+		s := &session{Redis: r}
+		err := s.run(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if s.proved.Load() {
+			failures = 0 // it worked, so this is a new trouble
+		}
+		r.interrupted(s.subscribed, err)
+		wait := backoff(failures, r.cfg.ReconnectBackoffMin, r.cfg.ReconnectBackoffMax)
+		failures++
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.setHealth(false, "the bus is closed")
+}
+
+// backoff is exponential with full jitter: a random wait below a bound that
+// doubles. Many servers that lost one Redis do not come back to it in step.
+func backoff(failures int, low, high time.Duration) time.Duration {
+	bound := high
+	if failures < 32 && low<<failures > 0 {
+		bound = min(high, low<<failures)
+	}
+	return randv2.N(bound + 1)
+}
+
+// interrupted notes the end of a session, which is a gap if it had subscribed:
+// what is published from here on is lost, and nobody can say what it was.
+func (r *Redis) interrupted(subscribed bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.health
+	r.setHealth(false, reasonOf(r.options.Addr, err))
+	if subscribed {
+		r.health.Gaps++
+		r.health.GapFrom, r.health.GapTo = r.lastSign, time.Time{}
+		r.log.Warn("the subscription at Redis was interrupted: messages may be lost until it is back",
+			zap.String("reason", r.health.Reason), zap.Uint64("gaps", r.health.Gaps),
+			zap.Time("since", r.health.GapFrom))
+	} else if was.Reason != r.health.Reason {
+		r.log.Warn("no subscription at Redis, and trying again", zap.String("reason", r.health.Reason))
+	}
+}
+
+// reasonOf says for the operator what an error means.
+func reasonOf(addr string, err error) string {
+	text := clip(err.Error())
+	switch {
+	case redis.IsAuthError(err):
+		return "Redis at " + addr + " refuses the user or the password, correct the --bus URL: " + text
+	case redis.IsPermissionError(err):
+		return "Redis at " + addr + " does not permit this user to subscribe to all channels and to publish to " + probePrefix + "*: " + text
+	}
+	return "Redis at " + addr + ": " + text
+}
+
+// setHealth is called with mu held.
+func (r *Redis) setHealth(up bool, reason string) {
+	if r.health.Up != up {
+		r.health.Since = time.Now()
+	}
+	r.health.Up, r.health.Reason = up, reason
+}
+
+// Health implements Bus. It is up from the first probe that came back until the
+// first sign of trouble.
+func (r *Redis) Health() Health {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.health
+}
+
+// Stats implements Bus.
+func (r *Redis) Stats() Stats {
+	s := Stats{
+		MessagesIn:            r.count.messages.Load(),
+		BytesIn:               r.count.bytes.Load(),
+		ReservedIn:            r.count.reserved.Load(),
+		Dropped:               droppedByReason(&r.count.dropped),
+		PeersClosed:           make(map[string]uint64, closeReasons),
+		ProbesLost:            r.count.probesLost.Load(),
+		Gaps:                  r.Health().Gaps,
+		ProbeRoundTripSeconds: math.Float64frombits(r.count.roundTrip.Load()),
+	}
+	if n := r.count.connects.Load(); n > 1 {
+		s.Reconnects = n - 1
+	}
+	for reason := closeNone + 1; reason < closeReasons; reason++ {
+		s.PeersClosed[reason.String()] = 0
+	}
+	return s
+}
+
+// Close implements Bus.
+func (r *Redis) Close(ctx context.Context) error {
+	r.cancel()
+	select {
+	case <-r.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A logLimit lets a line through at most every logIntervalSecondsMin. One
+// goroutine owns it.
+type logLimit struct {
+	last time.Time
+	held uint64 // occurrences since the last line
+}
+
+// allow returns how many occurrences a line now stands for, or 0 for no line.
+func (l *logLimit) allow(now time.Time) uint64 {
+	l.held++
+	if !l.last.IsZero() && now.Sub(l.last) < logIntervalSecondsMin*time.Second {
+		return 0
+	}
+	held := l.held
+	l.last, l.held = now, 0
+	return held
+}
