@@ -1,0 +1,130 @@
+package tuning
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func TestFDTables(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		request FDRequest
+		want    FDPlan
+		err     string // part of it; empty for none
+	}{
+		{"small in one table",
+			FDRequest{Connections: 10_000, Nofile: 20_000, Ports: 1001, Cores: 2},
+			FDPlan{Loops: 2, PerLoopMax: 20_000 - 2002 - 4 - 256}, ""},
+		{"the last that fits one table",
+			FDRequest{Connections: 17_738, Nofile: 20_000, Ports: 1001, Cores: 2},
+			FDPlan{Loops: 2, PerLoopMax: 17_738}, ""},
+		{"one more",
+			FDRequest{Connections: 17_739, Nofile: 20_000, Ports: 1001, Cores: 2},
+			FDPlan{Private: true, Loops: 2, PerLoopMax: 20_000 - 1001 - 256 - 2}, ""},
+		{"a million needs 56 loops of 20,000",
+			FDRequest{Mode: FDAuto, Connections: 1_000_000, Nofile: 20_000, Ports: 1001, Cores: 2},
+			FDPlan{Private: true, Loops: 56, PerLoopMax: 18_687}, ""},
+		{"ten million",
+			FDRequest{Connections: 10_000_000, Nofile: 20_000, Ports: 1001, Cores: 2},
+			FDPlan{Private: true, Loops: 576, PerLoopMax: 18_167}, ""},
+		{"ten million with a high limit",
+			FDRequest{Connections: 10_000_000, Nofile: 12_000_000, Ports: 1001, Cores: 32},
+			FDPlan{Loops: 32, PerLoopMax: 12_000_000 - 32*1001 - 64 - 256}, ""},
+		{"private by order",
+			FDRequest{Mode: FDPrivate, Connections: 10, Nofile: 20_000, Ports: 1, Cores: 3},
+			FDPlan{Private: true, Loops: 3, PerLoopMax: 20_000 - 1 - 256 - 3}, ""},
+		{"loops kept",
+			FDRequest{Connections: 1_000_000, Nofile: 20_000, Ports: 1001, Cores: 2, Loops: 60},
+			FDPlan{Private: true, Loops: 60, PerLoopMax: 18_683}, ""},
+		{"fewer loops than cores",
+			FDRequest{Connections: 1000, Nofile: 20_000, Ports: 1, Cores: 8, Loops: 1},
+			FDPlan{Loops: 1, PerLoopMax: 20_000 - 1 - 2 - 256}, ""},
+		{"loops refused",
+			FDRequest{Connections: 1_000_000, Nofile: 20_000, Ports: 1001, Cores: 2, Loops: 55},
+			FDPlan{}, "use --loops 56"},
+		{"loops refused, and none would do",
+			FDRequest{Connections: 1_000_000, Nofile: 1024, Ports: 1, Cores: 2, Loops: 4},
+			FDPlan{}, "lower --max-connections"},
+		{"shared refused",
+			FDRequest{Mode: FDShared, Connections: 1_000_000, Nofile: 20_000, Ports: 1001, Cores: 2},
+			FDPlan{}, "need a nofile limit of 1,002,262"},
+		{"ports fill the table",
+			FDRequest{Connections: 10, Nofile: 1024, Ports: 1001, Cores: 2},
+			FDPlan{}, "raise the hard limit above 1,259"},
+		{"no number of loops",
+			FDRequest{Connections: 1_000_000, Nofile: 1024, Ports: 1, Cores: 2},
+			FDPlan{}, "no number of loops"},
+		{"more loops than listeners on a port",
+			FDRequest{Connections: 10, Nofile: 1 << 30, Ports: 1, Cores: 2, Loops: 40_000},
+			FDPlan{}, "--loops 40,000"},
+		{"negative loops", FDRequest{Nofile: 1024, Loops: -1}, FDPlan{}, "negative"},
+		{"no such mode", FDRequest{Mode: "some", Nofile: 1024}, FDPlan{}, `"some"`},
+		{"unlimited", FDRequest{Connections: 1 << 32, Nofile: 1 << 62, Ports: 65535, Cores: 4},
+			FDPlan{Loops: 4, PerLoopMax: 1<<62 - 4*65535 - 8 - 256}, ""},
+		{"nothing known", FDRequest{Nofile: 1024}, FDPlan{Loops: 1, PerLoopMax: 1024 - 2 - 256}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := FDTables(tc.request)
+			if got != tc.want || (err != nil) != (tc.err != "") {
+				t.Fatalf("got %+v, error %v; want %+v", got, err, tc.want)
+			}
+			if err == nil {
+				return
+			}
+			if s := err.Error(); !strings.Contains(s, tc.err) || strings.ContainsAny(s, "\n.") {
+				t.Errorf("error %q is not one sentence with %q", s, tc.err)
+			}
+		})
+	}
+}
+
+// The kernel's hash fills the loops unevenly; no table may overflow, and the
+// slack must not be half of the table either.
+func TestFDTablesSpread(t *testing.T) {
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	for _, n := range []int{100_000, 1_000_000, 3_000_000} {
+		plan, err := FDTables(FDRequest{Connections: n, Nofile: 20_000, Ports: 11, Cores: 2})
+		if err != nil || !plan.Private {
+			t.Fatalf("%d connections: %+v, error %v", n, plan, err)
+		}
+		fill := make([]int, plan.Loops)
+		for range n {
+			fill[random.IntN(plan.Loops)]++
+		}
+		for loop, c := range fill {
+			if c > plan.PerLoopMax {
+				t.Errorf("seed %d: loop %d of %d got %d connections, room for %d", seed, loop, plan.Loops, c, plan.PerLoopMax)
+			}
+		}
+		if used := float64(n) / float64(plan.Loops*plan.PerLoopMax); used < 0.8 {
+			t.Errorf("%d connections use %.2f of the tables", n, used)
+		}
+	}
+}
+
+// A loop fewer than was chosen must not do, or loops are wasted.
+func TestFDTablesLeast(t *testing.T) {
+	for n := 50_000; n < 5_000_000; n += 333_333 {
+		r := FDRequest{Connections: n, Nofile: 20_000, Ports: 101, Cores: 2}
+		plan, err := FDTables(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Loops = plan.Loops - 1
+		if less, err := FDTables(r); err == nil {
+			t.Errorf("%d connections: %d loops chosen, but %d do", n, plan.Loops, less.Loops)
+		}
+	}
+}
+
+func TestGOMAXPROCS(t *testing.T) {
+	cores := runtime.NumCPU()
+	for loops, want := range map[int]int{cores: cores + 2, 10_000: 10_002, 1: max(3, cores)} {
+		if got := GOMAXPROCS(loops); got != want {
+			t.Errorf("%d loops on %d cores: %d, want %d", loops, cores, got, want)
+		}
+	}
+}
