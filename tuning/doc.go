@@ -41,7 +41,7 @@
 //	somaxconn           N / 30 / L, 1,024 to 65,535: a drain's clients come back
 //	                    within 30 s, and a loop may look away for one
 //	tcp_max_syn_backlog somaxconn * 4/3, and only without syncookies
-//	tcp_mem             pages: min(N, C * 25,000) + 4 * N/50. Idle sockets hold
+//	tcp_mem             pages: min(N, C * 25,000) + 4 * N/100. Idle sockets hold
 //	                    none; frames of one round trip and stuck readers do
 //	ehash entries       N/4: chains of 4
 //	tcp_max_orphans     N: the process dies

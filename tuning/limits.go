@@ -72,9 +72,12 @@ const (
 	// send queue until its acknowledgement is there.
 	sendsPerCoreSecond = 100_000
 	roundTripMillis    = 250
-	// stuckPerCent of all readers are stuck at any time, each with a full
-	// send buffer of the initial size (tcp_wmem[1], 16 KiB, tcp(7)).
-	stuckPerCent        = 2
+	// stuckPerCent of all readers are stuck at any time (a peer that is gone is
+	// so for the write deadline of 30 s), each with a full send buffer of the
+	// initial size (tcp_wmem[1], 16 KiB, tcp(7)). At 2, a host filled to
+	// DefaultMaxConnections would need more than the kernel's own tcp_mem,
+	// which is a sixteenth of the memory as well.
+	stuckPerCent        = 1
 	stuckPagesPerSocket = 4
 	pageBytes           = 4096
 
