@@ -1,0 +1,192 @@
+package channel
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"c10m/poller"
+)
+
+// A Poster takes letters for one loop; *poller.Loop is one.
+type Poster interface {
+	Post(letter *poller.Letter) bool
+}
+
+// Framer makes the bytes that every member of a channel gets for a payload. It
+// must not keep or return payload.
+type Framer func(payload []byte) []byte
+
+// A Hub is the one door through which messages enter the loops. Any goroutine
+// may call its methods, but no loop.
+type Hub struct {
+	// Fixed after construction.
+	loops           []Poster
+	frame           Framer
+	payloadBytesMax int
+	now             func() int64
+
+	// Guarded by itself: publishers of one channel take turns, so that all
+	// loops see its messages in one order. No loop ever takes these locks.
+	order [64]sync.Mutex
+
+	// Shared: atomic.
+	stats HubStats
+}
+
+// HubStats count what came to the door.
+type HubStats struct {
+	Messages atomic.Uint64
+	Bytes    atomic.Uint64 // of payload
+	TooBig   atomic.Uint64 // refused
+	Waits    atomic.Uint64 // times that a publisher waited for a full mailbox
+}
+
+// NewHub makes the door to these loops. now is the clock of the loops.
+func NewHub(loops []Poster, frame Framer, payloadBytesMax int, now func() int64) *Hub {
+	return &Hub{loops: loops, frame: frame, payloadBytesMax: payloadBytesMax, now: now}
+}
+
+// Stats returns the counters.
+func (h *Hub) Stats() *HubStats { return &h.stats }
+
+// ErrTooBig says that a payload is longer than the hub takes.
+type ErrTooBig struct{ Bytes, BytesMax int }
+
+func (e ErrTooBig) Error() string {
+	return fmt.Sprintf("the message has %d bytes, and the limit is %d (--message-bytes)", e.Bytes, e.BytesMax)
+}
+
+// Publish frames payload and posts it to every loop. It keeps neither argument.
+// Messages of one caller to one channel arrive in the order of the calls, and
+// all connections see the messages of one channel in one order. It waits while
+// a loop's mailbox is full, and returns ErrTooBig without having posted
+// anything. A name that nobody can subscribe to has no members.
+func (h *Hub) Publish(name, payload []byte) (*Receipt, error) {
+	if len(payload) > h.payloadBytesMax {
+		h.stats.TooBig.Add(1)
+		return nil, ErrTooBig{len(payload), h.payloadBytesMax}
+	}
+	h.stats.Messages.Add(1)
+	h.stats.Bytes.Add(uint64(len(payload)))
+	if !ValidName(name) {
+		return NewReceipt(0), nil
+	}
+	return h.post(name, h.frame(payload)), nil
+}
+
+// post sends one message to all loops.
+func (h *Hub) post(name, frame []byte) *Receipt {
+	receipt := NewReceipt(len(h.loops))
+	message := &Message{
+		name:    append([]byte(nil), name...),
+		hash:    hashName(name),
+		frame:   frame,
+		at:      h.now(),
+		receipt: receipt,
+	}
+	letters := make([]poller.Letter, len(h.loops))
+	turn := &h.order[message.hash%uint32(len(h.order))]
+	turn.Lock()
+	defer turn.Unlock()
+	for i, loop := range h.loops {
+		letters[i] = poller.Letter{Body: message, Bytes: len(frame)}
+		h.insist(loop, &letters[i])
+	}
+	return receipt
+}
+
+// insist posts a letter, waiting for room if there is none: that is how a
+// publisher feels that sweeps are behind.
+func (h *Hub) insist(loop Poster, letter *poller.Letter) {
+	for pause := 50 * time.Microsecond; !loop.Post(letter); {
+		h.stats.Waits.Add(1)
+		time.Sleep(pause)
+		pause = min(2*pause, publishRetryMillisMax*time.Millisecond)
+	}
+}
+
+// Count returns the number of connections of each channel.
+func (h *Hub) Count(names []string) []int {
+	receipts := make([]*Receipt, len(names))
+	for i, name := range names {
+		receipts[i] = h.post([]byte(name), nil)
+	}
+	counts := make([]int, len(names))
+	for i, receipt := range receipts {
+		counts[i] = receipt.Wait()
+	}
+	return counts
+}
+
+// A listing asks every loop for the names of its channels.
+type listing struct {
+	match func(name string) bool
+	max   int
+	done  sync.WaitGroup
+
+	mu    sync.Mutex // between the loops of this one listing, held for a copy
+	names map[string]struct{}
+}
+
+// Channels returns at most max names of channels with a connection for which
+// match is true. match runs on the loops: it must be quick and must not block.
+func (h *Hub) Channels(match func(name string) bool, max int) []string {
+	ask := &listing{match: match, max: max, names: make(map[string]struct{})}
+	ask.done.Add(len(h.loops))
+	for _, loop := range h.loops {
+		h.insist(loop, &poller.Letter{Body: &listingOfLoop{listing: ask}})
+	}
+	ask.done.Wait()
+	names := make([]string, 0, len(ask.names))
+	for name := range ask.names {
+		if len(names) < max {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// listingOfLoop is one loop's part of a listing. It walks the cells, a slice a
+// turn; a channel that comes or goes meanwhile is listed or not.
+type listingOfLoop struct {
+	*listing
+	found []string
+	class int
+	index uint32
+}
+
+// list continues the oldest listing.
+func (r *Registry) list() {
+	if len(r.listings) == 0 {
+		return
+	}
+	ask := r.listings[0]
+	for range listedCellsPerTurnMax {
+		for ask.class < len(cellSizes) && ask.index >= r.cells.classes[ask.class].used {
+			ask.class, ask.index = ask.class+1, 0
+		}
+		if ask.class == len(cellSizes) || len(ask.found) >= ask.max {
+			ask.hand()
+			r.listings = append(r.listings[:0], r.listings[1:]...)
+			return
+		}
+		ask.index++
+		if c := r.cells.slot(ask.class, ask.index); c.members > 0 {
+			if name := string(c.name()); ask.match(name) {
+				ask.found = append(ask.found, name)
+			}
+		}
+	}
+}
+
+// hand gives this loop's names to the asker.
+func (ask *listingOfLoop) hand() {
+	ask.mu.Lock()
+	for _, name := range ask.found {
+		ask.names[name] = struct{}{}
+	}
+	ask.mu.Unlock()
+	ask.done.Done()
+}

@@ -1,0 +1,37 @@
+package channel
+
+import (
+	"hash/maphash"
+	"unicode/utf8"
+)
+
+// A Message is one published payload on its way through the loops: framed
+// once, shared by all, immutable.
+type Message struct {
+	name    []byte
+	hash    uint32
+	frame   []byte   // nil for a question about the number of members
+	at      int64    // when it was published, nanoseconds of poller.Kernel.Now
+	receipt *Receipt // nil if nobody waits for the count
+}
+
+// hashSeed is one for the process, so that a publisher hashes a name once for
+// all loops; random, so that nobody can choose names that collide.
+var hashSeed = maphash.MakeSeed()
+
+func hashName(name []byte) uint32 { return uint32(maphash.Bytes(hashSeed, name)) }
+
+// Reserved is how names begin that belong to the server: its pages on the
+// WebSocket ports, its own messages on the bus.
+const Reserved = "-/"
+
+// ValidName reports whether clients may subscribe to name: 1 to NameBytesMax
+// bytes of UTF-8 that do not begin with Reserved.
+func ValidName(name []byte) bool {
+	return len(name) >= 1 && len(name) <= NameBytesMax && utf8.Valid(name) && !IsReserved(name)
+}
+
+// IsReserved reports whether name begins with Reserved.
+func IsReserved(name []byte) bool {
+	return len(name) >= len(Reserved) && string(name[:len(Reserved)]) == Reserved
+}

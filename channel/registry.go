@@ -1,0 +1,358 @@
+package channel
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"c10m/poller"
+
+	"golang.org/x/sys/unix"
+)
+
+// Config says how much a loop keeps for slow readers.
+type Config struct {
+	// LogBytes is how many bytes of frames a channel's log may hold before
+	// its slowest members are overrun.
+	LogBytes int
+	// LogAge is how long a frame may wait for a member whose socket is full.
+	LogAge time.Duration
+	// LogBytesTotal is LogBytes for all logs of the loop together.
+	LogBytesTotal int
+	// Skip moves slow members forward instead of having them closed.
+	Skip bool
+}
+
+// A Socket is what a registry needs of its loop; *poller.Loop is one.
+type Socket interface {
+	Record(fd uint32) *poller.Record
+	Send(fd uint32, p []byte) (int, syscall.Errno)
+	Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno)
+	ArmWrite(fd uint32, on bool)
+	Now() int64
+	Clock() int64
+}
+
+// An Owner has the connections that are members. It must not call the registry
+// back from these methods.
+type Owner interface {
+	// Overrun: fd has fallen off its log and is to be closed.
+	Overrun(fd uint32, cause Cause)
+	// Failed: writing to fd failed for good.
+	Failed(fd uint32, errno syscall.Errno)
+	// Owe: fd was moved forward from the middle of a frame, and rest has to
+	// be written before anything else. rest is immutable. The member is held.
+	Owe(fd uint32, rest []byte)
+}
+
+// ErrName: a client may not subscribe to such a name.
+var ErrName = errors.New("a channel is 1 to 255 bytes of UTF-8 and does not begin with -/")
+
+// A Registry maps channels to the connections of one loop and brings every
+// member up to the head of its channel's log. All methods are for the loop's
+// thread.
+type Registry struct {
+	// Fixed after construction.
+	config Config
+	socket Socket
+	owner  Owner
+	stats  *Stats
+
+	// Owned by the loop.
+	cells      cells
+	index      index
+	logs       []*log // by cell.log-1; nil where free
+	logsFree   []uint32
+	spares     []*log
+	ageHand    uint32 // where Tick and the total limit look next in logs
+	small      queue
+	large      queue
+	overfull   int // logs longer than fullFactor allows
+	bytesTotal int
+	listings   []*listingOfLoop
+	iov        [framesPerWriteMax]unix.Iovec
+	tally      tally
+}
+
+// tally collects what a sweep did, so that the shared counters are touched
+// once a slice and not once a delivery.
+type tally struct{ deliveries, bytes, writes, batches uint64 }
+
+// NewRegistry makes the registry of one loop.
+func NewRegistry(config Config, socket Socket, owner Owner, stats *Stats) *Registry {
+	r := &Registry{config: config, socket: socket, owner: owner, stats: stats}
+	r.index.init(&r.cells)
+	return r
+}
+
+// Subscribe makes fd a member of a channel, up to date from now on. It takes
+// the same time with any number of channels and members. fd must not be a
+// member yet.
+func (r *Registry) Subscribe(fd uint32, name []byte) error {
+	if !ValidName(name) {
+		return ErrName
+	}
+	m := r.member(fd)
+	if m.channel != 0 {
+		panic("BUG: a connection subscribes twice")
+	}
+	hash := hashName(name)
+	at := r.index.find(name, hash)
+	if at == 0 {
+		at, _ = r.cells.make(name, hash)
+		r.index.insert(at)
+		r.stats.Channels.Add(1)
+	}
+	c := r.cells.at(at)
+	*m = member{channel: at, seq: c.head}
+	r.push(&c.first, fd, m)
+	c.members++
+	r.stats.Members.Add(1)
+	return nil
+}
+
+// Unsubscribe takes fd out of its channel, if it is in one. What it was still
+// owed is forgotten.
+func (r *Registry) Unsubscribe(fd uint32) {
+	m := r.member(fd)
+	if m.channel == 0 {
+		return
+	}
+	c := r.cells.at(m.channel)
+	g := r.logOf(c)
+	if m.flags&memberBlocked != 0 {
+		r.unblock(g, fd, m)
+	}
+	if g != nil {
+		if m.seq != g.head() {
+			g.move(m, g.head())
+		}
+		if g.cursor == fd {
+			g.cursor = m.next
+		}
+	}
+	r.unlink(&c.first, m)
+	c.members--
+	r.stats.Members.Add(-1)
+	if g != nil {
+		r.trim(g)
+	}
+	if c.members == 0 {
+		r.index.remove(m.channel)
+		r.cells.release(m.channel)
+		r.stats.Channels.Add(-1)
+	}
+	*m = member{}
+}
+
+// Letter takes what the Hub posted. It reports false for anything else.
+func (r *Registry) Letter(body any) bool {
+	switch body := body.(type) {
+	case *Message:
+		r.deliver(body)
+	case *listingOfLoop:
+		r.listings = append(r.listings, body)
+	default:
+		return false
+	}
+	return true
+}
+
+// deliver appends a message to its channel's log, or only counts the members
+// if the message is a question.
+func (r *Registry) deliver(message *Message) {
+	members := 0
+	at := r.index.find(message.name, message.hash)
+	if at != 0 {
+		members = int(r.cells.at(at).members)
+	}
+	if message.frame != nil {
+		r.stats.Messages.Add(1)
+		if at == 0 {
+			r.stats.Unwanted.Add(1)
+		} else {
+			r.enter(at, message)
+		}
+	}
+	if message.receipt != nil {
+		message.receipt.Settle(members)
+	}
+}
+
+// enter appends a message to the log of a channel that has members.
+func (r *Registry) enter(at ref, message *Message) {
+	c := r.cells.at(at)
+	g := r.logOf(c)
+	if g == nil {
+		g = r.openLog(at, c)
+	}
+	wasOverfull := r.isOverfull(g)
+	g.append(message, c.members-g.behind)
+	r.countBytes(g, len(message.frame), wasOverfull)
+	r.limit(g)
+	r.enqueue(g)
+}
+
+// Full reports that letters should wait until Work has made room: a log is far
+// over its limit because sweeps are behind, or all logs together are.
+func (r *Registry) Full() bool {
+	return r.overfull > 0 || r.bytesTotal > fullFactor*r.config.LogBytesTotal
+}
+
+func (r *Registry) isOverfull(g *log) bool { return g.bytes > fullFactor*r.config.LogBytes }
+
+func (r *Registry) countBytes(g *log, change int, wasOverfull bool) {
+	r.bytesTotal += change
+	r.stats.LogBytes.Add(int64(change))
+	if is := r.isOverfull(g); is != wasOverfull {
+		if is {
+			r.overfull++
+		} else {
+			r.overfull--
+		}
+	}
+}
+
+func (r *Registry) logOf(c *cell) *log {
+	if c.log == 0 {
+		return nil
+	}
+	return r.logs[c.log-1]
+}
+
+// openLog gives a channel an empty log.
+func (r *Registry) openLog(at ref, c *cell) *log {
+	var g *log
+	if n := len(r.spares); n > 0 {
+		g, r.spares = r.spares[n-1], r.spares[:n-1]
+	} else {
+		g = &log{}
+	}
+	*g = log{ref: at, cell: c, ring: g.ring, tail: c.head}
+	if n := len(r.logsFree); n > 0 {
+		c.log, r.logsFree = r.logsFree[n-1]+1, r.logsFree[:n-1]
+		r.logs[c.log-1] = g
+	} else {
+		r.logs = append(r.logs, g)
+		c.log = uint32(len(r.logs))
+	}
+	r.stats.Logs.Add(1)
+	return g
+}
+
+// trim drops what is owed to nobody; a log that is empty then is taken from
+// its channel.
+func (r *Registry) trim(g *log) {
+	if g.count > 0 && g.entry(g.tail).waiting == 0 {
+		wasOverfull, before, now := r.isOverfull(g), g.bytes, r.socket.Clock()
+		for g.count > 0 && g.entry(g.tail).waiting == 0 {
+			r.stats.Lag.Observe(now - g.dropTail().at)
+		}
+		r.countBytes(g, g.bytes-before, wasOverfull)
+	}
+	if g.count == 0 && !g.released {
+		slot := g.cell.log - 1
+		g.cell.log = 0
+		r.logs[slot] = nil
+		r.logsFree = append(r.logsFree, slot)
+		g.released, g.evicting = true, false
+		r.stats.Logs.Add(-1)
+		if !g.queued {
+			r.spare(g)
+		}
+	}
+}
+
+func (r *Registry) spare(g *log) {
+	if len(r.spares) < spareLogsMax && len(g.ring) <= spareLogEntriesMax {
+		r.spares = append(r.spares, g)
+	}
+}
+
+// enqueue puts a log that owes something into its queue.
+func (r *Registry) enqueue(g *log) {
+	if g.queued || !g.owing() {
+		return
+	}
+	g.queued = true
+	if g.cell.members <= smallMembersMax {
+		r.small.push(g)
+	} else {
+		r.large.push(g)
+	}
+}
+
+// Work does one slice: the small channels, then the next of the large ones.
+func (r *Registry) Work() (more bool) {
+	for budget := smallWritesPerTurnMax; budget > 0; {
+		g := r.small.pop()
+		if g == nil {
+			break
+		}
+		budget -= 1 + r.slice(g)
+	}
+	if g := r.large.pop(); g != nil {
+		r.slice(g)
+	}
+	r.list()
+	r.publishTally()
+	return r.small.len() > 0 || r.large.len() > 0 || len(r.listings) > 0
+}
+
+// slice works on one log from a queue and puts it back if more is to do.
+func (r *Registry) slice(g *log) (writes int) {
+	if !g.released && g.behind > g.blocked {
+		writes = r.sweep(g)
+	}
+	if !g.released && g.evicting {
+		r.evict(g)
+	}
+	g.queued = false
+	if g.released {
+		r.spare(g)
+		return writes
+	}
+	r.enqueue(g)
+	return writes
+}
+
+func (r *Registry) publishTally() {
+	if r.tally.writes == 0 {
+		return
+	}
+	r.stats.Deliveries.Add(r.tally.deliveries)
+	r.stats.Bytes.Add(r.tally.bytes)
+	r.stats.Writes.Add(r.tally.writes)
+	r.stats.Batches.Add(r.tally.batches)
+	r.tally = tally{}
+}
+
+// A queue of logs, first in first out, that keeps its memory.
+type queue struct {
+	logs  []*log
+	first int
+}
+
+func (q *queue) len() int { return len(q.logs) - q.first }
+
+func (q *queue) push(g *log) {
+	if q.first > 0 && len(q.logs) == cap(q.logs) {
+		n := copy(q.logs, q.logs[q.first:])
+		clear(q.logs[n:])
+		q.logs, q.first = q.logs[:n], 0
+	}
+	q.logs = append(q.logs, g)
+}
+
+func (q *queue) pop() *log {
+	if q.first == len(q.logs) {
+		return nil
+	}
+	g := q.logs[q.first]
+	q.logs[q.first] = nil
+	q.first++
+	if q.first == len(q.logs) {
+		q.logs, q.first = q.logs[:0], 0
+	}
+	return g
+}

@@ -1,0 +1,43 @@
+package channel
+
+import (
+	"sync/atomic"
+
+	"c10m/poller"
+)
+
+// Stats are the counters of one loop's registry. The loop writes them, anybody
+// may read them.
+type Stats struct {
+	Channels   atomic.Int64 // with at least one member
+	Members    atomic.Int64
+	Logs       atomic.Int64 // channels that owe something now
+	LogBytes   atomic.Int64 // bytes of frames in them
+	Blocked    atomic.Int64 // members behind because their socket is full
+	Messages   atomic.Uint64
+	Unwanted   atomic.Uint64 // messages to channels without a member here
+	Deliveries atomic.Uint64 // frames that went whole into a socket
+	Bytes      atomic.Uint64 // bytes that went into sockets
+	Writes     atomic.Uint64 // system calls for them
+	Batches    atomic.Uint64 // those that carried more than one frame
+	Overruns   [causes]atomic.Uint64
+	Skipped    atomic.Uint64 // frames that a slow member was not given (slow=skip)
+	Lag        poller.Histogram
+}
+
+// Cause is why a slow member lost its place in the log.
+type Cause uint8
+
+const (
+	// OverBytes: the channel's log was longer than Config.LogBytes.
+	OverBytes Cause = iota
+	// OverAge: its oldest frame was older than Config.LogAge.
+	OverAge
+	// OverTotal: all logs of the loop together were longer than
+	// Config.LogBytesTotal.
+	OverTotal
+
+	causes
+)
+
+func (c Cause) String() string { return [causes]string{"log_bytes", "log_age", "log_bytes_total"}[c] }

@@ -1,0 +1,152 @@
+package conn
+
+import (
+	"syscall"
+	"time"
+
+	"c10m/channel"
+	"c10m/poller"
+
+	"github.com/gobwas/ws"
+)
+
+// How a connection ends. There are two ways: end closes it at once, finish
+// says a last word first. Both count the reason, whichever is called first.
+
+// end counts why fd ends and has the reaper close it.
+func (s *Server) end(fd uint32, reason Reason) {
+	s.count(fd, reason)
+	s.setPhase(fd, phaseEnded)
+	s.loop.Close(fd)
+}
+
+// finish says lastWords (an HTTP answer or a close frame), ends our side of
+// the stream, and waits for the client to end its own, for lingerTimeout at
+// most. To close at once would be wrong where the client is still sending: the
+// kernel then answers with a reset, and the client never sees the words (RFC
+// 1122, 4.2.2.13).
+func (s *Server) finish(fd uint32, reason Reason, lastWords []byte) {
+	if s.sayLast(fd, reason, lastWords) {
+		s.dropCold(fd)
+		s.lingers.add(s.loop, fd, lingerTimeout)
+		s.loop.Shutdown(fd)
+	}
+}
+
+// sayLast writes the last words and reports whether they are in the socket. If
+// they are owed, the connection lingers until they are said or its time is up.
+func (s *Server) sayLast(fd uint32, reason Reason, lastWords []byte) (said bool) {
+	s.count(fd, reason)
+	s.setPhase(fd, phaseLingering)
+	s.say(fd, lastWords)
+	s.registry.Unsubscribe(fd)
+	if s.loop.Closing(fd) {
+		return false
+	}
+	if c := s.cold[fd]; c != nil && c.owes() {
+		s.lingers.add(s.loop, fd, lingerTimeout)
+		return false
+	}
+	return true
+}
+
+// finishCode is finish with a close frame (RFC 6455, 7.1.1).
+func (s *Server) finishCode(fd uint32, reason Reason) {
+	info := &reasonTable[reason]
+	s.finish(fd, reason, closeFrame(info.code, info.text))
+}
+
+func closeFrame(code uint16, text string) []byte {
+	return appendFrame(nil, ws.OpClose, append([]byte{byte(code >> 8), byte(code)}, text...))
+}
+
+// count adds one to the counter of reason, unless fd has had its reason.
+func (s *Server) count(fd uint32, reason Reason) {
+	switch s.loop.Record(fd).Phase {
+	case phaseRequest, phaseOpen:
+		s.stats.Closes[reason].Add(1)
+	}
+}
+
+// setPhase moves fd to a later phase and keeps the numbers of connections in
+// each.
+func (s *Server) setPhase(fd uint32, phase uint8) {
+	record := s.loop.Record(fd)
+	switch record.Phase {
+	case phaseRequest:
+		s.stats.Unfinished.Add(-1)
+	case phaseOpen:
+		s.stats.Open.Add(-1)
+		s.shared.open.Add(-1)
+	case phaseLingering:
+		s.stats.Lingering.Add(-1)
+	}
+	switch phase {
+	case phaseOpen:
+		s.stats.Open.Add(1)
+		s.shared.open.Add(1)
+	case phaseLingering:
+		s.stats.Lingering.Add(1)
+	}
+	record.Phase = phase
+}
+
+// Overrun, Failed and Owe make Server the registry's channel.Owner.
+
+// Overrun ends a slow consumer. Nothing can be said to it: its socket is full.
+func (s *Server) Overrun(fd uint32, cause channel.Cause) {
+	s.end(fd, [...]Reason{
+		channel.OverBytes: SlowBytes, channel.OverAge: SlowAge, channel.OverTotal: SlowTotal,
+	}[cause])
+}
+
+// Failed ends a connection whose socket is broken.
+func (s *Server) Failed(fd uint32, errno syscall.Errno) { s.end(fd, errnoReason(errno)) }
+
+// Owe keeps the rest of a frame whose member was moved forward.
+func (s *Server) Owe(fd uint32, rest []byte) {
+	c := s.coldOf(fd)
+	if c == nil {
+		s.end(fd, StateMemory)
+		return
+	}
+	c.owedFrame = rest
+}
+
+// deadlines is a queue of connections that have to get somewhere in time. All
+// have the same time, so the queue is in order by itself. Who got there stays
+// in the queue and is passed over by generation and phase.
+type deadlines struct {
+	queue []deadline
+	first int
+}
+
+type deadline struct {
+	at         int64
+	fd         uint32
+	generation uint32
+}
+
+func (d *deadlines) add(loop *poller.Loop, fd uint32, timeout time.Duration) {
+	if d.first > 0 && len(d.queue) == cap(d.queue) {
+		d.queue = d.queue[:copy(d.queue, d.queue[d.first:])]
+		d.first = 0
+	}
+	d.queue = append(d.queue, deadline{loop.Now() + int64(timeout), fd, loop.Generation(fd)})
+}
+
+// expire calls late for connections of this phase whose time is over.
+func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32)) {
+	now := loop.Now()
+	for d.first < len(d.queue) && d.queue[d.first].at <= now {
+		due := d.queue[d.first]
+		d.first++
+		if loop.Generation(due.fd) == due.generation && !loop.Closing(due.fd) &&
+			loop.Record(due.fd).Phase == phase {
+			late(due.fd)
+		}
+	}
+	if d.first == len(d.queue) {
+		*d = deadlines{}
+	}
+}

@@ -1,0 +1,140 @@
+package conn
+
+import (
+	"c10m/poller"
+
+	"github.com/gobwas/ws"
+)
+
+// readFrames feeds a client's bytes to its inbound stream.
+func (s *Server) readFrames(fd uint32, p []byte) {
+	s.current = fd
+	in := &s.in
+	c := s.cold[fd]
+	if c != nil {
+		in = &c.in
+	}
+	reason := in.feed(p, s)
+	if s.loop.Record(fd).Phase != phaseOpen {
+		// Ended by what it said.
+	} else if reason != reasonNone {
+		s.finishCode(fd, reason)
+	} else if in == &s.in && !in.between() {
+		if c = s.coldOf(fd); c == nil {
+			s.finishCode(fd, StateMemory)
+		} else {
+			c.in = *in
+		}
+	}
+	if in == &s.in && !in.between() {
+		s.in = inbound{}
+	}
+	if !s.loop.Closing(fd) {
+		s.thaw(fd)
+	}
+}
+
+// ping, pong, closed and message make Server the sink of the connection
+// s.current.
+
+// ping answers with the same payload (RFC 6455, 5.5.3), from a buffer that the
+// loop reuses.
+func (s *Server) ping(payload []byte) {
+	if s.loop.Record(s.current).Phase != phaseOpen {
+		return
+	}
+	if c := s.cold[s.current]; c != nil && len(c.owed) > owedBytesMax {
+		s.stats.PongsDropped.Add(1)
+		return
+	}
+	s.stats.Pongs.Add(1)
+	s.say(s.current, appendFrame(s.control[:0], ws.OpPong, payload))
+}
+
+func (s *Server) pong() { s.stats.PongsIn.Add(1) }
+
+// closed answers a close frame with its code and closes (RFC 6455, 5.5.1 and
+// 7.1.1: the server is the first to close the TCP connection). Nothing but the
+// end of its stream can come from the client any more.
+func (s *Server) closed(code uint16) {
+	fd := s.current
+	if s.loop.Record(fd).Phase != phaseOpen {
+		return
+	}
+	answer := appendFrame(s.control[:0], ws.OpClose, nil)
+	if code != 0 {
+		answer = appendFrame(s.control[:0], ws.OpClose, []byte{byte(code >> 8), byte(code)})
+	}
+	if s.sayLast(fd, ClientClosed, answer) {
+		s.end(fd, ClientClosed)
+	}
+}
+
+// message refuses what a client says: this server only pushes.
+func (s *Server) message(ws.OpCode) Reason { return DataRefused }
+
+// say writes bytes of our own (never a channel's frame) to fd: at once if no
+// frame is partly in the socket and nothing is owed, else behind that.
+func (s *Server) say(fd uint32, p []byte) {
+	c := s.cold[fd]
+	if c == nil || !c.owes() {
+		if !s.registry.MidFrame(fd) {
+			n, errno := s.loop.Send(fd, p)
+			if errno != 0 && !poller.WouldBlock(errno) {
+				s.end(fd, errnoReason(errno))
+				return
+			}
+			if errno == 0 {
+				p = p[n:]
+			}
+			if len(p) == 0 {
+				return
+			}
+		}
+		if c = s.coldOf(fd); c == nil {
+			s.end(fd, StateMemory)
+			return
+		}
+		c.owedFrame = s.registry.Hold(fd)
+		s.loop.ArmWrite(fd, true)
+	}
+	c.owed = append(c.owed, p...)
+}
+
+// writable continues with what is owed, first the rest of a frame, then our
+// own words, then the channel's log.
+func (s *Server) writable(fd uint32) {
+	c := s.cold[fd]
+	if c == nil || !c.owes() {
+		s.registry.Writable(fd)
+		return
+	}
+	if !s.settle(fd, &c.owedFrame) || !s.settle(fd, &c.owed) {
+		return
+	}
+	c.owed = nil
+	if s.loop.Record(fd).Phase == phaseLingering {
+		s.loop.ArmWrite(fd, false)
+		s.dropCold(fd)
+		s.loop.Shutdown(fd)
+		return
+	}
+	s.thaw(fd)
+	s.registry.Release(fd)
+}
+
+// settle writes what is owed and reports whether that is done.
+func (s *Server) settle(fd uint32, owed *[]byte) bool {
+	for len(*owed) > 0 {
+		n, errno := s.loop.Send(fd, *owed)
+		if errno != 0 {
+			if !poller.WouldBlock(errno) {
+				s.end(fd, errnoReason(errno))
+			}
+			return false
+		}
+		*owed = (*owed)[n:]
+	}
+	*owed = nil
+	return true
+}

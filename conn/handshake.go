@@ -1,0 +1,218 @@
+package conn
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"c10m/channel"
+
+	"github.com/gobwas/ws"
+)
+
+// A handshaker reads one complete upgrade request at a time. The library
+// judges the request (RFC 6455, 4.2.1) from an in-memory reader that ends
+// where the request ends; what it leaves to us is in refuse and key. One per
+// loop, reused, so that a handshake keeps nothing.
+type handshaker struct {
+	upgrader ws.Upgrader
+	request  bytes.Reader
+	response bytes.Buffer
+	channel  []byte // of the request at hand
+	admit    func() error
+}
+
+// errReserved and errFull are told apart from the library's errors by identity.
+var (
+	errChannel  = errors.New("bad channel")
+	errReserved = errors.New("reserved path")
+	errFull     = errors.New("full")
+)
+
+// newHandshaker makes a handshaker that asks admit last of all; errFull from it
+// refuses the client.
+func newHandshaker(admit func() error) *handshaker {
+	h := &handshaker{admit: admit}
+	h.upgrader = ws.Upgrader{
+		ReadBufferSize:  requestBytesMax,
+		WriteBufferSize: 512,
+		OnRequest:       h.onRequest,
+		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) { return nil, h.admit() },
+	}
+	return h
+}
+
+// Read and Write make the handshaker the in-memory peer of the Upgrader.
+func (h *handshaker) Read(p []byte) (int, error)  { return h.request.Read(p) }
+func (h *handshaker) Write(p []byte) (int, error) { return h.response.Write(p) }
+
+// upgrade judges a request that ends in an empty line. The response is valid
+// until the next call; so is h.channel if the reason is reasonNone.
+func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
+	h.request.Reset(request)
+	h.response.Reset()
+	h.channel = h.channel[:0]
+	_, err := h.upgrader.Upgrade(h)
+	if err == nil && !validKey(request) {
+		err = ws.ErrHandshakeBadSecKey
+	}
+	if err != nil {
+		reason = requestReason(err)
+		return refusal(reason), reason
+	}
+	return h.response.Bytes(), reasonNone
+}
+
+func (h *handshaker) onRequest(uri []byte) error {
+	var err error
+	h.channel, err = appendChannel(h.channel, uri)
+	return err
+}
+
+// appendChannel appends the channel that a request target names: the
+// percent-decoded path without its first slash (RFC 9112, 3.2, for the forms
+// of a target).
+func appendChannel(to, target []byte) ([]byte, error) {
+	if scheme := bytes.Index(target, []byte("://")); scheme > 0 && target[0] != '/' {
+		target = target[scheme+3:]
+		target = target[max(0, bytes.IndexByte(target, '/')):]
+	}
+	if len(target) == 0 || target[0] != '/' {
+		return to, errChannel
+	}
+	if query := bytes.IndexByte(target, '?'); query >= 0 {
+		target = target[:query]
+	}
+	for i := 1; i < len(target); i++ {
+		c := target[i]
+		if c == '%' {
+			if i+2 >= len(target) {
+				return to, errChannel
+			}
+			high, low := unhex(target[i+1]), unhex(target[i+2])
+			if high > 15 || low > 15 {
+				return to, errChannel
+			}
+			c = high<<4 | low
+			i += 2
+		}
+		to = append(to, c)
+	}
+	switch {
+	case channel.IsReserved(to):
+		return to, errReserved
+	case !channel.ValidName(to):
+		return to, errChannel
+	}
+	return to, nil
+}
+
+func unhex(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 255
+}
+
+// validKey reports whether Sec-WebSocket-Key is 16 bytes in base64 (RFC 6455,
+// 4.1); the library looks at its length only.
+func validKey(request []byte) bool {
+	const name = "sec-websocket-key:"
+	for line := range bytes.Lines(request) {
+		if len(line) > len(name) && strings.EqualFold(string(line[:len(name)]), name) {
+			var nonce [18]byte
+			value := bytes.TrimSpace(line[len(name):])
+			if len(value) != base64.StdEncoding.EncodedLen(16) {
+				return false
+			}
+			n, err := base64.StdEncoding.Decode(nonce[:], value)
+			return err == nil && n == 16
+		}
+	}
+	return false
+}
+
+// requestReason says which of our reasons an error of the Upgrader is.
+func requestReason(err error) Reason {
+	switch err {
+	case errChannel:
+		return RequestChannel
+	case errReserved:
+		return RequestReserved
+	case errFull:
+		return RequestFull
+	case ws.ErrHandshakeBadMethod:
+		return RequestMethod
+	case ws.ErrHandshakeBadProtocol:
+		return RequestVersion
+	case ws.ErrHandshakeBadHost:
+		return RequestHost
+	case ws.ErrHandshakeBadUpgrade, ws.ErrHandshakeBadConnection:
+		return RequestNoUpgrade
+	case ws.ErrHandshakeBadSecKey, ws.ErrHandshakeBadSecAccept:
+		return RequestKey
+	case ws.ErrHandshakeUpgradeRequired, ws.ErrHandshakeBadSecVersion:
+		return RequestWSVersion
+	case ws.ErrMalformedRequest, io.EOF, io.ErrUnexpectedEOF:
+		return RequestMalformed
+	}
+	return RequestMalformed
+}
+
+// refusals are the whole HTTP answers, made once.
+var refusals = func() (all [reasons][]byte) {
+	statusText := map[int]string{
+		400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
+		426: "Upgrade Required", 431: "Request Header Fields Too Large",
+		503: "Service Unavailable", 505: "HTTP Version Not Supported",
+	}
+	for r, info := range reasonTable {
+		if info.status != 0 {
+			all[r] = fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\n%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
+				info.status, statusText[info.status], info.headers, len(info.text)+1, info.text)
+		}
+	}
+	return all
+}()
+
+// refusal is the HTTP answer for a reason. It is shared: not to be changed.
+func refusal(reason Reason) []byte { return refusals[reason] }
+
+// requestEnd returns the length of the request at the front of p, empty line
+// included, or 0 if it is not complete; from is where to look on, so that a
+// request that comes byte by byte is scanned once.
+func requestEnd(p []byte, from int) int {
+	from = max(0, from-3)
+	if at := bytes.Index(p[from:], []byte("\r\n\r\n")); at >= 0 {
+		return from + at + 4
+	}
+	return 0
+}
+
+// plausible reports whether p can still become a request: a line that ends in
+// "HTTP/" and a version, after a method of capital letters. Garbage (a TLS
+// hello, another protocol) is so answered at once and not after a time-out.
+func plausible(p []byte) bool {
+	line, _, complete := bytes.Cut(p, []byte("\n"))
+	for i, c := range line {
+		if c == ' ' && i > 0 {
+			break
+		}
+		if c < 'A' || c > 'Z' {
+			return false
+		}
+	}
+	if !complete {
+		return true
+	}
+	words := bytes.Split(bytes.TrimSuffix(line, []byte("\r")), []byte(" "))
+	return len(words) == 3 && len(words[1]) > 0 && bytes.HasPrefix(words[2], []byte("HTTP/"))
+}

@@ -1,0 +1,107 @@
+package conn
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+// headerBytesMax is the longest frame header: 2 bytes, 8 of length, 4 of mask
+// (RFC 6455, 5.2).
+const headerBytesMax = 14
+
+// parseHeader reads a frame header from the front of p. size is its length in
+// bytes; 0 means that p is too short to tell. The only error it knows is a
+// length of more than 63 bits; what a header may say is CheckHeader's matter.
+func parseHeader(p []byte) (h ws.Header, size int, err error) {
+	if len(p) < 2 {
+		return h, 0, nil
+	}
+	h.Fin = p[0]&0x80 != 0
+	h.Rsv = p[0] >> 4 & 7
+	h.OpCode = ws.OpCode(p[0] & 0x0f)
+	h.Masked = p[1]&0x80 != 0
+	size = 2
+	switch length := p[1] & 0x7f; length {
+	case 126:
+		if len(p) < 4 {
+			return h, 0, nil
+		}
+		h.Length = int64(binary.BigEndian.Uint16(p[2:]))
+		size = 4
+	case 127:
+		if len(p) < 10 {
+			return h, 0, nil
+		}
+		if p[2]&0x80 != 0 {
+			return h, 0, ws.ErrHeaderLengthMSB
+		}
+		h.Length = int64(binary.BigEndian.Uint64(p[2:]))
+		size = 10
+	default:
+		h.Length = int64(length)
+	}
+	if h.Masked {
+		if len(p) < size+4 {
+			return h, 0, nil
+		}
+		copy(h.Mask[:], p[size:])
+		size += 4
+	}
+	return h, size, nil
+}
+
+// minimal reports whether a header of this size uses as few bytes for its
+// length as it can ("the minimal number of bytes MUST be used", RFC 6455, 5.2).
+func minimal(h ws.Header, size int) bool {
+	if h.Masked {
+		size -= 4
+	}
+	switch size {
+	case 4:
+		return h.Length > 125
+	case 10:
+		return h.Length > 0xffff
+	}
+	return true
+}
+
+// appendFrame appends a whole unmasked frame, as a server sends it (RFC 6455,
+// 5.1).
+func appendFrame(p []byte, opcode ws.OpCode, payload []byte) []byte {
+	p = append(p, 0x80|byte(opcode))
+	switch n := len(payload); {
+	case n <= 125:
+		p = append(p, byte(n))
+	case n <= 0xffff:
+		p = append(p, 126)
+		p = binary.BigEndian.AppendUint16(p, uint16(n))
+	default:
+		p = append(p, 127)
+		p = binary.BigEndian.AppendUint64(p, uint64(n))
+	}
+	return append(p, payload...)
+}
+
+// FrameMode says how payloads are framed.
+type FrameMode uint8
+
+const (
+	// FrameAuto makes text frames of valid UTF-8 and binary frames of the rest.
+	FrameAuto FrameMode = iota
+	// FrameText makes text frames of everything. A browser closes the
+	// connection at the first one that is not UTF-8.
+	FrameText
+	// FrameBinary makes binary frames of everything.
+	FrameBinary
+)
+
+// Frame returns the one unmasked frame for a payload that all members share.
+func (mode FrameMode) Frame(payload []byte) []byte {
+	opcode := ws.OpText
+	if mode == FrameBinary || mode == FrameAuto && !utf8.Valid(payload) {
+		opcode = ws.OpBinary
+	}
+	return appendFrame(make([]byte, 0, len(payload)+10), opcode, payload)
+}

@@ -1,0 +1,230 @@
+package conn
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+// A sink takes what an inbound stream says. Payloads are lent until it returns.
+type sink interface {
+	ping(payload []byte)
+	pong()
+	// closed is told the code of a valid close frame, 0 if it had none.
+	closed(code uint16)
+	// message tells of a complete, valid data message. The result is
+	// reasonNone or why the connection has to end.
+	message(opcode ws.OpCode) Reason
+}
+
+// inbound is where a client's byte stream stands. Between whole messages it is
+// its zero value, and nothing is kept for the connection.
+type inbound struct {
+	head     [headerBytesMax]byte // a header of which only a part is there
+	headSize uint8
+
+	inFrame   bool
+	header    ws.Header
+	remaining int64 // bytes of the frame's payload still to come
+	masked    int   // bytes of it so far: the place in the mask
+
+	control     [ws.MaxControlFramePayloadSize]byte
+	controlSize uint8
+
+	opcode  ws.OpCode // of the message under way, 0 if none
+	size    int64     // of its payload so far
+	text    utf8Stream
+	stopped bool // a close frame came: nothing after it counts (RFC 6455, 5.5.1)
+}
+
+// between reports whether the stream stands between messages, with nothing to
+// remember.
+func (in *inbound) between() bool {
+	return in.headSize == 0 && !in.inFrame && in.opcode == 0 && !in.stopped
+}
+
+// feed takes the next bytes of the stream, unmasks them in place and tells to
+// what they say. The result is reasonNone or why the connection has to end.
+func (in *inbound) feed(p []byte, to sink) Reason {
+	for len(p) > 0 && !in.stopped {
+		var reason Reason
+		if in.inFrame {
+			p, reason = in.feedPayload(p, to)
+		} else {
+			p, reason = in.feedHeader(p, to)
+		}
+		if reason != reasonNone {
+			return reason
+		}
+	}
+	return reasonNone
+}
+
+// feedHeader reads a header and returns what follows it.
+func (in *inbound) feedHeader(p []byte, to sink) (rest []byte, reason Reason) {
+	from := p
+	if in.headSize > 0 {
+		copied := copy(in.head[in.headSize:], p)
+		from = in.head[:int(in.headSize)+copied]
+	}
+	h, size, err := parseHeader(from)
+	if err != nil {
+		return nil, ProtocolError
+	}
+	if size == 0 {
+		// Even of a partial header the first byte may be wrong already, but
+		// the rest comes soon or never; the sweep of pings finds the dead.
+		in.headSize = uint8(copy(in.head[:], from))
+		return nil, reasonNone
+	}
+	rest = p[size-int(in.headSize):]
+	in.headSize = 0
+	if reason := in.begin(h, size); reason != reasonNone {
+		return nil, reason
+	}
+	if in.remaining == 0 {
+		return rest, in.end(nil, to)
+	}
+	return rest, reasonNone
+}
+
+// begin checks a header and enters its frame.
+func (in *inbound) begin(h ws.Header, size int) Reason {
+	state := ws.StateServerSide
+	if in.opcode != 0 {
+		state = state.Set(ws.StateFragmented)
+	}
+	if ws.CheckHeader(h, state) != nil || !minimal(h, size) {
+		return ProtocolError
+	}
+	if !h.OpCode.IsControl() {
+		if h.OpCode != ws.OpContinuation {
+			in.opcode = h.OpCode
+		}
+		// Before the payload comes: a client learns it without sending it.
+		if h.Length > inboundBytesMax-in.size {
+			return MessageTooBig
+		}
+		in.size += h.Length
+	}
+	in.header, in.remaining, in.masked, in.inFrame = h, h.Length, 0, true
+	return reasonNone
+}
+
+// feedPayload takes payload bytes and returns what follows the frame.
+func (in *inbound) feedPayload(p []byte, to sink) (rest []byte, reason Reason) {
+	n := int(min(in.remaining, int64(len(p))))
+	part, rest := p[:n], p[n:]
+	ws.Cipher(part, in.header.Mask, in.masked)
+	in.masked += n
+	in.remaining -= int64(n)
+	if in.header.OpCode.IsControl() {
+		if in.remaining > 0 || in.controlSize > 0 {
+			in.controlSize += uint8(copy(in.control[in.controlSize:], part))
+			part = in.control[:in.controlSize]
+		}
+	} else if in.opcode == ws.OpText && !in.text.write(part) {
+		// As soon as it is certain, not at the end (RFC 6455, 8.1).
+		return nil, InvalidUTF8
+	}
+	if in.remaining > 0 {
+		return rest, reasonNone
+	}
+	return rest, in.end(part, to)
+}
+
+// end leaves a frame whose payload is complete. control is the payload if it
+// is a control frame.
+func (in *inbound) end(control []byte, to sink) Reason {
+	in.inFrame = false
+	in.controlSize = 0
+	switch in.header.OpCode {
+	case ws.OpPing:
+		to.ping(control)
+	case ws.OpPong:
+		to.pong()
+	case ws.OpClose:
+		return in.endClose(control, to)
+	default:
+		if !in.header.Fin {
+			return reasonNone
+		}
+		if !in.text.complete() {
+			return InvalidUTF8
+		}
+		opcode := in.opcode
+		in.opcode, in.size = 0, 0
+		return to.message(opcode)
+	}
+	return reasonNone
+}
+
+// endClose checks a close frame's payload (RFC 6455, 5.5.1 and 7.4).
+func (in *inbound) endClose(payload []byte, to sink) Reason {
+	in.stopped = true
+	switch {
+	case len(payload) == 0:
+		to.closed(0)
+		return reasonNone
+	case len(payload) == 1:
+		return ProtocolError
+	}
+	code := binary.BigEndian.Uint16(payload)
+	if !validCloseCode(code) {
+		return ProtocolError
+	}
+	if !utf8.Valid(payload[2:]) {
+		return InvalidUTF8
+	}
+	to.closed(code)
+	return reasonNone
+}
+
+// validCloseCode reports whether a peer may send code: RFC 6455, 7.4, and what
+// IANA registered since (1012 to 1014), which the library does not know.
+func validCloseCode(code uint16) bool {
+	if code >= 1012 && code <= 1014 {
+		return true
+	}
+	return code < 5000 && ws.CheckCloseFrameData(ws.StatusCode(code), "") == nil
+}
+
+// utf8Stream checks UTF-8 that comes in pieces cut anywhere.
+type utf8Stream struct {
+	tail     [utf8.UTFMax]byte // the beginning of a rune whose rest is to come
+	tailSize uint8
+}
+
+// write takes the next piece and reports whether all so far can be UTF-8.
+func (u *utf8Stream) write(p []byte) bool {
+	for u.tailSize > 0 && len(p) > 0 {
+		u.tail[u.tailSize] = p[0]
+		u.tailSize++
+		p = p[1:]
+		if whole := u.tail[:u.tailSize]; utf8.FullRune(whole) {
+			if !utf8.Valid(whole) {
+				return false
+			}
+			u.tailSize = 0
+		}
+	}
+	for back := 1; back < utf8.UTFMax && back <= len(p); back++ {
+		last := p[len(p)-back:]
+		if utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
+				u.tailSize = uint8(copy(u.tail[:], last))
+				p = p[:len(p)-back]
+			}
+			break
+		}
+	}
+	return utf8.Valid(p)
+}
+
+// complete reports whether no rune is unfinished, and starts anew.
+func (u *utf8Stream) complete() bool {
+	whole := u.tailSize == 0
+	u.tailSize = 0
+	return whole
+}

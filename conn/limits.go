@@ -1,0 +1,39 @@
+package conn
+
+import "time"
+
+// The limits of the room, with their reasons.
+const (
+	// requestBytesMax is the longest upgrade request. Browsers with cookies
+	// send 1 to 2 KiB; nginx's default for one header line is 8 KiB.
+	requestBytesMax = 4096
+	// requestBytesTotalMax bounds what unfinished requests hold per loop.
+	requestBytesTotalMax = 16 << 20
+	// handshakeSeconds is the time to finish a request, from the accept on.
+	handshakeTimeout = 10 * time.Second
+	// lingerTimeout is how long a connection that we ended may take to read
+	// our last words and end its side.
+	lingerTimeout = 5 * time.Second
+	// coldMax bounds the connections of a loop that have state outside their
+	// record: unfinished requests, partial frames, unsent control frames.
+	coldMax = 1 << 17
+	// coldSparesMax is how many such states are kept for the next use.
+	coldSparesMax = 64
+	// inboundBytesMax is the longest message that a client may send. It is
+	// not kept, only checked.
+	inboundBytesMax = 64 << 10
+	// owedBytesMax bounds the control frames that wait for room in a socket.
+	// Beyond it pongs are dropped: RFC 6455, 5.5.3, lets a peer answer only
+	// the latest of several pings.
+	owedBytesMax = 1024
+	// scratchBytes is one read. A larger burst is read in the next turn.
+	scratchBytes = 64 << 10
+	// drainPerTickMax and drainTick bound a drain to 50,000 closes a second
+	// and loop.
+	drainPerTickMax = 256
+	drainTick       = 5 * time.Millisecond
+	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep.
+	walkPerTickMax = 64
+	// walkTickMin is the shortest time between two such ticks.
+	walkTickMin = time.Millisecond
+)

@@ -1,0 +1,134 @@
+package conn
+
+import (
+	"fmt"
+	"sync/atomic"
+)
+
+// A Reason says why a connection ended. Every connection ends with exactly
+// one, and each has a counter.
+type Reason uint8
+
+// The reasons, in the order of the table below.
+const (
+	reasonNone Reason = iota
+
+	// While a request was being read.
+	RequestTimeout
+	RequestTooLong
+	RequestMalformed
+	RequestMethod
+	RequestVersion
+	RequestHost
+	RequestNoUpgrade
+	RequestKey
+	RequestWSVersion
+	RequestChannel
+	RequestReserved
+	RequestFull
+	RequestMemory
+	RequestGone
+
+	// While open.
+	ClientClosed
+	ClientGone
+	ClientReset
+	WriteDeadline
+	ProtocolError
+	InvalidUTF8
+	MessageTooBig
+	DataRefused
+	SlowBytes
+	SlowAge
+	SlowTotal
+	StateMemory
+	SocketError
+
+	// By the operator.
+	Draining
+	Stopped
+
+	reasons
+)
+
+// reasonInfo is what a peer and an operator are told.
+type reasonInfo struct {
+	name string // in metrics
+	// status is the HTTP answer of a refused request; headers are its own.
+	status  int
+	headers string
+	// code is the close code (RFC 6455, 7.4; IANA's registry for 1012 and
+	// 1013) of an open connection, 0 if nothing can be or is to be sent.
+	code uint16
+	text string // one sentence for the peer
+}
+
+var reasonTable = [reasons]reasonInfo{
+	reasonNone: {name: "none"},
+
+	RequestTimeout:   {name: "request_timeout", status: 408, text: "The request took too long."},
+	RequestTooLong:   {name: "request_too_long", status: 431, text: "The request has more than 4096 bytes."},
+	RequestMalformed: {name: "request_malformed", status: 400, text: "This is not an HTTP request."},
+	RequestMethod:    {name: "request_method", status: 405, headers: "Allow: GET\r\n", text: "Only GET is understood."},
+	RequestVersion:   {name: "request_http_version", status: 505, text: "Only HTTP/1.1 is understood."},
+	RequestHost:      {name: "request_host", status: 400, text: "The Host header is missing."},
+	RequestNoUpgrade: {name: "request_no_upgrade", status: 426, headers: "Upgrade: websocket\r\n", text: "Connect with a WebSocket client; the path names the channel."},
+	RequestKey:       {name: "request_key", status: 400, text: "Sec-WebSocket-Key is missing or is not 16 bytes in base64."},
+	RequestWSVersion: {name: "request_websocket_version", status: 426, headers: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", text: "Only WebSocket version 13 is understood."},
+	RequestChannel:   {name: "request_channel", status: 400, text: "The path must name a channel: 1 to 255 bytes of UTF-8, percent-encoded."},
+	RequestReserved:  {name: "request_reserved", status: 404, text: "Paths that begin with /-/ belong to the server, and there is nothing here."},
+	RequestFull:      {name: "request_full", status: 503, headers: "Retry-After: 10\r\n", text: "The server holds as many connections as it may."},
+	RequestMemory:    {name: "request_memory", status: 503, headers: "Retry-After: 1\r\n", text: "Too many requests are unfinished."},
+	RequestGone:      {name: "request_gone"},
+
+	ClientClosed:  {name: "client_closed"},
+	ClientGone:    {name: "client_gone"},
+	ClientReset:   {name: "client_reset"},
+	WriteDeadline: {name: "write_deadline"},
+	ProtocolError: {name: "protocol_error", code: 1002, text: "protocol error"},
+	InvalidUTF8:   {name: "invalid_utf8", code: 1007, text: "text is not UTF-8"},
+	MessageTooBig: {name: "message_too_big", code: 1009, text: "message is longer than 65536 bytes"},
+	DataRefused:   {name: "data_refused", code: 1003, text: "this server only pushes"},
+	SlowBytes:     {name: "slow_log_bytes"},
+	SlowAge:       {name: "slow_log_age"},
+	SlowTotal:     {name: "slow_log_bytes_total"},
+	StateMemory:   {name: "state_memory", code: 1013, text: "too many connections are in the middle of a frame"},
+	SocketError:   {name: "socket_error"},
+
+	Draining: {name: "draining", code: 1012, text: "server restarts"},
+	Stopped:  {name: "stopped"},
+}
+
+func init() {
+	for r := range reasons {
+		if reasonTable[r].name == "" {
+			panic(fmt.Sprintf("BUG: close reason %d has no name", r))
+		}
+	}
+}
+
+func (r Reason) String() string { return reasonTable[r].name }
+
+// Reasons lists all reasons that a connection can end with.
+func Reasons() []Reason {
+	all := make([]Reason, 0, reasons)
+	for r := reasonNone + 1; r < reasons; r++ {
+		all = append(all, r)
+	}
+	return all
+}
+
+// Stats are the counters of one loop's connections. The loop writes them,
+// anybody may read them.
+type Stats struct {
+	Open         atomic.Int64 // upgraded and not yet ended
+	Handshakes   atomic.Uint64
+	Unfinished   atomic.Int64 // requests that are not complete
+	Lingering    atomic.Int64 // ended by us, not yet by the peer
+	Pings        atomic.Uint64
+	PingsSkipped atomic.Uint64 // the socket was full: its data will tell if the peer is gone
+	Pongs        atomic.Uint64 // answers to clients' pings
+	PongsDropped atomic.Uint64
+	PongsIn      atomic.Uint64
+	Closes       [reasons]atomic.Uint64
+}

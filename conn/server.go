@@ -1,0 +1,310 @@
+package conn
+
+import (
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"c10m/channel"
+	"c10m/poller"
+
+	"golang.org/x/sys/unix"
+)
+
+// Config is the same for all loops.
+type Config struct {
+	// PingInterval is how often each connection is pinged; 0 is never.
+	PingInterval time.Duration
+	// ConnectionsMax is how many the process may hold open, over all loops.
+	ConnectionsMax int64
+	// Channel is the registries' part.
+	Channel channel.Config
+}
+
+// Shared is what the loops of a process have in common.
+type Shared struct {
+	// Fixed after construction.
+	Config Config
+	// Shared: atomic.
+	open     atomic.Int64
+	draining atomic.Int64 // loops that still have connections to close
+}
+
+// NewShared makes the common part.
+func NewShared(config Config) *Shared { return &Shared{Config: config} }
+
+// Open is the number of upgraded connections. Any goroutine may call it.
+func (s *Shared) Open() int64 { return s.open.Load() }
+
+// The phases of a connection, in Record.Phase. A record that was just made
+// reads phaseRequest.
+const (
+	phaseRequest   = iota // its upgrade request is not complete
+	phaseOpen             // upgraded, a member of its channel
+	phaseLingering        // we ended it; it may still read our last words
+	phaseEnded            // counted and marked for the reaper
+)
+
+// markCold in Record.Marks: there is an entry in Server.cold.
+const markCold = 1
+
+// cold is the state of a connection that does not fit its record: it exists
+// while a request is incomplete, a client's frame is partial, or something
+// waits for room in the socket.
+type cold struct {
+	request []byte // what came of the request so far
+	in      inbound
+	// owedFrame is the rest of a frame that was partly in the socket, shared
+	// with its log; owed is what we have to say after it.
+	owedFrame []byte
+	owed      []byte
+}
+
+func (c *cold) owes() bool { return len(c.owedFrame) > 0 || len(c.owed) > 0 }
+
+// A Server is one loop's connections: it is the loop's poller.Handler and its
+// registry's channel.Owner.
+type Server struct {
+	// Fixed after construction.
+	loop     *poller.Loop
+	shared   *Shared
+	registry *channel.Registry
+	shake    *handshaker
+
+	// Owned by the loop.
+	cold         map[uint32]*cold
+	coldSpares   []*cold
+	requestBytes int // held in cold.request, all together
+	handshakes   deadlines
+	lingers      deadlines
+	pings        pacer
+	drain        *drainState
+	in           inbound // of the connection at hand if it has no cold state
+	current      uint32  // the connection that in is feeding
+	scratch      [scratchBytes]byte
+	control      [2 + 125]byte // a control frame on its way out
+
+	// Shared: atomic.
+	stats        Stats
+	channelStats channel.Stats
+}
+
+// NewServer makes the handler of one loop, on that loop's thread.
+func NewServer(shared *Shared, loop *poller.Loop) *Server {
+	s := &Server{loop: loop, shared: shared, cold: make(map[uint32]*cold)}
+	s.shake = newHandshaker(s.admit)
+	s.registry = channel.NewRegistry(shared.Config.Channel, loop, s, &s.channelStats)
+	s.pings.start(loop.Now())
+	return s
+}
+
+// Stats and ChannelStats return the counters. Any goroutine may call them.
+func (s *Server) Stats() *Stats                { return &s.stats }
+func (s *Server) ChannelStats() *channel.Stats { return &s.channelStats }
+
+// admit is asked last of all before an upgrade.
+func (s *Server) admit() error {
+	if s.shared.open.Load() >= s.shared.Config.ConnectionsMax {
+		return errFull
+	}
+	return nil
+}
+
+// Open looks at a new connection's request, which is usually there.
+func (s *Server) Open(fd uint32) {
+	s.stats.Unfinished.Add(1)
+	n, errno := s.loop.Recv(fd, s.scratch[:])
+	if errno == unix.EAGAIN {
+		if s.coldOf(fd) == nil {
+			s.refuse(fd, RequestMemory)
+			return
+		}
+		s.handshakes.add(s.loop, fd, handshakeTimeout)
+		return
+	}
+	if s.received(fd, n, errno) && s.loop.Record(fd).Phase == phaseRequest {
+		s.handshakes.add(s.loop, fd, handshakeTimeout)
+	}
+}
+
+// Event reads what came and continues what waited for room.
+func (s *Server) Event(fd uint32, event poller.Event) {
+	if event&poller.Writable != 0 {
+		s.writable(fd)
+		if s.loop.Closing(fd) {
+			return
+		}
+	}
+	if event&poller.Readable != 0 {
+		n, errno := s.loop.Recv(fd, s.scratch[:])
+		s.received(fd, n, errno)
+	}
+}
+
+// received takes the result of one read and reports whether it was bytes.
+func (s *Server) received(fd uint32, n int, errno syscall.Errno) bool {
+	phase := s.loop.Record(fd).Phase
+	switch {
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+		return false
+	case errno != 0:
+		s.end(fd, errnoReason(errno))
+		return false
+	case n == 0 && phase == phaseRequest:
+		s.end(fd, RequestGone)
+		return false
+	case n == 0:
+		s.end(fd, ClientGone)
+		return false
+	}
+	p := s.scratch[:n]
+	switch phase {
+	case phaseRequest:
+		s.readRequest(fd, p)
+	case phaseOpen:
+		s.readFrames(fd, p)
+	}
+	// phaseLingering: what comes after our last words is read and dropped, so
+	// that the kernel does not answer it with a reset that overtakes them.
+	return true
+}
+
+func errnoReason(errno syscall.Errno) Reason {
+	switch errno {
+	case unix.ECONNRESET, unix.EPIPE:
+		return ClientReset
+	case unix.ETIMEDOUT:
+		return WriteDeadline
+	}
+	return SocketError
+}
+
+// readRequest collects a request until its empty line and answers it.
+func (s *Server) readRequest(fd uint32, p []byte) {
+	c := s.cold[fd]
+	whole, seen := p, 0
+	if c != nil {
+		seen = len(c.request)
+		c.request = append(c.request, p...)
+		s.requestBytes += len(p)
+		whole = c.request
+	}
+	size := requestEnd(whole, seen)
+	switch {
+	case size > requestBytesMax, size == 0 && len(whole) > requestBytesMax:
+		s.refuse(fd, RequestTooLong)
+	case size > 0:
+		s.answer(fd, whole[:size], whole[size:])
+	case !plausible(whole):
+		s.refuse(fd, RequestMalformed)
+	case c != nil:
+		// Already kept.
+	case s.requestBytes+len(p) > requestBytesTotalMax:
+		s.refuse(fd, RequestMemory)
+	default:
+		if c = s.coldOf(fd); c == nil {
+			s.refuse(fd, RequestMemory)
+			return
+		}
+		c.request = append(c.request, p...)
+		s.requestBytes += len(p)
+	}
+}
+
+// answer upgrades a connection or refuses it. rest is what came after the
+// request: frames of a client that did not wait.
+func (s *Server) answer(fd uint32, request, rest []byte) {
+	response, reason := s.shake.upgrade(request)
+	if reason != reasonNone {
+		s.refuse(fd, reason)
+		return
+	}
+	// A member before the client can know that it is one: a message that is
+	// published after the client saw the answer reaches it.
+	if err := s.registry.Subscribe(fd, s.shake.channel); err != nil {
+		panic("BUG: the handshake let a bad channel through")
+	}
+	s.setPhase(fd, phaseOpen)
+	s.stats.Handshakes.Add(1)
+	if c := s.cold[fd]; c != nil {
+		s.requestBytes -= len(c.request)
+		c.request = nil
+	}
+	s.say(fd, response)
+	if len(rest) > 0 && !s.loop.Closing(fd) {
+		s.readFrames(fd, rest)
+	}
+	s.thaw(fd)
+}
+
+// refuse answers a request with its HTTP status and ends the connection.
+func (s *Server) refuse(fd uint32, reason Reason) {
+	s.finish(fd, reason, refusal(reason))
+}
+
+// coldOf returns the cold state of fd and makes it if there is none; nil if
+// the loop has too many.
+func (s *Server) coldOf(fd uint32) *cold {
+	if c := s.cold[fd]; c != nil {
+		return c
+	}
+	if len(s.cold) >= coldMax {
+		return nil
+	}
+	c := &cold{}
+	if n := len(s.coldSpares); n > 0 {
+		c, s.coldSpares = s.coldSpares[n-1], s.coldSpares[:n-1]
+		*c = cold{} // its last owner may have been in the middle of a read
+	}
+	s.cold[fd] = c
+	s.loop.Record(fd).Marks |= markCold
+	return c
+}
+
+// thaw drops the cold state of fd if nothing is in it any more.
+func (s *Server) thaw(fd uint32) {
+	record := s.loop.Record(fd)
+	if record.Marks&markCold == 0 {
+		return
+	}
+	if c := s.cold[fd]; record.Phase != phaseRequest && c.in.between() && !c.owes() {
+		s.dropCold(fd)
+	}
+}
+
+func (s *Server) dropCold(fd uint32) {
+	c := s.cold[fd]
+	if c == nil {
+		return
+	}
+	s.requestBytes -= len(c.request)
+	delete(s.cold, fd)
+	s.loop.Record(fd).Marks &^= markCold
+	if len(s.coldSpares) < coldSparesMax {
+		*c = cold{}
+		s.coldSpares = append(s.coldSpares, c)
+	}
+}
+
+// Letter, Full and Work are the registry's, but for a drain.
+func (s *Server) Letter(body any) {
+	if d, ok := body.(*drainer); ok {
+		s.startDrain(d)
+		return
+	}
+	if !s.registry.Letter(body) {
+		panic("BUG: a letter that nobody understands")
+	}
+}
+
+func (s *Server) Full() bool { return s.registry.Full() }
+func (s *Server) Work() bool { return s.registry.Work() }
+
+// Closed forgets a connection that the reaper is about to close.
+func (s *Server) Closed(fd uint32) {
+	if s.loop.Record(fd).Phase != phaseEnded {
+		s.end(fd, Stopped) // the loop itself stops
+	}
+	s.registry.Unsubscribe(fd)
+	s.dropCold(fd)
+}

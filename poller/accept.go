@@ -1,0 +1,198 @@
+package poller
+
+import (
+	"math"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// An acceptor holds a loop's listeners in an epoll of their own, which is one
+// descriptor in the loop's epoll. To pause all listeners is then one call,
+// however many ports there are, and a flood of newcomers never crowds the
+// connections out of a wait.
+type acceptor struct {
+	epfd      int
+	listeners []int
+	pausedTo  int64 // 0 while accepting
+	watched   bool  // epfd is in the loop's epoll
+	closed    bool  // no listeners any more: draining
+	events    [acceptsPerTurnMax]unix.EpollEvent
+}
+
+// acceptClass is what an accept error means for the listener.
+type acceptClass int
+
+const (
+	acceptEmpty      acceptClass = iota // nobody waits any more
+	acceptRetry                         // that connection died; the next may be well
+	acceptExhausted                     // descriptors or memory are used up: pause
+	acceptUnexpected                    // nothing that accept(2) names: pause, and count apart
+)
+
+// classify sorts the errors of accept(2). Linux passes errors of the new
+// socket on as errors of accept ("treat them like EAGAIN by retrying").
+func classify(errno syscall.Errno) acceptClass {
+	switch errno {
+	case unix.EAGAIN:
+		return acceptEmpty
+	case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.ENOPROTOOPT, unix.EOPNOTSUPP,
+		unix.ENETDOWN, unix.ENETUNREACH, unix.EHOSTDOWN, unix.EHOSTUNREACH, unix.ENONET,
+		unix.EPERM, unix.ETIMEDOUT:
+		return acceptRetry
+	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ENOSPC:
+		return acceptExhausted
+	}
+	return acceptUnexpected
+}
+
+// run takes newcomers, at most acceptsPerTurnMax, from the listeners that have
+// some. What is left is reported again by the next wait.
+func (a *acceptor) run(l *Loop) {
+	n, errno := l.kernel.EpollWait(a.epfd, a.events[:], 0)
+	if errno != 0 {
+		return // EINTR; level-triggered, so nothing is lost
+	}
+	budget := acceptsPerTurnMax
+	for i := 0; i < n && budget > 0; i++ {
+		budget -= a.drain(l, int(a.events[i].Fd), min(budget, acceptsPerListenerMax))
+		if a.pausedTo != 0 {
+			return
+		}
+	}
+}
+
+// drain accepts up to limit connections from one listener and returns how many
+// calls it made.
+func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
+	for calls < limit {
+		calls++
+		fd, errno := l.kernel.Accept(listener)
+		if errno == 0 {
+			a.welcome(l, uint32(fd))
+			continue
+		}
+		switch classify(errno) {
+		case acceptEmpty:
+			return calls
+		case acceptRetry:
+			l.stats.AcceptRetries.Add(1)
+		case acceptExhausted:
+			l.stats.AcceptPauses.Add(1)
+			a.pause(l)
+			return calls
+		case acceptUnexpected:
+			l.stats.AcceptUnexpected.Add(1)
+			a.pause(l)
+			return calls
+		}
+	}
+	return calls
+}
+
+// welcome gives a new connection its record and shows it to the handler, who
+// mostly finds the whole request there (TCP_DEFER_ACCEPT) and answers before
+// epoll ever hears of the connection.
+func (a *acceptor) welcome(l *Loop, fd uint32) {
+	if errno := l.admit(fd); errno != 0 {
+		l.kernel.Close(int(fd))
+		l.stats.AcceptRefused.Add(1)
+		return
+	}
+	l.stats.Accepted.Add(1)
+	l.handler.Open(fd)
+	if l.Closing(fd) {
+		return
+	}
+	if errno := l.register(fd); errno != 0 {
+		// ENOSPC: fs.epoll.max_user_watches; ENOMEM. Those already here live on.
+		l.stats.AcceptRefused.Add(1)
+		l.stats.AcceptPauses.Add(1)
+		l.Close(fd)
+		a.pause(l)
+	}
+}
+
+// pause takes the listeners out of the loop's epoll for acceptPauseNanos.
+func (a *acceptor) pause(l *Loop) {
+	a.pausedTo = l.now + acceptPauseNanos
+	a.watch(l, false)
+}
+
+// resumeAt is when accepting starts again, or never.
+func (a *acceptor) resumeAt() int64 {
+	if a.pausedTo == 0 {
+		return math.MaxInt64
+	}
+	return a.pausedTo
+}
+
+// resume ends a pause whose time is over. If descriptors are still used up,
+// the next accept pauses again: ten tries a second, whatever waits.
+func (a *acceptor) resume(l *Loop) {
+	if a.pausedTo != 0 && l.now >= a.pausedTo {
+		a.pausedTo = 0
+		a.watch(l, true)
+	}
+}
+
+func (a *acceptor) watch(l *Loop, on bool) {
+	on = on && !a.closed
+	if on == a.watched {
+		return
+	}
+	op := unix.EPOLL_CTL_DEL
+	if on {
+		op = unix.EPOLL_CTL_ADD
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(a.epfd)}
+	if errno := l.kernel.EpollCtl(l.epfd, op, a.epfd, &event); errno != 0 {
+		// ENOMEM or ENOSPC while adding: try again after another pause.
+		a.pausedTo = l.now + acceptPauseNanos
+		return
+	}
+	a.watched = on
+}
+
+// open makes the listeners. The first failure ends it, with the address.
+func (a *acceptor) open(l *Loop, addresses []Address, options ListenOptions) error {
+	epfd, errno := l.kernel.EpollCreate()
+	if errno != 0 {
+		return errno
+	}
+	a.epfd = epfd
+	for _, address := range addresses {
+		fd, errno := l.kernel.Listen(address, options)
+		if errno != 0 {
+			return listenError(address, errno)
+		}
+		a.listeners = append(a.listeners, fd)
+		event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+		if errno := l.kernel.EpollCtl(epfd, unix.EPOLL_CTL_ADD, fd, &event); errno != 0 {
+			return listenError(address, errno)
+		}
+	}
+	a.watch(l, true)
+	return nil
+}
+
+// StopAccepting closes the listeners for good. What already waits in their
+// queues is accepted first, as far as descriptors allow, since closing a
+// listener resets it.
+func (l *Loop) StopAccepting() {
+	a := &l.accept
+	if a.closed {
+		return
+	}
+	for _, listener := range a.listeners {
+		for a.pausedTo == 0 && a.drain(l, listener, acceptsPerListenerMax) == acceptsPerListenerMax {
+		}
+	}
+	a.closed = true
+	a.watch(l, false)
+	a.pausedTo = 0
+	for _, listener := range a.listeners {
+		l.kernel.Close(listener)
+	}
+	a.listeners = nil
+}

@@ -1,0 +1,35 @@
+package poller
+
+import "time"
+
+// The limits of the room, with their reasons. Every list and every phase of a
+// turn is bounded by one of them.
+const (
+	// eventsPerWaitMax bounds the event phase of a turn. An event costs 5 to
+	// 20 us, so a flood of them delays a sweep or a post by about 1 ms.
+	eventsPerWaitMax = 128
+	// acceptsPerTurnMax bounds the accepts of a turn (about 30 us each with
+	// the handshake), so that a storm of newcomers costs those already
+	// connected about 1 ms per turn.
+	acceptsPerTurnMax = 32
+	// acceptsPerListenerMax spreads a turn's accepts over the ports.
+	acceptsPerListenerMax = 8
+	// lettersPerTurnMax bounds the mailbox phase.
+	lettersPerTurnMax = 256
+	// mailboxLettersMax is when Post refuses: a publisher then waits.
+	mailboxLettersMax = 8192
+	// mailboxBytesMax is the same in bytes of payload. One letter may pass
+	// it, so that the largest message always fits.
+	mailboxBytesMax = 64 << 20
+	// tickNanosMax is the longest sleep of an idle loop: what a time-out may
+	// be late, and 1 wake-up a second per loop.
+	tickNanosMax = int64(time.Second)
+	// acceptPauseNanos is how long a loop accepts nothing after EMFILE,
+	// ENFILE, ENOBUFS or ENOMEM. Newcomers wait in the kernel's queue.
+	acceptPauseNanos = int64(100 * time.Millisecond)
+	// deferAcceptSeconds is how long the kernel keeps a connection to itself
+	// until its request is there (TCP_DEFER_ACCEPT, tcp(7)).
+	deferAcceptSeconds = 3
+	// listenBacklog is clamped by net.core.somaxconn (listen(2)).
+	listenBacklog = 1 << 16
+)

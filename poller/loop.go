@@ -1,0 +1,377 @@
+package poller
+
+import (
+	"fmt"
+	"math/bits"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Event says what epoll saw on a connection.
+type Event uint8
+
+const (
+	// Readable: bytes, the end of the peer's stream, or an error to fetch.
+	Readable Event = 1 << iota
+	// Writable: the socket takes bytes again (only after ArmWrite).
+	Writable
+)
+
+// A Handler is the room above: what to do with connections. The loop calls it
+// from its own thread only. No method may block.
+type Handler interface {
+	// Open tells of a new connection. Its request is usually there already.
+	Open(fd uint32)
+	// Event tells what epoll saw. fd is open and not marked for closing.
+	Event(fd uint32, event Event)
+	// Letter hands over what somebody posted.
+	Letter(body any)
+	// Full asks whether letters should wait until Work has made room.
+	Full() bool
+	// Work does one bounded slice of what is owed (sweeps) and reports
+	// whether more remains, so that the loop looks at epoll in between
+	// without sleeping.
+	Work() (more bool)
+	// Tick does what depends on time and returns when it wants to be called
+	// next, in nanoseconds of Now. It is called every second at least.
+	Tick() (next int64)
+	// Closed is the last call for fd, at the end of the turn in which Close
+	// was called: whatever the handler keeps for it must go.
+	Closed(fd uint32)
+}
+
+// A Loop is one reactor: a locked thread, an epoll, listeners, a mailbox and
+// the records of its connections. Except for Post, Run and Stats, its methods
+// are for its own thread only, that is, for its Handler.
+type Loop struct {
+	// Fixed after construction.
+	id      int
+	kernel  Kernel
+	handler Handler
+	table   *table
+	wakefd  int
+
+	// Owned by the loop.
+	epfd        int
+	now         int64
+	tickAt      int64
+	accept      acceptor
+	own         ownSet
+	closing     []uint32 // marked in this turn, for the reaper
+	events      [eventsPerWaitMax]unix.EpollEvent
+	generations uint32
+	more        bool // Work has more to do
+
+	// Shared: atomic.
+	mailbox mailbox
+	stats   Stats
+	stop    atomic.Bool
+}
+
+// ID is the loop's number, from 0.
+func (l *Loop) ID() int { return l.id }
+
+// Stats returns the loop's counters. Any goroutine may call it.
+func (l *Loop) Stats() *Stats { return &l.stats }
+
+// Post puts a letter into the mailbox and wakes the loop if it sleeps. Any
+// goroutine may call it, and the handlers of other loops. It returns false if
+// the mailbox is full; nothing was posted then.
+func (l *Loop) Post(letter *Letter) bool {
+	fitted, wake := l.mailbox.push(letter)
+	if !fitted {
+		l.stats.PostsRefused.Add(1)
+		return false
+	}
+	if wake {
+		l.stats.Wakeups.Add(1)
+		l.kernel.Wake(l.wakefd)
+	}
+	return true
+}
+
+// Run posts a function that the loop calls between two events.
+func (l *Loop) Run(f func(*Loop)) bool { return l.Post(&Letter{Body: f}) }
+
+// turn is one round of the reactor. The order of the phases matters.
+func (l *Loop) turn() {
+	// 1. Wait: not at all while something is owed, else until the next tick.
+	n := l.wait()
+	started := l.now
+
+	// 2. Mailbox first: a message that came in while we slept is older than
+	// what the peers sent, and to a channel of one it leaves at once.
+	l.readMailbox()
+
+	// 3. Events: what peers sent, room in sockets, newcomers.
+	for i := range l.events[:n] {
+		l.dispatch(&l.events[i])
+	}
+
+	// 4. Ticks: time-outs, pings, accepting again after a pause.
+	if l.now >= l.tickAt {
+		l.tickAt = min(l.handler.Tick(), l.now+tickNanosMax)
+	}
+	l.accept.resume(l)
+
+	// 5. Sweeps: one bounded slice of what is owed.
+	l.more = l.handler.Work()
+
+	// 6. Reap: the only place where a descriptor is closed, so that no phase
+	// above can meet a new owner of a number that it still has in hand.
+	l.reap()
+
+	// 7. Check: how long the turn took.
+	l.now = l.kernel.Now()
+	l.stats.Turns.Observe(l.now - started)
+}
+
+// wait fills l.events and returns their number.
+func (l *Loop) wait() int {
+	msec := 0
+	if !l.more && len(l.closing) == 0 {
+		// Announce the sleep first and look into the mailbox second: a poster
+		// does it the other way round, so one of us sees the other.
+		l.mailbox.asleep.Store(true)
+		if l.mailbox.idle() && !l.stop.Load() {
+			until := min(l.tickAt, l.accept.resumeAt(), l.now+tickNanosMax)
+			msec = int(max(0, until-l.now+999_999) / 1_000_000)
+		}
+	}
+	n, errno := l.kernel.EpollWait(l.epfd, l.events[:], msec)
+	l.mailbox.asleep.Store(false)
+	l.now = l.kernel.Now()
+	if errno != 0 {
+		if errno != unix.EINTR {
+			panic(fmt.Sprintf("BUG: epoll_wait on loop %d: %v", l.id, errno))
+		}
+		return 0
+	}
+	return n
+}
+
+// readMailbox handles posted letters until the handler is full.
+func (l *Loop) readMailbox() {
+	l.mailbox.collect()
+	for range lettersPerTurnMax {
+		if l.handler.Full() {
+			break
+		}
+		letter := l.mailbox.next()
+		if letter == nil {
+			break
+		}
+		l.stats.Letters.Add(1)
+		if f, ok := letter.Body.(func(*Loop)); ok {
+			f(l)
+			continue
+		}
+		l.handler.Letter(letter.Body)
+	}
+}
+
+// dispatch hands one epoll event to whom it belongs.
+func (l *Loop) dispatch(event *unix.EpollEvent) {
+	fd, generation := uint32(event.Fd), uint32(event.Pad)
+	if generation == 0 {
+		// The loop's own: the wake-up eventfd, which is edge-triggered and
+		// never read, or the listeners.
+		if int(fd) == l.accept.epfd {
+			l.accept.run(l)
+		}
+		return
+	}
+	record := l.table.get(fd)
+	if record == nil || record.generation != generation || record.flags&flagOpen == 0 {
+		l.stats.StaleEvents.Add(1)
+		return
+	}
+	if record.flags&flagClosing != 0 {
+		return
+	}
+	var seen Event
+	if event.Events&unix.EPOLLOUT != 0 && record.flags&flagWriteArmed != 0 {
+		seen |= Writable
+	}
+	// A hang-up or an error is fetched by reading.
+	if event.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		seen |= Readable
+	}
+	if seen != 0 {
+		l.handler.Event(fd, seen)
+	}
+}
+
+// reap closes what was marked in this turn.
+func (l *Loop) reap() {
+	// Closed may mark further connections; they are taken in this same pass.
+	for i := 0; i < len(l.closing); i++ {
+		fd := l.closing[i]
+		l.handler.Closed(fd)
+		record := l.table.get(fd)
+		*record = Record{generation: record.generation}
+		l.own.remove(fd)
+		l.kernel.Close(int(fd))
+		l.stats.Connections.Add(-1)
+	}
+	l.closing = l.closing[:0]
+}
+
+// Adopt makes the loop own fd, a non-blocking socket that was opened on its
+// thread, and watch it. Open is not called. It fails when the table or epoll
+// is full; fd is still the caller's then.
+func (l *Loop) Adopt(fd uint32) syscall.Errno {
+	if errno := l.admit(fd); errno != 0 {
+		return errno
+	}
+	if errno := l.register(fd); errno != 0 {
+		l.disown(fd)
+		return errno
+	}
+	return 0
+}
+
+// admit makes a record for a new descriptor; disown takes it back.
+func (l *Loop) admit(fd uint32) syscall.Errno {
+	record := l.table.make(fd)
+	if record == nil {
+		return unix.EMFILE
+	}
+	if record.flags != 0 {
+		panic(fmt.Sprintf("BUG: loop %d got descriptor %d, which is open already", l.id, fd))
+	}
+	l.generations++
+	if l.generations == 0 {
+		l.generations = 1
+	}
+	*record = Record{generation: l.generations, flags: flagOpen}
+	l.own.add(fd)
+	l.stats.Connections.Add(1)
+	return 0
+}
+
+func (l *Loop) disown(fd uint32) {
+	record := l.table.get(fd)
+	*record = Record{generation: record.generation}
+	l.own.remove(fd)
+	l.stats.Connections.Add(-1)
+}
+
+// register puts fd into epoll, with EPOLLOUT if it was armed meanwhile.
+func (l *Loop) register(fd uint32) syscall.Errno {
+	record := l.table.get(fd)
+	event := connectionEvent(fd, record)
+	if errno := l.kernel.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, int(fd), &event); errno != 0 {
+		return errno
+	}
+	record.flags |= flagRegistered
+	return 0
+}
+
+func connectionEvent(fd uint32, record *Record) unix.EpollEvent {
+	event := unix.EpollEvent{
+		Events: unix.EPOLLIN | unix.EPOLLRDHUP,
+		Fd:     int32(fd),
+		Pad:    int32(record.generation),
+	}
+	if record.flags&flagWriteArmed != 0 {
+		event.Events |= unix.EPOLLOUT
+	}
+	return event
+}
+
+// ArmWrite asks for Writable events (or no longer). Arm only after a socket
+// was full: an armed idle socket makes epoll return at once, again and again.
+func (l *Loop) ArmWrite(fd uint32, on bool) {
+	record := l.table.get(fd)
+	if on == (record.flags&flagWriteArmed != 0) {
+		return
+	}
+	record.flags ^= flagWriteArmed
+	if record.flags&flagRegistered == 0 || record.flags&flagClosing != 0 {
+		return
+	}
+	event := connectionEvent(fd, record)
+	if errno := l.kernel.EpollCtl(l.epfd, unix.EPOLL_CTL_MOD, int(fd), &event); errno != 0 {
+		panic(fmt.Sprintf("BUG: epoll_ctl on open descriptor %d: %v", fd, errno))
+	}
+}
+
+// Close marks fd; the reaper closes it at the end of the turn. Marking twice
+// is the same as once.
+func (l *Loop) Close(fd uint32) {
+	record := l.table.get(fd)
+	if record.flags&flagOpen == 0 {
+		panic(fmt.Sprintf("BUG: closing descriptor %d, which is not open", fd))
+	}
+	if record.flags&flagClosing == 0 {
+		record.flags |= flagClosing
+		l.closing = append(l.closing, fd)
+	}
+}
+
+// Closing reports whether fd is marked.
+func (l *Loop) Closing(fd uint32) bool { return l.table.get(fd).flags&flagClosing != 0 }
+
+// Record returns the record of an open connection, until it is reaped.
+func (l *Loop) Record(fd uint32) *Record { return l.table.get(fd) }
+
+// Generation tells this use of the descriptor fd from earlier and later ones;
+// 0 means that it is not open.
+func (l *Loop) Generation(fd uint32) uint32 {
+	record := l.table.get(fd)
+	if record == nil || record.flags&flagOpen == 0 {
+		return 0
+	}
+	return record.generation
+}
+
+// Now is the monotonic time in nanoseconds at which this turn began to work.
+func (l *Loop) Now() int64 { return l.now }
+
+// Clock reads the time now, for what a turn's start is too coarse for.
+func (l *Loop) Clock() int64 { return l.kernel.Now() }
+
+// Recv, Send, Sendv and Shutdown are the Kernel's calls of these names on one
+// of the loop's connections.
+func (l *Loop) Recv(fd uint32, p []byte) (int, syscall.Errno) { return l.kernel.Recv(int(fd), p) }
+
+func (l *Loop) Send(fd uint32, p []byte) (int, syscall.Errno) { return l.kernel.Send(int(fd), p) }
+
+func (l *Loop) Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno) {
+	return l.kernel.Sendv(int(fd), iov)
+}
+
+func (l *Loop) Shutdown(fd uint32) syscall.Errno { return l.kernel.Shutdown(int(fd)) }
+
+// TickNow asks for a Tick in the next turn, for time that became scarce.
+func (l *Loop) TickNow() { l.tickAt = 0 }
+
+// Connections is the number of open connections.
+func (l *Loop) Connections() int { return l.own.count }
+
+// Walk calls visit for open connections with numbers from cursor on, at most
+// limit of them, and returns where to go on; 0 means that the end was reached.
+// Connections that come and go between two calls are seen or not, never twice.
+func (l *Loop) Walk(cursor uint32, limit int, visit func(fd uint32)) (next uint32) {
+	for word := int(cursor >> 6); word < len(l.own.words); word++ {
+		set := l.own.words[word]
+		if word == int(cursor>>6) {
+			set &^= 1<<(cursor&63) - 1
+		}
+		for set != 0 {
+			fd := uint32(word<<6 + bits.TrailingZeros64(set))
+			if limit == 0 {
+				return fd
+			}
+			limit--
+			set &= set - 1
+			if !l.Closing(fd) {
+				visit(fd)
+			}
+		}
+	}
+	return 0
+}

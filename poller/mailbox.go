@@ -1,0 +1,83 @@
+package poller
+
+import "sync/atomic"
+
+// A Letter is one entry of a loop's mailbox. The poster allocates it and does
+// not touch it after Post.
+type Letter struct {
+	// Body is handed to the handler; a func(*Loop) is run by the loop itself.
+	Body any
+	// Bytes counts against mailboxBytesMax until the loop has taken it.
+	Bytes int
+
+	next *Letter
+}
+
+// A mailbox is a many-to-one queue: posters push onto an atomic stack, the
+// loop takes the whole stack at once and turns it round. Nobody takes a lock.
+type mailbox struct {
+	// Shared: atomic.
+	top    atomic.Pointer[Letter]
+	count  atomic.Int64
+	bytes  atomic.Int64
+	asleep atomic.Bool // the loop waits, or is about to; the next poster wakes it
+
+	// Owned by the loop.
+	first, last *Letter // taken from the stack, oldest first
+}
+
+// push adds a letter and reports whether it fitted and whether the loop has
+// to be woken: once per edge from idle to busy, not once per letter.
+func (m *mailbox) push(letter *Letter) (fitted, wake bool) {
+	if m.count.Add(1) > mailboxLettersMax || m.bytes.Load() > mailboxBytesMax {
+		m.count.Add(-1)
+		return false, false
+	}
+	m.bytes.Add(int64(letter.Bytes))
+	for {
+		top := m.top.Load()
+		letter.next = top
+		if m.top.CompareAndSwap(top, letter) {
+			break
+		}
+	}
+	return true, m.asleep.Load() && m.asleep.CompareAndSwap(true, false)
+}
+
+// collect moves what was posted to the end of the loop's own list.
+func (m *mailbox) collect() {
+	top := m.top.Swap(nil)
+	if top == nil {
+		return
+	}
+	newest := top
+	var oldest *Letter
+	for top != nil {
+		top, top.next, oldest = top.next, oldest, top
+	}
+	if m.last == nil {
+		m.first = oldest
+	} else {
+		m.last.next = oldest
+	}
+	m.last = newest
+}
+
+// next takes the oldest letter, or nil.
+func (m *mailbox) next() *Letter {
+	letter := m.first
+	if letter == nil {
+		return nil
+	}
+	m.first = letter.next
+	if m.first == nil {
+		m.last = nil
+	}
+	letter.next = nil
+	m.count.Add(-1)
+	m.bytes.Add(-int64(letter.Bytes))
+	return letter
+}
+
+// idle reports whether nothing waits; the loop asks after it set asleep.
+func (m *mailbox) idle() bool { return m.first == nil && m.top.Load() == nil }

@@ -1,0 +1,182 @@
+package poller
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Config says what loops to make.
+type Config struct {
+	// Loops is their number, each a thread.
+	Loops int
+	// PrivateFDTables gives each loop a descriptor table of its own, so that
+	// RLIMIT_NOFILE holds per loop instead of for all of them.
+	PrivateFDTables bool
+	// DescriptorsMax is RLIMIT_NOFILE: numbers at or above it cannot occur.
+	DescriptorsMax int
+	// Listen are the addresses; every loop listens on all of them. None is
+	// right for a client, whose loops Adopt what they open.
+	Listen []Address
+	// Options are set on every listener.
+	Options ListenOptions
+	// NewHandler makes the handler of a loop, on the loop's own thread. The
+	// first call is done before the second begins.
+	NewHandler func(*Loop) Handler
+	// Kernel is Linux{} unless a test says otherwise.
+	Kernel Kernel
+}
+
+// A Poller is a set of running loops.
+type Poller struct {
+	// Fixed after construction.
+	loops   []*Loop
+	wakefds []int
+	running sync.WaitGroup
+}
+
+// Start makes the loops and returns when all of them listen. On an error none
+// is left.
+//
+// With private tables, every descriptor that the process has open now stays
+// open in each loop's table: start the loops before anything that is meant to
+// be closed one day.
+func Start(config Config) (*Poller, error) {
+	if config.Kernel == nil {
+		config.Kernel = Linux{}
+	}
+	if err := startNetpoller(); err != nil {
+		return nil, err
+	}
+	p := &Poller{}
+	// All eventfds before the first unshare: every table then holds every
+	// loop's eventfd under one number, and anyone may post to anyone.
+	for range config.Loops {
+		fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+		if err != nil {
+			p.Stop()
+			return nil, fmt.Errorf("cannot make a wake-up descriptor for each of %d loops: %w", config.Loops, err)
+		}
+		p.wakefds = append(p.wakefds, fd)
+	}
+	shared := newTable(config.DescriptorsMax)
+	for i, wakefd := range p.wakefds {
+		l := newLoop(i, config.Kernel, wakefd, shared)
+		if config.PrivateFDTables {
+			l.table = newTable(config.DescriptorsMax)
+		}
+		started := make(chan error)
+		p.running.Add(1)
+		go l.main(config, started, &p.running)
+		if err := <-started; err != nil {
+			p.Stop()
+			return nil, err
+		}
+		p.loops = append(p.loops, l)
+	}
+	return p, nil
+}
+
+// startNetpoller makes the Go runtime open its epoll and eventfd, which it
+// does with the first pollable file: a loop's private table must inherit
+// both, since the runtime uses them by number from any thread.
+func startNetpoller() error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("cannot start the runtime's poller: %w", err)
+	}
+	return errors.Join(r.Close(), w.Close())
+}
+
+func newLoop(id int, kernel Kernel, wakefd int, t *table) *Loop {
+	return &Loop{id: id, kernel: kernel, wakefd: wakefd, table: t}
+}
+
+// main is the loop's thread. It ends locked: the Go runtime then ends the
+// thread, and with it a private descriptor table.
+func (l *Loop) main(config Config, started chan<- error, running *sync.WaitGroup) {
+	defer running.Done()
+	runtime.LockOSThread()
+	if config.PrivateFDTables {
+		if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+			started <- fmt.Errorf("cannot make a private descriptor table: %w; use --fd-tables shared", err)
+			return
+		}
+	}
+	if err := l.open(config); err != nil {
+		l.shut()
+		started <- err
+		return
+	}
+	started <- nil
+	for !l.stop.Load() {
+		l.turn()
+	}
+	l.shut()
+}
+
+// open makes the loop's descriptors and its handler.
+func (l *Loop) open(config Config) error {
+	l.accept.epfd, l.epfd = -1, -1
+	epfd, errno := l.kernel.EpollCreate()
+	if errno != 0 {
+		return fmt.Errorf("cannot make an epoll descriptor: %w", errno)
+	}
+	l.epfd = epfd
+	// Edge-triggered: every wake-up is one event, and nobody has to read it.
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(l.wakefd)}
+	if errno := l.kernel.EpollCtl(epfd, unix.EPOLL_CTL_ADD, l.wakefd, &event); errno != 0 {
+		return fmt.Errorf("cannot watch a wake-up descriptor: %w", errno)
+	}
+	l.now = l.kernel.Now()
+	l.handler = config.NewHandler(l)
+	return l.accept.open(l, config.Listen, config.Options)
+}
+
+// shut closes all that the loop owns.
+func (l *Loop) shut() {
+	l.Walk(0, math.MaxInt, l.Close)
+	l.reap()
+	for _, fd := range l.accept.listeners {
+		l.kernel.Close(fd)
+	}
+	for _, fd := range []int{l.accept.epfd, l.epfd} {
+		if fd >= 0 {
+			l.kernel.Close(fd)
+		}
+	}
+}
+
+// Loops returns the loops, in the order of their IDs.
+func (p *Poller) Loops() []*Loop { return p.loops }
+
+// StopAccepting closes all listeners, each on its loop, and returns when that
+// is done.
+func (p *Poller) StopAccepting() {
+	var done sync.WaitGroup
+	for _, l := range p.loops {
+		done.Add(1)
+		if !l.Run(func(l *Loop) { l.StopAccepting(); done.Done() }) {
+			done.Done() // so full a loop accepts nobody; the process ends soon
+		}
+	}
+	done.Wait()
+}
+
+// Stop ends all loops and closes their connections and listeners.
+func (p *Poller) Stop() {
+	for _, l := range p.loops {
+		l.stop.Store(true)
+		l.kernel.Wake(l.wakefd)
+	}
+	p.running.Wait()
+	for _, fd := range p.wakefds {
+		unix.Close(fd)
+	}
+	p.wakefds = nil
+}
