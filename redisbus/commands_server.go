@@ -66,7 +66,7 @@ func (p *peer) appendCommands(names []string) {
 	for _, name := range names {
 		cmd := lookup(commands, []byte(name))
 		if cmd == nil {
-			b = appendNullArray(b, p.out.resp3)
+			b = appendNull(b, p.out.resp3)
 			continue
 		}
 		b = redcon.AppendArray(b, 10)

@@ -18,6 +18,8 @@ import (
 	"c10m/channel"
 )
 
+var nopLog = zap.NewNop()
+
 // hang is how long a test waits for what must happen. It asserts nothing about
 // how long things take.
 const hang = 30 * time.Second

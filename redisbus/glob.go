@@ -10,6 +10,9 @@ package redisbus
 // try, the latest can as well. So the work is at most len(pattern)*len(name)
 // steps. FuzzGlob compares the two on short inputs.
 func globMatch[P, N string | []byte](pattern P, name N) bool {
+	if len(name) == 0 {
+		return len(pattern) == 0 // so it is in Redis, even for `*`
+	}
 	p, n := 0, 0
 	starP, starN := -1, 0 // just behind the latest `*`, and where its run ends
 	for n < len(name) {
@@ -55,7 +58,8 @@ func globOne[P string | []byte](pattern P, p int, c byte) (next int, ok bool) {
 
 // globClass matches one byte with the class that begins behind its `[`. As in
 // Redis, a class that is never closed ends with the pattern, `]` directly behind
-// the `[` closes an empty class, and a range may be written backwards.
+// the `[` closes an empty class, a range may be written backwards, and `[a-]` is
+// the range from `a` to `]`, never closed.
 func globClass[P string | []byte](pattern P, p int, c byte) (next int, ok bool) {
 	not := p < len(pattern) && pattern[p] == '^'
 	if not {

@@ -38,14 +38,6 @@ func appendNull(b []byte, resp3 bool) []byte {
 	return redcon.AppendNull(b)
 }
 
-// appendNullArray is what COMMAND INFO answers for a command it does not know.
-func appendNullArray(b []byte, resp3 bool) []byte {
-	if resp3 {
-		return append(b, "_\r\n"...)
-	}
-	return append(b, "*-1\r\n"...)
-}
-
 // appendText is a text for a human: a verbatim string in RESP3.
 func appendText(b []byte, resp3 bool, s string) []byte {
 	if !resp3 {
