@@ -80,8 +80,6 @@ func WriteSysctl(w io.Writer, report Report) error {
 		switch {
 		case c.Verdict == OK && c.Above:
 			fmt.Fprintf(&b, "# %s = %s (is %s, which is enough)\n", c.Setting, c.Value, c.Now)
-		case c.Verdict == NotNeeded:
-			fmt.Fprintf(&b, "# %s = %s (not needed now)\n", c.Setting, c.Value)
 		default:
 			fmt.Fprintf(&b, "%s = %s\n", c.Setting, c.Value)
 		}

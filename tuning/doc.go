@@ -4,7 +4,7 @@
 //
 // # Who calls what
 //
-//	at the start of the server   RaiseNofile, DefaultMaxConnections, FDTables,
+//	at the start of the server   RaiseNofile, DefaultMaxConnections, Plan,
 //	                             GOMAXPROCS, Warnings
 //	10m-server doctor            Doctor
 //

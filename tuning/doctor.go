@@ -46,8 +46,8 @@ func Doctor(w io.Writer, opts DoctorOptions) (ok bool, err error) {
 	var changes []Change
 	if opts.Apply {
 		changes = Apply(host, report)
-		// Ask again for as many as before: with --connections 0 a raised
-		// limit would otherwise move the goal.
+		// Ask again for as many as before: with --connections 0 the goal would
+		// move with the limits, and with the memory that is free at the time.
 		opts.Connections = report.Connections
 		report = Examine(host, opts.Want)
 	}

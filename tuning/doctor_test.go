@@ -73,6 +73,10 @@ func TestDoctorApply(t *testing.T) {
 func TestDoctorApplyDefault(t *testing.T) {
 	host, _ := lowHost().onDisk(t, 16)
 	before := Examine(host, Want{})
+	write := host.Write
+	host.Write = func(name, text string) error { // more than was asked for
+		return errors.Join(write(name, text), write("sys/fs/epoll/max_user_watches", "9000000"), write("sys/fs/file-max", "9000000"))
+	}
 	var out bytes.Buffer
 	if ok, err := Doctor(&out, DoctorOptions{Apply: true, Host: &host}); !ok || err != nil {
 		t.Fatalf("%v, %v", ok, err)
@@ -150,9 +154,25 @@ func TestSysctlFile(t *testing.T) {
 			t.Errorf("%s is set to %s", name, v)
 		}
 	}
+	if !strings.Contains(out.String(), "# vm.max_map_count = 2380 (is 65,530, which is enough)\n") {
+		t.Errorf("what is enough is not said:\n%s", out.String())
+	}
 	after := Examine(lowHost().with(changes).host(16), Want{Connections: 1_000_000})
 	if after.Low() != 0 || after.count(Advice) != 1 { // the established hash stays
 		t.Errorf("%d low, %d advice", after.Low(), after.count(Advice))
+	}
+}
+
+// tcp_mem grows with the memory at boot and must not be nailed down.
+func TestSysctlFileEnough(t *testing.T) {
+	var out bytes.Buffer
+	if err := WriteSysctl(&out, Examine(plainHost().host(2), Want{Connections: 10_000})); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"net.ipv4.tcp_mem", "fs.file-max", "fs.epoll.max_user_watches"} {
+		if strings.Contains(out.String(), "\n"+name) || !strings.Contains(out.String(), "\n# "+name) {
+			t.Errorf("%s is set or missing in\n%s", name, out.String())
+		}
 	}
 }
 

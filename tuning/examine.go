@@ -136,16 +136,26 @@ func loadOf(h Host, w Want, p FDPlan) load {
 	}
 }
 
+// Plan decides how the descriptors of so many connections are held on the
+// host, which is [FDTables] with the host's own limits. Call it after
+// [RaiseNofile].
+func Plan(host Host, want Want) (FDPlan, error) {
+	if want.Ports == 0 {
+		want.Ports = PortsDefault
+	}
+	return FDTables(host.fdRequest(want))
+}
+
 // fdRequest asks for the plan with the limit that one table really has: the
-// hard limit, to which the server raises the soft one, and fs.nr_open, which
-// cuts it off wherever it stands. Unknown limits are taken to be enough.
+// one to which the server raises its soft limit, and fs.nr_open, which cuts it
+// off wherever it stands. Unknown limits are taken to be enough.
 func (h Host) fdRequest(w Want) FDRequest {
 	r := FDRequest{
 		Mode: w.FDTables, Connections: w.Connections, Ports: w.Ports,
 		Cores: h.Cores, Loops: w.Loops, Nofile: 1 << 62,
 	}
 	if n, ok := h.nofile(); ok {
-		r.Nofile = min(r.Nofile, n.Hard)
+		r.Nofile = min(r.Nofile, n.raised())
 	}
 	if v, ok := h.sysctl("fs.nr_open"); ok {
 		r.Nofile = min(r.Nofile, int(v))

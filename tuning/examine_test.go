@@ -173,3 +173,22 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("no command in %q", lines[0])
 	}
 }
+
+func TestPlan(t *testing.T) {
+	h := plainHost().with(files{"/proc/self/limits": limits("19999", "20000")}).host(2)
+	plan, err := Plan(h, Want{Connections: 1_000_000})
+	if want := (FDPlan{Private: true, Loops: 56, PerLoopMax: 18_686}); err != nil || plan != want {
+		t.Errorf("%+v, %v; want %+v", plan, err, want)
+	}
+	if plan, err := Plan(h, Want{Connections: 10, Ports: 1, Loops: 40_000}); err == nil {
+		t.Errorf("more loops than the kernel allows became %+v", plan)
+	}
+	// fs.nr_open cuts the limit off, and a host that says nothing has enough.
+	h = plainHost().with(files{"/proc/sys/fs/nr_open": "20000"}).host(2)
+	if plan, err := Plan(h, Want{Connections: 100_000}); err != nil || !plan.Private {
+		t.Errorf("nr_open: %+v, %v", plan, err)
+	}
+	if plan, err := Plan(files{}.host(2), Want{Connections: 10_000_000}); err != nil || plan.Private || plan.Loops != 2 {
+		t.Errorf("unknown: %+v, %v", plan, err)
+	}
+}

@@ -17,7 +17,7 @@ const (
 type FDRequest struct {
 	Mode        string // FDAuto (or empty), FDPrivate or FDShared
 	Connections int    // --max-connections
-	Nofile      int    // descriptors that one table may hold: RLIMIT_NOFILE
+	Nofile      int    // descriptors that one table may hold: the soft limit, once raised
 	Ports       int    // listening ports; each loop listens on all of them
 	Cores       int
 	Loops       int // --loops; 0 chooses

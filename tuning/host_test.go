@@ -50,6 +50,7 @@ func TestAboveFileMax(t *testing.T) {
 		{"user of the host", "0 0 4294967295\n", none, false},
 		{"root of a user namespace", "0 100000 65536\n", all, false},
 		{"all but that one", "0 0 4294967295\n", "CapEff:\t000001fffedfffff\n", false},
+		{"part of the users", "0 0 65536\n", all, false},
 		{"unknown map", "-", all, false},
 		{"unknown capabilities", "0 0 4294967295\n", "-", false},
 		{"garbage", "0 0 4294967295\n", "CapEff:\tzz\n", false},
@@ -119,9 +120,10 @@ func TestCgroupMemory(t *testing.T) {
 			"/sys/fs/cgroup/memory/memory.limit_in_bytes": "7000000\n",
 		}, []cgroupLevel{{"/", 7000000, 0}}},
 		{"another root of the same beginning", files{
-			"/proc/self/cgroup":                           "4:memory:/docker/abcdef\n",
-			"/proc/self/mountinfo":                        "35 31 0:32 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
-			"/sys/fs/cgroup/memory/memory.limit_in_bytes": "7000000\n",
+			"/proc/self/cgroup":                               "4:memory:/docker/abcdef\n",
+			"/proc/self/mountinfo":                            "35 31 0:32 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
+			"/sys/fs/cgroup/memory/def/memory.limit_in_bytes": "1\n", // somebody else's
+			"/sys/fs/cgroup/memory/memory.limit_in_bytes":     "7000000\n",
 		}, []cgroupLevel{{"/", 7000000, 0}}},
 		{"used more than there is", files{
 			"/proc/self/cgroup":             "0::/\n",

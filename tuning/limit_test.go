@@ -23,6 +23,8 @@ func TestDefaultMaxConnections(t *testing.T) {
 			13_600_000, 14_500_000, "fs.epoll"},
 		{"nofile does not bind private tables", lowNofile, Want{}, 13_000_000, 13_300_000, "fs.epoll.max_user_watches"},
 		{"but shared ones", lowNofile, Want{FDTables: FDShared, Ports: 1}, 19_696, 19_696, "one shared fd table holds 20,000"},
+		{"shared, as the runtime raises it", files{"/proc/self/limits": limits("19999", "20000")}, Want{FDTables: FDShared, Ports: 1},
+			19_695, 19_695, "one shared fd table holds 19,999"},
 		{"and set loops", lowNofile, Want{Loops: 10, Ports: 1}, 189_000, 190_000, "--loops 10"},
 		{"tiny tables", files{"/proc/self/limits": limits("512", "512")}, Want{Ports: 1}, 5000, 20_000, "an fd table holds 512"},
 		{"tables of ports", files{"/proc/self/limits": limits("512", "512")}, Want{}, 1, 1, "raise the hard limit above"},

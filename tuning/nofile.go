@@ -14,6 +14,15 @@ type Nofile struct {
 	Hard int `json:"hard"`
 }
 
+// raised is what the soft limit is after RaiseNofile: the hard limit, or one
+// less where the runtime was there first.
+func (n Nofile) raised() int {
+	if n.Soft == n.Hard-1 {
+		return n.Soft
+	}
+	return n.Hard
+}
+
 // rlimits is the seam between RaiseNofile and the kernel.
 type rlimits struct {
 	get func(*unix.Rlimit) error
@@ -44,7 +53,7 @@ func raiseNofile(r rlimits) (Nofile, error) {
 		return Nofile{}, fmt.Errorf("reading the limit of open files failed, so it stays as it is: %w", err)
 	}
 	was := nofileOf(limit)
-	if was.Soft >= was.Hard-1 {
+	if was.Soft >= was.Hard-1 { // see raised
 		return was, nil
 	}
 	limit.Cur = limit.Max
