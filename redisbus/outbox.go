@@ -86,13 +86,6 @@ func (o *outbox) add(b []byte) {
 	o.total.Add(int64(len(b)))
 }
 
-// held is how many bytes wait, those being written included.
-func (o *outbox) held() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.queue) + o.writing
-}
-
 // waitRoom blocks the reader until less than replyQueueBytesMax waits or the
 // outbox has ended.
 func (o *outbox) waitRoom() {
@@ -110,7 +103,7 @@ func (o *outbox) waitRoom() {
 // finish lets the writer write what is there and leave.
 func (o *outbox) finish() { o.end(false) }
 
-// break_ drops what is there. The writer leaves once its write fails.
+// abandon drops what is there. The writer leaves once its write fails.
 func (o *outbox) abandon() { o.end(true) }
 
 func (o *outbox) end(broken bool) {

@@ -65,6 +65,7 @@ func (p *peer) serve() {
 	}
 	p.flush()
 	p.out.finish()
+	_ = p.conn.SetWriteDeadline(time.Now().Add(flushSecondsMax * time.Second)) // of a write under way
 	<-written
 	if reason == closeProtocolError {
 		p.linger()

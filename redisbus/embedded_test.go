@@ -1,0 +1,578 @@
+package redisbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"c10m/channel"
+)
+
+// TestMessages: a subscriber through a channel and n patterns gets n+1 messages
+// and counts n+1 times; in the frames of its protocol.
+func TestMessages(t *testing.T) {
+	for _, kind := range []string{"*", ">"} {
+		b := startEmbedded(t, testDoor(), "")
+		r := dialRaw(t, b.Addr().String())
+		if kind == ">" {
+			r.do("HELLO", "3")
+		}
+		r.do("SUBSCRIBE", "news")
+		r.do("PSUBSCRIBE", "n*")
+		r.do("PSUBSCRIBE", "*s")
+		r.do("PSUBSCRIBE", "x*")
+		r.do("SSUBSCRIBE", "news")
+		p := dialRaw(t, b.Addr().String())
+		p.send(cmd("PUBLISH", "news", "a\r\nb"))
+		p.expect(":6\r\n") // 3 WebSockets, one channel, two patterns
+		r.expect(array(kind, bulk("message"), bulk("news"), bulk("a\r\nb")))
+		one := array(kind, bulk("pmessage"), bulk("n*"), bulk("news"), bulk("a\r\nb"))
+		two := array(kind, bulk("pmessage"), bulk("*s"), bulk("news"), bulk("a\r\nb"))
+		if got := r.readReply() + r.readReply(); got != one+two && got != two+one {
+			t.Errorf("the pattern messages are %q", got)
+		}
+		p.send(cmd("SPUBLISH", "news", "shard"))
+		p.expect(":4\r\n")
+		r.expect(array(kind, bulk("smessage"), bulk("news"), bulk("shard")))
+		p.send(cmd("PUBLISH", "-/c10m/x", "reserved"))
+		p.expect(":0\r\n")
+		p.send(cmd("PUBSUB", "NUMSUB", "news", "x") + cmd("PUBSUB", "NUMPAT") + cmd("PUBSUB", "SHARDCHANNELS", "*"))
+		p.expect(array("*", bulk("news"), ":4\r\n", bulk("x"), ":0\r\n") + ":3\r\n" + array("*", bulk("news")))
+		r.send(cmd("RESET") + cmd("PING"))
+		r.expect("+RESET\r\n" + pong)
+		if s := b.Stats(); s.Subscriptions != 0 || s.MessagesIn != 2 || s.ReservedIn != 1 || s.BytesIn != 9 {
+			t.Errorf("stats %+v", s)
+		}
+	}
+}
+
+// TestReservedIsRouted: a probe of another server comes back to it, and the Door
+// never sees it.
+func TestReservedIsRouted(t *testing.T) {
+	door := testDoor()
+	b := startEmbedded(t, door, "")
+	r := dialRaw(t, b.Addr().String())
+	r.do("PSUBSCRIBE", "*")
+	p := dialRaw(t, b.Addr().String())
+	p.send(cmd("PUBLISH", "-/c10m/probe/x", "1") + cmd("PUBLISH", "-x", "2"))
+	p.expect(":1\r\n:1\r\n")
+	r.expect(array("*", bulk("pmessage"), bulk("*"), bulk("-/c10m/probe/x"), bulk("1")))
+	r.expect(array("*", bulk("pmessage"), bulk("*"), bulk("-x"), bulk("2")))
+	door.wait(t, "only the other", has(doorMessage{"-x", "2"}))
+}
+
+// TestRESP3Subscribed: all commands are allowed, also publishing to oneself.
+func TestRESP3Subscribed(t *testing.T) {
+	b := startEmbedded(t, testDoor(), "")
+	r := dialRaw(t, b.Addr().String())
+	r.do("HELLO", "3")
+	r.send(cmd("SUBSCRIBE", "one") + cmd("PING") + cmd("PING", "x") + cmd("PUBLISH", "one", "me") + cmd("CLIENT", "GETNAME") + cmd("UNSUBSCRIBE") + cmd("UNSUBSCRIBE"))
+	r.expect(confirmed(">", "subscribe", "one", 1))
+	// As in Redis, a push may overtake the replies around it.
+	got := r.readReply() + r.readReply() + r.readReply() + r.readReply() + r.readReply()
+	push := array(">", bulk("message"), bulk("one"), bulk("me"))
+	if strings.Replace(got, push, "", 1) != pong+bulk("x")+":2\r\n"+"_\r\n" {
+		t.Errorf("got %q", got)
+	}
+	r.expect(confirmed(">", "unsubscribe", "one", 0) + array(">", bulk("unsubscribe"), "_\r\n", ":0\r\n"))
+	r.send(cmd("SUBSCRIBE", "one") + cmd("HELLO", "2") + cmd("PUBLISH", "one", "x"))
+	r.expect(confirmed(">", "subscribe", "one", 1))
+	r.readReply()
+	r.expect(refused("publish"))
+}
+
+func TestHello(t *testing.T) {
+	b := startEmbedded(t, testDoor(), "pw")
+	r := dialRaw(t, b.Addr().String())
+	for proto, kind := range map[string]string{"2": "*14", "3": "%7"} {
+		want := kind + "\r\n" + bulk("server") + bulk("10m-server") + bulk("version") + bulk("7.0.0") + bulk("proto") + ":" + proto + "\r\n" +
+			bulk("id") + ":1\r\n" + bulk("mode") + bulk("standalone") + bulk("role") + bulk("master") + bulk("modules") + "*0\r\n"
+		if got := r.do("HELLO", proto, "AUTH", "default", "pw", "SETNAME", "me"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := r.do("CLIENT", "GETNAME"); got != bulk("me") {
+		t.Errorf("name %q", got)
+	}
+	if got := r.do("CLIENT", "INFO"); !strings.Contains(got, "id=1 ") || !strings.Contains(got, " name=me ") || strings.Contains(got, "pw") {
+		t.Errorf("client info %q", got)
+	}
+	dialRaw(t, b.Addr().String()).do("HELLO", "2", "AUTH", "default", "wrong")
+	if n := b.Stats().AuthFailures; n != 1 {
+		t.Errorf("%d auth failures", n)
+	}
+}
+
+func TestGoRedis(t *testing.T) {
+	for _, protocol := range []int{2, 3} {
+		t.Run(fmt.Sprint("RESP", protocol), func(t *testing.T) {
+			b := startEmbedded(t, testDoor(), "pw")
+			client := redis.NewClient(&redis.Options{Addr: b.Addr().String(), Password: "pw", Protocol: protocol, ClientName: "test"})
+			defer client.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), hang)
+			defer cancel()
+			sub := client.Subscribe(ctx, "news")
+			defer sub.Close()
+			if err := sub.PSubscribe(ctx, "o*"); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if _, err := sub.Receive(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			pipe := client.Pipeline()
+			var replies []*redis.IntCmd
+			for i := range 3000 {
+				replies = append(replies, pipe.Publish(ctx, "news", i))
+			}
+			if _, err := pipe.Exec(ctx); err != nil {
+				t.Fatal(err)
+			}
+			for i, reply := range replies {
+				if reply.Val() != 4 {
+					t.Fatalf("reply %d is %d", i, reply.Val())
+				}
+				if m, err := sub.ReceiveMessage(ctx); err != nil || m.Payload != fmt.Sprint(i) {
+					t.Fatalf("message %d is %v, %v", i, m, err)
+				}
+			}
+			if n, err := client.Publish(ctx, "one", "x").Result(); n != 2 || err != nil {
+				t.Errorf("publish: %d %v", n, err)
+			}
+			if m, err := sub.ReceiveMessage(ctx); err != nil || m.Pattern != "o*" {
+				t.Errorf("message %v, %v", m, err)
+			}
+			if err := sub.Ping(ctx, "hey"); err != nil {
+				t.Fatal(err)
+			}
+			if p, err := sub.Receive(ctx); err != nil || fmt.Sprint(p) != "Pong<hey>" {
+				t.Errorf("pong %v %v", p, err)
+			}
+			if n, err := client.PubSubNumSub(ctx, "news", "nobody").Result(); err != nil || n["news"] != 4 || n["nobody"] != 0 {
+				t.Errorf("numsub %v %v", n, err)
+			}
+			if s, err := client.Info(ctx, "server").Result(); err != nil || !strings.Contains(s, "server_name:10m-server") {
+				t.Errorf("info %q %v", s, err)
+			}
+			if s, err := client.ClientList(ctx).Result(); err != nil || !strings.Contains(s, "lib-name=go-redis") && !strings.Contains(s, "name=test") {
+				t.Errorf("client list %q %v", s, err)
+			}
+			if c, err := client.Command(ctx).Result(); err != nil || c["publish"] == nil {
+				t.Errorf("command %v %v", c, err)
+			}
+		})
+	}
+}
+
+func TestRedisCli(t *testing.T) {
+	cli := program(t, "redis-cli")
+	b := startEmbedded(t, testDoor(), "pw")
+	_, port, _ := net.SplitHostPort(b.Addr().String())
+	for _, resp := range [][]string{nil, {"-3"}} {
+		for _, c := range []struct{ args, want string }{
+			{"PUBLISH news hello", "3\n"}, {"PING", "PONG\n"}, {"PUBSUB NUMSUB news", "news\n3\n"}, {"COMMAND COUNT", fmt.Sprintln(len(commands))},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), hang)
+			defer cancel()
+			args := append(append([]string{"-p", port, "--no-auth-warning", "-a", "pw"}, resp...), strings.Fields(c.args)...)
+			out, err := exec.CommandContext(ctx, cli, args...).CombinedOutput()
+			if string(out) != c.want || err != nil {
+				t.Errorf("redis-cli %v %s: %q %v", resp, c.args, out, err)
+			}
+		}
+		// From standard input it is a session on one connection.
+		ctx, cancel := context.WithTimeout(t.Context(), hang)
+		defer cancel()
+		session := exec.CommandContext(ctx, cli, append([]string{"-p", port, "--no-auth-warning", "-a", "pw"}, resp...)...)
+		session.Stdin = strings.NewReader("COMMAND DOCS publish\nPUBLISH one x\nFOO a\nSELECT 0\nPING\n")
+		out, err := session.CombinedOutput()
+		for _, want := range []string{"Posts a message", "\n1\n", "unknown command 'FOO'", "OK\nPONG"} {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("a session of redis-cli %v has no %q: %q %v", resp, want, out, err)
+			}
+		}
+	}
+}
+
+// TestRedisCliHints: on a terminal redis-cli begins with COMMAND DOCS and makes
+// hints of it; what it can not use it asserts about.
+func TestRedisCliHints(t *testing.T) {
+	cli, script := program(t, "redis-cli"), program(t, "script")
+	b := startEmbedded(t, testDoor(), "")
+	_, port, _ := net.SplitHostPort(b.Addr().String())
+	for _, flags := range []string{"", "-3"} {
+		ctx, cancel := context.WithTimeout(t.Context(), hang)
+		defer cancel()
+		c := exec.CommandContext(ctx, script, "-qec", cli+" "+flags+" -p "+port, "/dev/null")
+		c.Env = append(c.Environ(), "TERM=dumb") // no questions about the cursor
+		c.Stdin = strings.NewReader("help publish\nPUBLISH news hello\nquit\n")
+		out, err := c.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "Posts a message") || !strings.Contains(string(out), "(integer) 3") {
+			t.Errorf("redis-cli %s on a terminal: %v\n%s", flags, err, out)
+		}
+	}
+}
+
+// TestPipelineWaitsOnce: the receipts of one read are waited for when all of it
+// has been handed over. The Door here settles none before it has seen them all.
+func TestPipelineWaitsOnce(t *testing.T) {
+	const n = 200
+	door := testDoor()
+	var open []*channel.Receipt
+	door.receipts = func(int) *channel.Receipt {
+		open = append(open, channel.NewReceipt(1))
+		if len(open) == n {
+			for i := n - 1; i >= 0; i-- { // not in order
+				open[i].Settle(i)
+			}
+		}
+		return open[len(open)-1]
+	}
+	b := startEmbedded(t, door, "")
+	r := dialRaw(t, b.Addr().String())
+	var send, want strings.Builder
+	for i := range n {
+		send.WriteString(cmd("PUBLISH", "a", "x"))
+		fmt.Fprintf(&want, ":%d\r\n", i)
+	}
+	r.send(send.String())
+	r.expect(want.String())
+}
+
+// TestOrder: concurrent publishers to one channel; the Door and every RESP
+// subscriber see one and the same order, and each publisher's own in it.
+func TestOrder(t *testing.T) {
+	const publishers, each = 4, 500
+	door := newDoor(nil)
+	b := startEmbedded(t, door, "")
+	var subs []*raw
+	for _, s := range [][]string{{"SUBSCRIBE", "a"}, {"PSUBSCRIBE", "*"}, {"SUBSCRIBE", "a"}} {
+		r := dialRaw(t, b.Addr().String())
+		r.do(s...)
+		subs = append(subs, r)
+	}
+	var all sync.WaitGroup
+	for p := range publishers {
+		r := dialRaw(t, b.Addr().String())
+		all.Go(func() {
+			var send strings.Builder
+			for i := range each {
+				send.WriteString(cmd("PUBLISH", "a", fmt.Sprintf("%d-%d", p, i)))
+			}
+			_, _ = r.Write([]byte(send.String()))
+			for range each {
+				if _, err := r.in.ReadString('\n'); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	messages := door.all()
+	if len(messages) != publishers*each {
+		t.Fatalf("%d messages", len(messages))
+	}
+	next := map[string]int{}
+	for i, m := range messages {
+		var p string
+		if c := strings.IndexByte(m.payload, '-'); c > 0 {
+			p = m.payload[:c]
+		}
+		if m.payload != fmt.Sprintf("%s-%d", p, next[p]) {
+			t.Fatalf("message %d is %s, and publisher %s is at %d", i, m.payload, p, next[p])
+		}
+		next[p]++
+		for j, r := range subs {
+			if got := r.readReply(); !strings.HasSuffix(got, bulk("a")+bulk(m.payload)) {
+				t.Fatalf("subscriber %d at %d: %q, and the Door has %s", j, i, got, m.payload)
+			}
+		}
+	}
+}
+
+// TestLaggard: a subscriber that does not read is disconnected and counted, and
+// neither the publisher nor another subscriber notices.
+func TestLaggard(t *testing.T) {
+	core, logs := observer.New(zapcore.WarnLevel)
+	b, err := ListenEmbedded(EmbeddedConfig{Addr: "127.0.0.1:0"}, newDoor(nil), zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeBus(t, b)
+	good, lag, p := dialRaw(t, b.Addr().String()), dialRaw(t, b.Addr().String()), dialRaw(t, b.Addr().String())
+	good.do("SUBSCRIBE", "a")
+	lag.do("SUBSCRIBE", "a")
+	payload := strings.Repeat("x", 1<<20)
+	sent := 0
+	for ; b.Stats().SubscribersLagged == 0; sent++ {
+		if sent > 200 {
+			t.Fatal("200 MiB are queued for a subscriber that reads nothing")
+		}
+		p.do("PUBLISH", "a", fmt.Sprintf("%d:%s", sent, payload[:len(payload)-10]))
+		if got := good.readReply(); !strings.Contains(got[:60], fmt.Sprintf("\r\n%d:x", sent)) {
+			t.Fatalf("message %d: %q", sent, got[:60])
+		}
+	}
+	if sent <= subscriberQueueBytesMax>>20-1 {
+		t.Errorf("disconnected after %d MiB", sent)
+	}
+	if got := p.do("PUBLISH", "a", "end"); got != ":1\r\n" {
+		t.Errorf("%q receivers", got)
+	}
+	good.expect(array("*", bulk("message"), bulk("a"), bulk("end")))
+	eventually(t, "gone and forgotten", func() bool { s := b.Stats(); return s.Peers == 2 && s.QueuedBytes == 0 && s.Subscriptions == 1 })
+	if s := b.Stats(); s.PeersClosed["lagged"] != 1 {
+		t.Errorf("stats %+v", s)
+	}
+	if n := logs.FilterMessage("a RESP peer was disconnected").Len(); n != 1 {
+		t.Errorf("%d log lines", n)
+	}
+}
+
+// TestUnreadReplies: a peer that asks and never reads is not read from, and so
+// queues no more than the limit.
+func TestUnreadReplies(t *testing.T) {
+	b := startEmbedded(t, newDoor(nil), "")
+	r := dialRaw(t, b.Addr().String())
+	word := strings.Repeat("x", 100<<10)
+	const n = 400
+	go func() {
+		for range n {
+			if _, err := r.Write([]byte(cmd("ECHO", word))); err != nil {
+				return
+			}
+		}
+	}()
+	eventually(t, "full", func() bool { return b.Stats().QueuedBytes > replyQueueBytesMax })
+	for range n {
+		if got := r.readReply(); got != bulk(word) {
+			t.Fatalf("an echo of %d bytes", len(got))
+		}
+		if q := b.Stats().QueuedBytes; q > replyQueueBytesMax+200<<10 {
+			t.Fatalf("%d bytes are queued", q)
+		}
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	foreign, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	go func() {
+		for {
+			conn, err := foreign.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	ours, theirs := startEmbedded(t, newDoor(nil), ""), startRedis(t)
+	locked := startRedis(t, "--requirepass", "x")
+	for _, c := range []struct{ addr, want string }{
+		{":0", "--bus-password"}, {"0.0.0.0:0", "--bus-password"}, {"[::]:0", "--bus-listen"},
+		{"nonsense", "--bus-listen"}, {"127.0.0.1:99999", "--bus-listen"},
+		{ours.Addr().String(), "by another 10m-server; set --bus redis://" + ours.Addr().String() + " to use it, or --bus-listen"},
+		{theirs.addr, "by a Redis; set --bus redis://" + theirs.addr + " to use it, or --bus-listen"},
+		{locked.addr, "by a Redis or another 10m-server that asks for a password; set --bus"},
+		{foreign.Addr().String(), "by something that is no Redis; set"},
+	} {
+		b, err := ListenEmbedded(EmbeddedConfig{Addr: c.addr}, newDoor(nil), nopLog)
+		if err == nil {
+			closeBus(t, b)
+			t.Errorf("%s: listens", c.addr)
+		} else if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, without %q", c.addr, err, c.want)
+		}
+	}
+	b, err := ListenEmbedded(EmbeddedConfig{Addr: "0.0.0.0:0", Password: "pw"}, newDoor(nil), nopLog)
+	if err != nil {
+		t.Fatalf("with a password: %v", err)
+	}
+	closeBus(t, b)
+}
+
+// A flakyListener fails like a full descriptor table before each connection.
+type flakyListener struct {
+	net.Listener
+	mu    sync.Mutex
+	fails int
+}
+
+func (l *flakyListener) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fails > 0 {
+		l.fails--
+		return nil, errors.New("accept: too many open files")
+	}
+	return l.Listener.Accept()
+}
+
+func TestAcceptErrors(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newEmbedded(EmbeddedConfig{}, newDoor(nil), nopLog)
+	b.start(&flakyListener{Listener: inner, fails: 5})
+	defer closeBus(t, b)
+	h := waitUp(t, b, false)
+	if !strings.Contains(h.Reason, "too many open files") {
+		t.Errorf("health %+v", h)
+	}
+	if got := dialRaw(t, inner.Addr().String()).do("PING"); got != pong {
+		t.Errorf("ping: %q", got)
+	}
+	waitUp(t, b, true)
+	if n := b.Stats().AcceptErrors; n != 5 {
+		t.Errorf("%d accept errors", n)
+	}
+}
+
+func TestTooManyPeers(t *testing.T) {
+	b := startEmbedded(t, newDoor(nil), "")
+	var first *raw
+	for i := range peersMax {
+		r := dialRaw(t, b.Addr().String())
+		if i == 0 {
+			first = r
+		}
+	}
+	eventually(t, "all in", func() bool { return b.Stats().Peers == peersMax })
+	dialRaw(t, b.Addr().String()).expectEnd("-ERR max number of clients reached\r\n")
+	if n := b.Stats().PeersClosed["peers_max"]; n != 1 {
+		t.Errorf("%d refused", n)
+	}
+	first.send(cmd("QUIT"))
+	first.expectEnd(ok)
+	eventually(t, "one left", func() bool { return b.Stats().Peers == peersMax-1 })
+	if got := dialRaw(t, b.Addr().String()).do("PING"); got != pong {
+		t.Errorf("ping: %q", got)
+	}
+}
+
+func TestAuthTimeout(t *testing.T) {
+	b := newEmbedded(EmbeddedConfig{Password: "pw"}, newDoor(nil), nopLog)
+	b.authTimeout = 50 * time.Millisecond
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.start(listener)
+	defer closeBus(t, b)
+	known := dialRaw(t, listener.Addr().String())
+	known.do("AUTH", "pw")
+	idle := dialRaw(t, listener.Addr().String())
+	idle.expectEnd("")
+	eventually(t, "counted", func() bool { return b.Stats().PeersClosed["auth_timeout"] == 1 })
+	if got := known.do("PING"); got != pong {
+		t.Errorf("ping: %q", got)
+	}
+}
+
+// TestClose: what was published before is answered, then the peers end.
+func TestClose(t *testing.T) {
+	door := testDoor()
+	open := channel.NewReceipt(1)
+	door.receipts = func(int) *channel.Receipt { return open }
+	b := startEmbedded(t, door, "")
+	r, idle := dialRaw(t, b.Addr().String()), dialRaw(t, b.Addr().String())
+	idle.do("SUBSCRIBE", "a")
+	r.send(cmd("PUBLISH", "news", "x"))
+	door.wait(t, "handed over", func(all []doorMessage) bool { return len(all) == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := b.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Close with a Door that does not answer: %v", err)
+	}
+	open.Settle(7)
+	closeBus(t, b)
+	idle.expectEnd("")
+	if _, err := net.Dial("tcp", b.Addr().String()); err == nil {
+		t.Error("still listening")
+	}
+	if b.Health().Up || b.Stats().Peers != 0 {
+		t.Errorf("after Close: %+v %+v", b.Health(), b.Stats())
+	}
+}
+
+func TestCloseAnswersFirst(t *testing.T) {
+	door := testDoor()
+	open := channel.NewReceipt(1)
+	door.receipts = func(int) *channel.Receipt { return open }
+	b := startEmbedded(t, door, "")
+	r := dialRaw(t, b.Addr().String())
+	r.send(cmd("PUBLISH", "news", "x"))
+	door.wait(t, "handed over", func(all []doorMessage) bool { return len(all) == 1 })
+	closed := make(chan struct{})
+	go func() { defer close(closed); closeBus(t, b) }()
+	eventually(t, "closing", b.closing.Load)
+	open.Settle(7)
+	r.expectEnd(":7\r\n")
+	<-closed
+}
+
+// TestTwoServers: a second server subscribes at the embedded bus of a first.
+func TestTwoServers(t *testing.T) {
+	first, second := newDoor(map[string]int{"a": 2}), newDoor(nil)
+	b := startEmbedded(t, first, "pw")
+	r := connect(t, "redis://:pw@"+b.Addr().String(), second, nopLog)
+	waitUp(t, r, true)
+	p := dialRaw(t, b.Addr().String())
+	p.do("AUTH", "pw")
+	var want []doorMessage
+	for i := range 100 {
+		if got := p.do("PUBLISH", "a", fmt.Sprint(i)); got != ":3\r\n" {
+			t.Fatalf("receivers %q", got)
+		}
+		want = append(want, doorMessage{"a", fmt.Sprint(i)})
+	}
+	first.wait(t, "the first, without probes", has(want...))
+	second.wait(t, "the second, without probes", has(want...))
+	closeBus(t, b)
+	if h := waitUp(t, r, false); h.Gaps > 1 {
+		t.Errorf("health %+v", h)
+	}
+	eventually(t, "a gap", func() bool { return r.Health().Gaps == 1 })
+}
+
+// TestReasons: each reason has a name and a counter of its own.
+func TestReasons(t *testing.T) {
+	seen := map[string]bool{"": true}
+	for _, name := range append(closeReasonNames[:], dropReasonNames[:]...) {
+		if seen[name] {
+			t.Errorf("reason %q is empty or twice", name)
+		}
+		seen[name] = true
+	}
+	s := startEmbedded(t, newDoor(nil), "").Stats()
+	if len(s.PeersClosed) != int(closeReasons)-1 || len(s.Dropped) != int(dropReasons) {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestNoSecretsInInfo(t *testing.T) {
+	b := startEmbedded(t, newDoor(nil), "s3cret")
+	r := dialRaw(t, b.Addr().String())
+	r.do("AUTH", "s3cret")
+	for _, c := range [][]string{{"INFO"}, {"CLIENT", "LIST"}, {"FOO"}, {"CLIENT", "INFO"}} {
+		if got := r.do(c...); strings.Contains(got, "s3cret") {
+			t.Errorf("%v tells the password: %q", c, got)
+		}
+	}
+}
