@@ -1,0 +1,254 @@
+package load
+
+import (
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The states of a connection, in Record.Phase.
+const (
+	phaseConnecting = 1 + iota // connect(2) is under way
+	phaseUpgrading             // the request is on its way, or answered in part
+	phaseOpen                  // frames come
+	phaseClosing               // close frames were exchanged; the end of the stream is due
+)
+
+// A slot is what a connection under way needs until it is open. There are few
+// of them, and they are used again and again.
+type slot struct {
+	used     bool
+	tries    uint8 // before this one
+	number   uint32
+	fd       uint32
+	deadline int64
+	accept   [acceptBytes]byte
+	request  []byte // what is not sent yet
+	buffer   []byte // behind request
+	response []byte // what has come of the answer
+}
+
+// A retry is a connection that failed and may try again.
+type retry struct {
+	number uint32
+	tries  uint8
+	at     int64
+}
+
+// A dialer opens a loop's share of the connections: numbers next to last.
+type dialer struct {
+	// Fixed after construction.
+	interval int64 // nanoseconds between two connects; 0: as fast as it goes
+	timeout  int64
+	tries    uint8
+
+	// Owned by the loop.
+	next, last uint32 // numbers that were never tried
+	retries    []retry
+	slots      []slot
+	free       []uint16
+	openAt     int64 // when the rate allows the next connect
+}
+
+func newDialer(first, last int, underWay int) dialer {
+	d := dialer{next: uint32(first), last: uint32(last), slots: make([]slot, underWay)}
+	for i := range d.slots {
+		d.free = append(d.free, uint16(i))
+	}
+	return d
+}
+
+// busy reports whether some connections are not decided yet.
+func (d *dialer) busy() bool {
+	return d.next < d.last || len(d.retries) > 0 || len(d.free) < len(d.slots)
+}
+
+// take returns the next connection to try now.
+func (d *dialer) take(now int64) (number uint32, tries uint8, ok bool) {
+	for i, r := range d.retries {
+		if now >= r.at {
+			last := len(d.retries) - 1
+			d.retries[i] = d.retries[last]
+			d.retries = d.retries[:last]
+			return r.number, r.tries, true
+		}
+	}
+	if d.next < d.last && len(d.retries) < retriesWaitingMax {
+		d.next++
+		return d.next - 1, 0, true
+	}
+	return 0, 0, false
+}
+
+// dial opens what may be opened now, up to opensPerTurnMax, and reports
+// whether there is more that neither slots nor the rate hold back.
+func (h *handler) dial() (more bool) {
+	d, now := &h.dialer, h.loop.Now()
+	for range opensPerTurnMax {
+		if len(d.free) == 0 || now < d.openAt {
+			return false
+		}
+		number, tries, ok := d.take(now)
+		if !ok {
+			return false
+		}
+		if d.interval > 0 {
+			d.openAt = max(d.openAt, now-paceBurstNanos) + d.interval
+		}
+		h.open(number, tries)
+	}
+	return true
+}
+
+func (h *handler) open(number uint32, tries uint8) {
+	if tries > 0 {
+		h.counters.Retries++
+	}
+	source, target := h.config.Spread.Of(int(number))
+	fd, errno := openSocket(source, target)
+	if errno == 0 {
+		if errno = h.loop.Adopt(fd); errno != 0 {
+			unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+		}
+	}
+	if errno != 0 {
+		h.failed(number, tries, failureOf(errno), errno)
+		return
+	}
+	d := &h.dialer
+	index := d.free[len(d.free)-1]
+	d.free = d.free[:len(d.free)-1]
+	s := &d.slots[index]
+	*s = slot{used: true, tries: tries, number: number, fd: fd,
+		deadline: h.loop.Now() + d.timeout, buffer: s.buffer, response: s.response[:0]}
+	c := h.connection(fd)
+	c.number, c.slot = number, index
+	h.loop.Record(fd).Phase = phaseConnecting
+	if h.config.Raw {
+		h.loop.ArmWrite(fd, true)
+		return
+	}
+	s.buffer, s.accept = h.requester.appendRequest(s.buffer[:0], target, int(number),
+		[2]uint64{h.random.Uint64(), h.random.Uint64()})
+	s.request = s.buffer
+	// On loopback the connection is there already, so the request goes out
+	// without a turn of epoll in between; elsewhere this says EAGAIN.
+	h.sendRequest(fd, s)
+}
+
+// connecting goes on after epoll saw something on a socket under way. Its
+// error is fetched with SO_ERROR, since a hang-up alone does not say why.
+func (h *handler) connecting(fd uint32, s *slot) {
+	if errno := socketError(fd); errno != 0 {
+		h.abandon(fd, failureOf(errno), errno)
+		return
+	}
+	if h.config.Raw {
+		h.loop.ArmWrite(fd, false)
+		h.opened(fd)
+		return
+	}
+	h.sendRequest(fd, s)
+}
+
+func (h *handler) sendRequest(fd uint32, s *slot) {
+	n, errno := h.loop.Send(fd, s.request)
+	switch {
+	case errno == unix.EAGAIN:
+		h.loop.ArmWrite(fd, true)
+		return
+	case errno == unix.EINTR:
+		n = 0
+	case errno != 0:
+		h.abandon(fd, failureOf(errno), errno)
+		return
+	}
+	s.request = s.request[n:]
+	h.loop.Record(fd).Phase = phaseUpgrading
+	h.loop.ArmWrite(fd, len(s.request) > 0)
+}
+
+// upgrading reads the answer to the request; what follows it are frames.
+func (h *handler) upgrading(fd uint32, s *slot) {
+	n, errno := h.loop.Recv(fd, h.buffer)
+	switch {
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+		return
+	case errno != 0:
+		h.abandon(fd, failureOf(errno), errno)
+		return
+	case n == 0:
+		h.abandon(fd, failedReset, unix.ECONNRESET)
+		return
+	}
+	before := len(s.response)
+	s.response = append(s.response, h.buffer[:min(n, responseBytesMax-before)]...)
+	a := parseAnswer(s.response, s.accept[:])
+	switch {
+	case a.bytes == 0:
+		return
+	case a.problem != "":
+		h.counters.Problem = a.problem
+		h.abandon(fd, failedUpgrade, 0)
+		return
+	case a.status != 101:
+		h.abandon(fd, failedStatus, syscall.Errno(a.status))
+		return
+	}
+	h.opened(fd)
+	if rest := h.buffer[a.bytes-before : n]; len(rest) > 0 {
+		h.frames(fd, rest)
+	}
+}
+
+// opened makes a connection an open one and frees its slot.
+func (h *handler) opened(fd uint32) {
+	c := h.connection(fd)
+	h.freeSlot(c.slot)
+	h.loop.Record(fd).Phase = phaseOpen
+	c.next = h.config.FirstSequence
+	h.counters.Opened++
+	h.counters.Open++
+}
+
+// abandon gives up a try that is under way.
+func (h *handler) abandon(fd uint32, kind failure, errno syscall.Errno) {
+	c := h.connection(fd)
+	s := &h.dialer.slots[c.slot]
+	h.failed(s.number, s.tries, kind, errno)
+	h.freeSlot(c.slot)
+	h.loop.Close(fd)
+}
+
+func (h *handler) freeSlot(index uint16) {
+	h.dialer.slots[index].used = false
+	h.dialer.free = append(h.dialer.free, index)
+}
+
+// failed counts a failed try, and lists the connection for another if its
+// kind and its tries allow.
+func (h *handler) failed(number uint32, tries uint8, kind failure, errno syscall.Errno) {
+	name := failureKinds[kind].name
+	switch kind {
+	case failedStatus:
+		name = fmt.Sprintf("%s with %d", name, int(errno))
+	case failedOther:
+		h.counters.Problem = errno.Error()
+	}
+	h.counters.Failures[name]++
+	if failureKinds[kind].final || tries >= h.dialer.tries {
+		h.counters.GaveUp++
+		return
+	}
+	h.dialer.retries = append(h.dialer.retries, retry{number, tries + 1, h.loop.Now() + retryBackoffNanos<<tries})
+}
+
+// timeOuts abandons handshakes that take too long.
+func (h *handler) timeOuts(now int64) {
+	for i := range h.dialer.slots {
+		if s := &h.dialer.slots[i]; s.used && now >= s.deadline {
+			h.abandon(s.fd, failedTimedOut, unix.ETIMEDOUT)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package load
+
+import "time"
+
+// The limits of the room, with their reasons.
+const (
+	// underWayPerLoopMax bounds the handshakes of a loop that wait for the
+	// server. They are what fills its accept queue (somaxconn, 4,096 on most
+	// hosts); a SYN that finds it full is sent again after a second.
+	underWayPerLoopMax = 256
+	// underWayMax bounds them over all loops, to half of such a queue.
+	underWayMax = 2048
+	// underWayPerLoopMin keeps a loop moving when there are very many loops.
+	underWayPerLoopMin = 16
+	// opensPerTurnMax bounds the connects of a turn (about 30 us each), so
+	// that those already connected are read in between.
+	opensPerTurnMax = 32
+	// retriesWaitingMax is when a loop opens nothing new until retries are
+	// done: the list of them is the only one that failures make longer.
+	retriesWaitingMax = 1024
+	// retryBackoffNanos is the wait before the first retry; it doubles.
+	retryBackoffNanos = int64(100 * time.Millisecond)
+	// tickConnectingNanos is how late a time-out or a retry may be noticed.
+	tickConnectingNanos = int64(20 * time.Millisecond)
+	// paceBurstNanos is how much of a rate may be caught up after a stall.
+	paceBurstNanos = int64(50 * time.Millisecond)
+	// responseBytesMax bounds the answer to the upgrade request.
+	responseBytesMax = 4096
+	// readBufferBytes is what one Recv takes; one buffer per loop.
+	readBufferBytes = 64 << 10
+	// messageBytesMax is past what a server of this project sends (its
+	// limit is 64 MiB and less), so a longer frame is a broken header.
+	messageBytesMax = 1 << 30
+	// gapsPerConnectionMax bounds what is remembered of lost messages, to
+	// tell a late one from a duplicate. The oldest gap is forgotten first.
+	gapsPerConnectionMax = 64
+	// distinctMessagesMax bounds what --print remembers, per loop.
+	distinctMessagesMax = 1024
+	// headBytesMax is how much of a message --print shows.
+	headBytesMax = 128
+	// connectionsPerSourceMax bounds the connections from one source address
+	// to one port: 28,232 local ports are there by default
+	// (net.ipv4.ip_local_port_range), and the search for a free one gets
+	// slow when they are nearly used up.
+	connectionsPerSourceMax = 25_000
+	// descriptorsSpare is what a loop leaves free below RLIMIT_NOFILE:
+	// inherited descriptors, epolls, eventfds of all loops.
+	descriptorsSpare = 600
+	// InFlightMax is how many messages Drive keeps under way at most: the
+	// size of the ring in which a loop counts who has got which.
+	InFlightMax = 64
+	// snapshotSecondsMax is how long a loop may take to answer; a loop that
+	// does not is stuck, which is a bug.
+	snapshotSecondsMax = 30
+)

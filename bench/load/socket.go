@@ -1,0 +1,87 @@
+package load
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Raw system calls only: with private descriptor tables a loop's thread must
+// not go through a library that could use a number of another table, and none
+// of these calls blocks.
+
+// openSocket starts a connection from source (invalid: the kernel chooses) to
+// target. The connection is usually still under way when it returns.
+func openSocket(source netip.Addr, target netip.AddrPort) (fd uint32, errno syscall.Errno) {
+	family := uintptr(unix.AF_INET)
+	if target.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	r, _, errno := unix.RawSyscall(unix.SYS_SOCKET, family,
+		unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	if errno = connectFrom(r, source, target); errno != 0 && errno != unix.EINPROGRESS {
+		unix.RawSyscall(unix.SYS_CLOSE, r, 0, 0)
+		return 0, errno
+	}
+	return uint32(r), 0
+}
+
+func connectFrom(fd uintptr, source netip.Addr, target netip.AddrPort) syscall.Errno {
+	var address rawAddress
+	if source.IsValid() {
+		// Without this option bind would take a local port for itself alone,
+		// and 28,000 connections would use up all of them; with it, connect
+		// chooses a port that is free for this pair of ends (ip(7)).
+		one := int32(1)
+		_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, unix.IPPROTO_IP,
+			unix.IP_BIND_ADDRESS_NO_PORT, uintptr(unsafe.Pointer(&one)), 4, 0)
+		if errno != 0 {
+			return errno
+		}
+		size := address.set(netip.AddrPortFrom(source, 0))
+		if _, _, errno := unix.RawSyscall(unix.SYS_BIND, fd, uintptr(unsafe.Pointer(&address)), size); errno != 0 {
+			return errno
+		}
+	}
+	size := address.set(target)
+	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, fd, uintptr(unsafe.Pointer(&address)), size)
+	return errno
+}
+
+// rawAddress is a sockaddr_in or sockaddr_in6 as the kernel reads it.
+type rawAddress struct {
+	family uint16
+	port   [2]byte
+	rest   [24]byte
+}
+
+func (a *rawAddress) set(address netip.AddrPort) (size uintptr) {
+	*a = rawAddress{family: unix.AF_INET}
+	binary.BigEndian.PutUint16(a.port[:], address.Port())
+	if address.Addr().Is6() {
+		a.family = unix.AF_INET6
+		as16 := address.Addr().As16()
+		copy(a.rest[4:], as16[:])
+		return unix.SizeofSockaddrInet6
+	}
+	as4 := address.Addr().As4()
+	copy(a.rest[:], as4[:])
+	return unix.SizeofSockaddrInet4
+}
+
+// socketError fetches and clears the error of a socket (SO_ERROR).
+func socketError(fd uint32) syscall.Errno {
+	var value, size int32 = 0, 4
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_ERROR,
+		uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return errno
+	}
+	return syscall.Errno(value)
+}

@@ -1,0 +1,85 @@
+package load
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// A Spread says from where and to where each connection goes, by its number
+// alone: nothing is kept per connection. Connections of one port are cut into
+// blocks of connectionsPerSourceMax, and each block has a source address of its
+// own, so that 4-tuples do not run out.
+type Spread struct {
+	Host        netip.Addr // not a 4-in-6 address
+	FirstPort   int
+	PerPort     int          // connections to a port before the next
+	Sources     []netip.Addr // of a host that is not loopback; none: the kernel chooses
+	Connections int
+}
+
+// Check says what is wrong, in a sentence for the operator.
+func (s Spread) Check() error {
+	if s.Connections < 1 {
+		return fmt.Errorf("the number of connections is %d; ask for at least 1", s.Connections)
+	}
+	if s.PerPort < 1 {
+		return fmt.Errorf("--per-port is %d; it must be at least 1", s.PerPort)
+	}
+	if s.FirstPort < 1 || s.FirstPort > 65535 {
+		return fmt.Errorf("--first-port is %d; a port is a number from 1 to 65535", s.FirstPort)
+	}
+	if last := s.LastPort(); last > 65535 {
+		return fmt.Errorf("%d connections at %d per port from port %d on need ports up to %d, and 65535 is the last; raise --per-port", s.Connections, s.PerPort, s.FirstPort, last)
+	}
+	if blocks := s.blocksPerPort(); len(s.Sources) > 0 && len(s.Sources) < blocks {
+		return fmt.Errorf("%d connections per port need %d source addresses (%d connections each), and --source gives %d; name more or lower --per-port", s.PerPort, blocks, connectionsPerSourceMax, len(s.Sources))
+	}
+	return nil
+}
+
+// LastPort is the last port that is connected to.
+func (s Spread) LastPort() int { return s.FirstPort + (s.Connections-1)/s.PerPort }
+
+func (s Spread) blocksPerPort() int {
+	return (s.PerPort + connectionsPerSourceMax - 1) / connectionsPerSourceMax
+}
+
+// Of returns both ends of connection number, which counts from 0. An invalid
+// source means that the kernel chooses.
+func (s Spread) Of(number int) (source netip.Addr, target netip.AddrPort) {
+	port, place := number/s.PerPort, number%s.PerPort
+	target = netip.AddrPortFrom(s.Host, uint16(s.FirstPort+port))
+	block := port*s.blocksPerPort() + place/connectionsPerSourceMax
+	switch {
+	case len(s.Sources) > 0:
+		source = s.Sources[block%len(s.Sources)]
+	case s.Host.Is4() && s.Host.IsLoopback():
+		source = loopbackSource(block)
+	}
+	return source, target
+}
+
+// loopbackSource is the address of a block in 127.0.0.0/8, which is loopback
+// as a whole without being configured. 127.0.x.x is left to others, and no
+// last byte is 0 or 255. 65,535 ports of 25,000 connections are 65,535 blocks;
+// 254 * 254 * 254 fit.
+func loopbackSource(block int) netip.Addr {
+	return netip.AddrFrom4([4]byte{127, byte(1 + block/(254*254)%254), byte(1 + block/254%254), byte(1 + block%254)})
+}
+
+// ParseSources reads addresses with commas between; an empty text is none.
+func ParseSources(text string) ([]netip.Addr, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var sources []netip.Addr
+	for _, part := range strings.Split(text, ",") {
+		address, err := netip.ParseAddr(strings.TrimSpace(part))
+		if err != nil {
+			return nil, fmt.Errorf("source address %q is not an IP address", part)
+		}
+		sources = append(sources, address.Unmap())
+	}
+	return sources, nil
+}

@@ -1,0 +1,124 @@
+package load
+
+import (
+	"encoding/binary"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A stamped payload is
+//
+//	"c10m/1 " + 16 hex digits sequence + " " + 16 hex digits nanoseconds + filler
+//
+// It is text, so that the server sends it as a text frame. The sequence begins
+// with 1 on every channel. The time is CLOCK_MONOTONIC, which all processes of
+// a host share. The filler is a fixed pattern, so that every byte of a payload
+// is checked on arrival.
+const (
+	stampMagic    = "c10m/1 "
+	stampSequence = 7 // len(stampMagic), as an untyped constant
+	stampNanos    = stampSequence + 16 + 1
+	// StampBytes is the size of a stamp, the least size of a stamped payload.
+	StampBytes = stampNanos + 16
+)
+
+var _ = [1]struct{}{}[len(stampMagic)-stampSequence] // they agree, or this does not compile
+
+const fillerPeriod = 64
+
+const fillerLetters = " 0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz."
+
+// filler holds so many periods that any piece of one Recv is a slice of it.
+var filler = func() []byte {
+	b := make([]byte, 0, readBufferBytes+2*fillerPeriod)
+	for len(b) < readBufferBytes+fillerPeriod {
+		b = append(b, fillerLetters...)
+	}
+	return b
+}()
+
+// fillerAt is what n bytes of filler that begin at offset look like;
+// n is at most readBufferBytes.
+func fillerAt(offset uint64, n int) []byte {
+	start := int(offset % fillerPeriod)
+	return filler[start : start+n]
+}
+
+// AppendStamped appends a payload of bytes bytes (StampBytes at least).
+func AppendStamped(dst []byte, sequence uint64, nanos int64, bytes int) []byte {
+	dst = append(dst, stampMagic...)
+	dst = appendHex(dst, sequence)
+	dst = append(dst, ' ')
+	dst = appendHex(dst, uint64(nanos))
+	for offset := 0; offset < bytes-StampBytes; {
+		n := min(bytes-StampBytes-offset, readBufferBytes)
+		dst = append(dst, fillerAt(uint64(offset), n)...)
+		offset += n
+	}
+	return dst
+}
+
+// AppendStampedFrame appends the text frame that a server makes of a stamped
+// payload (RFC 6455 section 5.2: unmasked, the shortest length).
+func AppendStampedFrame(dst []byte, sequence uint64, nanos int64, bytes int) []byte {
+	bytes = max(bytes, StampBytes)
+	dst = append(dst, finBit|opText)
+	switch {
+	case bytes < 126:
+		dst = append(dst, byte(bytes))
+	case bytes < 1<<16:
+		dst = binary.BigEndian.AppendUint16(append(dst, 126), uint16(bytes))
+	default:
+		dst = binary.BigEndian.AppendUint64(append(dst, 127), uint64(bytes))
+	}
+	return AppendStamped(dst, sequence, nanos, bytes)
+}
+
+// parseStamp reads a stamp; ok is false for any other bytes, and for the
+// sequence 0, which nobody sends.
+func parseStamp(p []byte) (sequence uint64, nanos int64, ok bool) {
+	if len(p) < StampBytes || string(p[:stampSequence]) != stampMagic || p[stampNanos-1] != ' ' {
+		return 0, 0, false
+	}
+	sequence, ok = parseHex(p[stampSequence : stampSequence+16])
+	unsigned, okNanos := parseHex(p[stampNanos : stampNanos+16])
+	return sequence, int64(unsigned), ok && okNanos && sequence != 0
+}
+
+func appendHex(dst []byte, v uint64) []byte {
+	const digits = "0123456789abcdef"
+	for shift := 60; shift >= 0; shift -= 4 {
+		dst = append(dst, digits[v>>shift&15])
+	}
+	return dst
+}
+
+func parseHex(p []byte) (v uint64, ok bool) {
+	for _, c := range p {
+		switch {
+		case c >= '0' && c <= '9':
+			v = v<<4 | uint64(c-'0')
+		case c >= 'a' && c <= 'f':
+			v = v<<4 | uint64(c-'a'+10)
+		default:
+			return 0, false
+		}
+	}
+	return v, true
+}
+
+var (
+	clockStart  = time.Now()
+	clockOrigin = func() int64 {
+		var t unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+			panic("FATAL: no CLOCK_MONOTONIC: " + err.Error())
+		}
+		return t.Nano() - int64(time.Since(clockStart))
+	}()
+)
+
+// Nanos is CLOCK_MONOTONIC, the same in all processes of the host. It goes
+// through Go's own clock, which reads the same clock without a system call.
+func Nanos() int64 { return clockOrigin + int64(time.Since(clockStart)) }
