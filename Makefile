@@ -1,0 +1,53 @@
+# Two commands are all that a newcomer needs: make run, and make test.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+
+# Seconds that each fuzz target runs in make check.
+FUZZ_SECONDS ?= 10
+
+.PHONY: run build test check fmt vet staticcheck race fuzz mutants bench floor deps clean
+
+run: build ## Build and start the server with its embedded bus.
+	exec bin/10m-server $(ARGS)
+
+build: ## Build bin/10m-server and bin/10m-client.
+	go build -o bin/10m-server .
+	go build -o bin/10m-client ./bench/10m-client
+	go build -o bin/floor ./bench/floor
+
+deps: ## Install what the tests need and is not there.
+	scripts/install-test-deps
+
+test: deps build ## Run all tests.
+	go test -shuffle=on ./...
+
+check: deps build fmt vet staticcheck race fuzz mutants ## All that a change must pass.
+
+fmt:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+
+vet:
+	go vet ./...
+
+staticcheck:
+	go tool staticcheck ./...
+
+race:
+	go test -race -shuffle=on ./...
+
+fuzz: ## Run every fuzz target for FUZZ_SECONDS.
+	scripts/fuzz $(FUZZ_SECONDS)
+
+mutants: ## Prove that each known one-line bug is caught by a test.
+	scripts/mutants
+
+bench: ## Benchmarks with allocations.
+	go test -run '^$$' -bench . -benchmem ./...
+
+floor: build ## Deliveries a second beside a bare send loop, in one run.
+	bin/floor
+
+clean:
+	rm -rf bin

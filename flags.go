@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"c10m/conn"
+	"c10m/poller"
+	"c10m/tuning"
+)
+
+// flags are the command line and, by kong, the environment (C10M_LISTEN and so
+// on). Each help says what a value trades for what.
+type flags struct {
+	Serve  serveFlags  `cmd:"" default:"withargs" help:"Serve WebSockets and push to them what is published. This is what happens without a subcommand."`
+	Doctor doctorFlags `cmd:"" help:"Examine this host: which settings are too low for so many connections, and what memory they take."`
+}
+
+type serveFlags struct {
+	Listen         []string      `default:":10000-11000" sep:"," help:"Address and port, or range of ports; repeatable. Clients choose a port freely: several ports let one client address open more than its 28,000 to 64,000 connections. Each port costs every loop one descriptor and 4 KB. :port is IPv4; [::]:port is both families and costs each connection about 5 %% more."`
+	Bus            string        `default:"embedded" help:"Where messages come from. 'embedded' is a small Redis of our own, for one machine or as the Redis of other 10m-servers; redis://[user:password@]host:port or rediss://... is a real Redis that any number of servers may share."`
+	BusListen      string        `default:"127.0.0.1:6379" help:"Where the embedded bus listens. An address that other hosts can reach needs --bus-password."`
+	BusPassword    string        `help:"Password that the embedded bus asks for (AUTH). Better in the environment, C10M_BUS_PASSWORD, than on a command line that everybody sees."`
+	Admin          string        `default:"127.0.0.1:9100" help:"Where /metrics, /healthz, /readyz and /debug/pprof are; 'off' is nowhere. Loopback only, since it has no password."`
+	MaxConnections int           `default:"0" help:"Connections to hold at most; more are refused with 503. 0 is what memory and the nofile limit allow. A number above the hard nofile limit makes the loops take private descriptor tables, as many as that needs."`
+	Loops          int           `default:"0" help:"Reactor threads. 0 is one per core, more if private descriptor tables need it. More than cores costs fan-out speed."`
+	FDTables       string        `name:"fd-tables" enum:"auto,private,shared" default:"auto" help:"Whether each loop has a descriptor table of its own. 'private' gets past the nofile limit and spares loops each other's locks; 'shared' shows every connection in /proc/PID/fd."`
+	PingInterval   time.Duration `default:"5m" help:"How often each connection is pinged; 0 is never. Load balancers cut connections that are idle for 60 s or so; each ping costs about 10 us of a core."`
+	WriteDeadline  time.Duration `default:"30s" help:"How long a client may leave bytes unacknowledged, and a frame may wait for it, before it is cut. Shorter finds the dead sooner and cuts phones in tunnels."`
+	LogBytes       byteSize      `default:"1MiB" help:"How far a slow reader may fall behind in its channel. All slow readers of a channel share one log of this size, so more memory forgives more."`
+	LogBytesTotal  byteSize      `default:"256MiB" help:"The same for the logs of all channels together. When it is full, slow readers go first."`
+	MessageBytes   byteSize      `default:"1MiB" help:"The longest message that is taken from a publisher. Each loop holds a message once, whatever the number of readers."`
+	SendBuffer     byteSize      `default:"256KiB" help:"What the kernel may hold for a client that reads slowly (SO_SNDBUF). Less bounds the memory of slow readers, more speeds up large messages over long distances. 0 lets the kernel grow it up to net.ipv4.tcp_wmem."`
+	Slow           string        `enum:"close,skip" default:"close" help:"What happens to a reader that fell too far behind: 'close' tells it, so that it can come back and ask what it missed; 'skip' leaves the messages out, which suits scores and prices."`
+	Frame          string        `enum:"auto,text,binary" default:"auto" help:"How payloads are framed: 'auto' makes text frames of UTF-8 and binary frames of the rest; 'text' saves that check, and browsers close at what is not UTF-8; 'binary' saves it, too."`
+	Drain          time.Duration `default:"30s" help:"Over which time SIGTERM closes the connections, so that clients do not all come back at once. A second signal ends the server now."`
+	DeferAccept    bool          `default:"true" negatable:"" help:"Let the kernel keep a connection until its request is there (TCP_DEFER_ACCEPT): one wake-up less per handshake."`
+	LogLevel       string        `enum:"debug,info,warn,error" default:"info" help:"What is logged to standard error. Nothing is logged per connection."`
+}
+
+type doctorFlags struct {
+	Connections int    `default:"0" help:"How many connections the host is to hold; 0 is what it can hold now."`
+	Ports       int    `default:"1001" help:"On how many ports the server listens."`
+	Loops       int    `default:"0" help:"As for the server."`
+	FDTables    string `name:"fd-tables" enum:"auto,private,shared" default:"auto" help:"As for the server."`
+	Apply       bool   `help:"Set what may be set while the host runs (lost at the next boot: see --sysctl)."`
+	Sysctl      bool   `help:"Print a file for /etc/sysctl.d instead of the table."`
+	JSON        bool   `name:"json" help:"Print the report for programs."`
+}
+
+func (f *doctorFlags) options() tuning.DoctorOptions {
+	return tuning.DoctorOptions{
+		Want:  tuning.Want{Connections: f.Connections, Ports: f.Ports, Loops: f.Loops, FDTables: f.FDTables},
+		Apply: f.Apply, Sysctl: f.Sysctl, JSON: f.JSON,
+	}
+}
+
+// addresses are all listening addresses.
+func (f *serveFlags) addresses() ([]poller.Address, error) {
+	var all []poller.Address
+	seen := make(map[poller.Address]bool)
+	for _, text := range f.Listen {
+		addresses, err := poller.ParseAddresses(text)
+		if err != nil {
+			return nil, err
+		}
+		for _, address := range addresses {
+			if !seen[address] {
+				seen[address] = true
+				all = append(all, address)
+			}
+		}
+	}
+	return all, nil
+}
+
+func (f *serveFlags) frameMode() conn.FrameMode {
+	switch f.Frame {
+	case "text":
+		return conn.FrameText
+	case "binary":
+		return conn.FrameBinary
+	}
+	return conn.FrameAuto
+}
+
+// Validate is called by kong; its error is for the operator.
+func (f *serveFlags) Validate() error {
+	for _, d := range []struct {
+		name       string
+		value, min time.Duration
+	}{
+		{"--ping-interval", f.PingInterval, 0},
+		{"--write-deadline", f.WriteDeadline, time.Second},
+		{"--drain", f.Drain, 0},
+	} {
+		if d.value < d.min {
+			return fmt.Errorf("%s is %v and must be %v or more", d.name, d.value, d.min)
+		}
+	}
+	if f.PingInterval > 0 && f.PingInterval < time.Second {
+		return fmt.Errorf("--ping-interval is %v and must be 1s or more, or 0 for no pings", f.PingInterval)
+	}
+	if f.LogBytes < 4096 || f.LogBytesTotal < f.LogBytes {
+		return fmt.Errorf("--log-bytes must be 4KiB or more, and --log-bytes-total not less than it")
+	}
+	if f.MessageBytes < 1 || f.MessageBytes > f.LogBytes {
+		return fmt.Errorf("--message-bytes is %v and must be between 1 and --log-bytes (%v), since a message has to fit its channel's log", f.MessageBytes, f.LogBytes)
+	}
+	if f.MaxConnections < 0 {
+		return fmt.Errorf("--max-connections is %d and must be 0 or more", f.MaxConnections)
+	}
+	return nil
+}
+
+// byteSize is a number of bytes, written like 4096, 64KiB, 1MiB or 2GiB.
+type byteSize int
+
+var byteUnits = []struct {
+	suffix string
+	bytes  int
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}}
+
+func (b *byteSize) UnmarshalText(text []byte) error {
+	for _, unit := range byteUnits {
+		number, ok := strings.CutSuffix(string(text), unit.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(number))
+		if err != nil || n < 0 || n > (1<<40)/unit.bytes {
+			break
+		}
+		*b = byteSize(n * unit.bytes)
+		return nil
+	}
+	return fmt.Errorf("%q is not a size; write it like 4096, 64KiB or 1MiB", text)
+}
+
+func (b byteSize) String() string {
+	for _, unit := range byteUnits {
+		if unit.bytes > 1 && int(b) >= unit.bytes && int(b)%unit.bytes == 0 {
+			return fmt.Sprintf("%d%s", int(b)/unit.bytes, unit.suffix)
+		}
+	}
+	return strconv.Itoa(int(b))
+}

@@ -1,0 +1,137 @@
+// 10m-server holds millions of WebSockets and pushes to them what is published
+// with redis-cli. This file wires the rooms and nothing else: flags.go has the
+// flags, plan.go turns them into what this host can do.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"c10m/admin"
+	"c10m/channel"
+	"c10m/conn"
+	"c10m/poller"
+	"c10m/redisbus"
+	"c10m/tuning"
+
+	"github.com/alecthomas/kong"
+	"go.uber.org/zap"
+)
+
+// closeTimeout bounds how long the bus and the admin pages may take to end.
+const closeTimeout = 3 * time.Second
+
+func main() {
+	f := flags{}
+	command := kong.Parse(&f, kong.Name("10m-server"), kong.DefaultEnvars("C10M"), kong.UsageOnError(),
+		kong.Description("Holds millions of WebSockets and pushes to them what is published with redis-cli."))
+	if command.Command() == "doctor" {
+		ok, err := tuning.Doctor(os.Stdout, f.Doctor.options())
+		exit(err)
+		if !ok {
+			os.Exit(1)
+		}
+		return
+	}
+	exit(serve(&f.Serve))
+}
+
+// exit ends the process with one sentence for the operator if there is an
+// error.
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "10m-server:", err)
+		os.Exit(1)
+	}
+}
+
+func serve(f *serveFlags) error {
+	log, err := newLogger(f.LogLevel)
+	if err != nil {
+		return err
+	}
+	defer log.Sync()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+
+	plan, err := newPlan(f)
+	if err != nil {
+		return err
+	}
+	for _, warning := range plan.warnings {
+		log.Warn(warning)
+	}
+	runtime.GOMAXPROCS(tuning.GOMAXPROCS(plan.loops))
+
+	// The loops first: with private descriptor tables, each keeps a copy of
+	// whatever is open now.
+	shared := conn.NewShared(plan.conn)
+	var sources admin.Sources
+	loops, err := poller.Start(poller.Config{
+		Loops:           plan.loops,
+		PrivateFDTables: plan.private,
+		DescriptorsMax:  plan.descriptorsMax,
+		Listen:          plan.listen,
+		Options: poller.ListenOptions{
+			WriteDeadline: f.WriteDeadline, SendBufferBytes: int(f.SendBuffer), DeferAccept: f.DeferAccept,
+		},
+		NewHandler: func(l *poller.Loop) poller.Handler {
+			server := conn.NewServer(shared, l)
+			sources.Loops = append(sources.Loops, admin.Loop{Poller: l.Stats(), Conn: server.Stats(), Channel: server.ChannelStats()})
+			return server
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer loops.Stop()
+
+	hub := channel.NewHub(posters(loops), f.frameMode().Frame, int(f.MessageBytes), poller.Linux{}.Now)
+	bus, err := openBus(f, hub, log)
+	if err != nil {
+		return err
+	}
+	defer closeSoon(bus)
+
+	var draining atomic.Bool
+	sources.Hub, sources.Bus, sources.Draining, sources.Version = hub.Stats(), bus, draining.Load, version()
+	if f.Admin != "off" {
+		pages, err := admin.Listen(admin.Config{Addr: f.Admin}, sources, log)
+		if err != nil {
+			return err
+		}
+		defer closeSoon(pages)
+	}
+	f.greet(os.Stdout, plan, bus)
+
+	log.Info("draining: closing connections; a second signal ends the server now",
+		zap.Stringer("signal", <-signals), zap.Int64("connections", shared.Open()), zap.Duration("over", f.Drain))
+	draining.Store(true)
+	go func() {
+		<-signals
+		os.Exit(1)
+	}()
+	loops.StopAccepting()
+	conn.Drain(loops.Loops(), f.Drain)
+	return nil
+}
+
+// openBus opens the way in.
+func openBus(f *serveFlags, hub *channel.Hub, log *zap.Logger) (redisbus.Bus, error) {
+	if f.Bus == "embedded" {
+		return redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: f.BusListen, Password: f.BusPassword}, hub, log)
+	}
+	return redisbus.ConnectRedis(redisbus.RedisConfig{URL: f.Bus}, hub, log)
+}
+
+func closeSoon(c interface{ Close(context.Context) error }) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return c.Close(ctx)
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"runtime/debug"
+
+	"c10m/channel"
+	"c10m/conn"
+	"c10m/poller"
+	"c10m/redisbus"
+	"c10m/tuning"
+
+	"go.uber.org/zap"
+)
+
+// A plan is what the flags come to on this host.
+type plan struct {
+	listen         []poller.Address
+	loops          int
+	private        bool
+	descriptorsMax int
+	maxConnections int
+	limiting       string // what set maxConnections if no flag did
+	warnings       []string
+	conn           conn.Config
+}
+
+func newPlan(f *serveFlags) (*plan, error) {
+	p := &plan{maxConnections: f.MaxConnections}
+	var err error
+	if p.listen, err = f.addresses(); err != nil {
+		return nil, err
+	}
+	nofile, err := tuning.RaiseNofile()
+	if err != nil {
+		return nil, fmt.Errorf("cannot raise the limit of open files: %w", err)
+	}
+	p.descriptorsMax = nofile.Hard
+	host := tuning.ThisHost()
+	want := tuning.Want{Connections: f.MaxConnections, Ports: len(p.listen), Loops: f.Loops, FDTables: f.FDTables}
+	if want.Connections == 0 {
+		// Nobody asked for more than one table holds, so no loops are added
+		// for more: the tables and their listeners would cost memory for
+		// connections that may never come.
+		if want.FDTables == tuning.FDAuto {
+			want.FDTables = tuning.FDShared
+		}
+		if want.Loops == 0 {
+			want.Loops = runtime.NumCPU()
+		}
+		p.maxConnections, p.limiting = tuning.DefaultMaxConnections(host, want)
+		want.Connections = p.maxConnections
+	}
+	fds, err := tuning.FDTables(tuning.FDRequest{
+		Mode: want.FDTables, Connections: want.Connections, Nofile: nofile.Soft,
+		Ports: want.Ports, Cores: runtime.NumCPU(), Loops: want.Loops,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.loops, p.private = fds.Loops, fds.Private
+	p.warnings = tuning.Warnings(host, want)
+	p.conn = conn.Config{
+		PingInterval:   f.PingInterval,
+		ConnectionsMax: int64(p.maxConnections),
+		Channel: channel.Config{
+			LogBytes:      int(f.LogBytes),
+			LogAge:        f.WriteDeadline,
+			LogBytesTotal: max(int(f.LogBytesTotal)/p.loops, int(f.LogBytes)),
+			Skip:          f.Slow == "skip",
+		},
+	}
+	return p, nil
+}
+
+// greet prints where to connect and how to publish.
+func (f *serveFlags) greet(w io.Writer, p *plan, bus redisbus.Bus) {
+	tables := "one descriptor table"
+	if p.private {
+		tables = "a descriptor table each"
+	}
+	limiting := "--max-connections"
+	if p.limiting != "" {
+		limiting = p.limiting
+	}
+	first := p.listen[0]
+	host := first.Addr().String()
+	if first.Addr().IsUnspecified() {
+		host = "127.0.0.1"
+	} else if first.Addr().Is6() {
+		host = "[" + host + "]"
+	}
+	fmt.Fprintf(w, "10m-server: up to %d connections (%s), %d loops with %s\n", p.maxConnections, limiting, p.loops, tables)
+	fmt.Fprintf(w, "  connect:   ws://%s:%d/news   (the path is the channel; %d ports, first %d)\n", host, first.Port(), len(p.listen), first.Port())
+	if embedded, ok := bus.(*redisbus.Embedded); ok {
+		fmt.Fprintf(w, "  publish:   redis-cli%s PUBLISH news hello\n", cliOptions(embedded.Addr().String(), f.BusPassword != ""))
+	} else {
+		fmt.Fprintf(w, "  publish:   redis-cli PUBLISH news hello   (at the Redis of --bus)\n")
+	}
+	if f.Admin != "off" {
+		fmt.Fprintf(w, "  look:      curl http://%s/metrics   (also /healthz, /readyz)\n", f.Admin)
+	}
+}
+
+// cliOptions is what redis-cli has to be told to find the bus at address.
+func cliOptions(address string, password bool) (options string) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	if host != "127.0.0.1" && host != "0.0.0.0" && host != "::" {
+		options += " -h " + host
+	}
+	if port != "6379" {
+		options += " -p " + port
+	}
+	if password {
+		options += " -a PASSWORD"
+	}
+	return options
+}
+
+func posters(loops *poller.Poller) []channel.Poster {
+	var all []channel.Poster
+	for _, l := range loops.Loops() {
+		all = append(all, l)
+	}
+	return all
+}
+
+func newLogger(level string) (*zap.Logger, error) {
+	config := zap.NewProductionConfig()
+	atLevel, err := zap.ParseAtomicLevel(level)
+	config.Level, config.Encoding = atLevel, "console"
+	config.EncoderConfig = zap.NewDevelopmentEncoderConfig()
+	config.DisableStacktrace, config.DisableCaller = true, true
+	log, buildErr := config.Build()
+	return log, errors.Join(err, buildErr)
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}
