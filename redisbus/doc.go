@@ -1,3 +1,117 @@
-// Package redisbus is the way in for messages: an embedded RESP server, or a
-// subscription at a real Redis.
+// Package redisbus is the way in for messages. Either it is itself a RESP server
+// (ListenEmbedded), so that plain `redis-cli PUBLISH channel message` works on a
+// machine without Redis, or it subscribes to all channels of a real Redis
+// (ConnectRedis), which any number of servers may share. Both hand what is
+// published to a Door, which is channel.Hub, and show the same Bus to main and
+// admin. An embedded bus is a Redis to other 10m-servers.
+//
+// # Files
+//
+//	bus.go                 Door, Bus, Health, Stats, the reserved channels
+//	limits.go, reasons.go  every limit; every reason for a close and a drop
+//	embedded.go            the server: accept, publish, close
+//	listen.go              where it may listen, and who holds a port that is taken
+//	peer.go                one RESP connection: reader, writer, receipts
+//	framer.go              bytes to commands, with redcon behind a guard
+//	outbox.go              the bounded queue to a peer
+//	registry.go            who subscribes to what, and routing
+//	commands*.go, reply.go what a peer may say, and RESP3 beyond redcon
+//	glob.go                patterns
+//	redis.go, session.go   the subscription at a real Redis, and its health
+//
+// # The embedded bus: who owns what
+//
+// Two goroutines per peer, as peers are few. The reader owns parsing, the
+// pending replies and the peer's state; the writer owns the socket's other half.
+// Between them, and between publishers and the writer, is the outbox. Nobody
+// writes to a socket under a lock: this is why redcon's server and its PubSub are
+// not used.
+//
+// Locks, always in this order: a lane, the registry, an outbox. Embedded.mu is
+// apart and is never held with a lane.
+//
+//   - lane.mu makes one order of all publishing, for the Door and for RESP
+//     subscribers alike. It is held while Door.Publish blocks: that is how
+//     backpressure reaches all publishers. Reserved channels have a lane of their
+//     own, so that another server's probe does not wait for this one's loops.
+//   - registry.mu covers the subscription tables and the peers' own sets. A
+//     confirmation is queued under it.
+//   - outbox.mu covers the queue and the peer's protocol, so that HELLO switches
+//     the form of messages exactly behind its reply.
+//
+// PUBLISH hands over at once, and its reply waits for the loops' receipt. A
+// reader executes all that one read brought, up to publishesUnsettled messages,
+// and then waits for the receipts in order. Any other command of that peer waits
+// for the receipts before it.
+//
+// # A real Redis: who owns what
+//
+// One goroutine receives and calls the Door; one publishes probes, on a
+// connection of its own. A session is one subscription from its dial to its
+// first error.
+//
+//   - Green means that a probe, which this server published to itself, has come
+//     back over the subscription since the last sign of trouble. Nothing else
+//     turns health green.
+//   - Red comes from a receive error, a probe that could not be published, and a
+//     probe that is late.
+//   - A gap is the end of a session that had subscribed. Redis keeps nothing for
+//     an absent subscriber and can not tell what was lost: gaps are counted, with
+//     the times between which messages may be missing.
+//   - A session ends when its connection fails, or when nothing at all has come
+//     for one probe interval and timeout together. It does not end for a late
+//     probe while messages flow, nor while the Door blocks: the messages in
+//     front of the probe would be thrown away with it. The light is red then.
+//
+// # Invariants
+//
+//   - What the Door refuses, no RESP subscriber gets; the publisher is told.
+//   - A message on a channel that begins with "-/" never reaches the Door.
+//   - A peer gets no message before the confirmation of its SUBSCRIBE, nor behind
+//     that of its UNSUBSCRIBE.
+//   - Replies are in the order of the commands. A push may overtake a reply that
+//     has not been flushed yet; RESP3 allows that, and RESP2 has no other
+//     commands in subscribed mode.
+//   - A peer's fault ends that peer, with a reason and a counter. Accept errors
+//     end nothing and are waited out.
+//   - Passwords are in no log line, no error and no reply.
+//
+// # Limits
+//
+// All are in limits.go. The sum of what peers can make this package hold:
+// queuesBytesMax (256 MiB) plus 1 MiB per peer of queues, twice commandBytesMax
+// (16 MiB) per peer that is in the middle of a large command, and the names of
+// its subscriptions (16 MiB per peer that tries). Peers are local or know the
+// password. PUBSUB CHANNELS lists at most 65,536.
+//
+// The Redis client has no limit on the size of a message: go-redis reads one
+// whole, so Redis's own proto-max-bulk-len is the bound.
+//
+// # Tried and dropped
+//
+//   - redcon.ReadNextCommand on the read buffer: a bulk length of -2 indexes out
+//     of range, a length of 1<<63-1 as well, and nothing bounds a command. The
+//     framer walks the headers first; redcon splits only what is whole.
+//   - go-redis's Subscribe with its own reconnect: it redials and resubscribes
+//     inside of the failed ReceiveTimeout, silently. The dialer of a session
+//     works once.
+//   - ReceiveTimeout with a short timeout as a tick: a timeout may cut a message
+//     in two, and go-redis reads on in its middle. A timeout is always fatal.
+//   - PING on the subscription instead of a probe: it shows that the connection
+//     lives, not that what is published arrives.
+//
+// # What looks wrong and is deliberate
+//
+//   - `*` does not match an empty channel, and `[a-]` is a range: as in Redis.
+//   - SPUBLISH reaches the Door too: a WebSocket has one namespace. From a real
+//     Redis it does not come: PSUBSCRIBE does not see it there.
+//   - HELLO and INFO call the server 10m-server, with the redis_version whose
+//     behaviour it has: clients decide by the number, and a second server that
+//     finds the port taken decides by the name.
+//   - POST and Host: end a connection without a word, as in Redis: a browser can
+//     be talked into posting to 127.0.0.1.
+//   - Before AUTH even an unknown command is answered with NOAUTH.
+//   - ECHO and PING reply also to a peer that is about to be closed by Close: it
+//     gets all replies to what was read, within flushSecondsMax.
+//   - MULTI, EVAL, CONFIG and all commands on keys are unknown: this is no store.
 package redisbus
