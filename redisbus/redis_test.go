@@ -200,6 +200,9 @@ func TestRedisConnectionKilled(t *testing.T) {
 	if s := r.Stats(); s.Reconnects != 1 {
 		t.Errorf("reconnects %d", s.Reconnects)
 	}
+	if stats := client.Info(t.Context(), "commandstats").Val(); !strings.Contains(stats, "cmdstat_psubscribe:calls=2,") {
+		t.Errorf("somebody else subscribed again: %s", stats)
+	}
 }
 
 func TestRedisFrozen(t *testing.T) {
@@ -293,8 +296,15 @@ func TestRedisURL(t *testing.T) {
 // TestRedisRubbish: the other end is no Redis, and says things that make
 // go-redis panic or wait.
 func TestRedisRubbish(t *testing.T) {
-	for _, answer := range []string{"HTTP/1.1 400 Bad Request\r\n\r\n", "*0\r\n*0\r\n*0\r\n*0\r\n", "*1\r\n:1\r\n*1\r\n:1\r\n*1\r\n:1\r\n",
-		"+OK\r\n+OK\r\n*3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:1\r\n*2\r\n$8\r\npmessage\r\n:4\r\n", ""} {
+	answers := []string{"", "HTTP/1.1 400 Bad Request\r\n\r\n", "*0\r\n*0\r\n*0\r\n*0\r\n"}
+	// As much of a handshake as go-redis may want, a subscription, and then an
+	// integer where a string has to be, or nothing.
+	for n := range 5 {
+		subscribed := strings.Repeat("-ERR no\r\n", n) + confirmed("*", "psubscribe", "*", 1)
+		answers = append(answers, subscribed+"*1\r\n:1\r\n", subscribed+"*0\r\n",
+			subscribed+"*2\r\n$8\r\npmessage\r\n:4\r\n", subscribed+":1\r\n")
+	}
+	for _, answer := range answers {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
