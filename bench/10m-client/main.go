@@ -29,9 +29,9 @@ type flags struct {
 	Connections int    `arg:"" help:"How many connections to open."`
 
 	FirstPort int    `default:"10000" help:"The port of the first connections."`
-	PerPort   int    `default:"50000" help:"Connections to a port before the next port is taken. More spare the server listeners; from one source address, 28,000 are possible, so a loopback client takes another address of 127.0.0.0/8 every 25,000."`
+	PerPort   int    `default:"50000" help:"Connections to a port before the next port is taken. More spare the server listeners; one source address has 28,000 ports, so a loopback client takes another address of 127.0.0.0/8 every 12,500."`
 	Channel   string `default:"news" help:"The channel to subscribe to. With %d in it, every connection has a channel of its own, with its number."`
-	Source    string `placeholder:"ADDRESS,..." help:"Source addresses, for a host that is not loopback. One is enough for every 25,000 connections per port."`
+	Source    string `placeholder:"ADDRESS,..." help:"Source addresses, for a host that is not loopback. One is needed for every 12,500 connections per port."`
 
 	Rate     int           `default:"0" help:"Connects per second; 0 is as fast as it goes, which a server that is busy with other things feels."`
 	UnderWay int           `default:"0" help:"Handshakes under way per loop; more fill the server's accept queue, and a SYN that finds it full costs a second. 0 chooses 16 to 256 by the number of loops."`

@@ -2,6 +2,7 @@ package load
 
 import (
 	"encoding/binary"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -75,20 +76,25 @@ func (a *acceptor) serve(conn net.Conn, raw bool) {
 	a.byPath[path]++
 	a.mu.Unlock()
 	for {
-		frame, err := ws.ReadFrame(conn)
+		header, err := ws.ReadHeader(conn)
 		if err != nil {
 			return
 		}
-		if !frame.Header.Masked {
-			a.t.Error("the client sent an unmasked frame")
+		if !header.Masked || header.Length > controlBytesMax {
+			a.t.Errorf("the client sent %+v", header)
+			return
 		}
-		frame = ws.UnmaskFrameInPlace(frame)
+		payload := make([]byte, header.Length)
+		if _, err := io.ReadFull(conn, payload); err != nil {
+			return
+		}
+		ws.Cipher(payload, header.Mask, 0)
 		p.mu.Lock()
-		switch frame.Header.OpCode {
+		switch header.OpCode {
 		case ws.OpPong:
-			p.pongs = append(p.pongs, string(frame.Payload))
+			p.pongs = append(p.pongs, string(payload))
 		case ws.OpClose:
-			p.closes = append(p.closes, binary.BigEndian.Uint16(frame.Payload))
+			p.closes = append(p.closes, binary.BigEndian.Uint16(payload))
 			conn.Close()
 		}
 		p.mu.Unlock()

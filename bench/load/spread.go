@@ -62,8 +62,8 @@ func (s Spread) Of(number int) (source netip.Addr, target netip.AddrPort) {
 
 // loopbackSource is the address of a block in 127.0.0.0/8, which is loopback
 // as a whole without being configured. 127.0.x.x is left to others, and no
-// last byte is 0 or 255. 65,535 ports of 25,000 connections are 65,535 blocks;
-// 254 * 254 * 254 fit.
+// last byte is 0 or 255. There is a block for
+// every port and for every 12,500 connections at most, and 254 * 254 * 254 fit.
 func loopbackSource(block int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, byte(1 + block/(254*254)%254), byte(1 + block/254%254), byte(1 + block%254)})
 }
