@@ -3,10 +3,7 @@ package redisbus
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tidwall/redcon"
@@ -35,35 +32,6 @@ func connectionCommands() []command {
 			run: func(p *peer, _ [][]byte) { p.ok(); p.quit = true }},
 		{name: "client", arity: -2, group: "connection", summary: "A container for client connection commands.", subs: clientCommands()},
 	}
-}
-
-func clientCommands() map[string]*command {
-	onOff := func(p *peer, args [][]byte) {
-		if !equalFold(args[2], "on") && !equalFold(args[2], "off") {
-			p.fail(errSyntax)
-			return
-		}
-		p.ok() // there is no eviction and no key to touch
-	}
-	return subcommands("client",
-		command{name: "setname", arity: 3, run: clientSetName},
-		command{name: "getname", arity: 2, run: clientGetName},
-		command{name: "setinfo", arity: 4, run: clientSetInfo},
-		command{name: "id", arity: 2, run: func(p *peer, _ [][]byte) { p.replies = redcon.AppendInt(p.reply(), p.id) }},
-		command{name: "info", arity: 2, run: clientInfo},
-		command{name: "list", arity: -2, run: clientList},
-		command{name: "no-evict", arity: 3, run: onOff},
-		command{name: "no-touch", arity: 3, run: onOff},
-		command{name: "reply", arity: 3, run: func(p *peer, args [][]byte) {
-			if !equalFold(args[2], "on") {
-				p.fail("ERR CLIENT REPLY knows only ON here")
-				return
-			}
-			p.ok()
-		}},
-		command{name: "help", arity: 2, run: help("CLIENT", "SETNAME <name>", "GETNAME", "SETINFO <option> <value>",
-			"ID", "INFO", "LIST [ID <id> ...]", "NO-EVICT (ON|OFF)", "NO-TOUCH (ON|OFF)", "REPLY ON")},
-	)
 }
 
 // ping in subscribed mode under RESP2 answers with an array, so that it can be
@@ -219,147 +187,4 @@ func reset(p *peer, _ [][]byte) {
 	p.setName(nil)
 	p.authed = !p.bus.hasPassword
 	p.out.hello(redcon.AppendString(p.scratch[:0], "RESET"), false)
-}
-
-func validName(name []byte) bool {
-	for _, c := range name {
-		if c < '!' || c > '~' {
-			return false
-		}
-	}
-	return len(name) <= peerNameBytesMax
-}
-
-func (p *peer) setName(name []byte) {
-	p.bus.registry.mu.Lock()
-	p.name = string(name)
-	p.bus.registry.mu.Unlock()
-}
-
-func clientSetName(p *peer, args [][]byte) {
-	if !validName(args[2]) {
-		p.fail(errName)
-		return
-	}
-	p.setName(args[2])
-	p.ok()
-}
-
-func clientGetName(p *peer, _ [][]byte) {
-	if p.name == "" {
-		p.replies = appendNull(p.reply(), p.out.resp3)
-		return
-	}
-	p.replies = redcon.AppendBulkString(p.reply(), p.name)
-}
-
-func clientSetInfo(p *peer, args [][]byte) {
-	option := strings.ToLower(printable(args[2], errorArgsBytesMax))
-	if !validName(args[3]) {
-		p.fail("ERR " + option + " cannot contain spaces, newlines or special characters.")
-		return
-	}
-	p.bus.registry.mu.Lock()
-	known := true
-	switch option {
-	case "lib-name":
-		p.libName = string(args[3])
-	case "lib-ver":
-		p.libVersion = string(args[3])
-	default:
-		known = false
-	}
-	p.bus.registry.mu.Unlock()
-	if !known {
-		p.fail("ERR Unrecognized option '" + option + "'")
-		return
-	}
-	p.ok()
-}
-
-func clientInfo(p *peer, _ [][]byte) {
-	p.replies = appendText(p.reply(), p.out.resp3, describePeers([]*peer{p}))
-}
-
-// clientList executes CLIENT LIST [TYPE type] [ID id ...].
-func clientList(p *peer, args [][]byte) {
-	keep := func(*peer) bool { return true }
-	switch {
-	case len(args) == 2:
-	case equalFold(args[2], "id") && len(args) > 3:
-		var ids []int64
-		for _, arg := range args[3:] {
-			id, err := strconv.ParseInt(string(arg), 10, 64)
-			if err != nil {
-				p.fail("ERR Invalid client ID")
-				return
-			}
-			ids = append(ids, id)
-		}
-		keep = func(q *peer) bool { return slices.Contains(ids, q.id) }
-	case equalFold(args[2], "type") && len(args) == 4:
-		// Both types are sorted out below, where the registry is locked.
-	default:
-		p.fail(errSyntax)
-		return
-	}
-	var list []*peer
-	p.bus.mu.Lock()
-	for q := range p.bus.peers {
-		if keep(q) {
-			list = append(list, q)
-		}
-	}
-	p.bus.mu.Unlock()
-	if len(args) == 4 && equalFold(args[2], "type") {
-		var ok bool
-		if list, ok = ofType(list, args[3]); !ok {
-			p.fail("ERR Unknown client type '" + printable(args[3], errorArgsBytesMax) + "'")
-			return
-		}
-	}
-	slices.SortFunc(list, func(a, b *peer) int { return int(a.id - b.id) })
-	p.replies = appendText(p.reply(), p.out.resp3, describePeers(list))
-}
-
-func ofType(list []*peer, kind []byte) ([]*peer, bool) {
-	if equalFold(kind, "master") || equalFold(kind, "replica") {
-		return nil, true
-	}
-	pubsub := equalFold(kind, "pubsub")
-	if !pubsub && !equalFold(kind, "normal") || len(list) == 0 {
-		return nil, pubsub || equalFold(kind, "normal")
-	}
-	r := list[0].bus.registry
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return slices.DeleteFunc(list, func(q *peer) bool { return q.subscribed() != pubsub }), true
-}
-
-// describePeers writes a line per peer, as Redis does with the fields that mean
-// something here.
-func describePeers(list []*peer) string {
-	var b strings.Builder
-	now := time.Now()
-	for _, q := range list {
-		q.out.mu.Lock()
-		waiting, resp := len(q.out.queue)+q.out.writing, 2
-		if q.out.resp3 {
-			resp = 3
-		}
-		q.out.mu.Unlock()
-		r := q.bus.registry
-		r.mu.RLock()
-		flags := "N"
-		if q.subscribed() {
-			flags = "P"
-		}
-		fmt.Fprintf(&b, "id=%d addr=%s laddr=%s name=%s age=%d idle=%d flags=%s db=0 sub=%d psub=%d ssub=%d omem=%d user=default resp=%d lib-name=%s lib-ver=%s\n",
-			q.id, q.conn.RemoteAddr(), q.conn.LocalAddr(), q.name,
-			int64(now.Sub(q.since).Seconds()), max(0, now.Unix()-q.active.Load()), flags,
-			len(q.subs[kindChannel]), len(q.subs[kindPattern]), len(q.subs[kindShard]),
-			waiting, resp, q.libName, q.libVersion)
-		r.mu.RUnlock()
-	}
-	return b.String()
 }

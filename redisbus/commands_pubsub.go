@@ -46,8 +46,8 @@ func (p *peer) subscribe(kind int, names [][]byte) {
 		return
 	}
 	for _, name := range names {
-		if len(name) > subscriptionBytes {
-			p.fail(fmt.Sprintf("ERR a channel or pattern to subscribe to has at most %d bytes", subscriptionBytes))
+		if len(name) > subscriptionBytesMax {
+			p.fail(fmt.Sprintf("ERR a channel or pattern to subscribe to has at most %d bytes", subscriptionBytesMax))
 			return
 		}
 	}
@@ -72,8 +72,8 @@ func (p *peer) patternArg(args [][]byte) (match func(string) bool, ok bool) {
 	if len(args) == 2 {
 		return func(string) bool { return true }, true
 	}
-	if len(args[2]) > subscriptionBytes {
-		p.fail(fmt.Sprintf("ERR a pattern has at most %d bytes", subscriptionBytes))
+	if len(args[2]) > subscriptionBytesMax {
+		p.fail(fmt.Sprintf("ERR a pattern has at most %d bytes", subscriptionBytesMax))
 		return nil, false
 	}
 	pattern := string(args[2]) // the Door's loops must not see the read buffer

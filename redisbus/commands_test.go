@@ -83,7 +83,7 @@ var conversations = []conversation{
 			refused("echo") + refused("publish") + refused("client|id") + confirmed("*", "unsubscribe", "a", 0) + pong, asRedis: true},
 	{name: "subscribed mode, reset", send: cmd("SUBSCRIBE", "a") + cmd("RESET") + cmd("ECHO", "x"), want: confirmed("*", "subscribe", "a", 1) + "+RESET\r\n" + bulk("x"), asRedis: true},
 	{name: "subscribed mode, quit", send: cmd("SUBSCRIBE", "a") + cmd("QUIT"), want: confirmed("*", "subscribe", "a", 1) + ok, ends: true, asRedis: true},
-	{name: "a pattern too long", send: cmd("PSUBSCRIBE", strings.Repeat("*", subscriptionBytes+1)), want: "-ERR a channel or pattern to subscribe to has at most 1024 bytes\r\n"},
+	{name: "a pattern too long", send: cmd("PSUBSCRIBE", strings.Repeat("*", subscriptionBytesMax+1)), want: "-ERR a channel or pattern to subscribe to has at most 1024 bytes\r\n"},
 	{name: "too many patterns", send: cmd(append([]string{"PSUBSCRIBE"}, many(patternsMax+1)...)...), want: "-ERR too many subscriptions of this connection, at most 256 of this kind\r\n"},
 	{name: "too many channels", send: cmd(append([]string{"SSUBSCRIBE"}, many(subscriptionsMax+1)...)...), want: "-ERR too many subscriptions of this connection, at most 16384 of this kind\r\n"},
 

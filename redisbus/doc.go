@@ -40,7 +40,7 @@
 //     the form of messages exactly behind its reply.
 //
 // PUBLISH hands over at once, and its reply waits for the loops' receipt. A
-// reader executes all that one read brought, up to publishesUnsettled messages,
+// reader executes all that one read brought, up to publishesUnsettledMax messages,
 // and then waits for the receipts in order. Any other command of that peer waits
 // for the receipts before it.
 //

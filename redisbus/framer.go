@@ -57,7 +57,7 @@ var errMore = errors.New("redisbus: incomplete command")
 func (f *framer) fill(src io.Reader) error {
 	if f.r == f.w {
 		f.r, f.w = 0, 0
-		if cap(f.buf) > keptBufferBytes {
+		if cap(f.buf) > keptBufferBytesMax {
 			f.buf = nil // one large command must not pin its memory for ever
 		}
 	}
@@ -103,7 +103,7 @@ func (f *framer) next(authed bool) ([][]byte, error) {
 		return nil, errDisagree
 	}
 	f.argv = argv
-	if cap(f.argv)*24 > keptBufferBytes {
+	if cap(f.argv)*24 > keptBufferBytesMax {
 		f.argv = nil
 	}
 	if !authed && len(argv) > unauthArgsMax {

@@ -16,27 +16,40 @@ const (
 	// The most arguments, enough for any SUBSCRIBE or PUBSUB NUMSUB within the
 	// limits below.
 	commandArgsMax = 64 << 10
+	// Longer than the name of any command there is.
+	commandNameBytesMax = 32
 	// A line without CRLF, as in Redis (PROTO_INLINE_MAX_SIZE).
 	inlineBytesMax = 64 << 10
 	// "*" or "$", an integer and CRLF. Leading zeros are the only reason for a
 	// longer one.
 	headerBytesMax = 32
-	// Before AUTH a peer gets no more memory than AUTH and HELLO need. Both
-	// numbers are Redis's.
-	unauthArgsMax      = 10
-	unauthArgBytesMax  = 16 << 10
-	unauthSecondsMax   = 30
-	peerNameBytesMax   = 256
-	errorArgsBytesMax  = 128 // of the offender's words in an error, as in Redis
-	pubsubChannelsMax  = 65_536
-	subscriptionsMax   = 16_384 // per peer, channels and shard channels together
-	patternsMax        = 256    // per peer; every PUBLISH tries each distinct one
-	subscriptionBytes  = 1024   // of one channel name or pattern; WebSockets have 255
-	publishesUnsettled = 1024   // PUBLISHes of one peer handed over and not yet answered
+	// The name that a peer or its library gives itself, for CLIENT LIST.
+	peerNameBytesMax = 256
+	// Of the offender's words in an error, as in Redis.
+	errorArgsBytesMax = 128
+
+	// Before AUTH a peer gets no more memory than AUTH and HELLO need. The
+	// first two numbers are Redis's. The third frees the places of peers that
+	// hold one and say nothing.
+	unauthArgsMax     = 10
+	unauthArgBytesMax = 16 << 10
+	unauthSecondsMax  = 30
+
+	// Per peer, channels and shard channels together.
+	subscriptionsMax = 16_384
+	// Per peer. Every PUBLISH tries each distinct pattern.
+	patternsMax = 256
+	// Of one channel name or pattern to subscribe to; WebSockets have 255.
+	subscriptionBytesMax = 1024
+	// What PUBSUB CHANNELS lists; there may be ten million.
+	pubsubChannelsMax = 65_536
+	// PUBLISHes of one peer that are handed over and not yet answered: enough
+	// to wait for the loops once per read, and bounded in receipts.
+	publishesUnsettledMax = 1024
 
 	// What is read at once, and what a peer's buffers shrink back to.
-	readBufferBytes = 16 << 10
-	keptBufferBytes = 1 << 20
+	readBufferBytes    = 16 << 10
+	keptBufferBytesMax = 1 << 20
 	// Replies are handed to the writer in pieces of about this size.
 	replyFlushBytes = 16 << 10
 	// A peer that does not read its replies is not read from beyond this.
@@ -48,25 +61,38 @@ const (
 	// All queues together. Beyond it each may hold no more than the second
 	// number, so the worst case is queuesBytesMax + peersMax * 1 MiB and one
 	// laggard does not cost the others their connection.
-	queuesBytesMax             = 256 << 20
-	subscriberQueueTightBytes  = 1 << 20
-	writeChunkBytes            = 256 << 10 // progress asked for per write deadline
-	writeStallSecondsMax       = 30
-	flushSecondsMax            = 2 // for the last replies of a peer that is closed
-	lingerSecondsMax           = 1 // for a peer to read its protocol error
-	lingerBytesMax             = 1 << 20
-	acceptBackoffMin           = 5 * time.Millisecond
-	acceptBackoffMax           = time.Second
-	keepAliveIdleSeconds       = 60
-	keepAliveIntervalSeconds   = 15
-	keepAliveProbes            = 4
-	portOwnerSecondsMax        = 1 // to find out who holds a port that is taken
-	portOwnerBytesMax          = 64 << 10
-	logIntervalSecondsMin      = 5 // between two lines about the same trouble
+	queuesBytesMax               = 256 << 20
+	subscriberQueueTightBytesMax = 1 << 20
+
+	// Progress that is asked for per write deadline, and the deadline: the same
+	// 30 s that a WebSocket has.
+	writeChunkBytes      = 256 << 10
+	writeStallSecondsMax = 30
+	// For the last replies of a peer that is closed.
+	flushSecondsMax = 2
+	// For a peer to read its protocol error.
+	lingerSecondsMax = 1
+	lingerBytesMax   = 1 << 20
+
+	// Between two tries to accept, as net/http has them.
+	acceptBackoffMin = 5 * time.Millisecond
+	acceptBackoffMax = time.Second
+	// A peer whose host is gone is noticed after 60 + 4 * 15 seconds.
+	keepAliveIdleSeconds     = 60
+	keepAliveIntervalSeconds = 15
+	keepAliveProbes          = 4
+	// To find out who holds a port that is taken.
+	portOwnerSecondsMax = 1
+	portOwnerBytesMax   = 64 << 10
+
+	// Of the subscription at a real Redis: see RedisConfig. A dead one is
+	// noticed within ten seconds, and a server costs it one message in five.
 	probeIntervalDefault       = 5 * time.Second
 	probeTimeoutDefault        = 5 * time.Second
 	reconnectBackoffMinDefault = 100 * time.Millisecond
 	reconnectBackoffMaxDefault = 5 * time.Second
-	healthReasonBytesMax       = 300 // of an error text that came over the network
-	commandNameBytesMax        = 32  // longer than any command there is
+	// Between two log lines about the same trouble.
+	logIntervalSecondsMin = 5
+	// Of an error text that came over the network.
+	healthReasonBytesMax = 300
 )

@@ -67,7 +67,7 @@ func (o *outbox) push(m *pushFrames) (ok, lagged bool) {
 	}
 	limit := subscriberQueueBytesMax
 	if o.total.Load() > queuesBytesMax {
-		limit = subscriberQueueTightBytes
+		limit = subscriberQueueTightBytesMax
 	}
 	// An empty queue takes any one message, or a large one could never arrive.
 	if held := len(o.queue) + o.writing; held > 0 && held+len(frame) > limit {

@@ -168,7 +168,7 @@ func (p *peer) flush() {
 	}
 	p.out.reply(p.replies)
 	p.replies = p.replies[:0]
-	if cap(p.replies) > keptBufferBytes {
+	if cap(p.replies) > keptBufferBytesMax {
 		p.replies = nil
 	}
 }
@@ -203,7 +203,7 @@ func (p *peer) writeLoop() {
 			}
 		}
 		spare = queue
-		if cap(spare) > keptBufferBytes {
+		if cap(spare) > keptBufferBytesMax {
 			spare = nil
 		}
 	}
@@ -235,7 +235,7 @@ func (p *peer) linger() {
 
 // publish executes PUBLISH and SPUBLISH.
 func (p *peer) publish(shard bool, channel, payload []byte) {
-	if len(p.unsettled) == publishesUnsettled {
+	if len(p.unsettled) == publishesUnsettledMax {
 		p.settle()
 		p.flush()
 	}

@@ -68,10 +68,10 @@ func (m *pushFrames) set(kind, pattern string, channel, payload []byte) {
 // release forgets the message, and the memory of a large one.
 func (m *pushFrames) release() {
 	m.set("", "", nil, nil)
-	if cap(m.two) > keptBufferBytes {
+	if cap(m.two) > keptBufferBytesMax {
 		m.two = nil
 	}
-	if cap(m.three) > keptBufferBytes {
+	if cap(m.three) > keptBufferBytesMax {
 		m.three = nil
 	}
 }
