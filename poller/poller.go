@@ -97,6 +97,19 @@ func newLoop(id int, kernel Kernel, wakefd int, t *table) *Loop {
 	return &Loop{id: id, kernel: kernel, wakefd: wakefd, table: t}
 }
 
+// NewLoop makes a loop that has no thread: the caller calls Turn, and Shut at
+// the end. It is how tests run the real loop over a kernel of their own.
+func NewLoop(config Config, wakefd int) (*Loop, error) {
+	l := newLoop(0, config.Kernel, wakefd, newTable(config.DescriptorsMax))
+	return l, l.open(config)
+}
+
+// Turn runs one turn of a loop of NewLoop.
+func (l *Loop) Turn() { l.turn() }
+
+// Shut closes everything that a loop of NewLoop owns, but for wakefd.
+func (l *Loop) Shut() { l.shut() }
+
 // main is the loop's thread. It ends locked: the Go runtime then ends the
 // thread, and with it a private descriptor table.
 func (l *Loop) main(config Config, started chan<- error, running *sync.WaitGroup) {

@@ -1,0 +1,222 @@
+package poller_test
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"c10m/poller"
+
+	"golang.org/x/sys/unix"
+)
+
+// echo is a Handler that sends back what it gets.
+type echo struct {
+	loop    *poller.Loop
+	opened  atomic.Int64
+	closed  atomic.Int64
+	letters atomic.Int64
+	options func(fd uint32)
+	buffer  [4096]byte
+}
+
+func (e *echo) Open(fd uint32) {
+	e.opened.Add(1)
+	if e.options != nil {
+		e.options(fd)
+	}
+	e.Event(fd, poller.Readable)
+}
+func (e *echo) Event(fd uint32, _ poller.Event) {
+	n, errno := e.loop.Recv(fd, e.buffer[:])
+	if errno == unix.EAGAIN {
+		return
+	}
+	if errno != 0 || n == 0 {
+		e.loop.Close(fd)
+		return
+	}
+	e.loop.Send(fd, e.buffer[:n])
+}
+func (e *echo) Letter(any)    { e.letters.Add(1) }
+func (e *echo) Full() bool    { return false }
+func (e *echo) Work() bool    { return false }
+func (e *echo) Tick() int64   { return e.loop.Now() + int64(time.Hour) }
+func (e *echo) Closed(uint32) { e.closed.Add(1) }
+
+func startEcho(t *testing.T, config poller.Config) (*poller.Poller, []*echo, string) {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	free.Close()
+	var echoes []*echo
+	config.DescriptorsMax = 1 << 16
+	config.Listen = []poller.Address{netip.MustParseAddrPort(address)}
+	config.NewHandler = func(l *poller.Loop) poller.Handler {
+		e := &echo{loop: l}
+		echoes = append(echoes, e)
+		return e
+	}
+	p, err := poller.Start(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return p, echoes, address
+}
+
+func roundTrip(t *testing.T, address string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.Write([]byte("hello"))
+	var b [5]byte
+	if _, err := c.Read(b[:]); err != nil || string(b[:]) != "hello" {
+		t.Fatalf("echo: %q %v", b, err)
+	}
+	return c
+}
+
+func TestLoopsWithPrivateDescriptorTables(t *testing.T) {
+	p, echoes, address := startEcho(t, poller.Config{Loops: 4, PrivateFDTables: true})
+	before := openFiles(t)
+	for range 100 {
+		roundTrip(t, address)
+	}
+	opened := int64(0)
+	for _, e := range echoes {
+		opened += e.opened.Load()
+	}
+	if opened != 100 {
+		t.Fatalf("%d of 100 connections accepted", opened)
+	}
+	// This process's table shows our 100 client ends, not the servers'.
+	if grown := openFiles(t) - before; grown != 100 {
+		t.Fatalf("the main table grew by %d", grown)
+	}
+	// Every loop can be woken from here, and from every other loop.
+	var woken sync.WaitGroup
+	for _, from := range p.Loops() {
+		for _, to := range p.Loops() {
+			woken.Add(1)
+			from.Run(func(*poller.Loop) { to.Run(func(*poller.Loop) { woken.Done() }) })
+		}
+	}
+	woken.Wait()
+}
+
+func openFiles(t *testing.T) int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func TestConnectionsInheritTheListenersOptions(t *testing.T) {
+	p, echoes, address := startEcho(t, poller.Config{Loops: 1, Options: poller.ListenOptions{
+		WriteDeadline: 30 * time.Second, SendBufferBytes: 64 << 10, DeferAccept: true,
+	}})
+	var noDelay, userTimeout, sendBuffer int
+	seen := make(chan struct{})
+	options := func(fd uint32) {
+		noDelay, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY)
+		userTimeout, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+		sendBuffer, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+		close(seen)
+	}
+	set := make(chan struct{})
+	p.Loops()[0].Run(func(*poller.Loop) { echoes[0].options = options; close(set) })
+	<-set
+	roundTrip(t, address)
+	<-seen
+	// The kernel doubles SO_SNDBUF (socket(7)).
+	if noDelay != 1 || userTimeout != 30_000 || sendBuffer != 128<<10 {
+		t.Fatalf("TCP_NODELAY %d, TCP_USER_TIMEOUT %d, SO_SNDBUF %d", noDelay, userTimeout, sendBuffer)
+	}
+}
+
+func TestPostsFromManyGoroutinesAllArrive(t *testing.T) {
+	p, echoes, _ := startEcho(t, poller.Config{Loops: 2})
+	const posters, each = 8, 5000
+	var done sync.WaitGroup
+	for i := range posters {
+		done.Add(1)
+		go func() {
+			defer done.Done()
+			loop := p.Loops()[i%2]
+			for range each {
+				for !loop.Post(&poller.Letter{Body: i}) {
+					time.Sleep(time.Millisecond)
+				}
+			}
+		}()
+	}
+	done.Wait()
+	var read sync.WaitGroup
+	read.Add(2)
+	for _, l := range p.Loops() {
+		for !l.Run(func(*poller.Loop) { read.Done() }) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	read.Wait()
+	if n := echoes[0].letters.Load() + echoes[1].letters.Load(); n != posters*each {
+		t.Fatalf("%d letters of %d arrived", n, posters*each)
+	}
+}
+
+func TestListenOnATakenAddress(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	before := openFiles(t)
+	_, err = poller.Start(poller.Config{
+		Loops: 2, DescriptorsMax: 1 << 16,
+		Listen:     []poller.Address{netip.MustParseAddrPort(taken.Addr().String())},
+		NewHandler: func(l *poller.Loop) poller.Handler { return &echo{loop: l} },
+	})
+	if err == nil || !strings.Contains(err.Error(), "another program uses that port") {
+		t.Fatalf("error %v", err)
+	}
+	if left := openFiles(t) - before; left != 0 {
+		t.Fatalf("%d descriptors left open", left)
+	}
+}
+
+func TestParseAddresses(t *testing.T) {
+	for _, c := range []struct {
+		text        string
+		count       int
+		first, last string
+	}{
+		{":10000-11000", 1001, "0.0.0.0:10000", "0.0.0.0:11000"},
+		{"127.0.0.1:80", 1, "127.0.0.1:80", "127.0.0.1:80"},
+		{"[::1]:8000-8001", 2, "[::1]:8000", "[::1]:8001"},
+		{"[::]:65535", 1, "[::]:65535", "[::]:65535"},
+	} {
+		got, err := poller.ParseAddresses(c.text)
+		if err != nil || len(got) != c.count || got[0].String() != c.first || got[len(got)-1].String() != c.last {
+			t.Errorf("%q: %v %v", c.text, got, err)
+		}
+	}
+	for _, text := range []string{"", "10000", ":", ":0", ":65536", ":9-8", ":1-", "host:80", ":x", ":1-2-3", "[fe80::1%eth0]:80"} {
+		if got, err := poller.ParseAddresses(text); err == nil {
+			t.Errorf("%q: %v, no error", text, got)
+		}
+	}
+}
