@@ -38,7 +38,7 @@ type simulation struct {
 	hub       *channel.Hub
 	clients   []*simClient // all there ever were
 	live      []*simClient // those that may still do something
-	published [3]uint64 // messages so far, by channel
+	published [3]uint64    // messages so far, by channel
 }
 
 // A simClient checks all that it is sent.
