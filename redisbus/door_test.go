@@ -34,6 +34,7 @@ type doorMessage struct{ channel, payload string }
 type fakeDoor struct {
 	members map[string]int // fixed after construction
 	discard bool           // record nothing, for benchmarks
+	after   func()         // called at the end of Publish, with no lock held
 
 	mu       sync.Mutex
 	messages []doorMessage
@@ -60,6 +61,9 @@ func (d *fakeDoor) Publish(ch, payload []byte) (*channel.Receipt, error) {
 	d.mu.Unlock()
 	if hold != nil {
 		<-hold
+	}
+	if d.after != nil {
+		defer d.after()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -14,8 +14,9 @@ import (
 
 // EmbeddedConfig says where and for whom the embedded bus listens.
 type EmbeddedConfig struct {
-	// Addr is host:port. Port 0 takes a free one: see Embedded.Addr. An address
-	// that other machines can reach needs a password.
+	// Addr is host:port, and 127.0.0.1:6379 if it is empty. Port 0 takes a free
+	// one: see Embedded.Addr. An address that other machines can reach needs a
+	// password.
 	Addr string
 	// Password is asked of every peer unless it is empty.
 	Password string
@@ -41,6 +42,7 @@ type Embedded struct {
 	peers    map[*peer]struct{}
 	nextID   int64
 	health   Health
+	rude     logLimit // lines about peers that misbehave
 
 	// Shared: atomic.
 	closing atomic.Bool

@@ -1,10 +1,12 @@
 package redisbus
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -143,6 +145,8 @@ func TestPipelineWaitsOnce(t *testing.T) {
 func TestOrder(t *testing.T) {
 	const publishers, each = 4, 500
 	door := newDoor(nil)
+	// Between the Door and the subscribers is where two publishers would swap.
+	door.after = runtime.Gosched
 	b := startEmbedded(t, door, "")
 	var subs []*raw
 	for _, s := range [][]string{{"SUBSCRIBE", "a"}, {"PSUBSCRIBE", "*"}, {"SUBSCRIBE", "a"}} {
@@ -272,7 +276,7 @@ func TestListenErrors(t *testing.T) {
 	locked := startRedis(t, "--requirepass", "x")
 	for _, c := range []struct{ addr, want string }{
 		{":0", "--bus-password"}, {"0.0.0.0:0", "--bus-password"}, {"[::]:0", "--bus-listen"},
-		{"nonsense", "--bus-listen"}, {"127.0.0.1:99999", "--bus-listen"},
+		{"nonsense", "--bus-listen"}, {"127.0.0.1", "--bus-listen"}, {"127.0.0.1:99999", "--bus-listen"},
 		{ours.Addr().String(), "by another 10m-server; set --bus redis://" + ours.Addr().String() + " to use it, or --bus-listen"},
 		{theirs.addr, "by a Redis; set --bus redis://" + theirs.addr + " to use it, or --bus-listen"},
 		{locked.addr, "by a Redis or another 10m-server that asks for a password; set --bus"},
@@ -438,4 +442,72 @@ func TestNoSecretsInInfo(t *testing.T) {
 			t.Errorf("%v tells the password: %q", c, got)
 		}
 	}
+}
+
+// TestRudePeersDoNotFillTheLog: each gets its counter, and all of them one line.
+func TestRudePeersDoNotFillTheLog(t *testing.T) {
+	core, logs := observer.New(zapcore.WarnLevel)
+	b := newEmbedded(EmbeddedConfig{}, newDoor(nil), zap.New(core))
+	const n = 50
+	for range n {
+		talk(t, b, "*x\r\n")
+	}
+	b.ended.Wait()
+	if s := b.Stats(); s.ProtocolErrors != n || s.PeersClosed["protocol_error"] != n {
+		t.Errorf("stats %+v", s)
+	}
+	// A second line is right when the loop took longer than the interval.
+	if lines := logs.Len(); lines == 0 || lines > n/5 {
+		t.Errorf("%d log lines about %d peers", lines, n)
+	}
+}
+
+// TestDisconnectedSubscriber: a peer that vanishes leaves nothing behind, with
+// messages for it under way.
+func TestDisconnectedSubscriber(t *testing.T) {
+	b := startEmbedded(t, newDoor(nil), "")
+	p := dialRaw(t, b.Addr().String())
+	for range 20 {
+		r := dialRaw(t, b.Addr().String())
+		r.do("SUBSCRIBE", "a", "b")
+		r.do("PSUBSCRIBE", "*")
+		p.send(strings.Repeat(cmd("PUBLISH", "a", "x"), 50))
+		r.Close()
+		for range 50 {
+			p.readReply()
+		}
+	}
+	eventually(t, "nothing left", func() bool { s := b.Stats(); return s.Peers == 1 && s.Subscriptions == 0 && s.QueuedBytes == 0 })
+	if got := p.do("PUBLISH", "a", "x"); got != ":0\r\n" {
+		t.Errorf("receivers %q", got)
+	}
+}
+
+// A halfConn is a pipe whose sending side can be closed alone.
+type halfConn struct {
+	net.Conn
+	half chan struct{}
+}
+
+func (c halfConn) CloseWrite() error { close(c.half); return nil }
+
+// TestLinger: behind a protocol error the bus reads on, as a socket closed with
+// unread bytes sends a reset that may overtake the error.
+func TestLinger(t *testing.T) {
+	b := newEmbedded(EmbeddedConfig{}, newDoor(nil), nopLog)
+	ours, theirs := net.Pipe()
+	_ = theirs.SetDeadline(time.Now().Add(hang))
+	half := make(chan struct{})
+	b.admit(halfConn{ours, half})
+	r := &raw{t: t, Conn: theirs, in: bufio.NewReader(theirs)}
+	r.send("*x\r\n")
+	r.expect("-ERR Protocol error: invalid multibulk length\r\n")
+	select {
+	case <-half:
+	case <-time.After(hang):
+		t.Fatal("the sending side was not closed by itself")
+	}
+	r.send("and what was under way already\r\n")
+	theirs.Close()
+	b.ended.Wait()
 }

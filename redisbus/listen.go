@@ -11,12 +11,18 @@ import (
 	"time"
 )
 
+// addrDefault is where redis-cli looks.
+const addrDefault = "127.0.0.1:6379"
+
 // listen binds the embedded bus. Each error is one sentence that says what to
 // change.
 func listen(cfg EmbeddedConfig) (net.Listener, error) {
+	if cfg.Addr == "" {
+		cfg.Addr = addrDefault
+	}
 	addr, err := net.ResolveTCPAddr("tcp", cfg.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("the embedded bus can not listen on %q, which is no host:port that can be resolved (%w): set --bus-listen, as to 127.0.0.1:6379", cfg.Addr, err)
+		return nil, fmt.Errorf("the embedded bus can not listen on %q, which is no host:port that can be resolved (%w): set --bus-listen, as to %s", cfg.Addr, err, addrDefault)
 	}
 	if cfg.Password == "" && !addr.IP.IsLoopback() {
 		return nil, fmt.Errorf("the embedded bus would listen on %s, which other machines can reach, without a password: set --bus-password, or keep to 127.0.0.1 with --bus-listen", cfg.Addr)

@@ -43,14 +43,11 @@ type dropReason int32
 const (
 	// The Door returned an error, as for a payload that is too big.
 	dropRefused dropReason = iota
-	// A frame on the subscription that is no message this server understands.
-	dropMalformed
-	dropReasons // how many
+	dropReasons            // how many
 )
 
 var dropReasonNames = [dropReasons]string{
-	dropRefused:   "refused",
-	dropMalformed: "malformed",
+	dropRefused: "refused",
 }
 
 func (r dropReason) String() string { return dropReasonNames[r] }

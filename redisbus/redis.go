@@ -261,8 +261,8 @@ func (r *Redis) Close(ctx context.Context) error {
 	}
 }
 
-// A logLimit lets a line through at most every logIntervalSecondsMin. One
-// goroutine owns it.
+// A logLimit lets a line through at most every logIntervalSecondsMin. Its owner
+// keeps it to one goroutine at a time.
 type logLimit struct {
 	last time.Time
 	held uint64 // occurrences since the last line

@@ -205,6 +205,27 @@ func TestRedisConnectionKilled(t *testing.T) {
 	}
 }
 
+// TestRedisBackoffStartsAnew: a subscription that worked clears the failures of
+// before. If it did not, the last waits here would be minutes.
+func TestRedisBackoffStartsAnew(t *testing.T) {
+	server := startRedis(t)
+	r, err := ConnectRedis(RedisConfig{URL: "redis://" + server.addr, ReconnectBackoffMin: time.Millisecond, ReconnectBackoffMax: time.Hour}, newDoor(nil), nopLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeBus(t, r)
+	client := redis.NewClient(&redis.Options{Addr: server.addr})
+	defer client.Close()
+	for gap := uint64(1); gap <= 20; gap++ {
+		waitUp(t, r, true)
+		if err := client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Err(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "a gap", func() bool { return r.Health().Gaps == gap })
+	}
+	waitUp(t, r, true)
+}
+
 func TestRedisFrozen(t *testing.T) {
 	server := startRedis(t)
 	door := newDoor(nil)

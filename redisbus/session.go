@@ -86,9 +86,9 @@ func (s *session) run(ctx context.Context) error {
 		switch m := received.(type) {
 		case *redis.Message:
 			s.message(m)
-		case *redis.Pong, *redis.Subscription:
-		default:
-			s.count.dropped[dropMalformed].Add(1)
+		case *redis.Subscription:
+			// Nobody here asked for it: a proxy that changed its mind.
+			return fmt.Errorf("it changed the subscription by itself: %s", m.Kind)
 		}
 	}
 }
