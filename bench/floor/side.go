@@ -57,37 +57,40 @@ func (s *side) drain(f *flags, port int, raw bool) (err error) {
 }
 
 // startFloor starts the bare sender and the client that drains it.
-func startFloor(ctx context.Context, f *flags) (s *side, err error) {
-	s = &side{name: "floor"}
-	defer func() {
-		if err != nil {
-			s.stop()
-		}
-	}()
+func startFloor(ctx context.Context, f *flags) (*side, error) {
+	s := &side{name: "floor"}
+	if err := s.send(ctx, f); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *side) send(ctx context.Context, f *flags) error {
 	program, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	command := exec.CommandContext(ctx, program, senderArgument, strconv.Itoa(f.Connections), strconv.Itoa(f.Size))
 	stdin, err := command.StdinPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	words, stdout, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	command.Stdout = stdout
 	s.closers = append(s.closers, stdin, words)
 	s.child, err = startChild(command)
 	stdout.Close()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	reader := bufio.NewReader(words)
 	var port int
-	if _, err = fmt.Fscanf(reader, "port %d\n", &port); err != nil {
-		return nil, fmt.Errorf("the sender does not say its port: %w; %s", err, s.child.output)
+	if _, err := fmt.Fscanf(reader, "port %d\n", &port); err != nil {
+		return fmt.Errorf("the sender does not say its port: %w; %s", err, s.child.output)
 	}
 	ready := make(chan error, 1)
 	s.ready = ready
@@ -99,41 +102,44 @@ func startFloor(ctx context.Context, f *flags) (s *side, err error) {
 		_, err := fmt.Fprintln(stdin, m.Sequence)
 		return err
 	}
-	return s, s.drain(f, port, true)
+	return s.drain(f, port, true)
 }
 
 // startServer starts the server and the client that drains it.
-func startServer(ctx context.Context, f *flags) (s *side, err error) {
-	s = &side{name: "server"}
-	defer func() {
-		if err != nil {
-			s.stop()
-		}
-	}()
+func startServer(ctx context.Context, f *flags) (*side, error) {
+	s := &side{name: "server"}
+	if err := s.serve(ctx, f); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *side) serve(ctx context.Context, f *flags) error {
 	ports, err := freePorts(3)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	address := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
 	arguments := append([]string{"--listen", address(0), "--bus-listen", address(1), "--admin", address(2)}, f.ServerArg...)
 	if s.child, err = startChild(exec.CommandContext(ctx, f.Server, arguments...)); err != nil {
-		return nil, fmt.Errorf("%w; name the server's program with --server", err)
+		return fmt.Errorf("%w; name the server's program with --server", err)
 	}
 	for _, i := range []int{1, 0} {
 		if err = s.child.awaitListener(ctx, address(i)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err = s.drain(f, ports[0], false); err != nil {
-		return nil, err
+		return err
 	}
 	bus, err := load.DialBus(address(1), "")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.closers = append(s.closers, bus)
 	s.publish = s.client.Publisher(bus, f.Size)
-	return s, nil
+	return nil
 }
 
 // freePorts asks the kernel for ports that nobody has now.

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The test's own program is the sender, as floor is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == senderArgument {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// The sender and the client that drains it, with both windows.
+func TestFloorSide(t *testing.T) {
+	for _, inFlight := range []int{1, 8} {
+		f := &flags{Connections: 60, Size: 256, InFlight: inFlight, Loops: 2, Each: 20 * time.Millisecond}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		s, err := startFloor(ctx, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.stop()
+		if err := connect(ctx, s); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			m, err := s.measure(ctx, f)
+			if err != nil || m.Messages == 0 || m.PerSecond <= 0 || m.Latency.Count != uint64(60*m.Messages) {
+				t.Fatalf("%+v, %v", m, err)
+			}
+		}
+		process := s.child.process
+		s.stop()
+		if err := process.Signal(syscall.Signal(0)); err == nil {
+			t.Error("the sender outlives its side")
+		}
+	}
+}
+
+// A server that ends at once, or is not there, is an error with its last
+// words, and leaves nothing behind.
+func TestServerThatFails(t *testing.T) {
+	f := &flags{Connections: 1, Size: 256, Loops: 1, Server: "/bin/ls"}
+	if _, err := startServer(t.Context(), f); err == nil || !strings.Contains(err.Error(), "unrecognized option") {
+		t.Errorf("a program that takes no such flags: %v", err)
+	}
+	f.Server = "/nowhere"
+	if _, err := startServer(t.Context(), f); err == nil || !strings.Contains(err.Error(), "--server") {
+		t.Errorf("no program: %v", err)
+	}
+}
+
+func TestChildEndsWithContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	c, err := startChild(exec.CommandContext(ctx, "/bin/sleep", "1000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.died(); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.cpu(); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	<-c.ended
+	c.stop() // of one that is gone
+	if c.died() == nil {
+		t.Error("the child is said to live")
+	}
+}
+
+func TestProcFiles(t *testing.T) {
+	seconds, err := parseStat("7 (a ) 1 b) S 1 7 7 0 -1 4194304 100 0 0 0 250 150 9 9 20 0 1 0")
+	if err != nil || seconds != 4 {
+		t.Errorf("%v seconds, %v", seconds, err)
+	}
+	if _, err := parseStat("7 (x) S 1"); err == nil {
+		t.Error("a short line is taken")
+	}
+	if busy := parseBusy("cpu  100 10 200 5000 60 3 30 7 0 0\ncpu0 1 1 1\n"); busy != 3.5 {
+		t.Errorf("busy %v seconds", busy)
+	}
+}
+
+func TestReport(t *testing.T) {
+	r := report{Cores: 2}
+	for _, rates := range [][2]float64{{100, 150}, {200, 200}, {100, 400}} {
+		r.Rounds = append(r.Rounds, pair{
+			Floor:  measurement{PerSecond: rates[0], SenderCores: 0.99, ClientCores: 0.5},
+			Server: measurement{PerSecond: rates[1], SenderCores: 1.2, ClientCores: 0.7},
+			Ratio:  rates[1] / rates[0],
+		})
+	}
+	r.conclude()
+	if r.FloorMedian != 100 || r.ServerMedian != 200 || r.RatioMedian != 1.5 {
+		t.Errorf("%+v", r)
+	}
+	r.Rounds = r.Rounds[:2]
+	if r.conclude(); r.FloorMedian != 150 || r.RatioMedian != 1.25 {
+		t.Errorf("of two rounds: %+v", r)
+	}
+	var out bytes.Buffer
+	r.printRound(&out, 0)
+	r.print(&out)
+	for _, wanted := range []string{"the sender's thread", "the host", "median  ratio          1.250"} {
+		if !strings.Contains(out.String(), wanted) {
+			t.Errorf("%q is not in\n%s", wanted, out.String())
+		}
+	}
+	out.Reset()
+	var back report
+	if err := r.json(&out); err != nil || json.Unmarshal(out.Bytes(), &back) != nil || back.RatioMedian != 1.25 {
+		t.Errorf("JSON: %v\n%s", err, out.String())
+	}
+}
+
+func TestTail(t *testing.T) {
+	words := &tail{}
+	for range 3 * outputBytesMax / 10 {
+		words.Write([]byte("0123456789"))
+	}
+	words.Write([]byte("the end"))
+	if s := words.String(); len(s) != outputBytesMax || !strings.HasSuffix(s, "the end") {
+		t.Errorf("%d bytes that end with %q", len(s), s[len(s)-10:])
+	}
+}

@@ -1,0 +1,137 @@
+package load
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestSequence(t *testing.T) {
+	for _, c := range []struct {
+		name                  string
+		next                  uint64
+		seen                  []uint64
+		verdicts              []verdict
+		lost, twice, disorder uint64
+		after                 uint64
+	}{
+		{"in order", 1, []uint64{1, 2, 3}, []verdict{inOrder, inOrder, inOrder}, 0, 0, 0, 4},
+		{"any first", 0, []uint64{17, 18}, []verdict{inOrder, inOrder}, 0, 0, 0, 19},
+		{"first lost", 1, []uint64{2}, []verdict{afterGap}, 1, 0, 0, 3},
+		{"one lost", 1, []uint64{1, 3}, []verdict{inOrder, afterGap}, 1, 0, 0, 4},
+		{"many lost", 1, []uint64{1, 1000}, []verdict{inOrder, afterGap}, 998, 0, 0, 1001},
+		{"swapped", 1, []uint64{2, 1, 3}, []verdict{afterGap, late, inOrder}, 0, 0, 1, 4},
+		{"twice", 1, []uint64{1, 1, 2, 1}, []verdict{inOrder, duplicate, inOrder, duplicate}, 0, 2, 0, 3},
+		{"late twice", 1, []uint64{3, 1, 1, 2, 2}, []verdict{afterGap, late, duplicate, late, duplicate}, 0, 2, 2, 4},
+		{"middle of a gap", 1, []uint64{6, 3, 2, 4}, []verdict{afterGap, late, late, late}, 2, 0, 3, 7},
+		{"before the first", 0, []uint64{17, 16}, []verdict{inOrder, duplicate}, 0, 1, 0, 18},
+	} {
+		checker, next := sequenceChecker{}, c.next
+		for i, sequence := range c.seen {
+			if v := checker.see(9, &next, sequence); v != c.verdicts[i] {
+				t.Errorf("%s: message %d of %v: verdict %d instead of %d", c.name, i, c.seen, v, c.verdicts[i])
+			}
+		}
+		if checker.Lost != c.lost || checker.Duplicated != c.twice || checker.OutOfOrder != c.disorder || next != c.after {
+			t.Errorf("%s: lost %d, duplicated %d, out of order %d, next %d", c.name, checker.Lost, checker.Duplicated, checker.OutOfOrder, next)
+		}
+	}
+}
+
+// Connections do not share gaps.
+func TestSequencePerConnection(t *testing.T) {
+	checker := sequenceChecker{}
+	one, two := uint64(1), uint64(1)
+	checker.see(1, &one, 3)
+	checker.see(2, &two, 1)
+	if v := checker.see(2, &two, 1); v != duplicate {
+		t.Errorf("verdict %d for a duplicate beside another connection's gap", v)
+	}
+	checker.forget(1)
+	if len(checker.gaps) != 0 || checker.Lost != 2 {
+		t.Errorf("%d connections with gaps, %d lost", len(checker.gaps), checker.Lost)
+	}
+}
+
+// Any disorder is counted as a naive set counts it.
+func TestSequenceAgainstSet(t *testing.T) {
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		checker, next := sequenceChecker{}, uint64(1)
+		seen := map[uint64]bool{}
+		top, twice, disorder := uint64(0), uint64(0), uint64(0)
+		for range 60 {
+			sequence := 1 + random.Uint64N(40)
+			switch {
+			case seen[sequence]:
+				twice++
+			case sequence < top:
+				disorder++
+			}
+			seen[sequence] = true
+			top = max(top, sequence)
+			checker.see(1, &next, sequence)
+		}
+		lost := top - uint64(len(seen))
+		if checker.Lost != lost || checker.Duplicated != twice || checker.OutOfOrder != disorder {
+			t.Fatalf("seed %d: lost %d, %d; duplicated %d, %d; out of order %d, %d", seed,
+				checker.Lost, lost, checker.Duplicated, twice, checker.OutOfOrder, disorder)
+		}
+	}
+}
+
+// What is remembered of gaps is bounded; what is forgotten stays lost.
+func TestGapsAreBounded(t *testing.T) {
+	checker, next := sequenceChecker{}, uint64(1)
+	for i := range uint64(3 * gapsPerConnectionMax) {
+		checker.see(1, &next, 2*(i+1))
+	}
+	if n := len(checker.gaps[1]); n != gapsPerConnectionMax {
+		t.Errorf("%d gaps are remembered", n)
+	}
+	if checker.Lost != 3*gapsPerConnectionMax || checker.Forgotten != 2*gapsPerConnectionMax {
+		t.Errorf("lost %d, forgotten %d", checker.Lost, checker.Forgotten)
+	}
+	if v := checker.see(1, &next, 1); v != duplicate {
+		t.Errorf("verdict %d for one of a forgotten gap", v)
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	var h, other Histogram
+	var all []time.Duration
+	for i := range 10_000 {
+		d := time.Duration(random.Int64N(1 << random.Int64N(36)))
+		all = append(all, d)
+		if i%3 == 0 {
+			other.Observe(d)
+		} else {
+			h.Observe(d)
+		}
+	}
+	h.Merge(&other)
+	slices.Sort(all)
+	for _, q := range []float64{0.001, 0.5, 0.9, 0.99, 0.999, 1} {
+		exact := all[max(0, int(q*float64(len(all))+0.999999)-1)]
+		got := h.Quantile(q)
+		if got < exact || float64(got) > float64(exact)*1.032+1 {
+			t.Errorf("quantile %v is %v instead of %v", q, got, exact)
+		}
+	}
+	if h.Count != 10_000 || h.Max != all[len(all)-1] {
+		t.Errorf("count %d, max %v", h.Count, h.Max)
+	}
+	for bucket := 1; bucket < histogramBuckets; bucket++ {
+		first, last := bucketEnd(bucket-1)+1, bucketEnd(bucket)
+		if bucketOf(first) != bucket || bucketOf(last) != bucket {
+			t.Fatalf("bucket %d holds %d to %d, which go to %d and %d", bucket, first, last, bucketOf(first), bucketOf(last))
+		}
+	}
+	h.Observe(-time.Second)
+	h.Observe(1000 * time.Hour)
+	if empty := (&Histogram{}).Quantile(0.5); empty != 0 {
+		t.Errorf("the median of nothing is %v", empty)
+	}
+}

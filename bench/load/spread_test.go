@@ -1,0 +1,121 @@
+package load
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// No 4-tuple twice: from one source address to one port there are never more
+// connections than connectionsPerSourceMax, which have local ports of their own.
+func TestSpread(t *testing.T) {
+	loopback, far := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.0.2.1")
+	four, err := ParseSources("198.51.100.1, 198.51.100.2,198.51.100.3,198.51.100.4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		spread Spread
+		pairs  int
+		last   int
+	}{
+		{"as in 2016", Spread{Host: loopback, FirstPort: 10000, PerPort: 50_000, Connections: 10_000_000}, 800, 10199},
+		{"five million", Spread{Host: loopback, FirstPort: 10000, PerPort: 50_000, Connections: 5_000_000}, 400, 10099},
+		{"one port", Spread{Host: loopback, FirstPort: 10000, PerPort: 5_000_000, Connections: 5_000_000}, 400, 10000},
+		{"odd blocks", Spread{Host: loopback, FirstPort: 10000, PerPort: 12_501, Connections: 5_000_000}, 799, 10399},
+		{"many ports", Spread{Host: loopback, FirstPort: 1, PerPort: 77, Connections: 5_000_000}, 64_936, 64_936},
+		{"one", Spread{Host: loopback, FirstPort: 65535, PerPort: 1, Connections: 1}, 1, 65535},
+		{"four sources", Spread{Host: far, FirstPort: 10000, PerPort: 50_000, Sources: four, Connections: 5_000_000}, 400, 10099},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := c.spread.Check(); err != nil {
+				t.Fatal(err)
+			}
+			checkTuples(t, c.spread, c.pairs, c.last)
+		})
+	}
+}
+
+func checkTuples(t *testing.T, s Spread, pairs, last int) {
+	type ends struct {
+		source netip.Addr
+		target netip.AddrPort
+	}
+	perPair, perPort := map[ends]int{}, map[uint16]int{}
+	// Numbers come in runs of one pair, so a map is asked once per run: the
+	// test looks at every number of 5,000,000.
+	var run ends
+	length := 0
+	end := func() {
+		if perPair[run] += length; length > 0 {
+			perPort[run.target.Port()] += length
+		}
+	}
+	for number := range s.Connections {
+		source, target := s.Of(number)
+		if source == run.source && target == run.target {
+			length++
+			continue
+		}
+		end()
+		run, length = ends{source, target}, 1
+	}
+	end()
+	delete(perPair, ends{})
+	lastPort := uint16(0)
+	for port := range perPort {
+		lastPort = max(lastPort, port)
+	}
+	for pair, n := range perPair {
+		if pair.target.Addr() != s.Host {
+			t.Errorf("connections to %v", pair.target)
+		}
+		if n > connectionsPerSourceMax {
+			t.Errorf("%d connections from %v to %v", n, pair.source, pair.target)
+		}
+		if b := pair.source.As4(); len(s.Sources) == 0 && (b[0] != 127 || b[1] == 0 || b[3] == 0 || b[3] == 255) {
+			t.Errorf("source %v", pair.source)
+		}
+	}
+	for port, n := range perPort {
+		if n > s.PerPort {
+			t.Errorf("%d connections to port %d", n, port)
+		}
+	}
+	if len(perPair) != pairs || int(lastPort) != last || s.LastPort() != last {
+		t.Errorf("%d pairs of source and port, last port %d", len(perPair), lastPort)
+	}
+}
+
+// The kernel chooses where nothing is known.
+func TestSpreadFarHost(t *testing.T) {
+	for _, host := range []string{"192.0.2.1", "2001:db8::1", "::1"} {
+		s := Spread{Host: netip.MustParseAddr(host), FirstPort: 80, PerPort: 10, Connections: 100}
+		if source, target := s.Of(55); source.IsValid() || target.Port() != 85 {
+			t.Errorf("%s: from %v to %v", host, source, target)
+		}
+	}
+}
+
+func TestSpreadCheck(t *testing.T) {
+	host := netip.MustParseAddr("192.0.2.1")
+	one := []netip.Addr{netip.MustParseAddr("198.51.100.1")}
+	for _, c := range []struct {
+		spread Spread
+		wanted string
+	}{
+		{Spread{Host: host, FirstPort: 1, PerPort: 1}, "at least 1"},
+		{Spread{Host: host, FirstPort: 1, Connections: 1}, "--per-port"},
+		{Spread{Host: host, FirstPort: 0, PerPort: 1, Connections: 1}, "--first-port"},
+		{Spread{Host: host, FirstPort: 65535, PerPort: 1, Connections: 2}, "65535 is the last"},
+		{Spread{Host: host, FirstPort: 1, PerPort: 12_501, Connections: 2, Sources: one}, "need 2 source addresses"},
+	} {
+		if err := c.spread.Check(); err == nil || !strings.Contains(err.Error(), c.wanted) {
+			t.Errorf("%+v: %v", c.spread, err)
+		}
+	}
+	if _, err := ParseSources("here"); err == nil {
+		t.Error("a source that is no address is taken")
+	}
+}
