@@ -67,6 +67,12 @@ var conversations = []conversation{
 	{name: "pipeline", send: cmd("PUBLISH", "news", "1") + cmd("PING") + cmd("PUBLISH", "nobody", "2") + cmd("PUBLISH", "one", "3"),
 		want: ":3\r\n" + pong + ":0\r\n:1\r\n"},
 
+	{name: "replies come before a confirmation", send: cmd("PUBLISH", "nobody", "1") + cmd("PING") + cmd("SUBSCRIBE", "a") + cmd("PING"),
+		want: ":0\r\n" + pong + confirmed("*", "subscribe", "a", 1) + array("*", bulk("pong"), bulk("")), asRedis: true},
+	{name: "replies come before an unsubscription", send: cmd("PUBLISH", "nobody", "1") + cmd("PING") + cmd("UNSUBSCRIBE", "a") + cmd("PING"),
+		want: ":0\r\n" + pong + confirmed("*", "unsubscribe", "a", 0) + pong, asRedis: true},
+	{name: "replies come before a reset", send: cmd("PUBLISH", "nobody", "1") + cmd("PING") + cmd("RESET"), want: ":0\r\n" + pong + "+RESET\r\n", asRedis: true},
+
 	{name: "subscribe", send: cmd("SUBSCRIBE", "a", "b", "a"), want: confirmed("*", "subscribe", "a", 1) + confirmed("*", "subscribe", "b", 2) + confirmed("*", "subscribe", "a", 2), asRedis: true},
 	{name: "subscribe, nothing", send: cmd("SUBSCRIBE"), want: "-ERR wrong number of arguments for 'subscribe' command\r\n", asRedis: true},
 	{name: "psubscribe", send: cmd("SUBSCRIBE", "a") + cmd("PSUBSCRIBE", "a*"), want: confirmed("*", "subscribe", "a", 1) + confirmed("*", "psubscribe", "a*", 2), asRedis: true},
