@@ -1,0 +1,102 @@
+// Package poller is the reactor: loops that own connections and tell a Handler
+// what happens on them. It knows descriptors and epoll, and nothing of HTTP,
+// WebSocket or channels.
+//
+// # Shape
+//
+// A Loop is one locked thread with an epoll, listeners of its own for every
+// address (SO_REUSEPORT), a mailbox and the records of its connections. Loops
+// share nothing but, without private descriptor tables, the list of record
+// chunks. Post is the one door that leads in from outside; it takes no lock.
+//
+// A turn is the list of phases in Loop.turn: wait, mailbox, events, ticks,
+// sweeps, reap, check. Each is bounded by a constant of limits.go, so a turn
+// takes about a millisecond at most and everything gets its share: a message
+// to one client leaves in the middle of a sweep over millions.
+//
+// # Records
+//
+// What the server keeps per idle connection is a Record of 32 bytes in chunks
+// of 4,096 (128 KiB), mapped outside the garbage collector's heap and indexed
+// by descriptor. It has 6 bytes of ours (generation, flags), 2 of the
+// connection's state, and 24 that the handler lays out; conn gives them to
+// channel for the membership. With it goes one bit in the loop's set of own
+// descriptors, by which a walk for pings finds them.
+//
+// # Identity
+//
+// (loop, descriptor, generation) names a connection. The generation travels in
+// the epoll data; an event whose generation is not the record's is dropped and
+// counted. Generations count up per loop and are never 0: epoll data with
+// generation 0 is the loop's own (its eventfd, its listeners).
+//
+// # Closing
+//
+// Close marks; the reaper at the end of the turn calls Handler.Closed and
+// closes the descriptor. So no number is reused while somebody in the same
+// turn may still have it in hand, and a handler may close a connection from
+// anywhere, its own callbacks included.
+//
+// # Accepting
+//
+// The listeners are in an epoll of their own, nested in the loop's: pausing is
+// one call whatever the number of ports. With TCP_DEFER_ACCEPT a connection
+// arrives with its request, is read and answered in Handler.Open, and enters
+// epoll only then: accept, recv, send, epoll_ctl, nothing else. Errors of
+// accept are of three classes: of that one connection (go on), exhaustion
+// (pause 100 ms; the tick re-arms), unexpected (pause, and count apart). None
+// ends the server, none spins.
+//
+// # Private descriptor tables
+//
+// A loop may unshare its thread's descriptor table (unshare(2), CLONE_FILES):
+// RLIMIT_NOFILE then holds per loop. The rules, without which it breaks in
+// ways that are hard to see:
+//
+//   - The runtime's own poller is started first (startNetpoller), since any
+//     thread writes to its eventfd by number; inherited descriptors stay open.
+//   - All wake-up eventfds are made before the first unshare, so that every
+//     table has every loop's eventfd under one number. One made afterwards
+//     would be somebody else's descriptor to whoever posts.
+//   - Epoll and listeners are made on the loop's own thread, after it.
+//   - A loop's thread makes raw system calls on its own descriptors only. No
+//     library, no logging, no os.File.
+//   - The thread ends locked, so that the runtime destroys it and never runs
+//     another goroutine in its table.
+//
+// /proc/PID/fd shows the main table alone.
+//
+// # Invariants
+//
+//   - A record with flagOpen has its bit in exactly one loop's own set.
+//   - A connection that Open was called for gets exactly one Closed.
+//   - While a loop waits without a time-out of 0, its mailbox is empty and
+//     asleep is set; a poster that finds it set wakes it, once.
+//   - EPOLLOUT is asked for only between ArmWrite(true) and ArmWrite(false).
+//
+// # What looks wrong and is deliberate
+//
+//   - The eventfd is never read: it is edge-triggered, so each write is one
+//     event, and 64 bits of count do not run over.
+//   - EPOLLERR and EPOLLHUP are reported as Readable: the handler's recv
+//     fetches the error.
+//   - mailbox.push may let one letter pass mailboxBytesMax: otherwise a letter
+//     larger than the limit could never be posted.
+//   - The listeners of all ports are opened by every loop: 4 KB of kernel
+//     memory each, so 56 loops with 1,001 ports take 220 MB. Fewer ports
+//     (--listen) are the remedy. One listening loop per port would save it and
+//     was not done: the kernel spreads connections over a SO_REUSEPORT group,
+//     while over ports only the clients do.
+//   - ":10000" listens on IPv4 only: a connection that a dual-stack listener
+//     accepts is a tcp6_sock, which costs about 5 % more kernel memory.
+//   - A loop without work ticks once a second, because time-outs are looked
+//     for, not armed. 272 loops are 272 wake-ups a second: under 0.5 % of a
+//     core.
+//
+// # Tried and dropped
+//
+//   - Putting listeners into the loop's own epoll: a storm of newcomers on
+//     1,001 ports fills every wait, and pausing is 1,001 calls.
+//   - A lock and a slice as mailbox: as fast with one publisher, and a
+//     publisher that is scheduled away while it holds the lock stops a loop.
+package poller
