@@ -55,10 +55,7 @@ func newPlan(f *serveFlags) (*plan, error) {
 		p.maxConnections, p.limiting = tuning.DefaultMaxConnections(host, want)
 		want.Connections = p.maxConnections
 	}
-	fds, err := tuning.FDTables(tuning.FDRequest{
-		Mode: want.FDTables, Connections: want.Connections, Nofile: nofile.Soft,
-		Ports: want.Ports, Cores: runtime.NumCPU(), Loops: want.Loops,
-	})
+	fds, err := tuning.Plan(host, want)
 	if err != nil {
 		return nil, err
 	}
