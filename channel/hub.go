@@ -2,6 +2,7 @@ package channel
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,23 +127,27 @@ type listing struct {
 	max   int
 	done  sync.WaitGroup
 
-	mu    sync.Mutex // between the loops of this one listing, held for a copy
-	names map[string]struct{}
+	mu      sync.Mutex // between the loops of this one listing, held for an append
+	batches [][]string // each of at most listedCellsPerTurnMax names
 }
 
 // Channels returns at most max names of channels with a connection for which
 // match is true. match runs on the loops: it must be quick and must not block.
 func (h *Hub) Channels(match func(name string) bool, max int) []string {
-	ask := &listing{match: match, max: max, names: make(map[string]struct{})}
+	ask := &listing{match: match, max: max}
 	ask.done.Add(len(h.loops))
 	for _, loop := range h.loops {
 		h.insist(loop, &poller.Letter{Body: &listingOfLoop{listing: ask}})
 	}
 	ask.done.Wait()
-	names := make([]string, 0, len(ask.names))
-	for name := range ask.names {
-		if len(names) < max {
-			names = append(names, name)
+	var names []string
+	seen := make(map[string]struct{})
+	for _, batch := range ask.batches {
+		for _, name := range batch {
+			if _, twice := seen[name]; !twice && len(names) < max {
+				seen[name] = struct{}{}
+				names = append(names, name)
+			}
 		}
 	}
 	return names
@@ -152,7 +157,7 @@ func (h *Hub) Channels(match func(name string) bool, max int) []string {
 // turn; a channel that comes or goes meanwhile is listed or not.
 type listingOfLoop struct {
 	*listing
-	found []string
+	found int
 	class int
 	index uint32
 }
@@ -163,30 +168,37 @@ func (r *Registry) list() {
 		return
 	}
 	ask := r.listings[0]
+	var found []string
+	done := false
 	for range listedCellsPerTurnMax {
 		for ask.class < len(cellSizes) && ask.index >= r.cells.classes[ask.class].used {
 			ask.class, ask.index = ask.class+1, 0
 		}
-		if ask.class == len(cellSizes) || len(ask.found) >= ask.max {
-			ask.hand()
-			r.listings = append(r.listings[:0], r.listings[1:]...)
-			return
+		if done = ask.class == len(cellSizes) || ask.found >= ask.max; done {
+			break
 		}
 		ask.index++
 		if c := r.cells.slot(ask.class, ask.index); c.members > 0 {
 			if name := string(c.name()); ask.match(name) {
-				ask.found = append(ask.found, name)
+				found = append(found, name)
+				ask.found++
 			}
 		}
 	}
+	ask.hand(found)
+	if done {
+		r.listings = slices.Delete(r.listings, 0, 1)
+		ask.done.Done()
+	}
 }
 
-// hand gives this loop's names to the asker.
-func (ask *listingOfLoop) hand() {
-	ask.mu.Lock()
-	for _, name := range ask.found {
-		ask.names[name] = struct{}{}
+// hand gives a turn's names to the asker, who sorts out doubles: ten million
+// names put into one map here would stop the loop for seconds.
+func (ask *listingOfLoop) hand(found []string) {
+	if len(found) == 0 {
+		return
 	}
+	ask.mu.Lock()
+	ask.batches = append(ask.batches, found)
 	ask.mu.Unlock()
-	ask.done.Done()
 }

@@ -18,19 +18,38 @@ const (
 	// smallWritesPerTurnMax keeps the small channels from starving the large.
 	smallWritesPerTurnMax = 256
 	// framesPerWriteMax and bytesPerWriteMax bound one batch: beyond them a
-	// write takes so long that others wait for it.
+	// write takes so long that others wait for it. A visit is one write; who
+	// lacks more is visited again in the next round.
 	framesPerWriteMax = 64
 	bytesPerWriteMax  = 256 << 10
-	// listedCellsPerTurnMax bounds what PUBSUB CHANNELS costs in one turn.
+	// listedCellsPerTurnMax bounds what Hub.Channels costs in one turn.
 	listedCellsPerTurnMax = 1024
 	// spareLogsMax is how many empty logs are kept for the next message.
 	spareLogsMax = 1024
 	// spareLogEntriesMax: a larger ring goes back to the collector instead.
 	spareLogEntriesMax = 256
-	// fullFactor times a log's limit is when the loop takes no more letters
-	// until its sweeps have caught up: publishers then wait.
+	// fullPart of a log's limit is what a sweep may be behind before the loop
+	// takes no more letters: publishers then wait. It is less than the limit,
+	// so that a reader whose socket takes nothing at the sweep's visit still
+	// has the other part before it counts as slow.
+	fullPart = 2
+	// fullFactor times a limit is when the loop takes no more letters while
+	// slow members are being overrun, which takes many turns if they are many.
 	fullFactor = 2
-	// publishRetryMax is the longest pause of a publisher between two tries
+	// keepQuarters of a log's limit, in quarters, stays when slow members
+	// are overrun, so that the blocked list is walked once per quarter that was
+	// published and not once per message.
+	keepQuarters = 3
+	// agedLogsPerTurnMax bounds the logs whose age is looked at in a turn.
+	agedLogsPerTurnMax = 1024
+	// ageRounds is how often in a LogAge each log's age is looked at.
+	ageRounds = 8
+	// ageUnits is how many units of member.since are one LogAge.
+	ageUnits = 128
+	// totalLogsPerTurnMax bounds the logs among which a turn looks for one
+	// with slow members when all logs together are over their limit.
+	totalLogsPerTurnMax = 1024
+	// publishRetryMillisMax is the longest pause of a publisher between two tries
 	// to post to a loop whose mailbox is full.
 	publishRetryMillisMax = 5
 )

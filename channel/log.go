@@ -8,8 +8,10 @@ import "fmt"
 // Every entry counts the members whose position it is, so the log knows
 // without looking at a member when its oldest entry is owed to nobody. The sum
 // of these counts is behind; members at the head are counted nowhere.
+//
+// It counts apart those of them that the sweep still has to visit: what they
+// are owed is our own delay, and no reader is to pay for it.
 type log struct {
-	ref  ref
 	cell *cell
 
 	// ring[(start+i)%len] is the entry with sequence number tail+i.
@@ -22,22 +24,28 @@ type log struct {
 	behind  uint32 // members that are owed a frame
 	blocked uint32 // those of them in the blocked list
 
+	sweptTo    uint32 // the oldest entry that the sweep still has to bring to somebody, else the head
+	sweepBytes int    // from there to the head
+
 	blockedFirst uint32 // list of blocked members
 	cursor       uint32 // next member of the sweep; 0 is the start of the channel's list
 
 	// While evicting, blocked members before sequence number evictTo are
 	// overrun, a slice at a time from evictCursor.
 	evicting    bool
+	evictCause  Cause
 	evictTo     uint32
 	evictCursor uint32
 
 	queued   bool // in one of the registry's queues
 	released bool // owed to nobody; goes to the spares when it leaves the queue
+	overfull bool // counted in the registry's overfull
 }
 
 type entry struct {
 	message *Message
 	waiting uint32 // members whose position this is
+	unswept uint32 // those of them that are not blocked: the sweep comes to them
 }
 
 func (g *log) head() uint32 { return g.tail + g.count }
@@ -56,21 +64,63 @@ func (g *log) append(message *Message, upToDate uint32) {
 		g.ring, g.start = ring, 0
 	}
 	g.count++
-	*g.entry(g.head() - 1) = entry{message: message, waiting: upToDate}
+	*g.entry(g.head() - 1) = entry{message: message, waiting: upToDate, unswept: upToDate}
 	g.behind += upToDate
 	g.bytes += len(message.frame)
+	g.sweepBytes += len(message.frame)
 	g.cell.head = g.head()
+	g.settle()
 }
 
 // move changes the position of a member that is behind.
 func (g *log) move(m *member, seq uint32) {
-	g.entry(m.seq).waiting--
+	unswept := uint32(0)
+	if m.flags&memberBlocked == 0 {
+		unswept = 1
+	}
+	from := g.entry(m.seq)
+	from.waiting--
+	from.unswept -= unswept
 	if seq == g.head() {
 		g.behind--
 	} else {
-		g.entry(seq).waiting++
+		to := g.entry(seq)
+		to.waiting++
+		to.unswept += unswept
 	}
 	m.seq = seq
+	g.settle()
+}
+
+// block counts a member that is behind as blocked; unblock is the opposite,
+// for one that has come to the head.
+func (g *log) block(m *member) {
+	m.flags |= memberBlocked
+	g.entry(m.seq).unswept--
+	g.blocked++
+	g.settle()
+}
+
+func (g *log) unblock(m *member) {
+	if m.seq != g.head() {
+		panic("BUG: a member leaves the blocked list and is behind")
+	}
+	m.flags &^= memberBlocked
+	g.blocked--
+}
+
+// settle moves sweptTo past what the sweep owes to nobody.
+func (g *log) settle() {
+	for g.sweptTo != g.head() && g.entry(g.sweptTo).unswept == 0 {
+		g.sweepBytes -= len(g.entry(g.sweptTo).message.frame)
+		g.sweptTo++
+	}
+}
+
+// heldUp reports whether a blocked member keeps the oldest entry.
+func (g *log) heldUp() bool {
+	oldest := g.entry(g.tail)
+	return g.count > 0 && oldest.waiting > oldest.unswept
 }
 
 // owing reports whether a sweep has something to do.
@@ -91,13 +141,22 @@ func (g *log) dropTail() *Message {
 // check panics if the log's sums contradict each other. It looks at every
 // entry, so only tests call it.
 func (g *log) check() {
-	waiting, bytes := uint32(0), 0
+	waiting, unswept, bytes, sweepBytes := uint32(0), uint32(0), 0, 0
 	for i := range g.count {
-		waiting += g.entry(g.tail + i).waiting
-		bytes += len(g.entry(g.tail + i).message.frame)
+		e := g.entry(g.tail + i)
+		waiting += e.waiting
+		unswept += e.unswept
+		bytes += len(e.message.frame)
+		if i >= g.sweptTo-g.tail {
+			sweepBytes += len(e.message.frame)
+		} else if e.unswept > 0 {
+			panic(fmt.Sprintf("BUG: log of %q: the sweep was at %d and has to visit %d", g.cell.name(), g.sweptTo, g.tail+i))
+		}
 	}
-	if waiting != g.behind || bytes != g.bytes || g.blocked > g.behind || g.behind > g.cell.members || g.cell.head != g.head() {
-		panic(fmt.Sprintf("BUG: log of %q: waiting %d behind %d blocked %d members %d bytes %d/%d head %d/%d",
-			g.cell.name(), waiting, g.behind, g.blocked, g.cell.members, bytes, g.bytes, g.cell.head, g.head()))
+	if waiting != g.behind || unswept != g.behind-g.blocked || bytes != g.bytes || sweepBytes != g.sweepBytes ||
+		g.behind > g.cell.members || g.cell.head != g.head() {
+		panic(fmt.Sprintf("BUG: log of %q: waiting %d behind %d unswept %d blocked %d members %d bytes %d/%d unswept bytes %d/%d head %d/%d",
+			g.cell.name(), waiting, g.behind, unswept, g.blocked, g.cell.members, bytes, g.bytes,
+			sweepBytes, g.sweepBytes, g.cell.head, g.head()))
 	}
 }

@@ -15,7 +15,8 @@ type member struct {
 	seq        uint32 // the next frame that it is owed; the channel's head when it is up to date
 	off        uint32 // bytes of that frame already in the socket
 	flags      uint8
-	_          [3]uint8
+	_          uint8
+	since      uint16 // when it was blocked, in Registry.ageUnit; wraps
 }
 
 // The member must fit the room in a record.
@@ -29,7 +30,8 @@ const (
 	// memberHeld: the owner has bytes of its own to write first (the rest of
 	// a control frame, a close). No frame is begun until Release.
 	memberHeld
-	// memberDead: a write failed. It gets nothing more; the owner closes it.
+	// memberDead: a write failed, or it was overrun. It gets nothing more; the
+	// owner closes it.
 	memberDead
 )
 

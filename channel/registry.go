@@ -13,9 +13,12 @@ import (
 // Config says how much a loop keeps for slow readers.
 type Config struct {
 	// LogBytes is how many bytes of frames a channel's log may hold before
-	// its slowest members are overrun.
+	// its slowest members are overrun. The newest frame may pass it, so that
+	// the largest message always fits.
 	LogBytes int
-	// LogAge is how long a frame may wait for a member whose socket is full.
+	// LogAge is how long a frame may wait for a member whose socket is full
+	// and has been full all that time. A frame that waits for the sweep does
+	// not age.
 	LogAge time.Duration
 	// LogBytesTotal is LogBytes for all logs of the loop together.
 	LogBytesTotal int
@@ -57,6 +60,8 @@ type Registry struct {
 	socket Socket
 	owner  Owner
 	stats  *Stats
+	// ageUnit is the unit of member.since in nanoseconds.
+	ageUnit int64
 
 	// Owned by the loop.
 	cells      cells
@@ -64,10 +69,12 @@ type Registry struct {
 	logs       []*log // by cell.log-1; nil where free
 	logsFree   []uint32
 	spares     []*log
-	ageHand    uint32 // where Tick and the total limit look next in logs
+	logHand    uint32 // where age and the total limit look next in logs
+	ageTodo    int    // logs that age has still to look at in this round
+	ageNext    int64  // when the next round begins
 	small      queue
 	large      queue
-	overfull   int // logs longer than fullFactor allows
+	overfull   int // logs for whose sake letters wait
 	bytesTotal int
 	listings   []*listingOfLoop
 	iov        [framesPerWriteMax]unix.Iovec
@@ -81,6 +88,7 @@ type tally struct{ deliveries, bytes, writes, batches uint64 }
 // NewRegistry makes the registry of one loop.
 func NewRegistry(config Config, socket Socket, owner Owner, stats *Stats) *Registry {
 	r := &Registry{config: config, socket: socket, owner: owner, stats: stats}
+	r.ageUnit = max(1, int64(config.LogAge)/ageUnits)
 	r.index.init(&r.cells)
 	return r
 }
@@ -104,7 +112,7 @@ func (r *Registry) Subscribe(fd uint32, name []byte) error {
 		r.stats.Channels.Add(1)
 	}
 	c := r.cells.at(at)
-	*m = member{channel: at, seq: c.head}
+	*m = member{channel: at, seq: c.head, flags: m.flags & memberHeld}
 	r.push(&c.first, fd, m)
 	c.members++
 	r.stats.Members.Add(1)
@@ -112,7 +120,8 @@ func (r *Registry) Subscribe(fd uint32, name []byte) error {
 }
 
 // Unsubscribe takes fd out of its channel, if it is in one. What it was still
-// owed is forgotten.
+// owed is forgotten, the rest of a frame that is partly in the socket too: who
+// means to write more takes it with Hold before. A hold lasts.
 func (r *Registry) Unsubscribe(fd uint32) {
 	m := r.member(fd)
 	if m.channel == 0 {
@@ -120,12 +129,12 @@ func (r *Registry) Unsubscribe(fd uint32) {
 	}
 	c := r.cells.at(m.channel)
 	g := r.logOf(c)
-	if m.flags&memberBlocked != 0 {
-		r.unblock(g, fd, m)
-	}
 	if g != nil {
 		if m.seq != g.head() {
 			g.move(m, g.head())
+		}
+		if m.flags&memberBlocked != 0 {
+			r.unblock(g, fd, m)
 		}
 		if g.cursor == fd {
 			g.cursor = m.next
@@ -142,7 +151,7 @@ func (r *Registry) Unsubscribe(fd uint32) {
 		r.cells.release(m.channel)
 		r.stats.Channels.Add(-1)
 	}
-	*m = member{}
+	*m = member{flags: m.flags & memberHeld}
 }
 
 // Letter takes what the Hub posted. It reports false for anything else.
@@ -184,33 +193,41 @@ func (r *Registry) enter(at ref, message *Message) {
 	c := r.cells.at(at)
 	g := r.logOf(c)
 	if g == nil {
-		g = r.openLog(at, c)
+		g = r.openLog(c)
 	}
-	wasOverfull := r.isOverfull(g)
 	g.append(message, c.members-g.behind)
-	r.countBytes(g, len(message.frame), wasOverfull)
+	r.countBytes(len(message.frame))
 	r.limit(g)
+	r.gauge(g)
 	r.enqueue(g)
 }
 
-// Full reports that letters should wait until Work has made room: a log is far
-// over its limit because sweeps are behind, or all logs together are.
+// Full reports that letters should wait until Work has made room: a sweep is
+// far behind, or slow members are still being overrun to shorten a log that is
+// far too long, or all logs together are far too long. Slow members alone,
+// within their limits, never make a registry full.
 func (r *Registry) Full() bool {
 	return r.overfull > 0 || r.bytesTotal > fullFactor*r.config.LogBytesTotal
 }
 
-func (r *Registry) isOverfull(g *log) bool { return g.bytes > fullFactor*r.config.LogBytes }
+// gauge counts a log in overfull, or no longer.
+func (r *Registry) gauge(g *log) {
+	is := g.sweepBytes > r.config.LogBytes/fullPart ||
+		g.evicting && g.bytes > fullFactor*r.config.LogBytes
+	if is == g.overfull {
+		return
+	}
+	g.overfull = is
+	if is {
+		r.overfull++
+	} else {
+		r.overfull--
+	}
+}
 
-func (r *Registry) countBytes(g *log, change int, wasOverfull bool) {
+func (r *Registry) countBytes(change int) {
 	r.bytesTotal += change
 	r.stats.LogBytes.Add(int64(change))
-	if is := r.isOverfull(g); is != wasOverfull {
-		if is {
-			r.overfull++
-		} else {
-			r.overfull--
-		}
-	}
 }
 
 func (r *Registry) logOf(c *cell) *log {
@@ -221,14 +238,14 @@ func (r *Registry) logOf(c *cell) *log {
 }
 
 // openLog gives a channel an empty log.
-func (r *Registry) openLog(at ref, c *cell) *log {
+func (r *Registry) openLog(c *cell) *log {
 	var g *log
 	if n := len(r.spares); n > 0 {
 		g, r.spares = r.spares[n-1], r.spares[:n-1]
 	} else {
 		g = &log{}
 	}
-	*g = log{ref: at, cell: c, ring: g.ring, tail: c.head}
+	*g = log{cell: c, ring: g.ring, tail: c.head, sweptTo: c.head}
 	if n := len(r.logsFree); n > 0 {
 		c.log, r.logsFree = r.logsFree[n-1]+1, r.logsFree[:n-1]
 		r.logs[c.log-1] = g
@@ -243,23 +260,35 @@ func (r *Registry) openLog(at ref, c *cell) *log {
 // trim drops what is owed to nobody; a log that is empty then is taken from
 // its channel.
 func (r *Registry) trim(g *log) {
-	if g.count > 0 && g.entry(g.tail).waiting == 0 {
-		wasOverfull, before, now := r.isOverfull(g), g.bytes, r.socket.Clock()
+	if g.released {
+		return
+	}
+	if g.entry(g.tail).waiting == 0 {
+		before, now := g.bytes, r.socket.Clock()
 		for g.count > 0 && g.entry(g.tail).waiting == 0 {
 			r.stats.Lag.Observe(now - g.dropTail().at)
 		}
-		r.countBytes(g, g.bytes-before, wasOverfull)
+		r.countBytes(g.bytes - before)
 	}
-	if g.count == 0 && !g.released {
-		slot := g.cell.log - 1
-		g.cell.log = 0
-		r.logs[slot] = nil
-		r.logsFree = append(r.logsFree, slot)
-		g.released, g.evicting = true, false
-		r.stats.Logs.Add(-1)
-		if !g.queued {
-			r.spare(g)
-		}
+	if g.count == 0 {
+		g.evicting = false
+	}
+	r.gauge(g)
+	if g.count == 0 {
+		r.closeLog(g)
+	}
+}
+
+// closeLog takes a log that is owed to nobody from its channel.
+func (r *Registry) closeLog(g *log) {
+	slot := g.cell.log - 1
+	g.cell.log = 0
+	r.logs[slot] = nil
+	r.logsFree = append(r.logsFree, slot)
+	g.released = true
+	r.stats.Logs.Add(-1)
+	if !g.queued {
+		r.spare(g)
 	}
 }
 
@@ -282,7 +311,8 @@ func (r *Registry) enqueue(g *log) {
 	}
 }
 
-// Work does one slice: the small channels, then the next of the large ones.
+// Work does one slice: the small channels, then the next of the large ones,
+// then what may be slow to come.
 func (r *Registry) Work() (more bool) {
 	for budget := smallWritesPerTurnMax; budget > 0; {
 		g := r.small.pop()
@@ -294,30 +324,34 @@ func (r *Registry) Work() (more bool) {
 	if g := r.large.pop(); g != nil {
 		r.slice(g)
 	}
+	r.age()
+	r.limitTotal()
 	r.list()
 	r.publishTally()
-	return r.small.len() > 0 || r.large.len() > 0 || len(r.listings) > 0
+	return r.small.len() > 0 || r.large.len() > 0 || len(r.listings) > 0 || r.ageTodo > 0
 }
 
-// slice works on one log from a queue and puts it back if more is to do.
-func (r *Registry) slice(g *log) (writes int) {
+// slice works on one log from a queue and puts it back if more is to do. The
+// result is its cost in writes.
+func (r *Registry) slice(g *log) (cost int) {
 	if !g.released && g.behind > g.blocked {
-		writes = r.sweep(g)
+		cost = r.sweep(g)
 	}
 	if !g.released && g.evicting {
-		r.evict(g)
+		cost += r.evict(g)
 	}
 	g.queued = false
 	if g.released {
 		r.spare(g)
-		return writes
+		return cost
 	}
+	r.gauge(g)
 	r.enqueue(g)
-	return writes
+	return cost
 }
 
 func (r *Registry) publishTally() {
-	if r.tally.writes == 0 {
+	if r.tally == (tally{}) {
 		return
 	}
 	r.stats.Deliveries.Add(r.tally.deliveries)
@@ -336,7 +370,8 @@ type queue struct {
 func (q *queue) len() int { return len(q.logs) - q.first }
 
 func (q *queue) push(g *log) {
-	if q.first > 0 && len(q.logs) == cap(q.logs) {
+	// Only when half is free: else a long queue would be copied at each push.
+	if len(q.logs) == cap(q.logs) && 2*q.first >= len(q.logs) {
 		n := copy(q.logs, q.logs[q.first:])
 		clear(q.logs[n:])
 		q.logs, q.first = q.logs[:n], 0
