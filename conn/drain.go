@@ -51,7 +51,7 @@ func (s *Server) drainSome() (next int64) {
 		d.loops.Done()
 		return now + int64(time.Second)
 	}
-	if now > d.until+int64(lingerTimeout) {
+	if now > d.until+int64(s.shared.lingerTimeout) {
 		d.cursor = s.loop.Walk(d.cursor, drainPerTickMax, func(fd uint32) { s.end(fd, Draining) })
 		return now + int64(walkTickMin)
 	}

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"math"
 	"syscall"
 	"time"
 
@@ -28,7 +29,7 @@ func (s *Server) end(fd uint32, reason Reason) {
 func (s *Server) finish(fd uint32, reason Reason, lastWords []byte) {
 	if s.sayLast(fd, reason, lastWords) {
 		s.dropCold(fd)
-		s.lingers.add(s.loop, fd, lingerTimeout)
+		s.lingers.add(s.loop, fd, s.shared.lingerTimeout)
 		s.loop.Shutdown(fd)
 	}
 }
@@ -44,7 +45,7 @@ func (s *Server) sayLast(fd uint32, reason Reason, lastWords []byte) (said bool)
 		return false
 	}
 	if c := s.cold[fd]; c != nil && c.owes() {
-		s.lingers.add(s.loop, fd, lingerTimeout)
+		s.lingers.add(s.loop, fd, s.shared.lingerTimeout)
 		return false
 	}
 	return true
@@ -128,25 +129,33 @@ type deadline struct {
 }
 
 func (d *deadlines) add(loop *poller.Loop, fd uint32, timeout time.Duration) {
-	if d.first > 0 && len(d.queue) == cap(d.queue) {
+	// Only when half of it is free, or a queue that stays nearly full would
+	// be moved again and again.
+	if d.first > len(d.queue)/2 && len(d.queue) == cap(d.queue) {
 		d.queue = d.queue[:copy(d.queue, d.queue[d.first:])]
 		d.first = 0
 	}
 	d.queue = append(d.queue, deadline{loop.Now() + int64(timeout), fd, loop.Generation(fd)})
 }
 
-// expire calls late for connections of this phase whose time is over.
-func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32)) {
-	now := loop.Now()
+// expire calls late for connections of this phase whose time is over, at most
+// latePerTickMax of them, and returns when to call it again if there are more.
+func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32)) (next int64) {
+	now, calls := loop.Now(), 0
 	for d.first < len(d.queue) && d.queue[d.first].at <= now {
+		if calls == latePerTickMax {
+			return now + int64(walkTickMin)
+		}
 		due := d.queue[d.first]
 		d.first++
 		if loop.Generation(due.fd) == due.generation && !loop.Closing(due.fd) &&
 			loop.Record(due.fd).Phase == phase {
+			calls++
 			late(due.fd)
 		}
 	}
 	if d.first == len(d.queue) {
 		*d = deadlines{}
 	}
+	return math.MaxInt64
 }

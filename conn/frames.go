@@ -15,6 +15,7 @@ func (s *Server) readFrames(fd uint32, p []byte) {
 		in = &c.in
 	}
 	reason := in.feed(p, s)
+	s.sayPongs()
 	if s.loop.Record(fd).Phase != phaseOpen {
 		// Ended by what it said.
 	} else if reason != reasonNone {
@@ -37,8 +38,9 @@ func (s *Server) readFrames(fd uint32, p []byte) {
 // ping, pong, closed and message make Server the sink of the connection
 // s.current.
 
-// ping answers with the same payload (RFC 6455, 5.5.3), from a buffer that the
-// loop reuses.
+// ping answers with the same payload (RFC 6455, 5.5.3). Pongs are collected in
+// a buffer that the loop reuses, so that a read full of pings, of which it holds
+// ten thousand, is not ten thousand writes.
 func (s *Server) ping(payload []byte) {
 	if s.loop.Record(s.current).Phase != phaseOpen {
 		return
@@ -47,8 +49,19 @@ func (s *Server) ping(payload []byte) {
 		s.stats.PongsDropped.Add(1)
 		return
 	}
+	if len(s.pongs)+2+len(payload) > cap(s.pongs) {
+		s.sayPongs()
+	}
 	s.stats.Pongs.Add(1)
-	s.say(s.current, appendFrame(s.control[:0], ws.OpPong, payload))
+	s.pongs = appendFrame(s.pongs, ws.OpPong, payload)
+}
+
+// sayPongs writes the pongs that were collected for the connection s.current.
+func (s *Server) sayPongs() {
+	if len(s.pongs) > 0 && s.loop.Record(s.current).Phase == phaseOpen {
+		s.say(s.current, s.pongs)
+	}
+	s.pongs = s.pongs[:0]
 }
 
 func (s *Server) pong() { s.stats.PongsIn.Add(1) }
@@ -59,6 +72,9 @@ func (s *Server) pong() { s.stats.PongsIn.Add(1) }
 func (s *Server) closed(code uint16) {
 	fd := s.current
 	if s.loop.Record(fd).Phase != phaseOpen {
+		return
+	}
+	if s.sayPongs(); s.loop.Record(fd).Phase != phaseOpen {
 		return
 	}
 	answer := appendFrame(s.control[:0], ws.OpClose, nil)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"c10m/channel"
 
@@ -15,8 +14,8 @@ import (
 
 // A handshaker reads one complete upgrade request at a time. The library
 // judges the request (RFC 6455, 4.2.1) from an in-memory reader that ends
-// where the request ends; what it leaves to us is in refuse and key. One per
-// loop, reused, so that a handshake keeps nothing.
+// where the request ends; what it leaves to us is in plausible, checkFields and
+// appendChannel. One per loop, reused, so that a handshake keeps nothing.
 type handshaker struct {
 	upgrader ws.Upgrader
 	request  bytes.Reader
@@ -56,8 +55,8 @@ func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
 	h.response.Reset()
 	h.channel = h.channel[:0]
 	_, err := h.upgrader.Upgrade(h)
-	if err == nil && !validKey(request) {
-		err = ws.ErrHandshakeBadSecKey
+	if err == nil {
+		err = checkFields(request)
 	}
 	if err != nil {
 		reason = requestReason(err)
@@ -76,15 +75,15 @@ func (h *handshaker) onRequest(uri []byte) error {
 // percent-decoded path without its first slash (RFC 9112, 3.2, for the forms
 // of a target).
 func appendChannel(to, target []byte) ([]byte, error) {
+	if query := bytes.IndexByte(target, '?'); query >= 0 {
+		target = target[:query]
+	}
 	if scheme := bytes.Index(target, []byte("://")); scheme > 0 && target[0] != '/' {
 		target = target[scheme+3:]
 		target = target[max(0, bytes.IndexByte(target, '/')):]
 	}
 	if len(target) == 0 || target[0] != '/' {
 		return to, errChannel
-	}
-	if query := bytes.IndexByte(target, '?'); query >= 0 {
-		target = target[:query]
 	}
 	for i := 1; i < len(target); i++ {
 		c := target[i]
@@ -122,22 +121,46 @@ func unhex(c byte) byte {
 	return 255
 }
 
-// validKey reports whether Sec-WebSocket-Key is 16 bytes in base64 (RFC 6455,
-// 4.1); the library looks at its length only.
-func validKey(request []byte) bool {
-	const name = "sec-websocket-key:"
+// checkFields looks at what the library lets pass in a request that it found
+// good: lines that do not end in CRLF, folded lines and blanks before a colon
+// (RFC 9112, 2.2, 5.1 and 5.2), any of which could hide a field from one of us;
+// and that there is one Sec-WebSocket-Key (RFC 6455, 11.3.1) of 16 bytes in
+// base64 (4.1): the library looks at its length, and of several takes the last.
+func checkFields(request []byte) error {
+	keys, first := 0, true
 	for line := range bytes.Lines(request) {
-		if len(line) > len(name) && strings.EqualFold(string(line[:len(name)]), name) {
-			var nonce [18]byte
-			value := bytes.TrimSpace(line[len(name):])
-			if len(value) != base64.StdEncoding.EncodedLen(16) {
-				return false
+		line, isWhole := bytes.CutSuffix(line, []byte("\r\n"))
+		if !isWhole {
+			return ws.ErrMalformedRequest
+		}
+		if first || len(line) == 0 {
+			first = false
+			continue
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if bytes.ContainsAny(name, " \t") {
+			return ws.ErrMalformedRequest
+		}
+		if bytes.EqualFold(name, []byte("Sec-WebSocket-Key")) {
+			keys++
+			if !validKey(bytes.Trim(value, " \t")) {
+				return ws.ErrHandshakeBadSecKey
 			}
-			n, err := base64.StdEncoding.Decode(nonce[:], value)
-			return err == nil && n == 16
 		}
 	}
-	return false
+	if keys != 1 {
+		return ws.ErrHandshakeBadSecKey
+	}
+	return nil
+}
+
+func validKey(value []byte) bool {
+	var nonce [18]byte
+	if len(value) != base64.StdEncoding.EncodedLen(16) {
+		return false
+	}
+	n, err := base64.StdEncoding.Decode(nonce[:], value)
+	return err == nil && n == 16
 }
 
 // requestReason says which of our reasons an error of the Upgrader is.
@@ -213,6 +236,7 @@ func plausible(p []byte) bool {
 	if !complete {
 		return true
 	}
-	words := bytes.Split(bytes.TrimSuffix(line, []byte("\r")), []byte(" "))
-	return len(words) == 3 && len(words[1]) > 0 && bytes.HasPrefix(words[2], []byte("HTTP/"))
+	_, line, _ = bytes.Cut(line, []byte(" "))
+	target, version, _ := bytes.Cut(line, []byte(" "))
+	return len(target) > 0 && bytes.HasPrefix(version, []byte("HTTP/")) && !bytes.Contains(version, []byte(" "))
 }

@@ -9,11 +9,14 @@ const (
 	requestBytesMax = 4096
 	// requestBytesTotalMax bounds what unfinished requests hold per loop.
 	requestBytesTotalMax = 16 << 20
-	// handshakeSeconds is the time to finish a request, from the accept on.
+	// handshakeTimeout is the time to finish a request, from the accept on.
 	handshakeTimeout = 10 * time.Second
 	// lingerTimeout is how long a connection that we ended may take to read
 	// our last words and end its side.
 	lingerTimeout = 5 * time.Second
+	// latePerTickMax bounds what a tick does with connections whose time is
+	// over, 5 us each: after a flood of silent newcomers all come due at once.
+	latePerTickMax = 256
 	// coldMax bounds the connections of a loop that have state outside their
 	// record: unfinished requests, partial frames, unsent control frames.
 	coldMax = 1 << 17
@@ -26,6 +29,8 @@ const (
 	// Beyond it pongs are dropped: RFC 6455, 5.5.3, lets a peer answer only
 	// the latest of several pings.
 	owedBytesMax = 1024
+	// pongBatchBytesMax is when the pongs to one read of pings are written.
+	pongBatchBytesMax = 1024
 	// scratchBytes is one read. A larger burst is read in the next turn.
 	scratchBytes = 64 << 10
 	// drainPerTickMax and drainTick bound a drain to 50,000 closes a second

@@ -36,7 +36,7 @@ func testConfig() Config {
 }
 
 // startServer runs the rooms on a free port of 127.0.0.1.
-func startServer(t testing.TB, loops int, config Config) *testServer {
+func startServer(t testing.TB, loops int, config Config, options ...func(*poller.Config, *Shared)) *testServer {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -45,7 +45,7 @@ func startServer(t testing.TB, loops int, config Config) *testServer {
 	address := free.Addr().String()
 	free.Close()
 	s := &testServer{shared: NewShared(config), address: address}
-	s.poller, err = poller.Start(poller.Config{
+	settings := poller.Config{
 		Loops:          loops,
 		DescriptorsMax: 1 << 20,
 		Listen:         []poller.Address{netip.MustParseAddrPort(address)},
@@ -55,8 +55,11 @@ func startServer(t testing.TB, loops int, config Config) *testServer {
 			s.servers = append(s.servers, server)
 			return server
 		},
-	})
-	if err != nil {
+	}
+	for _, option := range options {
+		option(&settings, s.shared)
+	}
+	if s.poller, err = poller.Start(settings); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.poller.Stop)

@@ -24,14 +24,17 @@ type Config struct {
 // Shared is what the loops of a process have in common.
 type Shared struct {
 	// Fixed after construction.
-	Config Config
+	Config           Config
+	handshakeTimeout time.Duration // these two of limits.go, or a test's own
+	lingerTimeout    time.Duration
 	// Shared: atomic.
-	open     atomic.Int64
-	draining atomic.Int64 // loops that still have connections to close
+	open atomic.Int64
 }
 
 // NewShared makes the common part.
-func NewShared(config Config) *Shared { return &Shared{Config: config} }
+func NewShared(config Config) *Shared {
+	return &Shared{Config: config, handshakeTimeout: handshakeTimeout, lingerTimeout: lingerTimeout}
+}
 
 // Open is the number of upgraded connections. Any goroutine may call it.
 func (s *Shared) Open() int64 { return s.open.Load() }
@@ -82,7 +85,8 @@ type Server struct {
 	in           inbound // of the connection at hand if it has no cold state
 	current      uint32  // the connection that in is feeding
 	scratch      [scratchBytes]byte
-	control      [2 + 125]byte // a control frame on its way out
+	control      [2 + 125]byte // a close frame on its way out
+	pongs        []byte        // answers to the pings of the read at hand
 
 	// Shared: atomic.
 	stats        Stats
@@ -91,7 +95,10 @@ type Server struct {
 
 // NewServer makes the handler of one loop, on that loop's thread.
 func NewServer(shared *Shared, loop *poller.Loop) *Server {
-	s := &Server{loop: loop, shared: shared, cold: make(map[uint32]*cold)}
+	s := &Server{
+		loop: loop, shared: shared,
+		cold: make(map[uint32]*cold), pongs: make([]byte, 0, pongBatchBytesMax),
+	}
 	s.shake = newHandshaker(s.admit)
 	s.registry = channel.NewRegistry(shared.Config.Channel, loop, s, &s.channelStats)
 	s.pings.start(loop.Now())
@@ -102,7 +109,8 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 func (s *Server) Stats() *Stats                { return &s.stats }
 func (s *Server) ChannelStats() *channel.Stats { return &s.channelStats }
 
-// admit is asked last of all before an upgrade.
+// admit is asked last of all before an upgrade. Loops ask at the same time, so
+// the limit can be passed by one connection per loop.
 func (s *Server) admit() error {
 	if s.shared.open.Load() >= s.shared.Config.ConnectionsMax {
 		return errFull
@@ -114,16 +122,17 @@ func (s *Server) admit() error {
 func (s *Server) Open(fd uint32) {
 	s.stats.Unfinished.Add(1)
 	n, errno := s.loop.Recv(fd, s.scratch[:])
-	if errno == unix.EAGAIN {
+	if errno == unix.EAGAIN || errno == unix.EINTR {
 		if s.coldOf(fd) == nil {
 			s.refuse(fd, RequestMemory)
 			return
 		}
-		s.handshakes.add(s.loop, fd, handshakeTimeout)
+		s.handshakes.add(s.loop, fd, s.shared.handshakeTimeout)
 		return
 	}
-	if s.received(fd, n, errno) && s.loop.Record(fd).Phase == phaseRequest {
-		s.handshakes.add(s.loop, fd, handshakeTimeout)
+	s.received(fd, n, errno)
+	if s.loop.Record(fd).Phase == phaseRequest {
+		s.handshakes.add(s.loop, fd, s.shared.handshakeTimeout)
 	}
 }
 
@@ -141,21 +150,21 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 	}
 }
 
-// received takes the result of one read and reports whether it was bytes.
-func (s *Server) received(fd uint32, n int, errno syscall.Errno) bool {
+// received takes the result of one read.
+func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
 	phase := s.loop.Record(fd).Phase
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
-		return false
+		return
+	case phase == phaseRequest && (errno == unix.ECONNRESET || errno == 0 && n == 0):
+		s.end(fd, RequestGone)
+		return
 	case errno != 0:
 		s.end(fd, errnoReason(errno))
-		return false
-	case n == 0 && phase == phaseRequest:
-		s.end(fd, RequestGone)
-		return false
+		return
 	case n == 0:
 		s.end(fd, ClientGone)
-		return false
+		return
 	}
 	p := s.scratch[:n]
 	switch phase {
@@ -166,7 +175,6 @@ func (s *Server) received(fd uint32, n int, errno syscall.Errno) bool {
 	}
 	// phaseLingering: what comes after our last words is read and dropped, so
 	// that the kernel does not answer it with a reset that overtakes them.
-	return true
 }
 
 func errnoReason(errno syscall.Errno) Reason {
@@ -183,32 +191,37 @@ func errnoReason(errno syscall.Errno) Reason {
 func (s *Server) readRequest(fd uint32, p []byte) {
 	c := s.cold[fd]
 	whole, seen := p, 0
-	if c != nil {
+	if c != nil && len(c.request) > 0 {
 		seen = len(c.request)
-		c.request = append(c.request, p...)
-		s.requestBytes += len(p)
+		s.keepRequest(c, p)
 		whole = c.request
 	}
 	size := requestEnd(whole, seen)
 	switch {
+	case !plausible(whole):
+		s.refuse(fd, RequestMalformed)
 	case size > requestBytesMax, size == 0 && len(whole) > requestBytesMax:
 		s.refuse(fd, RequestTooLong)
 	case size > 0:
 		s.answer(fd, whole[:size], whole[size:])
-	case !plausible(whole):
-		s.refuse(fd, RequestMalformed)
-	case c != nil:
-		// Already kept.
-	case s.requestBytes+len(p) > requestBytesTotalMax:
-		s.refuse(fd, RequestMemory)
 	default:
-		if c = s.coldOf(fd); c == nil {
-			s.refuse(fd, RequestMemory)
-			return
+		if seen == 0 {
+			if c = s.coldOf(fd); c == nil {
+				s.refuse(fd, RequestMemory)
+				return
+			}
+			s.keepRequest(c, p)
 		}
-		c.request = append(c.request, p...)
-		s.requestBytes += len(p)
+		if s.requestBytes > requestBytesTotalMax {
+			s.refuse(fd, RequestMemory)
+		}
 	}
+}
+
+// keepRequest keeps a part of a request until the rest of it is there.
+func (s *Server) keepRequest(c *cold, p []byte) {
+	c.request = append(c.request, p...)
+	s.requestBytes += len(p)
 }
 
 // answer upgrades a connection or refuses it. rest is what came after the

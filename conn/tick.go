@@ -10,10 +10,12 @@ import (
 // Tick does what depends on time. Nothing here is kept per connection but the
 // two queues of deadlines, which hold only connections that are in a hurry.
 func (s *Server) Tick() (next int64) {
-	s.handshakes.expire(s.loop, phaseRequest, func(fd uint32) { s.refuse(fd, RequestTimeout) })
-	s.lingers.expire(s.loop, phaseLingering, func(fd uint32) { s.end(fd, reasonNone) })
+	next = min(
+		s.loop.Now()+int64(time.Second),
+		s.handshakes.expire(s.loop, phaseRequest, func(fd uint32) { s.refuse(fd, RequestTimeout) }),
+		s.lingers.expire(s.loop, phaseLingering, func(fd uint32) { s.end(fd, reasonNone) }),
+	)
 	s.registry.Tick()
-	next = s.loop.Now() + int64(time.Second)
 	if interval := s.shared.Config.PingInterval; interval > 0 {
 		next = min(next, s.pings.walk(s.loop, interval, s.pingOne))
 	}
@@ -55,8 +57,8 @@ func (p *pacer) walk(loop *poller.Loop, interval time.Duration, visit func(fd ui
 	now := loop.Now()
 	rate := float64(loop.Connections()) / float64(interval) // connections per nanosecond
 	// A loop that was late does not catch up in one burst: it goes round a
-	// little slower.
-	p.credit = min(p.credit+rate*float64(now-p.last), walkPerTickMax)
+	// little slower. Nobody is visited twice in one step.
+	p.credit = min(p.credit+rate*float64(now-p.last), walkPerTickMax, float64(loop.Connections()))
 	p.last = now
 	if due := int(p.credit); due > 0 {
 		p.credit -= float64(due)
@@ -70,5 +72,6 @@ func (p *pacer) walk(loop *poller.Loop, interval time.Duration, visit func(fd ui
 		return math.MaxInt64
 	}
 	// Half the largest step, so that credit is seldom lost to its cap.
-	return now + max(int64(walkPerTickMax/2/rate), int64(walkTickMin))
+	step := min(float64(walkPerTickMax), float64(loop.Connections())) / 2
+	return now + max(int64(step/rate), int64(walkTickMin))
 }

@@ -1,0 +1,344 @@
+package conn
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"c10m/channel"
+)
+
+func admitAll() error { return nil }
+
+func TestRequestEndAtEverySplit(t *testing.T) {
+	request := []byte(upgradeRequest("/news"))
+	whole := append(bytes.Clone(request), "\r\n\r\nframes"...)
+	for at := range len(request) {
+		if end := requestEnd(whole[:at], 0); end != 0 {
+			t.Fatalf("the first %d bytes are said to be a request of %d", at, end)
+		}
+		if end := requestEnd(whole, at); end != len(request) {
+			t.Fatalf("looking on from %d: %d, and it is %d", at, end, len(request))
+		}
+		if !plausible(whole[:at]) {
+			t.Fatalf("%q cannot become a request", whole[:at])
+		}
+	}
+	if requestEnd(request, 0) != len(request) {
+		t.Fatal("the request has no end")
+	}
+}
+
+// What cannot become a request is known from its first line at the latest, and
+// known for good: a longer piece never makes it plausible again.
+func TestPlausible(t *testing.T) {
+	for line, want := range map[string]bool{
+		"GET / HTTP/1.1\r\n": true, "GET / HTTP/1.1\n": true, "POST /x HTTP/2.0\r\n": true, "G": true, "": true,
+		"get / HTTP/1.1\r\n": false, " GET / HTTP/1.1\r\n": false, "GET /\r\n": false, "GET  HTTP/1.1\r\n": false,
+		"GET / HTTP/1.1 x\r\n": false, "GET / FTP/1.1\r\n": false, "\r\n": false, "\x16\x03\x01\x02\x00\x01": false,
+		"*1\r\n$4\r\nPING\r\n": false, "SSH-2.0-OpenSSH\r\n": false, "GET\r\n": false, "GET\x00 / HTTP/1.1": false,
+	} {
+		if plausible([]byte(line)) != want {
+			t.Errorf("%q: plausible is %v", line, !want)
+		}
+		isPlausible := true
+		for at := range len(line) + 1 {
+			now := plausible([]byte(line[:at]))
+			if now && !isPlausible {
+				t.Errorf("%q became plausible again after %d bytes", line, at)
+			}
+			isPlausible = now
+		}
+	}
+}
+
+func TestAppendChannel(t *testing.T) {
+	long := strings.Repeat("x", channel.NameBytesMax)
+	for _, c := range []struct {
+		target, channel string
+		err             error
+	}{
+		{"/news", "news", nil},
+		{"/sport%2F1", "sport/1", nil},
+		{"/sport/1", "sport/1", nil},
+		{"//x", "/x", nil},
+		{"/a+b", "a+b", nil},
+		{"/%C3%A9%e2%82%ac", "é€", nil},
+		{"/é", "é", nil},
+		{"/news?token=/x", "news", nil},
+		{"/news?a?b", "news", nil},
+		{"/a%3Fb", "a?b", nil},
+		{"/%00", "\x00", nil},
+		{"http://host/news", "news", nil},
+		{"ws://host:80/news?x", "news", nil},
+		{"/redirect/http://x", "redirect/http://x", nil},
+		{"/" + long, long, nil},
+		{"/" + strings.Repeat("%41", 255), strings.Repeat("A", 255), nil},
+		{"/-", "-", nil},
+		{"/x/-/", "x/-/", nil},
+
+		{"", "", errChannel},
+		{"/", "", errChannel},
+		{"/?x", "", errChannel},
+		{"*", "", errChannel},
+		{"news", "", errChannel},
+		{"host:443", "", errChannel},
+		{"http://host", "", errChannel},
+		{"http://host?x=/news", "", errChannel},
+		{"/%", "", errChannel},
+		{"/%4", "", errChannel},
+		{"/%4g", "", errChannel},
+		{"/%g4", "", errChannel},
+		{"/%4?1", "", errChannel},
+		{"/\xff", "", errChannel},
+		{"/%FF", "", errChannel},
+		{"/" + long + "x", "", errChannel},
+		{"/-/", "", errReserved},
+		{"/-/health", "", errReserved},
+		{"/%2D%2F", "", errReserved},
+		{"/%2d%2fx?y", "", errReserved},
+		{"http://host/-/x", "", errReserved},
+	} {
+		got, err := appendChannel(nil, []byte(c.target))
+		if err != c.err || err == nil && string(got) != c.channel {
+			t.Errorf("%.40q: %.40q %v; want %.40q %v", c.target, got, err, c.channel, c.err)
+		}
+	}
+}
+
+// badRequests are refused whatever the cut.
+var badRequests = []struct {
+	name    string
+	request string
+	status  int
+	reason  Reason
+	header  string // one that the answer has
+}{
+	{"garbage line", "hello\r\n\r\n", 400, RequestMalformed, ""},
+	{"no version", "GET /x\r\n\r\n", 400, RequestMalformed, ""},
+	{"TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, RequestMalformed, ""},
+	{"binary", "\x00\xff\xfe\r\n\r\n", 400, RequestMalformed, ""},
+	{"redis", "*1\r\n$4\r\nPING\r\n", 400, RequestMalformed, ""},
+	{"lower case", edit("GET", "get"), 400, RequestMalformed, ""},
+	{"POST", edit("GET", "POST"), 405, RequestMethod, "Allow: GET"},
+	{"HTTP/1.0", edit("HTTP/1.1", "HTTP/1.0"), 505, RequestVersion, ""},
+	{"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, RequestVersion, ""},
+	{"no Host", edit("Host: h\r\n", ""), 400, RequestHost, ""},
+	{"a browser's GET", "GET /news HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n", 426, RequestNoUpgrade, "Upgrade: websocket"},
+	{"another upgrade", edit("websocket", "h2c"), 426, RequestNoUpgrade, "Upgrade: websocket"},
+	{"Connection: close", edit("keep-alive, Upgrade", "close"), 426, RequestNoUpgrade, ""},
+	{"no key", edit("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400, RequestKey, ""},
+	{"short key", edit("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ=="), 400, RequestKey, ""},
+	{"key not base64", edit("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBs!SBub25jZQ=="), 400, RequestKey, ""},
+	{"key of 18 bytes", edit("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQQQ"), 400, RequestKey, ""},
+	{"two keys", edit("Host: h", "Host: h\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA=="), 400, RequestKey, ""},
+	{"version 12", edit("Version: 13", "Version: 12"), 426, RequestWSVersion, "Sec-WebSocket-Version: 13"},
+	{"no version of WebSocket", edit("Sec-WebSocket-Version: 13\r\n", ""), 426, RequestWSVersion, "Sec-WebSocket-Version: 13"},
+	{"line without colon", edit("Host: h", "Host: h\r\nrubbish"), 400, RequestMalformed, ""},
+	{"blank before colon", edit("Host:", "Host :"), 400, RequestMalformed, ""},
+	{"folded line", edit("Host: h", "X: y\r\n Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nHost: h"), 400, RequestMalformed, ""},
+	{"bare line feed", edit("Host: h\r\n", "Host: h\n"), 400, RequestMalformed, ""},
+	{"empty path", edit("/news", "*"), 400, RequestChannel, ""},
+	{"only a slash", edit("/news", "/"), 400, RequestChannel, ""},
+	{"bad percent", edit("/news", "/%4x"), 400, RequestChannel, ""},
+	{"256 bytes", edit("/news", "/"+strings.Repeat("x", 256)), 400, RequestChannel, ""},
+	{"not UTF-8", edit("/news", "/%ff"), 400, RequestChannel, ""},
+	{"reserved", edit("/news", "/-/x"), 404, RequestReserved, ""},
+	{"reserved, encoded", edit("/news", "/%2D%2F"), 404, RequestReserved, ""},
+	{"too long", edit("Host: h", "Host: h\r\nX: "+strings.Repeat("x", requestBytesMax)), 431, RequestTooLong, ""},
+	{"too long by a byte", requestOf(requestBytesMax + 1), 431, RequestTooLong, ""},
+	{"endless", "GET /" + strings.Repeat("x", 3*requestBytesMax), 431, RequestTooLong, ""},
+}
+
+// edit is the good request with one change.
+func edit(from, to string) string {
+	request := upgradeRequest("/news")
+	if strings.Count(request, from) != 1 && from != "Host: h" {
+		panic("BUG: " + from + " is not there once")
+	}
+	return strings.Replace(request, from, to, 1)
+}
+
+// requestOf is a good request of this many bytes.
+func requestOf(size int) string {
+	padding := size - len(upgradeRequest("/news")) - len("X: \r\n")
+	return edit("Host: h\r\n", "Host: h\r\nX: "+strings.Repeat("x", padding)+"\r\n")
+}
+
+func TestUpgradeJudgesRequests(t *testing.T) {
+	h := newHandshaker(admitAll)
+	for _, c := range badRequests {
+		end := requestEnd([]byte(c.request), 0)
+		if end == 0 || end > requestBytesMax || !plausible([]byte(c.request)) {
+			continue // refused before it comes to a judgement: see the test over sockets
+		}
+		response, reason := h.upgrade([]byte(c.request)[:end])
+		if reason != c.reason {
+			t.Errorf("%s: %v, want %v", c.name, reason, c.reason)
+		}
+		checkRefusal(t, response, reason)
+	}
+	for _, request := range []string{upgradeRequest("/news"), edit("GET", "GET"), requestOf(requestBytesMax), edit("/news", "ws://h/news?x")} {
+		response, reason := h.upgrade([]byte(request))
+		if reason != reasonNone || string(h.channel) != "news" {
+			t.Errorf("%.60q: %v %q", request, reason, h.channel)
+		}
+		checkAccept(t, response, "dGhlIHNhbXBsZSBub25jZQ==")
+	}
+	full := newHandshaker(func() error { return errFull })
+	if _, reason := full.upgrade([]byte(upgradeRequest("/news"))); reason != RequestFull {
+		t.Errorf("a full server says %v", reason)
+	}
+	if _, reason := full.upgrade([]byte(edit("Host: h\r\n", ""))); reason != RequestHost {
+		t.Errorf("a full server asked with a bad request says %v", reason)
+	}
+}
+
+// checkRefusal checks that response is one whole HTTP response and nothing more.
+func checkRefusal(t *testing.T, response []byte, reason Reason) {
+	t.Helper()
+	reader := bufio.NewReader(bytes.NewReader(response))
+	r, err := http.ReadResponse(reader, &http.Request{Method: "GET"})
+	if err != nil {
+		t.Fatalf("%v: no response: %v in %q", reason, err, response)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil || reader.Buffered() != 0 || int64(len(body)) != r.ContentLength || len(body) < 10 {
+		t.Errorf("%v: body %q, %v, %d bytes more", reason, body, err, reader.Buffered())
+	}
+	if r.StatusCode != reasonTable[reason].status || r.StatusCode < 400 || !r.Close {
+		t.Errorf("%v: %s, close %v", reason, r.Status, r.Close)
+	}
+	if !strings.HasPrefix(r.Status, fmt.Sprint(r.StatusCode, " ")) || len(r.Status) < 6 {
+		t.Errorf("%v: status %q has no text", reason, r.Status)
+	}
+}
+
+func checkAccept(t *testing.T, response []byte, key string) {
+	t.Helper()
+	r, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(response)), &http.Request{Method: "GET"})
+	if err != nil || r.StatusCode != 101 {
+		t.Fatalf("no upgrade: %v in %q", err, response)
+	}
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	if got, want := r.Header.Get("Sec-WebSocket-Accept"), base64.StdEncoding.EncodeToString(sum[:]); got != want {
+		t.Errorf("accept %q for key %q, want %q", got, key, want)
+	}
+	if !bytes.HasSuffix(response, []byte("\r\n\r\n")) || r.Header.Get("Upgrade") == "" || r.Header.Get("Connection") == "" {
+		t.Errorf("response %q", response)
+	}
+}
+
+// Any request is answered with an upgrade for its key and a channel that
+// exists, or with one whole HTTP refusal.
+func FuzzRequest(f *testing.F) {
+	for _, c := range badRequests {
+		f.Add([]byte(c.request))
+	}
+	f.Add([]byte(upgradeRequest("/news")))
+	f.Add([]byte(edit("/news", "http://host/a%2Fb?c")))
+	f.Add([]byte(edit("Sec-WebSocket-Key: ", "sec-websocket-KEY:")))
+	h := newHandshaker(admitAll)
+	f.Fuzz(func(t *testing.T, p []byte) {
+		if name, err := appendChannel(nil, p); err == nil && !channel.ValidName(name) {
+			t.Fatalf("target %q gives channel %q", p, name)
+		}
+		end := requestEnd(p, 0)
+		if end == 0 {
+			p = append(p, "\r\n\r\n"...)
+			end = requestEnd(p, 0)
+		}
+		request := bytes.Clone(p[:end])
+		response, reason := h.upgrade(request)
+		if !bytes.Equal(request, p[:end]) {
+			t.Fatalf("the request was changed: %q", request)
+		}
+		if reason != reasonNone {
+			checkRefusal(t, response, reason)
+			return
+		}
+		if !channel.ValidName(h.channel) {
+			t.Fatalf("%q was upgraded to channel %q", request, h.channel)
+		}
+		if !plausible(request) {
+			t.Fatalf("%q was upgraded and is not plausible", request)
+		}
+		parsed, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(request)))
+		if err != nil {
+			return // net/http is stricter about characters in names and targets
+		}
+		keys := parsed.Header.Values("Sec-WebSocket-Key")
+		if parsed.Method != "GET" || len(keys) != 1 {
+			t.Fatalf("%q was upgraded: %s with keys %q", request, parsed.Method, keys)
+		}
+		checkAccept(t, response, keys[0])
+	})
+}
+
+// The answer is made in buffers that the loop reuses: what a handshake
+// allocates is a small number that does not grow with its length.
+func TestHandshakeAllocatesLittle(t *testing.T) {
+	h := newHandshaker(admitAll)
+	for _, request := range [][]byte{[]byte(upgradeRequest("/news")), []byte(requestOf(requestBytesMax))} {
+		if n := testing.AllocsPerRun(100, func() { h.upgrade(request) }); n > 4 {
+			t.Errorf("a request of %d bytes allocates %v times", len(request), n)
+		}
+	}
+}
+
+func BenchmarkHandshake(b *testing.B) {
+	h := newHandshaker(admitAll)
+	for _, request := range [][]byte{[]byte(upgradeRequest("/news")), []byte(requestOf(1500))} {
+		b.Run(fmt.Sprint(len(request)), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, reason := h.upgrade(request); reason != reasonNone {
+					b.Fatal(reason)
+				}
+			}
+		})
+	}
+}
+
+func TestEveryReasonIsWhole(t *testing.T) {
+	all := Reasons()
+	if len(all) != int(reasons)-1 || slices.Contains(all, reasonNone) {
+		t.Errorf("Reasons has %d of %d", len(all), reasons-1)
+	}
+	silent := []Reason{RequestGone, ClientClosed, ClientGone, ClientReset, WriteDeadline, SlowBytes, SlowAge, SlowTotal, SocketError, Stopped}
+	names := make(map[string]Reason)
+	var stats Stats
+	for _, r := range all {
+		info := reasonTable[r]
+		if other, taken := names[r.String()]; taken {
+			t.Errorf("reasons %d and %d are both %q", r, other, r)
+		}
+		names[r.String()] = r
+		if r.String() != strings.ToLower(r.String()) || strings.ContainsAny(r.String(), " -") {
+			t.Errorf("%q is no name for a metric's label", r)
+		}
+		isRequest := r <= RequestGone
+		switch isSilent := slices.Contains(silent, r); {
+		case isSilent != (info.status == 0 && info.code == 0):
+			t.Errorf("%v: status %d, code %d", r, info.status, info.code)
+		case info.status != 0 && (info.code != 0 || !isRequest), info.code != 0 && isRequest:
+			t.Errorf("%v is of one phase and speaks for the other: status %d, code %d", r, info.status, info.code)
+		case isSilent != (info.text == ""):
+			t.Errorf("%v: text %q", r, info.text)
+		case info.status != 0:
+			checkRefusal(t, refusal(r), r)
+		case info.code != 0 && (!validCloseCode(info.code) || len(info.text) > 123):
+			t.Errorf("%v: close code %d, %d bytes of text", r, info.code, len(info.text))
+		}
+		if stats.Closes[r].Add(1) != 1 {
+			t.Errorf("%v shares its counter", r)
+		}
+	}
+}

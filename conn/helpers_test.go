@@ -1,0 +1,293 @@
+package conn
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"c10m/poller"
+
+	"github.com/gobwas/ws"
+)
+
+// hangGuard is when a test gives up. No test asserts a time.
+const hangGuard = 20 * time.Second
+
+// upgradeRequest is a good request with the sample key of RFC 6455, 1.3, whose
+// answer is sampleAccept.
+func upgradeRequest(path string) string {
+	return "GET " + path + " HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+}
+
+const sampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+// clientFrame is a masked frame with a first byte of the caller's choice.
+func clientFrame(first byte, payload []byte) []byte {
+	mask := [4]byte{0x11, 0x92, 0x33, 0xf4}
+	p := []byte{first}
+	switch n := len(payload); {
+	case n < 126:
+		p = append(p, 0x80|byte(n))
+	case n < 1<<16:
+		p = binary.BigEndian.AppendUint16(append(p, 0x80|126), uint16(n))
+	default:
+		p = binary.BigEndian.AppendUint64(append(p, 0x80|127), uint64(n))
+	}
+	p = append(p, mask[:]...)
+	for i, b := range payload {
+		p = append(p, b^mask[i%4])
+	}
+	return p
+}
+
+func clientPing(payload string) []byte { return clientFrame(0x89, []byte(payload)) }
+
+func clientClose(code uint16, text string) []byte {
+	return clientFrame(0x88, append(binary.BigEndian.AppendUint16(nil, code), text...))
+}
+
+func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+// A rawClient sees every byte of its connection.
+type rawClient struct {
+	*net.TCPConn
+	*bufio.Reader
+	t testing.TB
+}
+
+func (c *rawClient) Read(p []byte) (int, error) { return c.Reader.Read(p) }
+
+// connect opens a connection and sends nothing.
+func (s *testServer) connect(t testing.TB) *rawClient {
+	t.Helper()
+	c, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newRawClient(t, c)
+}
+
+func newRawClient(t testing.TB, c net.Conn) *rawClient {
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(hangGuard))
+	return &rawClient{TCPConn: c.(*net.TCPConn), Reader: bufio.NewReaderSize(c, 1<<10), t: t}
+}
+
+// upgrade is connect with a good request for path, and frames right behind it.
+func (s *testServer) upgrade(t testing.TB, path string, frames ...[]byte) *rawClient {
+	t.Helper()
+	c := s.connect(t)
+	c.send(join(append([][]byte{[]byte(upgradeRequest(path))}, frames...)...))
+	c.expectUpgrade()
+	return c
+}
+
+func (c *rawClient) send(p []byte) {
+	c.t.Helper()
+	if _, err := c.Write(p); err != nil {
+		c.t.Fatalf("write: %v", err)
+	}
+}
+
+func (c *rawClient) response() *http.Response {
+	c.t.Helper()
+	r, err := http.ReadResponse(c.Reader, &http.Request{Method: "GET"})
+	if err != nil {
+		c.t.Fatalf("no HTTP response: %v", err)
+	}
+	return r
+}
+
+func (c *rawClient) expectUpgrade() {
+	c.t.Helper()
+	if r := c.response(); r.StatusCode != 101 || r.Header.Get("Sec-WebSocket-Accept") != sampleAccept {
+		c.t.Fatalf("upgrade: %s %v", r.Status, r.Header)
+	}
+}
+
+// A wireFrame is a server's frame; for a close frame the payload's text is
+// left out and code is set.
+type wireFrame struct {
+	opcode  ws.OpCode
+	payload string
+	code    uint16
+}
+
+func (c *rawClient) frame() (wireFrame, error) {
+	f, err := ws.ReadFrame(c.Reader)
+	if err != nil {
+		return wireFrame{}, err
+	}
+	if err := ws.CheckHeader(f.Header, ws.StateClientSide); err != nil {
+		return wireFrame{}, fmt.Errorf("malformed frame %+v: %w", f.Header, err)
+	}
+	if f.Header.OpCode == ws.OpClose && len(f.Payload) >= 2 {
+		return wireFrame{opcode: ws.OpClose, code: binary.BigEndian.Uint16(f.Payload)}, nil
+	}
+	return wireFrame{opcode: f.Header.OpCode, payload: string(f.Payload)}, nil
+}
+
+// frames returns all frames to the end of the stream, which must be clean.
+func (c *rawClient) frames() (all []wireFrame) {
+	c.t.Helper()
+	for {
+		f, err := c.frame()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			c.t.Fatalf("after %d frames: %v", len(all), err)
+		}
+		all = append(all, f)
+	}
+}
+
+func (c *rawClient) expect(want ...wireFrame) {
+	c.t.Helper()
+	for i, w := range want {
+		if got, err := c.frame(); err != nil || got != w {
+			c.t.Fatalf("frame %d: got %.80v, %v; want %.80v", i, got, err, w)
+		}
+	}
+}
+
+func waitFor(t testing.TB, what string, isDone func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(hangGuard); !isDone(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still waiting: %s", what)
+		}
+	}
+}
+
+// onLoops runs f on each loop's own thread, one after the other.
+func (s *testServer) onLoops(f func(l *poller.Loop, server *Server)) {
+	for i, l := range s.poller.Loops() {
+		done := make(chan struct{})
+		l.Run(func(l *poller.Loop) { f(l, s.servers[i]); close(done) })
+		<-done
+	}
+}
+
+// ticks makes every loop look at its time-outs now.
+func (s *testServer) ticks() { s.onLoops(func(l *poller.Loop, _ *Server) { l.TickNow() }) }
+
+func (s *testServer) sum(of func(*Server) int64) (n int64) {
+	for _, server := range s.servers {
+		n += of(server)
+	}
+	return n
+}
+
+// counts are all close counters that are not 0.
+func (s *testServer) counts() map[Reason]int {
+	counts := make(map[Reason]int)
+	for _, r := range append(Reasons(), reasonNone) {
+		if n := s.closes(r); n > 0 {
+			counts[r] = int(n)
+		}
+	}
+	return counts
+}
+
+// checkNothingLeft waits until all connections are gone and checks that every
+// one has its reason and left nothing behind.
+func (s *testServer) checkNothingLeft(t testing.TB) {
+	t.Helper()
+	var accepted uint64
+	waitFor(t, "all connections are gone", func() bool {
+		open := int64(0)
+		for _, l := range s.poller.Loops() {
+			open += l.Stats().Connections.Load()
+		}
+		return open == 0
+	})
+	for _, l := range s.poller.Loops() {
+		accepted += l.Stats().Accepted.Load()
+	}
+	var ended uint64
+	for _, n := range s.counts() {
+		ended += uint64(n)
+	}
+	if ended != accepted || s.closes(reasonNone) != 0 {
+		t.Errorf("%d connections were accepted, and the reasons are %v", accepted, s.counts())
+	}
+	for what, of := range map[string]func(*Server) int64{
+		"Open":       func(s *Server) int64 { return s.Stats().Open.Load() },
+		"Unfinished": func(s *Server) int64 { return s.Stats().Unfinished.Load() },
+		"Lingering":  func(s *Server) int64 { return s.Stats().Lingering.Load() },
+		"Members":    func(s *Server) int64 { return s.ChannelStats().Members.Load() },
+		"Channels":   func(s *Server) int64 { return s.ChannelStats().Channels.Load() },
+		"Logs":       func(s *Server) int64 { return s.ChannelStats().Logs.Load() },
+		"LogBytes":   func(s *Server) int64 { return s.ChannelStats().LogBytes.Load() },
+		"Blocked":    func(s *Server) int64 { return s.ChannelStats().Blocked.Load() },
+	} {
+		if n := s.sum(of); n != 0 {
+			t.Errorf("%s is %d and should be 0", what, n)
+		}
+	}
+	if n := s.shared.Open(); n != 0 {
+		t.Errorf("Shared.Open is %d and should be 0", n)
+	}
+	s.onLoops(func(_ *poller.Loop, server *Server) {
+		if len(server.cold) != 0 || server.requestBytes != 0 || len(server.pongs) != 0 {
+			t.Errorf("left over: %d cold, %d request bytes, %d bytes of pongs", len(server.cold), server.requestBytes, len(server.pongs))
+		}
+		for _, c := range server.coldSpares {
+			if c.request != nil || c.owes() || !c.in.between() {
+				t.Errorf("a spare is not blank: %+v", c)
+			}
+		}
+	})
+}
+
+// A testKernel is Linux with a clock that the test may hold and a count of
+// writes.
+type testKernel struct {
+	poller.Linux
+	clock atomic.Int64 // 0: the real one
+	sends atomic.Int64
+}
+
+func (k *testKernel) Now() int64 {
+	if now := k.clock.Load(); now != 0 {
+		return now
+	}
+	return k.Linux.Now()
+}
+
+func (k *testKernel) Send(fd int, p []byte) (int, syscall.Errno) {
+	k.sends.Add(1)
+	return k.Linux.Send(fd, p)
+}
+
+func (k *testKernel) install(settings *poller.Config, _ *Shared) { settings.Kernel = k }
+
+// step moves a held clock and has the loops tick at the new time.
+func (s *testServer) step(k *testKernel, by time.Duration) {
+	k.clock.Add(int64(by))
+	nothing := func(*poller.Loop, *Server) {}
+	s.onLoops(nothing) // the turn after this one sees the new time
+	s.ticks()
+	s.onLoops(nothing) // the tick is over
+}
+
+func shorten(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '.'
+		}
+		return r
+	}, text[:min(len(text), 30)])
+}
