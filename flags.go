@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -14,12 +15,12 @@ import (
 // flags are the command line and, by kong, the environment (C10M_LISTEN and so
 // on). Each help says what a value trades for what.
 type flags struct {
-	Serve  serveFlags  `cmd:"" default:"withargs" help:"Serve WebSockets and push to them what is published. This is what happens without a subcommand."`
+	Serve  serveFlags  `cmd:"" default:"withargs" help:"Serve WebSockets and push to them what is published. This is what happens without a subcommand; the other one is 10m-server doctor."`
 	Doctor doctorFlags `cmd:"" help:"Examine this host: which settings are too low for so many connections, and what memory they take."`
 }
 
 type serveFlags struct {
-	Listen         []string      `default:":10000-11000" sep:"," help:"Address and port, or range of ports; repeatable. Clients choose a port freely: several ports let one client address open more than its 28,000 to 64,000 connections. Each port costs every loop one descriptor and 4 KB. :port is IPv4; [::]:port is both families and costs each connection about 5 %% more."`
+	Listen         []string      `default:":10000-11000" sep:"," help:"Address and port, or range of ports; repeatable. Clients choose a port freely: several ports let one client address open more than its 28,000 to 64,000 connections. Each port costs every loop one descriptor and 4 KB. :port is IPv4; [::]:port is both families and costs each connection about 5 % more."`
 	Bus            string        `default:"embedded" help:"Where messages come from. 'embedded' is a small Redis of our own, for one machine or as the Redis of other 10m-servers; redis://[user:password@]host:port or rediss://... is a real Redis that any number of servers may share."`
 	BusListen      string        `default:"127.0.0.1:6379" help:"Where the embedded bus listens. An address that other hosts can reach needs --bus-password."`
 	BusPassword    string        `help:"Password that the embedded bus asks for (AUTH). Better in the environment, C10M_BUS_PASSWORD, than on a command line that everybody sees."`
@@ -48,6 +49,15 @@ type doctorFlags struct {
 	Apply       bool   `help:"Set what may be set while the host runs (lost at the next boot: see --sysctl)."`
 	Sysctl      bool   `help:"Print a file for /etc/sysctl.d instead of the table."`
 	JSON        bool   `name:"json" help:"Print the report for programs."`
+}
+
+// arguments are those of the command line, with the subcommand that a newcomer
+// leaves out, so that 10m-server --help explains the server's flags.
+func arguments() []string {
+	if args := os.Args[1:]; len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		return args
+	}
+	return append([]string{"serve"}, os.Args[1:]...)
 }
 
 func (f *doctorFlags) options() tuning.DoctorOptions {

@@ -29,8 +29,10 @@ const closeTimeout = 3 * time.Second
 
 func main() {
 	f := flags{}
-	command := kong.Parse(&f, kong.Name("10m-server"), kong.DefaultEnvars("C10M"), kong.UsageOnError(),
+	parser := kong.Must(&f, kong.Name("10m-server"), kong.DefaultEnvars("C10M"), kong.UsageOnError(),
 		kong.Description("Holds millions of WebSockets and pushes to them what is published with redis-cli."))
+	command, err := parser.Parse(arguments())
+	parser.FatalIfErrorf(err)
 	if command.Command() == "doctor" {
 		ok, err := tuning.Doctor(os.Stdout, f.Doctor.options())
 		exit(err)
