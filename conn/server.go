@@ -198,7 +198,7 @@ func (s *Server) readRequest(fd uint32, p []byte) {
 	}
 	size := requestEnd(whole, seen)
 	switch {
-	case !plausible(whole):
+	case !plausible(whole[:min(len(whole), requestBytesMax+1)]):
 		s.refuse(fd, RequestMalformed)
 	case size > requestBytesMax, size == 0 && len(whole) > requestBytesMax:
 		s.refuse(fd, RequestTooLong)

@@ -1,0 +1,247 @@
+package conn
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"c10m/poller"
+)
+
+// expectRefusal reads one whole refusal and the end of the stream.
+func (c *rawClient) expectRefusal(t *testing.T, status int, reason Reason, header string) {
+	t.Helper()
+	response, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatalf("the stream does not end cleanly: %v after %q", err, response)
+	}
+	if !bytes.Equal(response, refusal(reason)) {
+		t.Fatalf("got %q, want the refusal for %v", response, reason)
+	}
+	if !strings.HasPrefix(string(response), fmt.Sprintf("HTTP/1.1 %d ", status)) ||
+		!strings.Contains(string(response), "\r\n"+header) {
+		t.Fatalf("got %q, want status %d and %q", response, status, header)
+	}
+}
+
+// TestBadRequests sends every bad request whole, with more behind it, and cut
+// in two at some places.
+func TestBadRequests(t *testing.T) {
+	s := startServer(t, 2, testConfig())
+	bystander := s.upgrade(t, "/bystander")
+	want := map[Reason]int{ClientGone: 1}
+	for _, c := range badRequests {
+		play := func(name string, pieces ...string) {
+			t.Run(c.name+"/"+name, func(t *testing.T) {
+				want[c.reason]++
+				client := s.connect(t)
+				for i, piece := range pieces {
+					if i > 0 {
+						s.onLoops(func(*poller.Loop, *Server) {})
+					}
+					client.send([]byte(piece))
+				}
+				client.expectRefusal(t, c.status, c.reason, c.header)
+				client.Close()
+			})
+		}
+		play("whole", c.request)
+		play("with more behind it", c.request+"\r\n\r\nmore")
+		for _, at := range []int{1, 2, 5, len(c.request) / 2, len(c.request) - 1} {
+			if at > 0 && at < len(c.request) {
+				play(fmt.Sprint("cut at ", at), c.request[:at], c.request[at:])
+			}
+		}
+	}
+	s.publish(t, "bystander", "still here?")
+	bystander.expect(message("still here?"))
+	bystander.Close()
+	s.checkNothingLeft(t)
+	if got := s.counts(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("reasons %v, want %v", got, want)
+	}
+	if n := s.sum(func(s *Server) int64 { return int64(s.Stats().Handshakes.Load()) }); n != 1 {
+		t.Errorf("%d handshakes", n)
+	}
+}
+
+func TestGoodRequests(t *testing.T) {
+	s := startServer(t, 1, testConfig())
+	for i, request := range []string{
+		upgradeRequest("/news"),
+		edit("/news", "/news?token=/x%zz"),
+		edit("/news", "ws://example.org/news"),
+		edit("/news", "http://example.org/ne%77s?x"),
+		edit("Host: h", "hOST:h"),
+		edit("keep-alive, Upgrade", "upgrade"),
+		edit("Upgrade: websocket", "UPGRADE:   WebSocket  "),
+		requestOf(requestBytesMax),
+	} {
+		c := s.connect(t)
+		c.send([]byte(request))
+		c.expectUpgrade()
+		if n := s.publish(t, "news", "to all"); n != i+1 {
+			t.Errorf("%.70q: the channel has %d members, want %d", request, n, i+1)
+		}
+		c.expect(message("to all"))
+	}
+}
+
+func TestRequestTimeout(t *testing.T) {
+	kernel := &testKernel{}
+	s := startServer(t, 1, testConfig(), kernel.install, func(settings *poller.Config, _ *Shared) {
+		settings.Options.DeferAccept = false // so that silence is seen at once
+	})
+	kernel.clock.Store(kernel.Now())
+	silent, half := s.connect(t), s.connect(t)
+	half.send([]byte("GET /news HTTP/1.1\r\nHost"))
+	kept := func() (n int) {
+		s.onLoops(func(_ *poller.Loop, server *Server) { n = server.requestBytes })
+		return n
+	}
+	waitFor(t, "both are there", func() bool { return s.servers[0].Stats().Unfinished.Load() == 2 && kept() > 0 })
+	done := s.upgrade(t, "/news") // in time, and not ended for it later
+	s.step(kernel, handshakeTimeout*9/10)
+	// Saying more does not win more time.
+	half.send([]byte(": h\r\n"))
+	waitFor(t, "more is there", func() bool { return kept() == len("GET /news HTTP/1.1\r\nHost: h\r\n") })
+	if n := s.servers[0].Stats().Unfinished.Load(); n != 2 {
+		t.Fatalf("%d unfinished before their time is over", n)
+	}
+	s.step(kernel, handshakeTimeout/5)
+	for _, c := range []*rawClient{silent, half} {
+		c.expectRefusal(t, 408, RequestTimeout, "Connection: close")
+		c.Close()
+	}
+	s.publish(t, "news", "still here?")
+	done.expect(message("still here?"))
+	done.Close()
+	s.checkNothingLeft(t)
+	if got := s.counts(); len(got) != 2 || got[RequestTimeout] != 2 || got[ClientGone] != 1 {
+		t.Errorf("reasons %v", got)
+	}
+}
+
+// A flood of silent newcomers comes due together, and is sent away in bounded
+// steps.
+func TestTimeoutsOfAFloodAreSpread(t *testing.T) {
+	kernel := &testKernel{}
+	s := startServer(t, 1, testConfig(), kernel.install)
+	kernel.clock.Store(kernel.Now())
+	const flood = 2*latePerTickMax + 50
+	clients := make([]*rawClient, flood)
+	for i := range clients {
+		clients[i] = s.connect(t)
+		clients[i].send([]byte("GET "))
+	}
+	waitFor(t, "the flood", func() bool { return s.servers[0].Stats().Unfinished.Load() == flood })
+	kernel.clock.Add(int64(handshakeTimeout) + 1)
+	s.onLoops(func(*poller.Loop, *Server) {}) // the loop ticks once by itself
+	s.onLoops(func(_ *poller.Loop, server *Server) {
+		before := server.Stats().Closes[RequestTimeout].Load()
+		if next := server.Tick(); next > server.loop.Now()+int64(walkTickMin) {
+			t.Errorf("the next tick is %d ns away", next-server.loop.Now())
+		}
+		if n := server.Stats().Closes[RequestTimeout].Load() - before; n > latePerTickMax {
+			t.Errorf("one tick ended %d", n)
+		}
+	})
+	for range 3 {
+		s.step(kernel, walkTickMin)
+	}
+	for _, c := range clients {
+		c.expectRefusal(t, 408, RequestTimeout, "")
+		c.Close()
+	}
+	s.checkNothingLeft(t)
+}
+
+func TestConnectionLimit(t *testing.T) {
+	config := testConfig()
+	config.ConnectionsMax = 3
+	s := startServer(t, 1, config)
+	var inside []*rawClient
+	for range 3 {
+		inside = append(inside, s.upgrade(t, "/news"))
+	}
+	c := s.connect(t)
+	c.send([]byte(upgradeRequest("/news")))
+	c.expectRefusal(t, http.StatusServiceUnavailable, RequestFull, "Retry-After: 10")
+	c.Close()
+	inside[0].Close()
+	waitFor(t, "a place is free", func() bool { return s.shared.Open() == 2 })
+	s.upgrade(t, "/news").Close()
+	if n := s.closes(RequestFull); n != 1 {
+		t.Errorf("%d were refused", n)
+	}
+	for _, c := range inside[1:] {
+		c.Close()
+	}
+	s.checkNothingLeft(t)
+}
+
+// The bytes that unfinished requests may hold are limited for all of them
+// together, for the first piece of a request and for each later one.
+func TestRequestMemoryIsLimited(t *testing.T) {
+	s := startServer(t, 1, testConfig())
+	hold := func(n int) {
+		s.onLoops(func(_ *poller.Loop, server *Server) { server.requestBytes += n })
+	}
+	early := s.connect(t)
+	early.send([]byte("GET /news "))
+	waitFor(t, "the first piece", func() bool {
+		kept := 0
+		s.onLoops(func(_ *poller.Loop, server *Server) { kept = server.requestBytes })
+		return kept == len("GET /news ")
+	})
+	hold(requestBytesTotalMax)
+	late := s.connect(t)
+	late.send([]byte("GET /news "))
+	late.expectRefusal(t, 503, RequestMemory, "Retry-After: 1")
+	early.send([]byte("HTTP/1.1\r\n"))
+	early.expectRefusal(t, 503, RequestMemory, "Retry-After: 1")
+	whole := s.upgrade(t, "/news") // needs no memory
+	hold(-requestBytesTotalMax)
+	for _, c := range []*rawClient{early, late, whole} {
+		c.Close()
+	}
+	s.checkNothingLeft(t)
+}
+
+// The same for the number of connections with state outside their record.
+func TestColdStatesAreLimited(t *testing.T) {
+	s := startServer(t, 1, testConfig())
+	fill := func(on bool) {
+		s.onLoops(func(_ *poller.Loop, server *Server) {
+			for fd := uint32(1 << 20); len(server.cold) < coldMax && on; fd++ {
+				server.cold[fd] = nil
+			}
+			for fd, c := range server.cold {
+				if c == nil && !on {
+					delete(server.cold, fd)
+				}
+			}
+		})
+	}
+	member := s.upgrade(t, "/news")
+	fill(true)
+	half := s.connect(t)
+	half.send([]byte("GET /news "))
+	half.expectRefusal(t, 503, RequestMemory, "")
+	s.upgrade(t, "/news").Close() // one piece needs no state
+	member.send(clientPing("x")[:3])
+	if got := member.frames(); !slices.Equal(got, []wireFrame{closing(1013)}) {
+		t.Errorf("half a frame that cannot be kept: %v", got)
+	}
+	fill(false)
+	half.Close()
+	member.Close()
+	s.checkNothingLeft(t)
+	if s.closes(StateMemory) != 1 || s.closes(RequestMemory) != 1 {
+		t.Errorf("reasons %v", s.counts())
+	}
+}
