@@ -174,14 +174,36 @@ func (w *world) join(fd uint32, name string) {
 	}
 }
 
-// leave ends a membership as conn does: the rest of a frame is written first,
-// or the connection is closed.
+// leave ends a connection.
 func (w *world) leave(fd uint32) {
 	if c := w.conns[fd]; c == nil || c.channel == "" || w.peers[fd].closing {
 		return
 	}
 	w.close(fd)
 	w.reap()
+}
+
+// move ends a membership whose connection lives on, for another channel: the
+// rest of a frame that is partly in the socket is the owner's to write.
+func (w *world) move(fd uint32) {
+	c, p := w.conns[fd], &w.peers[fd]
+	if c == nil || c.channel == "" || p.closing {
+		return
+	}
+	if w.registry.MidFrame(fd) {
+		w.speak(fd, 9)
+	}
+	lacking := w.lacking(fd)
+	had := len(c.expected) - len(lacking)
+	c.expected = c.expected[:had:had]
+	for _, id := range lacking {
+		frame := w.frames[id]
+		if n := len(p.owedFrame); n > 0 && &frame[len(frame)-1] == &p.owedFrame[n-1] {
+			c.expected = append(c.expected, id)
+		}
+	}
+	w.registry.Unsubscribe(fd)
+	c.channel = ""
 }
 
 func (w *world) post(name string, size int) {
@@ -225,6 +247,8 @@ func (w *world) step(op, a, b byte) {
 	case 3:
 		if a >= 128 {
 			w.leave(fd)
+		} else {
+			w.move(fd)
 		}
 	case 4, 5, 6:
 		w.post(name, 9+int(a)/4)

@@ -28,11 +28,13 @@ const (
 	spareLogsMax = 1024
 	// spareLogEntriesMax: a larger ring goes back to the collector instead.
 	spareLogEntriesMax = 256
-	// fullPart of a log's limit is what a sweep may be behind before the loop
-	// takes no more letters: publishers then wait. It is less than the limit,
-	// so that a reader whose socket takes nothing at the sweep's visit still
-	// has the other part before it counts as slow.
-	fullPart = 2
+	// fullPart: when a sweep is behind by this part of a log's limit, the loop
+	// takes no more letters, and publishers wait. It is also what one turn may
+	// add to a log, so that readers that are blocked have a chance to go on
+	// in between. It is so much less than the limit that a reader whose socket
+	// took nothing of one such burst may still get a second one before it
+	// counts as slow (keepQuarters).
+	fullPart = 4
 	// fullFactor times a limit is when the loop takes no more letters while
 	// slow members are being overrun, which takes many turns if they are many.
 	fullFactor = 2

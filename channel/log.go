@@ -21,6 +21,9 @@ type log struct {
 	tail  uint32
 	bytes int
 
+	turn      uint32 // of the registry, in which
+	turnBytes int    // so many bytes were added
+
 	behind  uint32 // members that are owed a frame
 	blocked uint32 // those of them in the blocked list
 

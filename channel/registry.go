@@ -75,6 +75,9 @@ type Registry struct {
 	small      queue
 	large      queue
 	overfull   int // logs for whose sake letters wait
+	turn       uint32
+	burst      bool // a log has grown enough in this turn
+	overTotal  *log // that limitTotal began with
 	bytesTotal int
 	listings   []*listingOfLoop
 	iov        [framesPerWriteMax]unix.Iovec
@@ -197,17 +200,23 @@ func (r *Registry) enter(at ref, message *Message) {
 	}
 	g.append(message, c.members-g.behind)
 	r.countBytes(len(message.frame))
+	if g.turn != r.turn {
+		g.turn, g.turnBytes = r.turn, 0
+	}
+	g.turnBytes += len(message.frame)
+	r.burst = r.burst || g.turnBytes > r.config.LogBytes/fullPart
 	r.limit(g)
 	r.gauge(g)
 	r.enqueue(g)
 }
 
 // Full reports that letters should wait until Work has made room: a sweep is
-// far behind, or slow members are still being overrun to shorten a log that is
-// far too long, or all logs together are far too long. Slow members alone,
-// within their limits, never make a registry full.
+// far behind, or a log has grown enough for one turn, or slow members are still
+// being overrun to shorten a log that is far too long, or all logs together are
+// far too long. Slow members alone, within their limits, never make a registry
+// full.
 func (r *Registry) Full() bool {
-	return r.overfull > 0 || r.bytesTotal > fullFactor*r.config.LogBytesTotal
+	return r.burst || r.overfull > 0 || r.bytesTotal > fullFactor*r.config.LogBytesTotal
 }
 
 // gauge counts a log in overfull, or no longer.
@@ -312,8 +321,11 @@ func (r *Registry) enqueue(g *log) {
 }
 
 // Work does one slice: the small channels, then the next of the large ones,
-// then what may be slow to come.
+// then what is in no hurry.
 func (r *Registry) Work() (more bool) {
+	r.turn++
+	r.burst = false
+	r.limitTotal()
 	for budget := smallWritesPerTurnMax; budget > 0; {
 		g := r.small.pop()
 		if g == nil {
@@ -325,7 +337,6 @@ func (r *Registry) Work() (more bool) {
 		r.slice(g)
 	}
 	r.age()
-	r.limitTotal()
 	r.list()
 	r.publishTally()
 	return r.small.len() > 0 || r.large.len() > 0 || len(r.listings) > 0 || r.ageTodo > 0

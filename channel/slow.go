@@ -27,9 +27,13 @@ func (r *Registry) limitTotal() {
 	if r.bytesTotal <= r.config.LogBytesTotal {
 		return
 	}
+	if g := r.overTotal; g != nil && g.evicting && g.evictCause == OverTotal {
+		return // one after the other: perhaps it is enough
+	}
 	for range min(len(r.logs), totalLogsPerTurnMax) {
 		g := r.nextLog()
 		if g != nil && g.blocked > 0 && !g.evicting && (g.count > 1 || g.bytes < r.bytesTotal) {
+			r.overTotal = g
 			r.startEviction(g, g.head(), OverTotal)
 			return
 		}
