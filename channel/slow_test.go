@@ -342,7 +342,7 @@ func TestFullWhileSweepsAreBehind(t *testing.T) {
 		h.peers[fd].room = 640 // takes half a burst at once
 	}
 	for i := range 80 {
-		h.mailbox = append(h.mailbox, h.message("c", kilobyte(byte('a'+i))[:256], nil))
+		h.mailbox = append(h.mailbox, h.message("c", kilobyte(byte('a' + i))[:256], nil))
 	}
 	h.turn()
 	if !h.registry.Full() || len(h.mailbox) != 75 {
@@ -393,7 +393,7 @@ func TestBurstToBlockedReaders(t *testing.T) {
 	h := newHost(t, tight, 20)
 	h.subscribe("c", span(1, 20)...)
 	for i := range 80 {
-		h.mailbox = append(h.mailbox, h.message("c", kilobyte(byte('a'+i))[:256], nil))
+		h.mailbox = append(h.mailbox, h.message("c", kilobyte(byte('a' + i))[:256], nil))
 	}
 	for len(h.mailbox) > 0 || h.log("c") != nil {
 		for fd := range h.peers {
