@@ -29,7 +29,7 @@ const closeTimeout = 3 * time.Second
 
 func main() {
 	f := flags{}
-	parser := kong.Must(&f, kong.Name("10m-server"), kong.DefaultEnvars("C10M"), kong.UsageOnError(),
+	parser := kong.Must(&f, kong.Name("10m-server"), kong.DefaultEnvars("C10M"),
 		kong.Description("Holds millions of WebSockets and pushes to them what is published with redis-cli."))
 	command, err := parser.Parse(arguments())
 	parser.FatalIfErrorf(err)
