@@ -264,10 +264,12 @@ func (s *Server) coldOf(fd uint32) *cold {
 	if len(s.cold) >= coldMax {
 		return nil
 	}
-	c := &cold{}
+	var c *cold
 	if n := len(s.coldSpares); n > 0 {
 		c, s.coldSpares = s.coldSpares[n-1], s.coldSpares[:n-1]
 		*c = cold{} // its last owner may have been in the middle of a read
+	} else {
+		c = &cold{}
 	}
 	s.cold[fd] = c
 	s.loop.Record(fd).Marks |= markCold

@@ -1,0 +1,304 @@
+package conn
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"c10m/poller"
+
+	"github.com/gobwas/ws"
+)
+
+// members opens n members of a channel each.
+func (s *testServer) members(t testing.TB, n int) (all []*rawClient) {
+	for range n {
+		all = append(all, s.upgrade(t, "/news"))
+	}
+	return all
+}
+
+func closeAll(clients []*rawClient) {
+	for _, c := range clients {
+		c.Close()
+	}
+}
+
+// The pacer visits everybody once per interval, whatever the steps, and never
+// in bursts.
+func TestPacerVisitsEverybodyOncePerInterval(t *testing.T) {
+	kernel := &testKernel{}
+	config := testConfig()
+	config.PingInterval = 0
+	s := startServer(t, 1, config, kernel.install)
+	kernel.clock.Store(kernel.Now())
+	const interval, rounds = 10 * time.Second, 3
+	for _, n := range []int{1, 3, 70} {
+		clients := s.members(t, n)
+		for _, steps := range []int{1, 7, 100, 300} {
+			visits := make(map[uint32]int)
+			var p pacer
+			s.onLoops(func(l *poller.Loop, _ *Server) { p.start(l.Now()) })
+			for range steps * rounds {
+				s.step(kernel, interval/time.Duration(steps))
+				s.onLoops(func(l *poller.Loop, _ *Server) {
+					step := 0
+					p.walk(l, interval, func(fd uint32) { visits[fd]++; step++ })
+					if most := min(walkPerTickMax, n); step > most {
+						t.Errorf("%d connections, %d steps: %d visits in one step", n, steps, step)
+					}
+				})
+			}
+			least, most, sum := rounds+1, 0, 0
+			for _, v := range visits {
+				least, most, sum = min(least, v), max(most, v), sum+v
+			}
+			// One step of 70 is more than walkPerTickMax: the round takes longer.
+			if n > walkPerTickMax && steps == 1 {
+				if most-least > 1 || sum != rounds*walkPerTickMax {
+					t.Errorf("%d connections, %d steps: %d to %d visits, %d in all", n, steps, least, most, sum)
+				}
+				continue
+			}
+			if len(visits) < n || least < rounds-1 || most > rounds+1 || sum < rounds*n-1 || sum > rounds*n {
+				t.Errorf("%d connections, %d steps: %d visited, %d to %d times, %d in all", n, steps, len(visits), least, most, sum)
+			}
+		}
+		closeAll(clients)
+		waitFor(t, "they are gone", func() bool { return s.shared.Open() == 0 })
+	}
+}
+
+// When walk wants to be called again is soon enough to lose nothing.
+func TestPacerAsksInTime(t *testing.T) {
+	kernel := &testKernel{}
+	config := testConfig()
+	config.PingInterval = 0
+	s := startServer(t, 1, config, kernel.install)
+	kernel.clock.Store(kernel.Now())
+	clients := s.members(t, 10)
+	var p pacer
+	next, visited := int64(0), 0
+	s.onLoops(func(l *poller.Loop, _ *Server) { p.start(l.Now()); next = l.Now() })
+	begin, interval := next, 5*time.Second
+	for next < begin+int64(10*interval) {
+		s.step(kernel, time.Duration(next-kernel.Now()))
+		s.onLoops(func(l *poller.Loop, _ *Server) {
+			again := p.walk(l, interval, func(uint32) { visited++ })
+			if again <= l.Now() || again > l.Now()+int64(interval) {
+				t.Errorf("walk wants to be called after %d ns", again-l.Now())
+				again = l.Now() + int64(interval)
+			}
+			next = again
+		})
+	}
+	if visited < 10*len(clients)-len(clients) || visited > 10*len(clients) {
+		t.Errorf("%d visits in ten intervals of %d connections", visited, len(clients))
+	}
+	closeAll(clients)
+}
+
+func TestServerPingsEverybody(t *testing.T) {
+	config := testConfig()
+	config.PingInterval = 20 * time.Millisecond
+	s := startServer(t, 2, config)
+	clients := s.members(t, 20)
+	half := s.connect(t) // not pinged before it is upgraded
+	half.send([]byte("GET "))
+	for range 3 {
+		for _, c := range clients {
+			c.expect(wireFrame{opcode: ws.OpPing})
+		}
+	}
+	half.send([]byte(upgradeRequest("/news")[4:]))
+	half.expectUpgrade()
+	half.expect(wireFrame{opcode: ws.OpPing})
+	for _, c := range clients {
+		c.send(clientFrame(0x8a, nil))
+	}
+	waitFor(t, "the pongs", func() bool {
+		return s.sum(func(s *Server) int64 { return int64(s.Stats().PongsIn.Load()) }) == int64(len(clients))
+	})
+	if n := s.sum(func(s *Server) int64 { return int64(s.Stats().Pings.Load()) }); n < int64(3*len(clients)) {
+		t.Errorf("%d pings were counted", n)
+	}
+	closeAll(append(clients, half))
+	s.checkNothingLeft(t)
+}
+
+// A full socket is not pinged: the data in it already asks whether the peer is
+// there.
+func TestNoPingIntoAFullSocket(t *testing.T) {
+	s := startServer(t, 1, testConfig(), smallSendBuffer)
+	slow := s.upgradeSlow(t, "/news")
+	s.block(t, "news")
+	s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1<<20, server.pingOne) })
+	stats := s.servers[0].Stats()
+	if stats.Pings.Load() != 0 || stats.PingsSkipped.Load() != 1 {
+		t.Errorf("%d pings, %d skipped", stats.Pings.Load(), stats.PingsSkipped.Load())
+	}
+	slow.Close()
+	s.checkNothingLeft(t)
+}
+
+func TestDrainClosesEverybody(t *testing.T) {
+	for _, over := range []time.Duration{0, 50 * time.Millisecond} {
+		s := startServer(t, 2, testConfig())
+		clients := s.members(t, 60)
+		half := s.connect(t)
+		half.send([]byte("GET "))
+		waitFor(t, "half a request is there", func() bool {
+			return s.sum(func(s *Server) int64 { return s.Stats().Unfinished.Load() }) == 1
+		})
+		s.poller.StopAccepting()
+		done := make(chan struct{})
+		go func() { Drain(s.poller.Loops(), over); close(done) }()
+		for _, c := range clients {
+			if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1012)}) {
+				t.Fatalf("got %v", got)
+			}
+			c.Close()
+		}
+		<-done
+		s.checkNothingLeft(t)
+		if got := s.counts(); len(got) != 1 || got[Draining] != len(clients)+1 {
+			t.Errorf("reasons %v", got)
+		}
+	}
+}
+
+func TestDrainOfNobodyReturns(t *testing.T) {
+	s := startServer(t, 2, testConfig())
+	s.poller.StopAccepting()
+	Drain(s.poller.Loops(), time.Hour)
+	s.checkNothingLeft(t)
+}
+
+// A drain is even, and does not wait for those who do not answer.
+func TestDrainIsEvenAndEnds(t *testing.T) {
+	kernel := &testKernel{}
+	config := testConfig()
+	config.PingInterval = 0
+	s := startServer(t, 1, config, kernel.install)
+	kernel.clock.Store(kernel.Now())
+	const n, over, steps = 100, 10 * time.Second, 200
+	s.members(t, n)
+	s.poller.StopAccepting()
+	var done sync.WaitGroup
+	done.Go(func() { Drain(s.poller.Loops(), over) })
+	waitFor(t, "the drain begins", func() bool {
+		isDraining := false
+		s.onLoops(func(_ *poller.Loop, server *Server) { isDraining = server.drain != nil })
+		return isDraining
+	})
+	for i := 1; i < steps; i++ {
+		s.step(kernel, over/steps)
+		closed, due := int(s.closes(Draining)), n*i/steps
+		if closed < due-3 || closed > due+3 {
+			t.Fatalf("after %d of %d steps %d of %d are closed", i, steps, closed, n)
+		}
+	}
+	for range 20 {
+		s.step(kernel, lingerTimeout/10)
+	}
+	done.Wait()
+	s.checkNothingLeft(t)
+	if got := s.counts(); len(got) != 1 || got[Draining] != n {
+		t.Errorf("reasons %v", got)
+	}
+}
+
+func TestStopCountsEverybody(t *testing.T) {
+	s := startServer(t, 2, testConfig())
+	s.members(t, 10)
+	s.connect(t).send([]byte("GET "))
+	waitFor(t, "half a request is there", func() bool {
+		return s.sum(func(s *Server) int64 { return s.Stats().Unfinished.Load() }) == 1
+	})
+	s.poller.Stop()
+	if got := s.counts(); len(got) != 1 || got[Stopped] != 11 {
+		t.Errorf("reasons %v", got)
+	}
+	open := func(s *Server) int64 {
+		return s.Stats().Open.Load() + s.Stats().Unfinished.Load() + s.ChannelStats().Members.Load() + int64(len(s.cold))
+	}
+	if n := s.sum(open); n != 0 || s.shared.Open() != 0 {
+		t.Errorf("%d are left over", n)
+	}
+}
+
+// A loop with idle connections ticks, pings and answers pings without
+// allocating.
+func TestIdleAllocatesNothing(t *testing.T) {
+	s := startServer(t, 1, testConfig())
+	clients := s.members(t, 50)
+	s.onLoops(func(l *poller.Loop, server *Server) {
+		if n := testing.AllocsPerRun(100, func() { server.Tick() }); n != 0 {
+			t.Errorf("an idle tick allocates %v times", n)
+		}
+		if n := testing.AllocsPerRun(20, func() { l.Walk(0, 1<<20, server.pingOne) }); n != 0 {
+			t.Errorf("pinging 50 connections allocates %v times", n)
+		}
+		var some uint32
+		l.Walk(0, 1, func(fd uint32) { some = fd })
+		frame, buffer := clientPing("payload"), make([]byte, 64)
+		if n := testing.AllocsPerRun(100, func() {
+			server.readFrames(some, buffer[:copy(buffer, frame)])
+		}); n != 0 {
+			t.Errorf("a ping and its pong allocate %v times", n)
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			server.readFrames(some, buffer[:copy(buffer, frame[:5])])
+			server.readFrames(some, buffer[:copy(buffer, frame[5:])])
+		}); n != 0 {
+			t.Errorf("a ping in two pieces allocates %v times", n)
+		}
+	})
+	closeAll(clients)
+	s.checkNothingLeft(t)
+}
+
+// The queue of deadlines keeps its order and its memory while connections come
+// and go.
+func TestDeadlines(t *testing.T) {
+	kernel := &testKernel{}
+	s := startServer(t, 1, testConfig(), kernel.install)
+	kernel.clock.Store(kernel.Now())
+	clients := s.members(t, 3)
+	var fds []uint32
+	var d deadlines
+	late := make(map[uint32]int)
+	s.onLoops(func(l *poller.Loop, _ *Server) { l.Walk(0, 10, func(fd uint32) { fds = append(fds, fd) }) })
+	const timeout, rounds = time.Second, 1000
+	for i := range rounds {
+		s.onLoops(func(l *poller.Loop, _ *Server) {
+			d.add(l, fds[i%3], timeout)
+			d.expire(l, phaseOpen, func(fd uint32) { late[fd]++ })
+			if len(d.queue)-d.first > 12 || cap(d.queue) > 64 {
+				t.Errorf("after %d: %d wait, in %d", i, len(d.queue)-d.first, cap(d.queue))
+			}
+		})
+		kernel.clock.Add(int64(timeout / 10))
+		s.onLoops(func(*poller.Loop, *Server) {})
+	}
+	if sum := late[fds[0]] + late[fds[1]] + late[fds[2]]; sum < rounds-12 || sum > rounds-8 {
+		t.Errorf("%d of %d came due", sum, rounds)
+	}
+	// Those of another phase and former owners of a number are passed over.
+	kernel.clock.Add(int64(time.Minute))
+	s.onLoops(func(*poller.Loop, *Server) {})
+	s.onLoops(func(l *poller.Loop, _ *Server) {
+		d.expire(l, phaseLingering, func(fd uint32) { t.Errorf("%d is not lingering", fd) })
+		for _, fd := range fds {
+			d.add(l, fd, -1)
+			d.queue[len(d.queue)-1].generation--
+		}
+		d.expire(l, phaseOpen, func(fd uint32) { t.Errorf("%d had another owner", fd) })
+		if d.queue != nil {
+			t.Error("an empty queue keeps its memory")
+		}
+	})
+	closeAll(clients)
+	s.checkNothingLeft(t)
+}
