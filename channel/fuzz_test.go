@@ -337,10 +337,7 @@ var seedFlag = flag.Uint64("seed", 0, "run TestRegistryRandom with this seed onl
 
 // TestRegistryRandom is FuzzRegistry with seeds, for a plain go test.
 func TestRegistryRandom(t *testing.T) {
-	seeds, first := uint64(400), rand.Uint64()>>16
-	if testing.Short() {
-		seeds = 50
-	}
+	seeds, first := uint64(randomSeeds), rand.Uint64()>>16
 	if *seedFlag != 0 {
 		seeds, first = 1, *seedFlag
 	}
