@@ -20,10 +20,15 @@
 //
 // # Reading the columns
 //
-// Both sides and the client share the host's processors. "sender" and "client"
-// are processors used (/proc/PID/stat, getrusage); "others" is the rest of
-// /proc/stat: interrupts, which on loopback carry much of TCP, and other
-// programs. If others is large in one row and small in the next, measure again.
+// Both sides and the client share the host's processors. "sender" (the bare
+// loop, or the server) and "client" are processors used (/proc/PID/stat,
+// getrusage); "others" is the rest of /proc/stat: other programs, mostly. On a
+// quiet host it is 0.00; from 0.2 on the row says so itself, and the rates say
+// little. "/s per core" is deliveries per second of the sender's processor
+// time, which holds better: it is what one delivery costs.
+//
+// A row that no one saturated is real, too: with one message under way a loop
+// that is done waits for the slower one, and the client for both.
 //
 // # Limits
 //

@@ -17,6 +17,7 @@ type measurement struct {
 	SenderCores float64      `json:"sender_cores"` // the bare sender, or the server
 	ClientCores float64      `json:"client_cores"`
 	OtherCores  float64      `json:"other_cores"` // interrupts, and whatever else the host did
+	PerCore     float64      `json:"deliveries_per_sender_core_second"`
 	Latency     load.Latency `json:"latency"`
 }
 
@@ -38,12 +39,16 @@ type report struct {
 	FloorMedian  float64 `json:"floor_median"`
 	ServerMedian float64 `json:"server_median"`
 	RatioMedian  float64 `json:"ratio_median"` // of the rounds' ratios
+	// PerCoreMedian is the median of the rounds' ratios of deliveries per
+	// second of processor time: what one delivery costs, whatever else runs.
+	PerCoreMedian float64 `json:"per_core_ratio_median"`
 }
 
 func (r *report) conclude() {
 	r.FloorMedian = r.median(func(p pair) float64 { return p.Floor.PerSecond })
 	r.ServerMedian = r.median(func(p pair) float64 { return p.Server.PerSecond })
 	r.RatioMedian = r.median(func(p pair) float64 { return p.Ratio })
+	r.PerCoreMedian = r.median(func(p pair) float64 { return p.Server.PerCore / max(p.Floor.PerCore, 1) })
 }
 
 func (r *report) median(of func(pair) float64) float64 {
@@ -56,13 +61,17 @@ func (r *report) median(of func(pair) float64) float64 {
 	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
-const lineFormat = "%-7s %-7s %12.0f %10.3f %10.3f %8.2f %8.2f %8.2f %s\n"
+const (
+	titleFormat = "%-7s %-7s %12s %9s %9s %10s %7s %7s %7s  %s\n"
+	lineFormat  = "%-7d %-7s %12.0f %9.3f %9.3f %10.0f %7.2f %7.2f %7.2f  %s\n"
+)
 
 func (r *report) printRound(out io.Writer, round int) {
 	if round == 0 {
 		fmt.Fprintf(out, "%d connections, %d-byte payloads, %d under way, %d client loops, %d cores\n",
 			r.Connections, r.PayloadBytes, r.InFlight, r.ClientLoops, r.Cores)
-		fmt.Fprintf(out, "%-7s %-7s %12s %10s %10s %8s %8s %8s %s\n", "round", "side", "deliveries/s", "p50 ms", "p99 ms", "sender", "client", "others", "cores used by each; saturated")
+		fmt.Fprintf(out, titleFormat, "", "", "", "", "", "/s per", "cores", "cores", "cores", "")
+		fmt.Fprintf(out, titleFormat, "round", "side", "deliveries/s", "p50 ms", "p99 ms", "core", "sender", "client", "others", "used up")
 	}
 	p := r.Rounds[round]
 	for _, side := range []struct {
@@ -70,8 +79,8 @@ func (r *report) printRound(out io.Writer, round int) {
 		m    measurement
 	}{{"floor", p.Floor}, {"server", p.Server}} {
 		m := side.m
-		fmt.Fprintf(out, lineFormat, fmt.Sprint(round+1), side.name, m.PerSecond,
-			m.Latency.P50Millis, m.Latency.P99Millis, m.SenderCores, m.ClientCores, m.OtherCores,
+		fmt.Fprintf(out, lineFormat, round+1, side.name, m.PerSecond,
+			m.Latency.P50Millis, m.Latency.P99Millis, m.PerCore, m.SenderCores, m.ClientCores, m.OtherCores,
 			m.saturated(side.name == "floor", r.Cores))
 	}
 	fmt.Fprintf(out, "%-7d %-7s %12.3f\n", round+1, "ratio", p.Ratio)
@@ -81,9 +90,15 @@ func (r *report) printRound(out io.Writer, round int) {
 // the rest is lost to scheduling and to the resolution of the clock.
 const saturatedShare = 0.93
 
+// disturbedCores is from how much of other programs on a rate says more about
+// them than about us: a tenth of the smallest host that is worth measuring on.
+const disturbedCores = 0.2
+
 // saturated says who could not have gone faster.
 func (m *measurement) saturated(oneThread bool, cores int) string {
 	switch {
+	case m.OtherCores >= disturbedCores:
+		return "the host, by others: not a good time to measure"
 	case oneThread && m.SenderCores >= saturatedShare:
 		return "the sender's thread"
 	case m.SenderCores+m.ClientCores+m.OtherCores >= saturatedShare*float64(cores):
@@ -95,8 +110,9 @@ func (m *measurement) saturated(oneThread bool, cores int) string {
 }
 
 func (r *report) print(out io.Writer) {
-	fmt.Fprintf(out, "median  floor   %12.0f\nmedian  server  %12.0f\nmedian  ratio   %12.3f  (of the rounds' ratios)\n",
-		r.FloorMedian, r.ServerMedian, r.RatioMedian)
+	fmt.Fprintf(out, "median  floor   %12.0f\nmedian  server  %12.0f\n", r.FloorMedian, r.ServerMedian)
+	fmt.Fprintf(out, "median  ratio   %12.3f  (of the rounds' ratios)\n", r.RatioMedian)
+	fmt.Fprintf(out, "median  ratio   %12.3f  (the same per second of the sender's processor time)\n", r.PerCoreMedian)
 }
 
 func (r *report) json(out io.Writer) error {

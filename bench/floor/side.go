@@ -229,6 +229,7 @@ func (s *side) measure(ctx context.Context, f *flags) (m measurement, err error)
 		ClientCores: (ownCPU() - ownBefore) / seconds,
 		Latency:     run.Latency,
 	}
+	m.PerCore = m.PerSecond / max(m.SenderCores, 1.0/clockTicksPerSecond)
 	m.OtherCores = max(0, (busyCPU()-hostBefore)/seconds-m.SenderCores-m.ClientCores)
 	return m, nil
 }

@@ -1,8 +1,10 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -212,6 +214,51 @@ func TestFailures(t *testing.T) {
 	s = await(t, client, "refusals", (*Snapshot).Decided)
 	if s.Failures["refused"] != 30 || s.GaveUp != 10 || s.Retries != 20 || s.UnderWay != 0 {
 		t.Errorf("%+v", s.Counters)
+	}
+}
+
+// The 101 may come in pieces, and with frames behind it.
+func TestFramesBehindTheAnswer(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	stream := AppendStampedFrame(AppendStampedFrame(nil, 1, Nanos(), 100), 2, Nanos(), 200)
+	go func() {
+		var conns []net.Conn // the collector would close what nobody holds
+		defer func() {
+			for _, conn := range conns {
+				conn.Close()
+			}
+		}()
+		for cut := 0; ; cut += 9 {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conns = append(conns, conn)
+			var answer bytes.Buffer
+			if _, err := (ws.Upgrader{}).Upgrade(struct {
+				io.Reader
+				io.Writer
+			}{conn, &answer}); err != nil {
+				t.Errorf("upgrade: %v", err)
+			}
+			all := append(answer.Bytes(), stream...)
+			cut %= len(all)
+			conn.Write(all[:cut])
+			time.Sleep(time.Millisecond) // so that the pieces are read apart, mostly
+			conn.Write(all[cut:])
+		}
+	}()
+	client := start(t, Config{Channel: "news", FirstSequence: 1, Expect: 2, Loops: 1, UnderWay: 8,
+		Spread: Spread{Host: netip.MustParseAddr("127.0.0.1"), PerPort: 50_000, Connections: 60,
+			FirstPort: listener.Addr().(*net.TCPAddr).Port}})
+	connected(t, client)
+	s := await(t, client, "what stood behind the answers", func(s *Snapshot) bool { return s.Complete == 60 })
+	if s.Fault() != "" || s.Stamped != 120 {
+		t.Errorf("%d messages; %s", s.Stamped, s.Fault())
 	}
 }
 

@@ -1,0 +1,88 @@
+// Package load is a WebSocket client for very many connections: it opens them,
+// checks what arrives on each, and drives messages through a server to see how
+// fast they reach everybody.
+//
+//	client, err := load.Start(load.Config{
+//		Spread:        load.Spread{Host: host, FirstPort: 10000, PerPort: 50_000, Connections: 18_000},
+//		Channel:       "news",
+//		FirstSequence: 1,
+//	})
+//	defer client.Stop()
+//	_, err = client.AwaitConnected(ctx)
+//	bus, err := load.DialBus("127.0.0.1:6379", "")
+//	run, err := client.Drive(ctx, load.Drive{Messages: 100, Send: client.Publisher(bus, 256)})
+//	snapshot := client.Snapshot() // snapshot.Fault() is empty if all is well
+//
+// # Who owns what
+//
+// A client is a poller without listeners. Each loop (a handler) opens its share
+// of the connections itself, on its own thread, with raw system calls, and
+// adopts them: with a descriptor table per loop, a number of one table means
+// nothing in another. Everything of a connection belongs to its loop. Questions
+// go in by Post and are answered on the loop's thread, so counters are plain
+// integers. The one thing shared on the way of a message is a track, while
+// Drive is on: one atomic per loop and message, not per delivery.
+//
+// # What a connection costs
+//
+// The client: its record of 32 bytes, of which the handler uses 18 (sequence,
+// number, messages received, slot), and a bit in the loop's set. No heap
+// object. Cold state exists only while it is needed: a slot while a handshake
+// is under way (at most 256 per loop), a partial inside a cut frame (about 500
+// bytes, reused), a list of gaps after a loss. Measured: see the table below.
+// The kernel: 3,965 bytes per client end of an idle connection; both ends on
+// one host, about 8,000.
+//
+//	connections  anonymous resident  command
+//	         11            6.8 MiB   10m-client 127.0.0.1 11 --loops 11 --private --hold 6s
+//	    200,000           14.4 MiB   10m-client 127.0.0.1 200000 --hold 8s (11 loops)
+//
+// The difference is 40 bytes a connection, everything included.
+//
+// # Limits
+//
+// All in limits.go. With a hard limit of 20,000 open files a loop holds 19,400
+// connections; the number of loops follows (loops = connections / (limit -
+// 600), never fewer than the cores), and GOMAXPROCS is two more than all loops.
+// One source address has 28,232 local ports towards one port; only half of them
+// are found quickly (limits.go), so a new source is taken every 12,500. On
+// loopback there are addresses enough; elsewhere Spread.Sources names them.
+//
+// # Checks
+//
+// Frames: unmasked, no reserved bits, known opcodes, shortest length, control
+// frames whole and short, fragments in order, close codes, UTF-8 of texts.
+// Messages that carry our stamp (stamp.go): sequence per connection (lost,
+// duplicated and out of order are exact, as long as a connection has at most 64
+// gaps), every byte of the filler, and the time on the way. A server that
+// breaks the protocol loses that connection, and the kind is counted.
+//
+// # Tried and dropped
+//
+//   - 25,000 connections per source address and port: the last 500 of 15,000
+//     came at 745 a second, since connect(2) searched 14,116 taken ports for
+//     each. At 12,500, 18,000 connections took 1.2 s instead of 2.7 s for
+//     15,000.
+//   - Waiting for epoll to say that a connect is done: on loopback it is done
+//     when connect returns, so the request is sent at once and epoll is asked
+//     only after EAGAIN. It saves two epoll_ctl and a turn per connection.
+//   - A stamp of 24 binary bytes: the server would make binary frames of it,
+//     while users send text. It is 40 bytes of text.
+//   - Collecting messages before looking at them: a digest takes any pieces,
+//     so that a message of 64 MiB to 100,000 connections costs no memory.
+//
+// # What looks wrong but is deliberate
+//
+//   - One Recv per event, though more may be there: epoll says so again, and
+//     the others are not kept waiting.
+//   - After a close frame the client answers and then waits for the server to
+//     end the stream, however long that takes: it is the server's part (RFC
+//     6455 section 7.1.1), and only Stop cuts it short.
+//   - Stop closes the sockets without a close frame, as a client that dies
+//     does. Whoever wants to see the server's part closes from there.
+//   - A refused upgrade is not tried again, whatever its status: the server was
+//     reached and said no. Connections that were refused, reset or timed out
+//     are.
+//   - The stamps of two publishers on one channel look like duplicates: there
+//     is one sequence per channel, and it begins with 1.
+package load
