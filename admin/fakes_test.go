@@ -1,0 +1,99 @@
+package admin
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+
+	"c10m/channel"
+	"c10m/conn"
+	"c10m/poller"
+	"c10m/redisbus"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+)
+
+// fakeBus says what a test told it to say.
+type fakeBus struct {
+	mu     sync.Mutex
+	health redisbus.Health
+	stats  redisbus.Stats
+}
+
+func (b *fakeBus) Health() redisbus.Health {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.health
+}
+
+func (b *fakeBus) setHealth(health redisbus.Health) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.health = health
+}
+
+func (b *fakeBus) Stats() redisbus.Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.stats
+}
+
+func (b *fakeBus) Close(context.Context) error { return nil }
+
+func newLoop() Loop {
+	return Loop{Poller: &poller.Stats{}, Conn: &conn.Stats{}, Channel: &channel.Stats{}}
+}
+
+// newSources are those of a healthy server with a number of loops.
+func newSources(loops int) (Sources, *fakeBus) {
+	bus := &fakeBus{health: redisbus.Health{Up: true}}
+	sources := Sources{Hub: &channel.HubStats{}, Bus: bus, Version: "v1.2.3"}
+	for range loops {
+		sources.Loops = append(sources.Loops, newLoop())
+	}
+	return sources, bus
+}
+
+// start serves on a free port until the test ends.
+func start(t *testing.T, sources Sources) *Server {
+	t.Helper()
+	s, err := Listen(Config{Addr: "127.0.0.1:0"}, sources, newLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func newLog(t *testing.T) *zap.Logger {
+	return zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
+}
+
+// client keeps no connections, so that Close has none to wait for.
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+// ask returns the answer of a page and its whole body.
+func ask(t *testing.T, s *Server, method, path string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequest(method, "http://"+s.Addr()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}

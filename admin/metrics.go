@@ -1,0 +1,161 @@
+package admin
+
+import (
+	"sync/atomic"
+
+	"c10m/channel"
+	"c10m/redisbus"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The tables of what is exported, the rooms in the order in which a message
+// meets them. A help text says what a rise means and which flag answers it.
+// collector_test.go fails if a counter of any room is missing here.
+
+// busMetrics are the way in.
+var busMetrics = []metric[*redisbus.Stats]{
+	busCounter("bus_messages_total", "Messages that the bus handed to the loops, refused ones included.",
+		func(s *redisbus.Stats) uint64 { return s.MessagesIn }),
+	busCounter("bus_bytes_total", "Bytes of payload in c10m_bus_messages_total.",
+		func(s *redisbus.Stats) uint64 { return s.BytesIn }),
+	busCounter("bus_reserved_messages_total", "Messages on channels that begin with -/, which belong to the servers. With a real Redis: probes, one per interval and server.",
+		func(s *redisbus.Stats) uint64 { return s.ReservedIn }),
+	busCounter("bus_gaps_total", "Times that the subscription was, or may have been, interrupted. Each may have lost messages for everybody: Redis cannot say which.",
+		func(s *redisbus.Stats) uint64 { return s.Gaps }),
+	busCounter("bus_reconnects_total", "Subscriptions at Redis after the first. A rise means that Redis or the network to it is not steady.",
+		func(s *redisbus.Stats) uint64 { return s.Reconnects }),
+	busCounter("bus_probes_lost_total", "Probes through Redis that did not come back in time. A rise without reconnects means a path that stalls.",
+		func(s *redisbus.Stats) uint64 { return s.ProbesLost }),
+	busGauge("bus_probe_round_trip_seconds", "How long the last probe through Redis took. Messages take half of it; 0 with the embedded bus, which has no probes.",
+		func(s *redisbus.Stats) float64 { return s.ProbeRoundTripSeconds }),
+	busGauge("bus_peers", "RESP connections at the embedded bus: publishers, other servers, operators. What is too many is refused: c10m_bus_peers_closed_total, reason peers_max.",
+		func(s *redisbus.Stats) float64 { return float64(s.Peers) }),
+	busGauge("bus_subscriptions", "RESP subscriptions of all kinds at the embedded bus.",
+		func(s *redisbus.Stats) float64 { return float64(s.Subscriptions) }),
+	busGauge("bus_queued_bytes", "Bytes that wait for RESP peers. A rise means subscribers that read too slowly and will be disconnected.",
+		func(s *redisbus.Stats) float64 { return float64(s.QueuedBytes) }),
+	busCounter("bus_peers_accepted_total", "RESP connections so far, refused ones included. As fast as messages means a publisher that connects for each.",
+		func(s *redisbus.Stats) uint64 { return s.PeersAccepted }),
+	busCounter("bus_commands_total", "RESP commands, unknown ones included.",
+		func(s *redisbus.Stats) uint64 { return s.Commands }),
+	busCounter("bus_protocol_errors_total", "What RESP peers, or Redis, sent and is no RESP. A rise means that something else talks to the port.",
+		func(s *redisbus.Stats) uint64 { return s.ProtocolErrors }),
+	busCounter("bus_auth_failures_total", "Wrong passwords of RESP peers. A rise means a publisher with an old password, or somebody who guesses.",
+		func(s *redisbus.Stats) uint64 { return s.AuthFailures }),
+	busCounter("bus_accept_errors_total", "Errors of accept at the embedded bus. A rise means that descriptors are used up: publishers cannot connect.",
+		func(s *redisbus.Stats) uint64 { return s.AcceptErrors }),
+}
+
+// hubMetrics are the door into the loops.
+var hubMetrics = []metric[*channel.HubStats]{
+	counter("messages_in_total", "Messages taken from publishers, each counted once, whatever the number of loops.",
+		func(h *channel.HubStats) *atomic.Uint64 { return &h.Messages }),
+	counter("message_bytes_in_total", "Bytes of payload in c10m_messages_in_total.",
+		func(h *channel.HubStats) *atomic.Uint64 { return &h.Bytes }),
+	counter("publish_waits_total", "Times that a publisher waited for a loop with a full mailbox. A rise means that more is published than the loops can write.",
+		func(h *channel.HubStats) *atomic.Uint64 { return &h.Waits }),
+}
+
+// loopMetrics are sums over all loops.
+var loopMetrics = []metric[Loop]{
+	// The reactor.
+	gauge("connections", "TCP connections that the loops hold, in handshake, open or lingering.",
+		func(l Loop) *atomic.Int64 { return &l.Poller.Connections }),
+	counter("connections_accepted_total", "Connections taken from the listeners.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.Accepted }),
+	counter("accept_retries_total", "Accepts that failed for one connection only, as it was gone already. A rise means clients that give up: the server accepts too late.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptRetries }),
+	counter("accept_pauses_total", "Times that a loop stopped accepting for a moment, as descriptors or memory were used up. A rise means that newcomers wait; see 10m-server doctor.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptPauses }),
+	counter("accept_refused_total", "Connections closed unserved, as the table or epoll was full. A rise means a limit of the host, such as fs.epoll.max_user_watches; see 10m-server doctor.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptRefused }),
+	counter("accept_unexpected_total", "Errors of accept that nobody foresaw. Any rise is worth a report.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptUnexpected }),
+	counter("stale_events_total", "Events for a former owner of a descriptor, dropped. A few are normal where connections come and go.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.StaleEvents }),
+	counter("wakeups_total", "Times that a poster woke a sleeping loop. Far fewer than letters means busy loops.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.Wakeups }),
+	counter("posts_refused_total", "Letters that found a mailbox full; the publisher waits and posts again. A rise means a loop that is behind.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.PostsRefused }),
+	counter("letters_total", "Letters that loops handled: one per message and loop, and questions of the bus.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.Letters }),
+
+	// The connections.
+	gauge("connections_open", "WebSockets: upgraded, and not yet ended.",
+		func(l Loop) *atomic.Int64 { return &l.Conn.Open }),
+	counter("handshakes_total", "Upgrades that were answered with 101.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.Handshakes }),
+	gauge("handshakes_unfinished", "Connections whose request is not complete. A rise means slow clients, or somebody who holds connections open without asking.",
+		func(l Loop) *atomic.Int64 { return &l.Conn.Unfinished }),
+	gauge("connections_lingering", "Connections that the server ended and the peer has not yet.",
+		func(l Loop) *atomic.Int64 { return &l.Conn.Lingering }),
+	counter("pings_total", "Pings written to clients; --ping-interval sets the pace.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.Pings }),
+	counter("pings_skipped_total", "Pings left out, as the socket was full: its data tells as well whether the peer is there. A rise means slow readers.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.PingsSkipped }),
+	counter("pongs_total", "Answers to pings of clients.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.Pongs }),
+	counter("pongs_dropped_total", "Pings of clients that were not answered, as too many answers waited for room in the socket. A rise means clients that ping and do not read.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.PongsDropped }),
+	counter("pongs_received_total", "Pongs from clients. Nobody waits for them: the kernel tells who is gone.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.PongsIn }),
+
+	// The channels.
+	gauge("channels", "Channels with at least one member, counted once in each loop where they have one.",
+		func(l Loop) *atomic.Int64 { return &l.Channel.Channels }),
+	gauge("members", "Connections in channels.",
+		func(l Loop) *atomic.Int64 { return &l.Channel.Members }),
+	gauge("logs", "Channels that owe something to somebody now, counted once per loop.",
+		func(l Loop) *atomic.Int64 { return &l.Channel.Logs }),
+	gauge("log_bytes", "Bytes of the frames that are owed, counted once per loop. A rise means slow readers or busy loops; --log-bytes-total is the limit.",
+		func(l Loop) *atomic.Int64 { return &l.Channel.LogBytes }),
+	gauge("blocked_members", "Connections that are behind because their socket is full: slow readers, now.",
+		func(l Loop) *atomic.Int64 { return &l.Channel.Blocked }),
+	counter("loop_messages_total", "Messages that loops took from their mailboxes, counted once per loop.",
+		func(l Loop) *atomic.Uint64 { return &l.Channel.Messages }),
+	counter("unwanted_messages_total", "Those of c10m_loop_messages_total to channels without a member in that loop. Nearly all of them means that much is published which nobody reads.",
+		func(l Loop) *atomic.Uint64 { return &l.Channel.Unwanted }),
+	counter("deliveries_total", "Messages that went whole into a socket.",
+		func(l Loop) *atomic.Uint64 { return &l.Channel.Deliveries }),
+	counter("delivered_bytes_total", "Bytes of frames that went into sockets.",
+		func(l Loop) *atomic.Uint64 { return &l.Channel.Bytes }),
+	counter("writes_total", "System calls that wrote frames. Fewer than c10m_deliveries_total means that busy loops save calls.",
+		func(l Loop) *atomic.Uint64 { return &l.Channel.Writes }),
+	counter("batches_total", "Those of c10m_writes_total that carried more than one message.",
+		func(l Loop) *atomic.Uint64 { return &l.Channel.Batches }),
+	counter("skipped_frames_total", "Messages that slow readers were not given (--slow skip).",
+		func(l Loop) *atomic.Uint64 { return &l.Channel.Skipped }),
+}
+
+// What is not simply one number.
+var (
+	buildInfo = newDesc("build_info", "1, with the version of the server.", "version")
+	loopCount = newDesc("loops", "Loops, each of them one thread.")
+
+	closesTotal = newDesc("closes_total", "Connections that ended, by reason: request_* were never open, slow_* and write_deadline are readers that could not keep up, client_* left themselves.", "reason")
+
+	overrunsTotal = newDesc("overruns_total", "Times that a slow reader lost its place in its channel's log, by the limit that it hit: log_bytes and log_bytes_total are flags, log_age is --write-deadline. It is closed or skips messages (--slow).", "cause")
+
+	messagesRefusedTotal = newDesc("messages_refused_total", "Messages that nobody got, by reason; too_big is over --message-bytes. The publisher is told.", "reason")
+
+	loopConnectionsMin = newDesc("loop_connections_min", "Connections of the emptiest loop.")
+	loopConnectionsMax = newDesc("loop_connections_max", "Connections of the fullest loop. Far over the emptiest's means that fan-out waits for one loop.")
+	loopLogBytesMax    = newDesc("loop_log_bytes_max", "Bytes that the logs of the fullest loop hold. Each loop may hold an equal share of --log-bytes-total.")
+	loopBusySeconds    = newDesc("loop_busy_seconds_total", "Time in which a loop did not wait. A rate near 1 is a loop without a pause, however idle the others are; a rate of 0 is one that is stuck.", "loop")
+	loopTurnSeconds    = newDesc("loop_turn_seconds", "Time in which a turn of a loop was busy. Long turns delay everybody on that loop.")
+
+	deliveryLagSeconds = newDesc("delivery_lag_seconds", "Time from publishing a message to its last write on a loop. The tail belongs to slow readers and ends at --write-deadline.")
+
+	busUp               = newDesc("bus_up", "1 while published messages reach this server, else 0; /healthz says why.")
+	busChanged          = newDesc("bus_changed_timestamp_seconds", "When c10m_bus_up last changed, in Unix time.")
+	busDroppedTotal     = newDesc("bus_dropped_total", "Messages that reached the bus and not the clients, by reason. Each is lost; its publisher was told if the bus is the embedded one.", "reason")
+	busPeersClosedTotal = newDesc("bus_peers_closed_total", "RESP connections that ended, by reason. A rise of lagged means another server or subscriber that reads too slowly.", "reason")
+)
+
+// otherDescs are all of them, for Describe.
+var otherDescs = []*prometheus.Desc{
+	buildInfo, loopCount, closesTotal, overrunsTotal, messagesRefusedTotal,
+	loopConnectionsMin, loopConnectionsMax, loopLogBytesMax, loopBusySeconds, loopTurnSeconds,
+	deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busPeersClosedTotal,
+}

@@ -1,0 +1,150 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"c10m/channel"
+	"c10m/conn"
+	"c10m/poller"
+	"c10m/redisbus"
+
+	"go.uber.org/zap"
+)
+
+// A Loop is the counters of one loop, which goes on writing them.
+type Loop struct {
+	Poller  *poller.Stats
+	Conn    *conn.Stats
+	Channel *channel.Stats
+}
+
+// Sources are what the pages read. All must be set, except where a comment
+// says otherwise.
+type Sources struct {
+	Loops []Loop
+	Hub   *channel.HubStats
+	Bus   redisbus.Bus
+	// Draining reports whether the server is closing its connections. It is
+	// called from many goroutines. nil is a server that never drains.
+	Draining func() bool
+	// Version is what build_info says; it may be empty.
+	Version string
+}
+
+// check panics if main forgot something: better at the start than at the first
+// scrape.
+func (s *Sources) check() {
+	if s.Hub == nil || s.Bus == nil {
+		panic("BUG: admin pages without the counters of the hub or the bus")
+	}
+	for _, loop := range s.Loops {
+		if loop.Poller == nil || loop.Conn == nil || loop.Channel == nil {
+			panic("BUG: admin pages with a loop whose counters are not set")
+		}
+	}
+}
+
+// Config is what an operator may set.
+type Config struct {
+	// Addr is host:port. The host is a loopback address or resolves to one;
+	// port 0 takes a free one.
+	Addr string
+}
+
+// A Server serves the admin pages. Its methods may be called from any
+// goroutine.
+type Server struct {
+	// Fixed after construction.
+	sources  Sources
+	log      *zap.Logger
+	listener net.Listener
+	http     *http.Server
+	hurry    context.CancelFunc // ends the profiles under way
+	served   chan struct{}      // closed when the listener's goroutine has ended
+
+	// Shared: atomic.
+	connections atomic.Int64
+}
+
+// Listen binds the admin pages and serves them until Close. An error is one
+// sentence for the operator. Call it when the loops run: a loop with a
+// descriptor table of its own keeps a copy of whatever was open before.
+func Listen(cfg Config, sources Sources, log *zap.Logger) (*Server, error) {
+	sources.check()
+	listener, err := listen(cfg.Addr)
+	if err != nil {
+		return nil, err
+	}
+	s := newServer(sources, log, listener)
+	go s.serve()
+	return s, nil
+}
+
+func newServer(sources Sources, log *zap.Logger, listener net.Listener) *Server {
+	base, hurry := context.WithCancel(context.Background())
+	s := &Server{
+		sources:  sources,
+		log:      log,
+		listener: listener,
+		hurry:    hurry,
+		served:   make(chan struct{}),
+	}
+	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
+	if err != nil {
+		panic("BUG: " + err.Error()) // only for a level that does not exist
+	}
+	s.http = &http.Server{
+		Handler:           s.handler(newRegistry(sources, log), errorLog),
+		ReadHeaderTimeout: headerSecondsMax * time.Second,
+		ReadTimeout:       requestSecondsMax * time.Second,
+		WriteTimeout:      responseSecondsMax * time.Second,
+		IdleTimeout:       idleSecondsMax * time.Second,
+		MaxHeaderBytes:    headerBytesMax,
+		ErrorLog:          errorLog,
+		ConnState:         s.connState,
+		BaseContext:       func(net.Listener) context.Context { return base },
+	}
+	return s
+}
+
+// serve runs until Close. net/http waits and tries again when descriptors are
+// used up, so only Close and our own mistakes end it.
+func (s *Server) serve() {
+	defer close(s.served)
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		s.log.Error("the admin pages are gone", zap.Error(err))
+	}
+}
+
+// connState closes connections beyond connectionsMax.
+func (s *Server) connState(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if s.connections.Add(1) > connectionsMax {
+			c.Close()
+		}
+	case http.StateClosed, http.StateHijacked:
+		s.connections.Add(-1)
+	}
+}
+
+// Addr is host:port of the listener.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Close stops listening, ends profiles under way with what they have, and
+// waits until all requests are answered or ctx is done; then it cuts those
+// that are left and returns the error of ctx. A second call does nothing.
+func (s *Server) Close(ctx context.Context) error {
+	s.hurry()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		_ = s.http.Close() // the listener is closed already
+	}
+	<-s.served
+	return err
+}
