@@ -1,0 +1,172 @@
+// Package channel brings published messages to the connections that subscribed:
+// the registry of channels, the logs, the positions, the sweeps, and the Hub,
+// the one door through which a message enters all loops.
+//
+// # The idea
+//
+// A channel is a short log, and a subscriber is a position in it. There are no
+// output buffers. A log holds pointers to the frames that are still owed to
+// somebody; a member holds the sequence number of its next frame and how many
+// bytes of that frame are in its socket already. From this follows the rest:
+//
+//   - Fan-out is a sweep that brings every member to the head of the log.
+//   - Who is visited late gets all that it lacks in one writev: the busier the
+//     server, the fewer system calls per message.
+//   - A slow reader costs no memory of its own. It goes to the log's list of
+//     blocked members, EPOLLOUT is armed for it alone, and no sweep meets it
+//     again before it has caught up. A million slow readers share one log.
+//   - Joining and leaving in the middle of a sweep need no care: a newcomer
+//     stands at the head, a leaver moves the cursor on.
+//   - A channel that owes nothing holds no log.
+//
+// Per channel and connection, frames come in the order of publishing, each
+// exactly once, from the subscription on until the connection ends or, with
+// Config.Skip, with the gaps that Stats.Skipped counts.
+//
+// # Who owns what
+//
+//	Hub        any goroutine but a loop's. Publishers of one channel take turns
+//	           under one of 64 striped locks, so that all loops see one order.
+//	           No loop takes these locks, and no lock is held on the way from a
+//	           mailbox to a socket.
+//	Registry   one loop's thread: cells, index, logs, queues, members.
+//	Message    immutable once posted, shared by all loops; the collector frees
+//	           it when the last log drops it.
+//	member     the room in the connection's poller.Record; ours from Subscribe to
+//	           Unsubscribe, but for memberHeld, which is the connection's.
+//	Receipt    settled once by each loop, waited for by its publisher.
+//	Stats      written by the loop, read by anybody.
+//	listing    its mutex is between the loops of one Hub.Channels, and is held
+//	           while one slice header is appended.
+//
+// # Layout
+//
+// What one loop keeps, in bytes, with nothing on the heap while it is idle:
+//
+//	member   24   in the 32-byte record of its connection
+//	cell     40   for a name of up to 15 bytes; 25 and the name, rounded up to
+//	              48, 56, 64, 80, 96, 128, 192 or 280
+//	index     4   per channel: linear hashing, chained through the cells
+//	log     120   while the channel owes something, and 16 per frame owed
+//
+// A connection on a channel of its own is thus 32 + 44 bytes
+// (TestManyChannelsAreNoHeapObjects measures it).
+//
+// A raw WebSocket has one channel, so its membership is in its record: to
+// serve it touches the record's cache line and no other of ours. A protocol
+// with many channels on a connection will need a flat table of memberships.
+// The node is the same, with two more words: which connection it is (4) and the
+// next membership of that connection (4), so 32 bytes, half a cache line. Bytes
+// per connection, its record included:
+//
+//	channels per connection           1      2     10
+//	inline, as now                   32      -      -
+//	a table for all                  56     88    344
+//	inline if one, a table if more   32     96    352
+//
+// A table for all saves 8 bytes of the record (the links and the position are
+// in the nodes; off and the flags stay, since a socket stands in the middle of
+// one frame at most, whatever the channel), and costs a raw WebSocket 24 bytes
+// and a second cache line at each delivery. The last line is the one to build:
+// a flag tells whether the room is a membership or names the first node, and
+// lists name nodes by number, beginning above the descriptors.
+//
+// # Slow readers, slow sweeps
+//
+// These are two things, and only one is the reader's fault.
+//
+// A member is slow when its own socket was full. It is overrun, that is closed
+// or with Config.Skip moved forward, when it keeps its log longer than
+// Config.LogBytes, or when a frame has waited for it for Config.LogAge in which
+// it was blocked all the time, or when all logs together pass
+// Config.LogBytesTotal. The newest frame may pass the limit: one message of the
+// largest size is no reason to close all who do not take it in one write.
+//
+// A member that the sweep has not come to yet is not slow, however old or long
+// the log is. For its sake Full says that letters should wait, so the mailbox
+// fills, Post refuses, and publishers wait in Hub.Publish: that is the whole of
+// backpressure. Entries count apart the members whom the sweep still has to
+// visit (unswept), so the two never mix. Full begins at a quarter of LogBytes,
+// for what a sweep is behind and for what one turn adds, so that a reader may
+// leave one such burst unread, and a second, and still owe half a log only.
+//
+// Full stops the letters of all channels of the loop. A way to refuse one
+// channel's letters and read the others' would need a mailbox per channel.
+//
+// # Bounds
+//
+// Nothing here takes time in proportion to members or channels within a turn:
+//
+//	a slice of a sweep      64 writes, 1,024 members looked at; one write per
+//	                        visit, of at most 64 frames and 256 KiB
+//	small channels          up to 256 writes a turn, before the large ones; a
+//	                        channel of at most 16 members is small
+//	overrunning             a slice of the blocked list: 64 closes, which count as
+//	                        writes, or 1,024 looked at
+//	age                     1,024 logs a turn; each log 8 times in a LogAge
+//	total limit             1,024 logs a turn looked at; one log at a time
+//	listing                 1,024 cells a turn
+//	subscribe, unsubscribe  constant; the index splits or joins one bucket
+//	EPOLLOUT                one write
+//
+// What is proportional to entries of a log (dropping what is owed to nobody,
+// finding where to overrun to) is paid for by their appending.
+//
+// # Invariants
+//
+// The tests check all of them after each step of random worlds (check_test.go):
+//
+//   - A member is in exactly one list: the channel's, or its log's blocked one.
+//     In the blocked list it is behind; outside it stands between two frames.
+//   - The waiting counts of a log's entries add up to behind, the unswept ones to
+//     behind minus blocked; the oldest entry is waited for by somebody.
+//   - A log that owes something to its sweep is queued, once. A released log
+//     goes to the spares when it leaves the queue, once.
+//   - A member leaves the blocked list only at the head, or with its channel.
+//   - The rest of a frame that is partly in a socket is written before anything
+//     else: by the sweep, by Writable, or, after Hold or Owe, by the owner.
+//   - A dead member (its write failed, or it was overrun) is never written to.
+//
+// Sequence numbers wrap at 2^32. They are only compared within one log, whose
+// length is far below 2^31.
+//
+// # What looks wrong but is deliberate
+//
+//   - unlink takes no descriptor, and push puts members at the front: lists have
+//     no tail, so the youngest members are served first. To serve the oldest
+//     first would cost 4 bytes per cell and buy nothing.
+//   - A member that catches up through EPOLLOUT goes to the front of the
+//     channel's list, behind the cursor. It is at the head, so nobody misses it.
+//   - Writable makes one write even if the socket would take more. epoll is
+//     level-triggered and tells again in the next turn.
+//   - A dead member keeps its place, and so the log, until it is unsubscribed at
+//     the end of the turn: its lists and counts stay those of a live one.
+//   - A released log stays in its queue. To take it out would need links.
+//   - After the last overrun the limit is asked again, which may walk a list in
+//     vain. Letters may be waiting for that log, so nobody else would ask.
+//   - Cells and index buckets are never given back to the kernel: what a million
+//     channels took once is there for the next million. The table of logs keeps
+//     its length, too; a round of age passes over its free slots.
+//   - The hash is 32 bits and the seed random per process: nobody outside can
+//     choose names that collide.
+//   - A publisher holds its order lock while a mailbox is full. Others of the
+//     same stripe wait with it, since they may not overtake.
+//   - Message.at is read before the order lock is taken, so a log's times need
+//     not ascend. Age stops at the first frame that is young enough.
+//
+// # Tried or weighed, and dropped
+//
+//   - An output buffer per connection: a copy of each frame per slow reader, and
+//     memory in proportion to slow readers times lag.
+//   - A heap object per channel: ten million of them are what each collection
+//     has to mark. A Go map as index: the same, and tables of it are copied in
+//     one go as it grows.
+//   - Dense arrays of members instead of lists: faster to walk, but a member has
+//     to know its place in one more word, growing copies millions of entries at
+//     once. A visit is 60 to 90 ns with the fake socket (BenchmarkSweep), a send
+//     some microseconds: there is little to win.
+//   - To count a log's limit by its length alone, whoever keeps it: a sweep over
+//     millions is slower than a burst, and readers were closed for it.
+//   - To write to a member until it is at the head: one reader with a long
+//     backlog of small frames held a turn for more than a thousand writes.
+package channel
