@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -124,8 +123,18 @@ type wireFrame struct {
 	code    uint16
 }
 
+// readFrame reads a frame of a server that is trusted with its length.
+func readFrame(r io.Reader) (f ws.Frame, err error) {
+	if f.Header, err = ws.ReadHeader(r); err != nil {
+		return f, err
+	}
+	f.Payload = make([]byte, f.Header.Length)
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
+}
+
 func (c *rawClient) frame() (wireFrame, error) {
-	f, err := ws.ReadFrame(c.Reader)
+	f, err := readFrame(c.Reader)
 	if err != nil {
 		return wireFrame{}, err
 	}
@@ -281,13 +290,4 @@ func (s *testServer) step(k *testKernel, by time.Duration) {
 	s.onLoops(nothing) // the turn after this one sees the new time
 	s.ticks()
 	s.onLoops(nothing) // the tick is over
-}
-
-func shorten(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '.'
-		}
-		return r
-	}, text[:min(len(text), 30)])
 }
