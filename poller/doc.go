@@ -62,7 +62,7 @@
 //   - A loop's thread makes raw system calls on its own descriptors only. No
 //     library, no logging, no os.File.
 //   - The thread ends locked, so that the runtime destroys it and never runs
-//     another goroutine in its table.
+//     another goroutine in its table. It is never the process's first thread.
 //
 // /proc/PID/fd shows the main table alone.
 //

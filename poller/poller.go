@@ -110,11 +110,30 @@ func (l *Loop) Turn() { l.turn() }
 // Shut closes everything that a loop of NewLoop owns, but for wakefd.
 func (l *Loop) Shut() { l.shut() }
 
-// main is the loop's thread. It ends locked: the Go runtime then ends the
-// thread, and with it a private descriptor table.
+// main finds a thread for the loop. It must not be the process's first one if
+// the loop takes a private descriptor table: /proc/PID/fd is that thread's, and
+// an operator expects the process's descriptors there, not a loop's.
 func (l *Loop) main(config Config, started chan<- error, running *sync.WaitGroup) {
-	defer running.Done()
 	runtime.LockOSThread()
+	if config.PrivateFDTables && unix.Gettid() == unix.Getpid() {
+		// While this goroutine holds the first thread, the next gets another.
+		elsewhere := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			close(elsewhere)
+			l.run(config, started, running)
+		}()
+		<-elsewhere
+		runtime.UnlockOSThread()
+		return
+	}
+	l.run(config, started, running)
+}
+
+// run is the loop's life on its locked thread. It ends locked: the Go runtime
+// then ends the thread, and with it a private descriptor table.
+func (l *Loop) run(config Config, started chan<- error, running *sync.WaitGroup) {
+	defer running.Done()
 	if config.PrivateFDTables {
 		if err := unix.Unshare(unix.CLONE_FILES); err != nil {
 			started <- fmt.Errorf("cannot make a private descriptor table: %w; use --fd-tables shared", err)

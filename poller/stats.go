@@ -40,6 +40,7 @@ func (h *Histogram) Observe(nanos int64) {
 // Read returns the upper bounds in seconds with the number of durations in
 // each bucket, and the sum in seconds.
 func (h *Histogram) Read() (seconds []float64, counts []uint64, sum float64) {
+	seconds, counts = make([]float64, 0, histogramBuckets), make([]uint64, 0, histogramBuckets)
 	for i := range h.buckets {
 		seconds = append(seconds, float64(uint64(1)<<i)*1e-6)
 		counts = append(counts, h.buckets[i].Load())
