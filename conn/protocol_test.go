@@ -224,7 +224,7 @@ func TestColdStateEndsWithThePartialFrame(t *testing.T) {
 }
 
 // Ten thousand pings in one read are answered in order, and not with ten
-// thousand writes: a client could else stop the loop for 50 ms at a time.
+// thousand writes in one turn of the loop.
 func TestFloodOfPingsCostsFewWrites(t *testing.T) {
 	kernel := &testKernel{}
 	s := startServer(t, 1, testConfig(), kernel.install)

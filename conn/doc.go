@@ -1,0 +1,118 @@
+/*
+Package conn is one WebSocket's life on its loop: the handshake, the frames that
+come in, the control frames that go out, and the one reason for which it ends.
+It knows nothing of Redis and nothing of other loops.
+
+# Who owns what
+
+A Server is one loop's connections. It is the loop's poller.Handler and the
+owner (channel.Owner) of the loop's channel.Registry; the loop calls it, it calls
+the registry, and neither calls back in the middle of the other. Everything in
+it belongs to the loop's thread, except for Stats and Shared.open, which are
+atomic, and Drain, which posts a letter.
+
+	poller.Record   Phase, and a mark for "has cold state"; the 24 bytes of Room
+	                are the registry's (which frame, how many bytes of it)
+	Server.cold     what does not fit the record, only while there is something:
+	                half a request, half a frame, words that wait for room
+	Server.in       the parser of whoever is being read, if it has no cold state
+	Server.scratch  the bytes being read, lent to the parser, unmasked in place
+	Server.pongs    answers to the pings of one read, written together
+
+So an idle connection has its record and nothing else: no buffer, timer, heap
+object or map entry.
+
+# Phases
+
+	request    -> open       a good request: subscribe, then answer, then read on
+	request    -> lingering  refused: the HTTP answer was written
+	request    -> ended      gone, or stopped
+	open       -> lingering  our close frame was written or is owed
+	open       -> ended      the client's close was answered, or nothing can be said
+	lingering  -> ended      the client ended its side, or its time is up
+
+A connection only moves down this list. The reason is counted when it leaves
+request or open, by whoever is first, so one connection has one reason whatever
+befalls it later; gauges follow the phase in one function, setPhase. ended is
+set with poller.Loop.Close, which marks; the reaper calls Closed at the end of
+the turn, and only there the membership and the cold state go.
+
+The two ways to end are end (now) and finish (with last words). finish writes
+the words, ends our direction of the stream and goes on reading until the client
+ends its own, because a socket that is closed with unread bytes in it sends a
+reset, and the reset overtakes the words (RFC 1122, 4.2.2.13).
+
+# Writing in the middle of a frame
+
+Bytes of our own (answer, pong, ping, close) go out in say. If no frame is partly
+in the socket, they are written at once. Else, or if they do not fit, the member is
+held (channel.Registry.Hold): the rest of its frame becomes cold.owedFrame, a
+slice of the shared frame and no copy, and the words cold.owed. When the socket
+has room: owedFrame, owed, then Release, and the log goes on. A member that was
+skipped forward in the middle of a frame comes here as well (Owe). Nothing else
+writes to a connection of ours but the registry's sweep, and that leaves held
+members alone.
+
+# Invariants
+
+  - Sum of Stats.Closes = connections accepted - connections that still are in
+    phase request or open. Closes[0] stays 0.
+  - Stats.Unfinished, Open, Lingering = the number of records in that phase.
+  - markCold in a record <=> an entry in Server.cold.
+  - Server.in is blank between two calls of readFrames, Server.pongs empty.
+  - requestBytes = the sum of len(cold.request).
+  - cold state exists in phase request, or while its parser is inside a message,
+    or while something is owed; thaw drops it in the same call that ends this.
+  - What a stream says does not depend on how it is cut, for requests and
+    frames alike: the tests cut at every byte.
+  - The parser allocates nothing and keeps no slice of what it is lent.
+
+# Handshake
+
+github.com/gobwas/ws judges the request, from memory and only when it is
+complete. Ours are the length, garbage (plausible, from the first line on, so that
+a TLS hello is answered at once), the channel (appendChannel) and what the library
+lets pass (checkFields). The member is subscribed before it is answered: a
+message published after a client saw its 101 reaches it. Frames that came with the
+request are read at once.
+
+# Limits
+
+All are in limits.go with their reasons. Cold state is 264 bytes and a map entry, so
+coldMax is 40 MB a loop at its worst. Shared.open is compared and then counted, so
+loops that upgrade at the same moment may pass ConnectionsMax by one each.
+Time-outs go by the tick and are late by up to a second.
+
+# Tried and dropped
+
+  - One write per pong. A client that fills a read with empty pings had ten
+    thousand writes made for it in one turn, in which nobody else was served.
+  - The library's own frame readers and wsutil: they want a goroutine each, and
+    allocate per frame.
+  - Reserving a place before the library judges a request, and giving it back:
+    exact, but every refusal then touches a counter that all loops share.
+  - A timer or list entry per connection for pings. A walk over the loop's
+    descriptors needs neither, and is even by itself.
+  - Closing at once after a refusal. The client saw ECONNRESET and no status.
+
+# What looks wrong but is deliberate
+
+  - After our last words we go on reading, and drop what comes.
+  - After the client's close frame we answer and close without lingering: it may
+    not send anything more (RFC 6455, 5.5.1), and at ten million connections
+    most closes are of this kind. Who sends more all the same may get a reset.
+  - Nobody waits for a pong. A peer that is gone does not acknowledge the ping
+    either, and the kernel tells (TCP_USER_TIMEOUT); one that is there but hangs
+    is found when its socket fills. A full socket is not pinged at all.
+  - Beyond owedBytesMax pongs are dropped: RFC 6455, 5.5.3, asks for an answer to
+    the latest ping only. Behind the client's own backlog they would lie.
+  - A slow consumer gets no close frame. Its socket is full, so nothing can be
+    said; the client sees the end of the stream or a reset.
+  - A message from a client is read to its end and checked before it is refused
+    with 1003, so that a broken client hears what is broken: 1002, 1007 or 1009.
+  - end, in the middle of a read, leaves the cold state to the reaper: the parser
+    that is running may be inside it.
+  - A connection whose descriptor epoll could not take is counted under stopped:
+    the loop, not the client, ended it.
+*/
+package conn
