@@ -142,8 +142,10 @@
 //   - A dead member keeps its place, and so the log, until it is unsubscribed at
 //     the end of the turn: its lists and counts stay those of a live one.
 //   - A released log stays in its queue. To take it out would need links.
-//   - After the last overrun the limit is asked again, which may walk a list in
-//     vain. Letters may be waiting for that log, so nobody else would ask.
+//   - A log may stay over its limit after a walk of its blocked list, since
+//     messages came meanwhile. The next one asks anew, and letters wait only
+//     while a walk is under way: waiting for a walk that only a letter can begin
+//     would be for ever.
 //   - Cells and index buckets are never given back to the kernel: what a million
 //     channels took once is there for the next million. The table of logs keeps
 //     its length, too; a round of age passes over its free slots.

@@ -3,6 +3,7 @@ package channel
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type fakeLoop struct {
 }
 
 func (l *fakeLoop) Post(letter *poller.Letter) bool {
+	runtime.Gosched() // so that publishers get in each other's way
 	select {
 	case l.mailbox <- letter:
 		return true
@@ -276,13 +278,12 @@ func TestChannels(t *testing.T) {
 		l.on(func() {
 			for fd := uint32(1); fd <= each; fd++ {
 				// Half of the names are on both loops; lengths of all classes.
-				l.host.subscribe(fmt.Sprint("n", fd+uint32(i)*each/2, strings.Repeat("x", int(fd%200))), fd)
+				l.host.subscribe(fmt.Sprint("n", fd+uint32(i)*each/2, strings.Repeat("x", int(fd+uint32(i)*each/2)%200)), fd)
 			}
 		})
 	}
 	anything := func(string) bool { return true }
 	names := hub.Channels(anything, 1<<62)
-	// Of each/2 numbers both loops have one, and with fd%200 only some are alike.
 	distinct := map[string]bool{}
 	for _, l := range loops {
 		l.on(func() { l.host.cellsInUse(func(_ ref, c *cell) { distinct[string(c.name())] = true }) })
@@ -294,7 +295,7 @@ func TestChannels(t *testing.T) {
 		}
 		seen[name] = true
 	}
-	if len(names) != len(distinct) {
+	if len(names) != len(distinct) || len(names) != each*3/2 {
 		t.Errorf("%d names, want %d", len(names), len(distinct))
 	}
 	if names = hub.Channels(anything, 10); len(names) != 10 {

@@ -59,10 +59,7 @@ func (r *Registry) evict(g *log) (closed int) {
 	for visits := sliceVisitsMax; visits > 0 && closed < sliceWritesMax; visits-- {
 		fd := g.evictCursor
 		if fd == 0 {
-			g.evicting = false
-			// Messages came meanwhile, and nobody else may ask: letters may
-			// be waiting for this very log.
-			r.limit(g)
+			g.evicting = false // and no longer Full for its sake: the next message asks anew
 			return closed
 		}
 		m := r.member(fd)

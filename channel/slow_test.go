@@ -308,6 +308,35 @@ func TestOverrunByTotal(t *testing.T) {
 	}
 }
 
+// One log at a time, even if its members are so many that it takes turns:
+// the others may not have to go.
+func TestTotalOverrunsOneLogAtATime(t *testing.T) {
+	config := tight
+	config.LogBytesTotal = 4096
+	h := newHost(t, config, 1004)
+	h.subscribe("large", span(1, 1000)...)
+	for fd := range h.peers {
+		h.peers[fd].room = 0
+	}
+	for fd := uint32(1001); fd <= 1004; fd++ {
+		name := fmt.Sprint("small", fd)
+		h.subscribe(name, fd)
+	}
+	h.publish("large", kilobyte('x'))
+	h.settle()
+	for fd := uint32(1001); fd <= 1003; fd++ {
+		h.publish(fmt.Sprint("small", fd), kilobyte('x'))
+	}
+	h.settle()
+	h.registry.logHand = uint32(len(h.registry.logs) - 1) // the large one is next
+	h.publish("small1004", kilobyte('x'))
+	h.settle()
+	if n := h.stats.Overruns[OverTotal].Load(); n != 1000 || h.closed != 1000 {
+		t.Errorf("%d overrun, %d closed, want the 1,000 of one log", n, h.closed)
+	}
+	h.check()
+}
+
 // Over the total with nobody to overrun: the sweeps are behind, letters wait,
 // and nobody is closed for it.
 func TestTotalOfSweeps(t *testing.T) {
@@ -408,8 +437,7 @@ func TestBurstToBlockedReaders(t *testing.T) {
 }
 
 // While so many are overrun that it takes turns, messages may make the log
-// twice too long. Then letters wait, so it must not take another letter to
-// find that there is more to overrun.
+// twice too long. Then letters wait, but not longer than that.
 func TestOverrunsDoNotLockTheDoor(t *testing.T) {
 	h := newHost(t, tight, 1000)
 	h.subscribe("c", span(1, 1000)...)
