@@ -165,7 +165,7 @@
 //     one go as it grows.
 //   - Dense arrays of members instead of lists: faster to walk, but a member has
 //     to know its place in one more word, growing copies millions of entries at
-//     once. A visit is 60 to 90 ns with the fake socket (BenchmarkSweep), a send
+//     once. A visit is 40 to 90 ns with the fake socket (BenchmarkSweep), a send
 //     some microseconds: there is little to win.
 //   - To count a log's limit by its length alone, whoever keeps it: a sweep over
 //     millions is slower than a burst, and readers were closed for it.
