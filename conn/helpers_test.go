@@ -261,12 +261,15 @@ func (s *testServer) checkNothingLeft(t testing.TB) {
 	})
 }
 
-// A testKernel is Linux with a clock that the test may hold and a count of
-// writes.
+// A testKernel is Linux with a clock that the test may hold, a count of writes,
+// and sockets that are full when the test says so.
 type testKernel struct {
 	poller.Linux
 	clock atomic.Int64 // 0: the real one
 	sends atomic.Int64
+	// room is how many bytes more sockets take, plus 1; 0: as many as they can.
+	room      atomic.Int64
+	interrupt atomic.Bool // the next read is interrupted
 }
 
 func (k *testKernel) Now() int64 {
@@ -278,7 +281,21 @@ func (k *testKernel) Now() int64 {
 
 func (k *testKernel) Send(fd int, p []byte) (int, syscall.Errno) {
 	k.sends.Add(1)
+	if room := k.room.Load(); room > 0 {
+		if room == 1 {
+			return 0, syscall.EAGAIN
+		}
+		p = p[:min(int64(len(p)), room-1)]
+		k.room.Add(-int64(len(p)))
+	}
 	return k.Linux.Send(fd, p)
+}
+
+func (k *testKernel) Recv(fd int, p []byte) (int, syscall.Errno) {
+	if k.interrupt.CompareAndSwap(true, false) {
+		return 0, syscall.EINTR
+	}
+	return k.Linux.Recv(fd, p)
 }
 
 func (k *testKernel) install(settings *poller.Config, _ *Shared) { settings.Kernel = k }

@@ -245,3 +245,18 @@ func TestColdStatesAreLimited(t *testing.T) {
 		t.Errorf("reasons %v", s.counts())
 	}
 }
+
+// A first read that was interrupted does not free a newcomer from its time.
+func TestInterruptedFirstReadKeepsItsTimeout(t *testing.T) {
+	kernel := &testKernel{}
+	s := startServer(t, 1, testConfig(), kernel.install)
+	kernel.clock.Store(kernel.Now())
+	kernel.interrupt.Store(true)
+	c := s.connect(t)
+	c.send([]byte("GET "))
+	waitFor(t, "it is there", func() bool { return s.servers[0].Stats().Unfinished.Load() == 1 })
+	s.step(kernel, handshakeTimeout+1)
+	c.expectRefusal(t, 408, RequestTimeout, "")
+	c.Close()
+	s.checkNothingLeft(t)
+}

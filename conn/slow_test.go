@@ -297,3 +297,21 @@ func TestPongFloodIsBounded(t *testing.T) {
 	c.Close()
 	s.checkNothingLeft(t)
 }
+
+// A ping may come just when the socket has room again, before the rest of the
+// frame was written: it has to wait for that all the same.
+func TestPongDoesNotOvertakeTheRestOfAFrame(t *testing.T) {
+	kernel := &testKernel{}
+	s := startServer(t, 1, testConfig(), kernel.install)
+	c := s.upgrade(t, "/news")
+	kernel.room.Store(1 + 700)
+	s.publish(t, "news", numbered(0))
+	waitFor(t, "half the frame is in the socket", func() bool { return blocked(s) == 1 })
+	s.onLoops(func(l *poller.Loop, server *Server) {
+		kernel.room.Store(0)
+		l.Walk(0, 1, func(fd uint32) { server.readFrames(fd, clientPing("wait")) })
+	})
+	c.expect(message(numbered(0)), pong("wait"))
+	c.Close()
+	s.checkNothingLeft(t)
+}
