@@ -267,7 +267,6 @@ func (s *Server) coldOf(fd uint32) *cold {
 	var c *cold
 	if n := len(s.coldSpares); n > 0 {
 		c, s.coldSpares = s.coldSpares[n-1], s.coldSpares[:n-1]
-		*c = cold{} // its last owner may have been in the middle of a read
 	} else {
 		c = &cold{}
 	}
@@ -295,6 +294,7 @@ func (s *Server) dropCold(fd uint32) {
 	s.requestBytes -= len(c.request)
 	delete(s.cold, fd)
 	s.loop.Record(fd).Marks &^= markCold
+	// Never called while the parser in c is running: see end.
 	if len(s.coldSpares) < coldSparesMax {
 		*c = cold{}
 		s.coldSpares = append(s.coldSpares, c)
