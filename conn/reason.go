@@ -28,6 +28,7 @@ const (
 	RequestFull
 	RequestMemory
 	RequestGone
+	EpollFull // fs.epoll.max_user_watches or memory: the loop could not watch it
 
 	// While open.
 	ClientClosed
@@ -80,6 +81,7 @@ var reasonTable = [reasons]reasonInfo{
 	RequestFull:      {name: "request_full", status: 503, headers: "Retry-After: 10\r\n", text: "The server holds as many connections as it may."},
 	RequestMemory:    {name: "request_memory", status: 503, headers: "Retry-After: 1\r\n", text: "Too many requests are unfinished."},
 	RequestGone:      {name: "request_gone"},
+	EpollFull:        {name: "epoll_full"},
 
 	ClientClosed:  {name: "client_closed"},
 	ClientGone:    {name: "client_gone"},

@@ -318,7 +318,12 @@ func (s *Server) Work() bool { return s.registry.Work() }
 // Closed forgets a connection that the reaper is about to close.
 func (s *Server) Closed(fd uint32) {
 	if s.loop.Record(fd).Phase != phaseEnded {
-		s.end(fd, Stopped) // the loop itself stops
+		// Not we but the loop closed it.
+		reason := EpollFull
+		if s.loop.Stopping() {
+			reason = Stopped
+		}
+		s.end(fd, reason)
 	}
 	s.registry.Unsubscribe(fd)
 	s.dropCold(fd)

@@ -288,6 +288,9 @@ func (s *simulation) run(steps int) {
 	if accepted := s.loop.Stats().Accepted.Load(); closes != accepted {
 		s.failf("%d connections were accepted and %d have a reason for their end", accepted, closes)
 	}
+	if n := stats.Closes[Stopped].Load(); n != 0 {
+		s.failf("%d connections were closed because the loop stopped, and it did not", n)
+	}
 	s.loop.Shut()
 }
 
@@ -314,7 +317,7 @@ func TestSimulation(t *testing.T) {
 				"upgrades": stats.Handshakes.Load(), "pings": stats.Pings.Load(), "pongs": stats.Pongs.Load(),
 				"deliveries": channels.Deliveries.Load(), "batches": channels.Batches.Load(),
 				"skipped": channels.Skipped.Load(), "slow": stats.Closes[SlowBytes].Load(),
-				"closed by the client": stats.Closes[ClientClosed].Load(),
+				"epoll full": stats.Closes[EpollFull].Load(), "closed by the client": stats.Closes[ClientClosed].Load(),
 			} {
 				happened[name] += n
 			}

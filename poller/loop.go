@@ -349,6 +349,9 @@ func (l *Loop) Shutdown(fd uint32) syscall.Errno { return l.kernel.Shutdown(int(
 // TickNow asks for a Tick in the next turn, for time that became scarce.
 func (l *Loop) TickNow() { l.tickAt = 0 }
 
+// Stopping reports whether the loop is closing what it has because it ends.
+func (l *Loop) Stopping() bool { return l.stop.Load() }
+
 // Connections is the number of open connections.
 func (l *Loop) Connections() int { return l.own.count }
 

@@ -172,6 +172,7 @@ func (l *Loop) open(config Config) error {
 
 // shut closes all that the loop owns.
 func (l *Loop) shut() {
+	l.stop.Store(true)
 	l.Walk(0, math.MaxInt, l.Close)
 	l.reap()
 	for _, fd := range l.accept.listeners {
