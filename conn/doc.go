@@ -112,7 +112,5 @@ Time-outs go by the tick and are late by up to a second.
     with 1003, so that a broken client hears what is broken: 1002, 1007 or 1009.
   - end, in the middle of a read, leaves the cold state to the reaper: the parser
     that is running may be inside it.
-  - A connection whose descriptor epoll could not take is counted under stopped:
-    the loop, not the client, ended it.
 */
 package conn
