@@ -75,6 +75,7 @@ func serve(f *serveFlags) error {
 	// whatever is open now.
 	shared := conn.NewShared(plan.conn)
 	var sources admin.Sources
+	var doors []channel.Poster
 	loops, err := poller.Start(poller.Config{
 		Loops:           plan.loops,
 		PrivateFDTables: plan.private,
@@ -85,6 +86,7 @@ func serve(f *serveFlags) error {
 		},
 		NewHandler: func(l *poller.Loop) poller.Handler {
 			server := conn.NewServer(shared, l)
+			doors = append(doors, server)
 			sources.Loops = append(sources.Loops, admin.Loop{Poller: l.Stats(), Conn: server.Stats(), Channel: server.ChannelStats()})
 			return server
 		},
@@ -94,7 +96,7 @@ func serve(f *serveFlags) error {
 	}
 	defer loops.Stop()
 
-	hub := channel.NewHub(posters(loops), f.frameMode().Frame, int(f.MessageBytes), poller.Linux{}.Now)
+	hub := channel.NewHub(doors, f.frameMode().Frame, int(f.MessageBytes), poller.Linux{}.Now)
 	bus, err := openBus(f, hub, log)
 	if err != nil {
 		return err

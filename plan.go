@@ -121,14 +121,6 @@ func cliOptions(address string, password bool) (options string) {
 	return options
 }
 
-func posters(loops *poller.Poller) []channel.Poster {
-	var all []channel.Poster
-	for _, l := range loops.Loops() {
-		all = append(all, l)
-	}
-	return all
-}
-
 func newLogger(level string) (*zap.Logger, error) {
 	config := zap.NewProductionConfig()
 	atLevel, err := zap.ParseAtomicLevel(level)

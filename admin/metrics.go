@@ -55,6 +55,8 @@ var hubMetrics = []metric[*channel.HubStats]{
 		func(h *channel.HubStats) *atomic.Uint64 { return &h.Bytes }),
 	counter("publish_waits_total", "Times that a publisher waited for a loop with a full mailbox. A rise means that more is published than the loops can write.",
 		func(h *channel.HubStats) *atomic.Uint64 { return &h.Waits }),
+	counter("posts_spared_total", "Posts not made because the loop had no member of the message's channel. With c10m_letters_total it says how well publishers know where to go.",
+		func(h *channel.HubStats) *atomic.Uint64 { return &h.Spared }),
 }
 
 // loopMetrics are sums over all loops.

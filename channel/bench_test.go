@@ -103,6 +103,8 @@ func (l *instantLoop) Post(letter *poller.Letter) bool {
 	return true
 }
 
+func (l *instantLoop) Wants(uint32) bool { return true }
+
 func BenchmarkPublish(b *testing.B) {
 	for _, loops := range []int{1, 2, 64} {
 		b.Run(fmt.Sprintf("loops=%d", loops), func(b *testing.B) {

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"c10m/internal/offheap"
@@ -41,7 +42,8 @@ type cells struct {
 
 type cellClass struct {
 	chunks []*cellChunk
-	used   uint32 // slots 1 to used were handed out at least once
+	view   atomic.Pointer[[]*cellChunk] // the same, for publishers
+	used   uint32                       // slots 1 to used were handed out at least once
 	free   ref
 }
 
@@ -56,6 +58,19 @@ func (s *cells) slot(class int, index uint32) *cell {
 	per := cellsPerChunk(class)
 	chunk := s.classes[class].chunks[index/per]
 	return (*cell)(unsafe.Pointer(&chunk[uintptr(index%per)*cellSizes[class]]))
+}
+
+// peek is at for any goroutine, and for a ref that may be nonsense: nil then.
+func (s *cells) peek(r ref) *cell {
+	class, index := int(r>>refIndexBits), uint32(r)&(1<<refIndexBits-1)
+	if class >= len(cellSizes) {
+		return nil
+	}
+	chunks, per := s.classes[class].view.Load(), cellsPerChunk(class)
+	if chunks == nil || int(index/per) >= len(*chunks) {
+		return nil
+	}
+	return (*cell)(unsafe.Pointer(&(*chunks)[index/per][uintptr(index%per)*cellSizes[class]]))
 }
 
 // name returns the name of a cell, valid until the cell is released.
@@ -77,6 +92,8 @@ func (s *cells) make(name []byte, hash uint32) (ref, *cell) {
 		k.used++ // slot 0 stays empty, so that no ref is 0
 		if int(k.used/cellsPerChunk(class)) >= len(k.chunks) {
 			k.chunks = append(k.chunks, offheap.Array[cellChunk]())
+			chunks := k.chunks
+			k.view.Store(&chunks)
 		}
 		r = ref(class)<<refIndexBits | ref(k.used)
 	}

@@ -29,7 +29,10 @@
 //	           under one of 64 striped locks, so that all loops see one order.
 //	           No loop takes these locks, and no lock is held on the way from a
 //	           mailbox to a socket.
-//	Registry   one loop's thread: cells, index, logs, queues, members.
+//	Registry   one loop's thread: cells, index, logs, queues, members. Publishers
+//	           read the index through Wants, under a version that the loop
+//	           makes odd while it writes: a loop without the channel is not
+//	           woken. Whoever saw the answer to its upgrade is in the index.
 //	Message    immutable once posted, shared by all loops; the collector frees
 //	           it when the last log drops it.
 //	member     the room in the connection's poller.Record; ours from Subscribe to
@@ -169,6 +172,12 @@
 //     some microseconds: there is little to win.
 //   - To count a log's limit by its length alone, whoever keeps it: a sweep over
 //     millions is slower than a burst, and readers were closed for it.
+//   - To post each message to every loop: with 16 loops and 40,000 channels of
+//     one on two cores, 2,240 messages a second one at a time and 10,900 with 32
+//     under way, 16 wake-ups each; asking Wants first, 3,340 and 17,800, one
+//     wake-up each, and half the p99. A Bloom filter per loop would have cost 8
+//     bytes per channel and answered yes too often at hundreds of loops; a
+//     directory over all loops, locks that loops take.
 //   - To write to a member until it is at the head: one reader with a long
 //     backlog of small frames held a turn for more than a thousand writes.
 package channel

@@ -10,9 +10,12 @@ import (
 	"c10m/poller"
 )
 
-// A Poster takes letters for one loop; *poller.Loop is one.
+// A Poster is one loop, as publishers see it.
 type Poster interface {
+	// Post is poller.Loop's.
 	Post(letter *poller.Letter) bool
+	// Wants is Registry's: a loop without members of a channel is not woken.
+	Wants(hash uint32) bool
 }
 
 // Framer makes the bytes that every member of a channel gets for a payload. It
@@ -42,6 +45,7 @@ type HubStats struct {
 	Bytes    atomic.Uint64 // of payload
 	TooBig   atomic.Uint64 // refused
 	Waits    atomic.Uint64 // times that a publisher waited for a full mailbox
+	Spared   atomic.Uint64 // posts not made, since the loop has no member of the channel
 }
 
 // NewHub makes the door to these loops. now is the clock of the loops.
@@ -59,7 +63,8 @@ func (e ErrTooBig) Error() string {
 	return fmt.Sprintf("the message has %d bytes, and the limit is %d (--message-bytes)", e.Bytes, e.BytesMax)
 }
 
-// Publish frames payload and posts it to every loop. It keeps neither argument.
+// Publish frames payload and posts it to the loops that have members of the
+// channel. It keeps neither argument.
 // Messages of one caller to one channel arrive in the order of the calls, and
 // all connections see the messages of one channel in one order. It waits while
 // a loop's mailbox is full, and returns ErrTooBig without having posted
@@ -77,7 +82,7 @@ func (h *Hub) Publish(name, payload []byte) (*Receipt, error) {
 	return h.post(name, h.frame(payload)), nil
 }
 
-// post sends one message to all loops.
+// post sends one message to the loops that have its channel.
 func (h *Hub) post(name, frame []byte) *Receipt {
 	receipt := NewReceipt(len(h.loops))
 	message := &Message{
@@ -92,6 +97,11 @@ func (h *Hub) post(name, frame []byte) *Receipt {
 	turn.Lock()
 	defer turn.Unlock()
 	for i, loop := range h.loops {
+		if !loop.Wants(message.hash) {
+			h.stats.Spared.Add(1)
+			receipt.Settle(0)
+			continue
+		}
 		letters[i] = poller.Letter{Body: message, Bytes: len(frame)}
 		h.insist(loop, &letters[i])
 	}

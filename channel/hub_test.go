@@ -34,6 +34,9 @@ func (l *fakeLoop) Post(letter *poller.Letter) bool {
 	}
 }
 
+// Wants takes everything, as a loop may whose index changes all the time.
+func (l *fakeLoop) Wants(uint32) bool { return true }
+
 // run handles letters until the mailbox is closed.
 func (l *fakeLoop) run() {
 	defer close(l.done)

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"bytes"
+	"sync/atomic"
 
 	"c10m/internal/offheap"
 )
@@ -10,7 +11,12 @@ import (
 // the cells. An insert splits at most one bucket and a removal merges at most
 // one, so neither takes longer at ten million channels than at ten; there is
 // never a rehash of everything. Its memory is 4 bytes per channel.
+//
+// Publishers look into it, too (has), so that a message goes only to the loops
+// that have its channel. The loop alone writes, and makes version odd while it
+// does: a reader that saw it change reads again, or assumes the channel.
 type index struct {
+	// Owned by the loop.
 	cells  *cells
 	chunks []*indexChunk
 	// There are low+split buckets: those below split have been divided by the
@@ -18,7 +24,19 @@ type index struct {
 	low   uint32
 	split uint32
 	count uint32
+
+	// Shared: atomic. What a publisher needs of the above.
+	version atomic.Uint32
+	shape   atomic.Uint64 // low and split
+	view    atomic.Pointer[[]*indexChunk]
 }
+
+const (
+	// hasTriesMax bounds the readings of a publisher whom a busy loop overtakes.
+	hasTriesMax = 8
+	// hasChainMax bounds a chain that changes while it is read.
+	hasChainMax = 64
+)
 
 const indexChunkBuckets = 1024
 
@@ -28,6 +46,58 @@ func (x *index) init(cells *cells) {
 	x.cells = cells
 	x.low = indexChunkBuckets
 	x.chunks = []*indexChunk{offheap.Array[indexChunk]()}
+	x.show()
+}
+
+// show publishes the table's shape.
+func (x *index) show() {
+	if view := x.view.Load(); view == nil || len(*view) != len(x.chunks) {
+		chunks := x.chunks
+		x.view.Store(&chunks)
+	}
+	x.shape.Store(uint64(x.low)<<32 | uint64(x.split))
+}
+
+// has reports whether a channel whose name has this hash may be in the index.
+// Any goroutine may call it. It says yes to a channel that was inserted before
+// the call, and hardly ever to one that is not there.
+func (x *index) has(hash uint32) bool {
+	for range hasTriesMax {
+		version := x.version.Load()
+		if version&1 == 0 {
+			found := x.peek(hash)
+			if x.version.Load() == version {
+				return found
+			}
+		}
+	}
+	return true
+}
+
+// peek is find by hash alone, on a table that may be changing. Its memory is
+// never unmapped, so the worst is a wrong answer, which has throws away.
+func (x *index) peek(hash uint32) bool {
+	shape, chunks := x.shape.Load(), *x.view.Load()
+	low, split := uint32(shape>>32), uint32(shape)
+	number := hash & (low - 1)
+	if number < split {
+		number = hash & (2*low - 1)
+	}
+	if int(number/indexChunkBuckets) >= len(chunks) {
+		return true
+	}
+	r := atomic.LoadUint32((*uint32)(&chunks[number/indexChunkBuckets][number%indexChunkBuckets]))
+	for range hasChainMax {
+		if r == 0 {
+			return false
+		}
+		c := x.cells.peek(ref(r))
+		if c == nil || atomic.LoadUint32(&c.hash) == hash {
+			return true
+		}
+		r = atomic.LoadUint32((*uint32)(&c.next))
+	}
+	return true
 }
 
 func (x *index) bucket(hash uint32) *ref {
@@ -56,6 +126,8 @@ func (x *index) find(name []byte, hash uint32) ref {
 
 // insert adds a cell whose name is not in the index.
 func (x *index) insert(r ref) {
+	x.version.Add(1)
+	defer x.version.Add(1)
 	c := x.cells.at(r)
 	head := x.bucket(c.hash)
 	c.next, *head = *head, r
@@ -67,6 +139,8 @@ func (x *index) insert(r ref) {
 
 // remove takes a cell out.
 func (x *index) remove(r ref) {
+	x.version.Add(1)
+	defer x.version.Add(1)
 	c := x.cells.at(r)
 	link := x.bucket(c.hash)
 	for *link != r {
@@ -107,6 +181,7 @@ func (x *index) grow() {
 	if x.split == x.low {
 		x.low, x.split = 2*x.low, 0
 	}
+	x.show()
 }
 
 // shrink joins the last bucket with the one that it was divided from.
@@ -124,4 +199,5 @@ func (x *index) shrink() {
 		r = next
 	}
 	*from = 0
+	x.show()
 }

@@ -157,6 +157,10 @@ func (r *Registry) Unsubscribe(fd uint32) {
 	*m = member{flags: m.flags & memberHeld}
 }
 
+// Wants reports whether a message whose name has this hash may have members
+// here. Any goroutine may call it. It says yes if a Subscribe returned before.
+func (r *Registry) Wants(hash uint32) bool { return r.index.has(hash) }
+
 // Letter takes what the Hub posted. It reports false for anything else.
 func (r *Registry) Letter(body any) bool {
 	switch body := body.(type) {

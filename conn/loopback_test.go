@@ -64,8 +64,8 @@ func startServer(t testing.TB, loops int, config Config, options ...func(*poller
 	}
 	t.Cleanup(s.poller.Stop)
 	var posters []channel.Poster
-	for _, l := range s.poller.Loops() {
-		posters = append(posters, l)
+	for _, server := range s.servers {
+		posters = append(posters, server)
 	}
 	s.hub = channel.NewHub(posters, FrameAuto.Frame, 1<<20, poller.Linux{}.Now)
 	return s

@@ -109,6 +109,10 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 func (s *Server) Stats() *Stats                { return &s.stats }
 func (s *Server) ChannelStats() *channel.Stats { return &s.channelStats }
 
+// Post and Wants make Server a channel.Poster. Any goroutine may call them.
+func (s *Server) Post(letter *poller.Letter) bool { return s.loop.Post(letter) }
+func (s *Server) Wants(hash uint32) bool          { return s.registry.Wants(hash) }
+
 // admit is asked last of all before an upgrade. Loops ask at the same time, so
 // the limit can be passed by one connection per loop.
 func (s *Server) admit() error {

@@ -10,7 +10,7 @@ import (
 // A Door is the way into the loops. channel.Hub is one; tests bring their own.
 // The bus calls it from many goroutines at once.
 type Door interface {
-	// Publish hands a message to every loop and copies what it keeps: both
+	// Publish hands a message to the loops and copies what it keeps: both
 	// slices are the caller's again on return. Two calls from one goroutine
 	// arrive in call order. It may block, which is the backpressure of the
 	// loops on the publishers. An error means that nobody gets the message;
