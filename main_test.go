@@ -221,12 +221,16 @@ func (c *client) next(t *testing.T) string {
 // the stream ended without. The library's own reader does not know 1012.
 func (c *client) closeCode() ws.StatusCode {
 	for {
-		frame, err := ws.ReadFrame(c)
-		if err != nil || frame.Header.OpCode == ws.OpClose && len(frame.Payload) < 2 {
+		header, err := ws.ReadHeader(c)
+		if err != nil || header.Length > 1<<20 {
 			return 0
 		}
-		if frame.Header.OpCode == ws.OpClose {
-			return ws.StatusCode(binary.BigEndian.Uint16(frame.Payload))
+		payload := make([]byte, header.Length)
+		if _, err := io.ReadFull(c, payload); err != nil || header.OpCode == ws.OpClose && len(payload) < 2 {
+			return 0
+		}
+		if header.OpCode == ws.OpClose {
+			return ws.StatusCode(binary.BigEndian.Uint16(payload))
 		}
 	}
 }
