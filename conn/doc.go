@@ -72,9 +72,12 @@ members alone.
 github.com/gobwas/ws judges the request, from memory and only when it is
 complete. Ours are the length, garbage (plausible, from the first line on, so that
 a TLS hello is answered at once), the channel (appendChannel) and what the library
-lets pass (checkFields). The member is subscribed before it is answered: a
-message published after a client saw its 101 reaches it. Frames that came with the
-request are read at once.
+lets pass (checkFields). In two points the library is stricter than RFC 6455,
+4.2.1, and we leave it at that: an Upgrade field of several protocols (h2c,
+websocket) and a Connection field that is spread over two lines are refused with
+426 (request_no_upgrade), though the RFC would let both pass. The member is
+subscribed before it is answered: a message published after a client saw its 101
+reaches it. Frames that came with the request are read at once.
 
 # Limits
 

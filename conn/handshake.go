@@ -73,8 +73,11 @@ func (h *handshaker) onRequest(uri []byte) error {
 
 // appendChannel appends the channel that a request target names: the
 // percent-decoded path without its first slash (RFC 9112, 3.2, for the forms
-// of a target).
+// of a target). No form has a fragment: who means a # writes %23.
 func appendChannel(to, target []byte) ([]byte, error) {
+	if bytes.IndexByte(target, '#') >= 0 {
+		return to, errChannel
+	}
 	if query := bytes.IndexByte(target, '?'); query >= 0 {
 		target = target[:query]
 	}
@@ -124,10 +127,11 @@ func unhex(c byte) byte {
 // checkFields looks at what the library lets pass in a request that it found
 // good: lines that do not end in CRLF, folded lines and blanks before a colon
 // (RFC 9112, 2.2, 5.1 and 5.2), any of which could hide a field from one of us;
-// and that there is one Sec-WebSocket-Key (RFC 6455, 11.3.1) of 16 bytes in
-// base64 (4.1): the library looks at its length, and of several takes the last.
+// a second Host (3.2), which a proxy may have routed by; and that there is one
+// Sec-WebSocket-Key (RFC 6455, 11.3.1) of 16 bytes in base64 (4.1): the library
+// looks at its length, and of several takes the last.
 func checkFields(request []byte) error {
-	keys, first := 0, true
+	hosts, keys, first := 0, 0, true
 	for line := range bytes.Lines(request) {
 		line, isWhole := bytes.CutSuffix(line, []byte("\r\n"))
 		if !isWhole {
@@ -141,7 +145,14 @@ func checkFields(request []byte) error {
 		if bytes.ContainsAny(name, " \t") {
 			return ws.ErrMalformedRequest
 		}
-		if bytes.EqualFold(name, []byte("Sec-WebSocket-Key")) {
+		switch {
+		case bytes.EqualFold(name, []byte("Host")):
+			// Malformed and not ErrHandshakeBadHost, which tells the client
+			// that it is missing.
+			if hosts++; hosts > 1 {
+				return ws.ErrMalformedRequest
+			}
+		case bytes.EqualFold(name, []byte("Sec-WebSocket-Key")):
 			keys++
 			if !validKey(bytes.Trim(value, " \t")) {
 				return ws.ErrHandshakeBadSecKey
@@ -221,8 +232,10 @@ func requestEnd(p []byte, from int) int {
 }
 
 // plausible reports whether p can still become a request: a line that ends in
-// "HTTP/" and a version, after a method of capital letters. Garbage (a TLS
-// hello, another protocol) is so answered at once and not after a time-out.
+// "HTTP/", a version and CRLF, after a method of capital letters. Garbage (a TLS
+// hello, another protocol) is so answered at once and not after a time-out, and
+// so is a client that ends its lines in LF alone, whose empty line requestEnd
+// would never find.
 func plausible(p []byte) bool {
 	line, _, complete := bytes.Cut(p, []byte("\n"))
 	for i, c := range line {
@@ -235,6 +248,10 @@ func plausible(p []byte) bool {
 	}
 	if !complete {
 		return true
+	}
+	line, isWhole := bytes.CutSuffix(line, []byte("\r"))
+	if !isWhole {
+		return false
 	}
 	_, line, _ = bytes.Cut(line, []byte(" "))
 	target, version, _ := bytes.Cut(line, []byte(" "))
