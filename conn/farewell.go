@@ -122,6 +122,10 @@ type deadlines struct {
 	first int
 }
 
+// deadlinesPerTickMax bounds what a tick looks at, late or not: of a storm of
+// good handshakes only stale entries are left, and all come due at once.
+const deadlinesPerTickMax = 16 * latePerTickMax
+
 type deadline struct {
 	at         int64
 	fd         uint32
@@ -139,11 +143,12 @@ func (d *deadlines) add(loop *poller.Loop, fd uint32, timeout time.Duration) {
 }
 
 // expire calls late for connections of this phase whose time is over, at most
-// latePerTickMax of them, and returns when to call it again if there are more.
+// latePerTickMax of them and of deadlinesPerTickMax entries, and returns when to
+// call it again if there are more.
 func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32)) (next int64) {
 	now, calls := loop.Now(), 0
-	for d.first < len(d.queue) && d.queue[d.first].at <= now {
-		if calls == latePerTickMax {
+	for looks := 0; d.first < len(d.queue) && d.queue[d.first].at <= now; looks++ {
+		if calls == latePerTickMax || looks == deadlinesPerTickMax {
 			return now + int64(walkTickMin)
 		}
 		due := d.queue[d.first]
