@@ -52,11 +52,15 @@ func FDTables(r FDRequest) (FDPlan, error) {
 	}
 	switch r.Mode {
 	case FDShared:
-		return sharedPlan(r, loops)
+		if plan, ok := sharedPlan(r, loops); ok {
+			return plan, nil
+		}
+		_, err := privatePlan(r, loops, chosen)
+		return FDPlan{}, sharedError(r, loops, err == nil)
 	case FDPrivate:
 		return privatePlan(r, loops, chosen)
 	case FDAuto, "":
-		if plan, err := sharedPlan(r, loops); err == nil {
+		if plan, ok := sharedPlan(r, loops); ok {
 			return plan, nil
 		}
 		return privatePlan(r, loops, chosen)
@@ -69,13 +73,38 @@ func sharedFDs(connections, ports, loops int) int {
 	return connections + ports*loops + fdsPerLoop*loops + fdReserve
 }
 
-func sharedPlan(r FDRequest, loops int) (FDPlan, error) {
+func sharedPlan(r FDRequest, loops int) (plan FDPlan, ok bool) {
 	need := sharedFDs(r.Connections, r.Ports, loops)
 	if need > r.Nofile {
-		return FDPlan{}, fmt.Errorf("%s connections in one shared fd table need a nofile limit of %s and it is %s: use --fd-tables private, raise the hard limit, or lower --max-connections",
-			count(r.Connections), count(need), count(r.Nofile))
+		return FDPlan{}, false
 	}
-	return FDPlan{Loops: loops, PerLoopMax: r.Nofile - (need - r.Connections)}, nil
+	return FDPlan{Loops: loops, PerLoopMax: r.Nofile - (need - r.Connections)}, true
+}
+
+// sharedError says why one table does not do, and names only remedies that
+// would help.
+func sharedError(r FDRequest, loops int, privateFits bool) error {
+	private := ""
+	if privateFits {
+		private = "use --fd-tables private, "
+	}
+	if r.Connections <= 1 {
+		// Nobody asked for a number: it is the least that a server can hold.
+		return tooLow(r, "one shared fd table", private, sharedFDs(1, r.Ports, loops), sharedFDs(1, 1, loops))
+	}
+	return fmt.Errorf("%s connections in one shared fd table need a nofile limit of %s and it is %s: %sraise the hard limit, or lower --max-connections",
+		count(r.Connections), count(sharedFDs(r.Connections, r.Ports, loops)), count(r.Nofile), private)
+}
+
+// tooLow says that the nofile limit is below need, which is for a single
+// connection, and on one port below needOnePort.
+func tooLow(r FDRequest, tables, otherwise string, need, needOnePort int) error {
+	ports := ""
+	if needOnePort <= r.Nofile {
+		ports = ", or listen on fewer ports with --listen"
+	}
+	return fmt.Errorf("the nofile limit of %s is too low for %s: %sraise the hard limit to at least %s%s",
+		count(r.Nofile), tables, otherwise, count(need), ports)
 }
 
 // privateRoom is how many connections fit into one loop's own table: the rest
@@ -96,6 +125,7 @@ func fullestLoop(connections, loops int) int {
 }
 
 func privatePlan(r FDRequest, loops int, chosen bool) (FDPlan, error) {
+	asked := loops
 	if privateRoom(r.Nofile, r.Ports, loops) < 1 {
 		return FDPlan{}, fmt.Errorf("a nofile limit of %s has no room for %s ports and %s loops: raise the hard limit above %s, or listen on fewer ports with --listen",
 			count(r.Nofile), count(r.Ports), count(loops), count(r.Ports+fdReserve+loops))
@@ -109,6 +139,10 @@ func privatePlan(r FDRequest, loops int, chosen bool) (FDPlan, error) {
 	room := privateRoom(r.Nofile, r.Ports, loops)
 	if fits(loops) {
 		return FDPlan{Private: true, Loops: loops, PerLoopMax: room}, nil
+	}
+	if r.Connections <= 1 {
+		least := fdReserve + asked + fullestLoop(1, asked)
+		return FDPlan{}, tooLow(r, "private fd tables", "", r.Ports+least, 1+least)
 	}
 	if chosen {
 		return FDPlan{}, fmt.Errorf("no number of loops holds %s connections with a nofile limit of %s and %s ports: raise the hard limit, listen on fewer ports with --listen, or lower --max-connections",

@@ -2,7 +2,9 @@ package tuning
 
 import (
 	"math/rand/v2"
+	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -50,6 +52,24 @@ func TestFDTables(t *testing.T) {
 		{"shared refused",
 			FDRequest{Mode: FDShared, Connections: 1_000_000, Nofile: 20_000, Ports: 1001, Cores: 2},
 			FDPlan{}, "need a nofile limit of 1,002,262"},
+		{"shared refused, and private ones would not do either",
+			FDRequest{Mode: FDShared, Connections: 1000, Nofile: 512, Ports: 1001, Cores: 2},
+			FDPlan{}, "and it is 512: raise the hard limit, or lower --max-connections"},
+		{"nobody asked for one connection",
+			FDRequest{Mode: FDShared, Connections: 1, Nofile: 256, Ports: 1, Cores: 4, Loops: 4},
+			FDPlan{}, "the nofile limit of 256 is too low for one shared fd table: raise the hard limit to at least 269"},
+		{"nor for none",
+			FDRequest{Mode: FDShared, Nofile: 256, Ports: 1, Cores: 4},
+			FDPlan{}, "the nofile limit of 256 is too low for one shared fd table: raise the hard limit to at least 269"},
+		{"fewer ports would do",
+			FDRequest{Mode: FDShared, Connections: 1, Nofile: 1024, Ports: 1001, Cores: 2},
+			FDPlan{}, "too low for one shared fd table: raise the hard limit to at least 2,263, or listen on fewer ports with --listen"},
+		{"private tables would do",
+			FDRequest{Mode: FDShared, Connections: 1, Nofile: 1500, Ports: 1001, Cores: 2},
+			FDPlan{}, "too low for one shared fd table: use --fd-tables private, raise the hard limit to at least 2,263, or listen on fewer ports"},
+		{"private tables too small for one",
+			FDRequest{Mode: FDPrivate, Connections: 1, Nofile: 262, Ports: 1, Cores: 4},
+			FDPlan{}, "the nofile limit of 262 is too low for private fd tables: raise the hard limit to at least 264"},
 		{"ports fill the table",
 			FDRequest{Connections: 10, Nofile: 1024, Ports: 1001, Cores: 2},
 			FDPlan{}, "raise the hard limit above 1,259"},
@@ -125,6 +145,49 @@ func TestGOMAXPROCS(t *testing.T) {
 	for loops, want := range map[int]int{cores: cores + 2, 10_000: 10_002, 1: max(3, cores)} {
 		if got := GOMAXPROCS(loops); got != want {
 			t.Errorf("%d loops on %d cores: %d, want %d", loops, cores, got, want)
+		}
+	}
+}
+
+// What an error tells to do for a server that nobody gave a number does help,
+// and it does not count a connection that nobody asked for.
+func TestFDTablesRemedies(t *testing.T) {
+	number := regexp.MustCompile(`raise the hard limit to at least ([\d,]+)`)
+	for nofile := 1; nofile < 3000; nofile += 7 {
+		for _, ports := range []int{1, 2, 1001} {
+			for _, mode := range []string{FDShared, FDPrivate} {
+				r := FDRequest{Mode: mode, Connections: 1, Nofile: nofile, Ports: ports, Cores: 4, Loops: 4}
+				_, err := FDTables(r)
+				if err == nil {
+					continue
+				}
+				text := err.Error()
+				if strings.Contains(text, "1 connections") {
+					t.Errorf("%+v: %v", r, err)
+				}
+				private := r
+				private.Mode = FDPrivate
+				if _, err := FDTables(private); mode == FDShared && strings.Contains(text, "--fd-tables private") != (err == nil) {
+					t.Errorf("%+v: %q, and private tables say %v", r, text, err)
+				}
+				found := number.FindStringSubmatch(text)
+				if found == nil {
+					if mode == FDShared {
+						t.Errorf("%+v: %q names no limit", r, text)
+					}
+					continue
+				}
+				enough := r
+				enough.Nofile, _ = strconv.Atoi(strings.ReplaceAll(found[1], ",", ""))
+				if _, err := FDTables(enough); err != nil {
+					t.Errorf("%+v: %q, and then %v", r, text, err)
+				}
+				fewer := r
+				fewer.Ports = 1
+				if _, err := FDTables(fewer); strings.Contains(text, "fewer ports") != (err == nil) {
+					t.Errorf("%+v: %q, and one port says %v", r, text, err)
+				}
+			}
 		}
 	}
 }
