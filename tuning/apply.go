@@ -68,7 +68,7 @@ func WriteSysctl(w io.Writer, report Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Settings of the kernel for %s WebSockets on %s ports, made by:\n", count(report.Connections), count(report.Ports))
 	fmt.Fprintf(&b, "#   10m-server doctor --connections %d --ports %d --sysctl\n", report.Connections, report.Ports)
-	fmt.Fprintf(&b, "# Keep it as /etc/sysctl.d/60-c10m.conf and load it with: sysctl --system\n")
+	fmt.Fprintf(&b, "# Keep it as /etc/sysctl.d/90-c10m.conf and load it with: sysctl --system\n")
 	for _, c := range report.Checks {
 		if c.Value == "" {
 			continue

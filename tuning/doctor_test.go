@@ -157,6 +157,9 @@ func TestSysctlFile(t *testing.T) {
 	if !strings.Contains(out.String(), "# vm.max_map_count = 2380 (is 65,530, which is enough)\n") {
 		t.Errorf("what is enough is not said:\n%s", out.String())
 	}
+	if !strings.Contains(out.String(), "/etc/sysctl.d/90-c10m.conf ") {
+		t.Errorf("the file has another name than in the README:\n%s", out.String())
+	}
 	after := Examine(lowHost().with(changes).host(16), Want{Connections: 1_000_000})
 	if after.Low() != 0 || after.count(Advice) != 1 { // the established hash stays
 		t.Errorf("%d low, %d advice", after.Low(), after.count(Advice))
