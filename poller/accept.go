@@ -67,6 +67,11 @@ func (a *acceptor) run(l *Loop) {
 func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
 	for calls < limit {
 		calls++
+		if l.table.full() {
+			l.stats.AcceptPauses.Add(1)
+			a.pause(l)
+			return calls
+		}
 		fd, errno := l.kernel.Accept(listener)
 		if errno == 0 {
 			a.welcome(l, uint32(fd))
@@ -177,15 +182,16 @@ func (a *acceptor) open(l *Loop, addresses []Address, options ListenOptions) err
 }
 
 // StopAccepting closes the listeners for good. What already waits in their
-// queues is accepted first, as far as descriptors allow, since closing a
-// listener resets it.
+// queues is accepted first, as far as descriptors and
+// lastAcceptsPerListenerMax allow, since closing a listener resets it.
 func (l *Loop) StopAccepting() {
 	a := &l.accept
 	if a.closed {
 		return
 	}
 	for _, listener := range a.listeners {
-		for a.pausedTo == 0 && a.drain(l, listener, acceptsPerListenerMax) == acceptsPerListenerMax {
+		if a.pausedTo == 0 {
+			a.drain(l, listener, lastAcceptsPerListenerMax)
 		}
 	}
 	a.closed = true

@@ -7,7 +7,10 @@
 // A Loop is one locked thread with an epoll, listeners of its own for every
 // address (SO_REUSEPORT), a mailbox and the records of its connections. Loops
 // share nothing but, without private descriptor tables, the list of record
-// chunks. Post is the one door that leads in from outside; it takes no lock.
+// chunks. Post is the one door that leads in from outside; it takes no lock. Run
+// is the side entrance for the operator's word (stop accepting, drain), which
+// must not wait behind a flood of messages: nothing bounds it, so it is not for
+// anything that comes once per message.
 //
 // A turn is the list of phases in Loop.turn: wait, mailbox, events, ticks,
 // sweeps, reap, check. Each is bounded by a constant of limits.go, so a turn
@@ -45,7 +48,10 @@
 // epoll only then: accept, recv, send, epoll_ctl, nothing else. Errors of
 // accept are of three classes: of that one connection (go on), exhaustion
 // (pause 100 ms; the tick re-arms), unexpected (pause, and count apart). None
-// ends the server, none spins.
+// ends the server, none spins. A table that holds TableConnectionsMax
+// connections pauses in the same way before the kernel says EMFILE, so that
+// newcomers who never send a request leave descriptors to the bus and to the
+// admin pages.
 //
 // # Private descriptor tables
 //
@@ -82,6 +88,8 @@
 //     fetches the error.
 //   - mailbox.push may let one letter pass mailboxBytesMax: otherwise a letter
 //     larger than the limit could never be posted.
+//   - StopAccepting is one long turn: up to 4,096 accepts per listener, at the end
+//     of a listener's life, since what waits in its queue would be reset.
 //   - The listeners of all ports are opened by every loop: 4 KB of kernel
 //     memory each, so 56 loops with 1,001 ports take 220 MB. Fewer ports
 //     (--listen) are the remedy. One listening loop per port would save it and

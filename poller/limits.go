@@ -14,6 +14,10 @@ const (
 	acceptsPerTurnMax = 32
 	// acceptsPerListenerMax spreads a turn's accepts over the ports.
 	acceptsPerListenerMax = 8
+	// lastAcceptsPerListenerMax bounds what is accepted when a listener is
+	// closed: the default net.core.somaxconn, so all that can wait in its
+	// queue, but not all that may still come meanwhile.
+	lastAcceptsPerListenerMax = 4096
 	// lettersPerTurnMax bounds the mailbox phase.
 	lettersPerTurnMax = 256
 	// mailboxLettersMax is when Post refuses: a publisher then waits.

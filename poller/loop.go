@@ -86,14 +86,24 @@ func (l *Loop) Post(letter *Letter) bool {
 		return false
 	}
 	if wake {
-		l.stats.Wakeups.Add(1)
-		l.kernel.Wake(l.wakefd)
+		l.wake()
 	}
 	return true
 }
 
-// Run posts a function that the loop calls between two events.
-func (l *Loop) Run(f func(*Loop)) bool { return l.Post(&Letter{Body: f}) }
+// Run has the loop call f in its next turn, before and whatever letters wait:
+// an operator's word is not to queue behind a million messages. Any goroutine
+// may call it, but not once per message: nothing bounds what waits.
+func (l *Loop) Run(f func(*Loop)) {
+	if l.mailbox.command(&order{run: f}) {
+		l.wake()
+	}
+}
+
+func (l *Loop) wake() {
+	l.stats.Wakeups.Add(1)
+	l.kernel.Wake(l.wakefd)
+}
 
 // turn is one round of the reactor. The order of the phases matters.
 func (l *Loop) turn() {
@@ -152,8 +162,12 @@ func (l *Loop) wait() int {
 	return n
 }
 
-// readMailbox handles posted letters until the handler is full.
+// readMailbox obeys orders, and handles posted letters until the handler is
+// full.
 func (l *Loop) readMailbox() {
+	for o := l.mailbox.takeOrders(); o != nil; o = o.next {
+		o.run(l)
+	}
 	l.mailbox.collect()
 	for range lettersPerTurnMax {
 		if l.handler.Full() {
@@ -164,10 +178,6 @@ func (l *Loop) readMailbox() {
 			break
 		}
 		l.stats.Letters.Add(1)
-		if f, ok := letter.Body.(func(*Loop)); ok {
-			f(l)
-			continue
-		}
 		l.handler.Letter(letter.Body)
 	}
 }
@@ -214,6 +224,7 @@ func (l *Loop) reap() {
 		*record = Record{generation: record.generation}
 		l.own.remove(fd)
 		l.kernel.Close(int(fd))
+		l.table.connections.Add(-1)
 		l.stats.Connections.Add(-1)
 	}
 	l.closing = l.closing[:0]
@@ -248,6 +259,7 @@ func (l *Loop) admit(fd uint32) syscall.Errno {
 	}
 	*record = Record{generation: l.generations, flags: flagOpen}
 	l.own.add(fd)
+	l.table.connections.Add(1)
 	l.stats.Connections.Add(1)
 	return 0
 }
@@ -256,6 +268,7 @@ func (l *Loop) disown(fd uint32) {
 	record := l.table.get(fd)
 	*record = Record{generation: record.generation}
 	l.own.remove(fd)
+	l.table.connections.Add(-1)
 	l.stats.Connections.Add(-1)
 }
 

@@ -31,9 +31,13 @@ func (r *recorder) Event(fd uint32, event poller.Event) {
 		r.onEvent(fd, event)
 	}
 }
-func (r *recorder) Letter(body any) { r.note("letter %v", body) }
-func (r *recorder) Full() bool      { return r.full }
-func (r *recorder) Work() bool      { return r.more }
+func (r *recorder) Letter(body any) {
+	if body != nil {
+		r.note("letter %v", body)
+	}
+}
+func (r *recorder) Full() bool { return r.full }
+func (r *recorder) Work() bool { return r.more }
 func (r *recorder) Closed(fd uint32) {
 	r.note("closed %d", fd)
 }
@@ -155,6 +159,35 @@ func TestDescriptorsUsedUpPausesAcceptingAndNeverSpins(t *testing.T) {
 	}
 }
 
+func TestAFullTableLeavesDescriptorsToOthers(t *testing.T) {
+	k := pollertest.New(16)
+	r := &recorder{}
+	l, err := poller.NewLoop(poller.Config{
+		DescriptorsMax: 1 << 10, TableConnectionsMax: 10, Listen: make([]poller.Address, 1), Kernel: k,
+		NewHandler: func(l *poller.Loop) poller.Handler { r.loop = l; return r },
+	}, k.Eventfd())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Shut()
+	var peers []*pollertest.Peer
+	for range 15 {
+		peers = append(peers, k.Dial())
+	}
+	turns(l, 50)
+	if l.Connections() != 10 || l.Stats().AcceptPauses.Load() == 0 {
+		t.Fatalf("%d connections, %d pauses", l.Connections(), l.Stats().AcceptPauses.Load())
+	}
+	r.onEvent = func(fd uint32, _ poller.Event) { l.Close(fd) }
+	for _, peer := range peers[:5] {
+		peer.Close()
+	}
+	turns(l, 50)
+	if l.Connections() != 10 || l.Stats().Accepted.Load() != 15 {
+		t.Fatalf("after 5 left: %d connections, %d accepted", l.Connections(), l.Stats().Accepted.Load())
+	}
+}
+
 func TestAcceptErrorsOfOneConnectionDoNotPause(t *testing.T) {
 	k := pollertest.New(4)
 	l, _ := newLoop(t, k)
@@ -231,16 +264,18 @@ func TestLettersWaitWhileTheHandlerIsFull(t *testing.T) {
 	if got := r.take(); got != "[]" {
 		t.Fatalf("full: %s", got)
 	}
+	// An order of the operator's does not wait with them.
+	for i := range 3 {
+		l.Run(func(*poller.Loop) { r.note("order %d", i) })
+	}
+	l.Turn()
+	if got := r.take(); got != "[order 0 order 1 order 2]" {
+		t.Fatalf("orders to a full loop: %s", got)
+	}
 	r.full = false
 	l.Turn()
 	if got := r.take(); got != "[letter 0 letter 1 letter 2]" {
 		t.Fatalf("in order: %s", got)
-	}
-	ran := false
-	l.Run(func(*poller.Loop) { ran = true })
-	l.Turn()
-	if !ran {
-		t.Fatal("Run did not run")
 	}
 }
 
@@ -371,7 +406,7 @@ func TestIdleTurnsAndPostsAllocateNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	letter := &poller.Letter{Body: func(*poller.Loop) {}}
+	letter := &poller.Letter{}
 	if n := testing.AllocsPerRun(100, func() { l.Post(letter); l.Turn(); linux.Wake(fd) }); n > 1 {
 		// The fake kernel's Perm is the 1.
 		t.Fatalf("%v allocations in a turn", n)
@@ -382,9 +417,6 @@ func BenchmarkPost(b *testing.B) {
 	k := pollertest.New(15)
 	l, _ := newLoop(b, k)
 	letters := make([]poller.Letter, 256)
-	for i := range letters {
-		letters[i].Body = func(*poller.Loop) {}
-	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		if !l.Post(&letters[i%256]) {

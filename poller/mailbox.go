@@ -5,12 +5,18 @@ import "sync/atomic"
 // A Letter is one entry of a loop's mailbox. The poster allocates it and does
 // not touch it after Post.
 type Letter struct {
-	// Body is handed to the handler; a func(*Loop) is run by the loop itself.
+	// Body is handed to the handler.
 	Body any
 	// Bytes counts against mailboxBytesMax until the loop has taken it.
 	Bytes int
 
 	next *Letter
+}
+
+// An order is a function that the loop runs, whatever else it has to do.
+type order struct {
+	run  func(*Loop)
+	next *order
 }
 
 // A mailbox is a many-to-one queue: posters push onto an atomic stack, the
@@ -21,6 +27,7 @@ type mailbox struct {
 	count  atomic.Int64
 	bytes  atomic.Int64
 	asleep atomic.Bool // the loop waits, or is about to; the next poster wakes it
+	orders atomic.Pointer[order]
 
 	// Owned by the loop.
 	first, last *Letter // taken from the stack, oldest first
@@ -41,7 +48,31 @@ func (m *mailbox) push(letter *Letter) (fitted, wake bool) {
 			break
 		}
 	}
-	return true, m.asleep.Load() && m.asleep.CompareAndSwap(true, false)
+	return true, m.wakes()
+}
+
+// wakes reports whether it is the caller who has to wake the loop.
+func (m *mailbox) wakes() bool {
+	return m.asleep.Load() && m.asleep.CompareAndSwap(true, false)
+}
+
+// command adds an order. Orders are few, from the operator's side of the
+// process, so they are neither bounded nor refused.
+func (m *mailbox) command(o *order) (wake bool) {
+	for {
+		o.next = m.orders.Load()
+		if m.orders.CompareAndSwap(o.next, o) {
+			return m.wakes()
+		}
+	}
+}
+
+// takeOrders returns all orders, oldest first.
+func (m *mailbox) takeOrders() (oldest *order) {
+	for newest := m.orders.Swap(nil); newest != nil; {
+		newest, newest.next, oldest = newest.next, oldest, newest
+	}
+	return oldest
 }
 
 // collect moves what was posted to the end of the loop's own list.
@@ -80,4 +111,6 @@ func (m *mailbox) next() *Letter {
 }
 
 // idle reports whether nothing waits; the loop asks after it set asleep.
-func (m *mailbox) idle() bool { return m.first == nil && m.top.Load() == nil }
+func (m *mailbox) idle() bool {
+	return m.first == nil && m.top.Load() == nil && m.orders.Load() == nil
+}

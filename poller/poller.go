@@ -20,6 +20,11 @@ type Config struct {
 	PrivateFDTables bool
 	// DescriptorsMax is RLIMIT_NOFILE: numbers at or above it cannot occur.
 	DescriptorsMax int
+	// TableConnectionsMax is how many connections one descriptor table may
+	// hold, so that those who send no request cannot use up what the bus and
+	// the admin pages need: newcomers then wait in the kernel's queue. 0 is
+	// no limit.
+	TableConnectionsMax int
 	// Listen are the addresses; every loop listens on all of them. None is
 	// right for a client, whose loops Adopt what they open.
 	Listen []Address
@@ -64,11 +69,11 @@ func Start(config Config) (*Poller, error) {
 		}
 		p.wakefds = append(p.wakefds, fd)
 	}
-	shared := newTable(config.DescriptorsMax)
+	shared := newTable(config.DescriptorsMax, config.TableConnectionsMax)
 	for i, wakefd := range p.wakefds {
 		l := newLoop(i, config.Kernel, wakefd, shared)
 		if config.PrivateFDTables {
-			l.table = newTable(config.DescriptorsMax)
+			l.table = newTable(config.DescriptorsMax, config.TableConnectionsMax)
 		}
 		started := make(chan error)
 		p.running.Add(1)
@@ -100,7 +105,7 @@ func newLoop(id int, kernel Kernel, wakefd int, t *table) *Loop {
 // NewLoop makes a loop that has no thread: the caller calls Turn, and Shut at
 // the end. It is how tests run the real loop over a kernel of their own.
 func NewLoop(config Config, wakefd int) (*Loop, error) {
-	l := newLoop(0, config.Kernel, wakefd, newTable(config.DescriptorsMax))
+	l := newLoop(0, config.Kernel, wakefd, newTable(config.DescriptorsMax, config.TableConnectionsMax))
 	return l, l.open(config)
 }
 
@@ -194,9 +199,7 @@ func (p *Poller) StopAccepting() {
 	var done sync.WaitGroup
 	for _, l := range p.loops {
 		done.Add(1)
-		if !l.Run(func(l *Loop) { l.StopAccepting(); done.Done() }) {
-			done.Done() // so full a loop accepts nobody; the process ends soon
-		}
+		l.Run(func(l *Loop) { l.StopAccepting(); done.Done() })
 	}
 	done.Wait()
 }

@@ -53,12 +53,22 @@ type chunk [chunkRecords]Record
 // A record belongs to the loop whose descriptor it is, so only the list of
 // chunks is shared, and it is atomic.
 type table struct {
-	chunks []atomic.Pointer[chunk]
+	chunks         []atomic.Pointer[chunk]
+	connections    atomic.Int64 // open now
+	connectionsMax int64        // at which nobody is accepted; 0 is no limit
 }
 
 // newTable makes a table for descriptors 0 to descriptorsMax-1.
-func newTable(descriptorsMax int) *table {
-	return &table{chunks: make([]atomic.Pointer[chunk], descriptorsMax/chunkRecords+1)}
+func newTable(descriptorsMax, connectionsMax int) *table {
+	return &table{
+		chunks:         make([]atomic.Pointer[chunk], descriptorsMax/chunkRecords+1),
+		connectionsMax: int64(connectionsMax),
+	}
+}
+
+// full reports whether the other descriptors are to be left to others.
+func (t *table) full() bool {
+	return t.connectionsMax != 0 && t.connections.Load() >= t.connectionsMax
 }
 
 // get returns the record of fd, or nil if fd was never open.

@@ -250,9 +250,7 @@ func (h *handler) report() (Counters, Histogram) {
 func (c *Client) each(ask func(*handler) func()) {
 	answers := make(chan func(), len(c.handlers))
 	for _, h := range c.handlers {
-		for !h.loop.Run(func(*poller.Loop) { answers <- ask(h) }) {
-			time.Sleep(time.Millisecond)
-		}
+		h.loop.Run(func(*poller.Loop) { answers <- ask(h) })
 	}
 	late := time.After(snapshotSecondsMax * time.Second)
 	for range c.handlers {
