@@ -89,6 +89,7 @@ func (h *Hub) post(name, frame []byte) *Receipt {
 		name:    append([]byte(nil), name...),
 		hash:    hashName(name),
 		frame:   frame,
+		extra:   messageBytesExtra,
 		at:      h.now(),
 		receipt: receipt,
 	}
@@ -102,7 +103,7 @@ func (h *Hub) post(name, frame []byte) *Receipt {
 			receipt.Settle(0)
 			continue
 		}
-		letters[i] = poller.Letter{Body: message, Bytes: len(frame)}
+		letters[i] = poller.Letter{Body: message, Bytes: message.cost()}
 		h.insist(loop, &letters[i])
 	}
 	return receipt

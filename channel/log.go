@@ -69,8 +69,8 @@ func (g *log) append(message *Message, upToDate uint32) {
 	g.count++
 	*g.entry(g.head() - 1) = entry{message: message, waiting: upToDate, unswept: upToDate}
 	g.behind += upToDate
-	g.bytes += len(message.frame)
-	g.sweepBytes += len(message.frame)
+	g.bytes += message.cost()
+	g.sweepBytes += message.cost()
 	g.cell.head = g.head()
 	g.settle()
 }
@@ -115,7 +115,7 @@ func (g *log) unblock(m *member) {
 // settle moves sweptTo past what the sweep owes to nobody.
 func (g *log) settle() {
 	for g.sweptTo != g.head() && g.entry(g.sweptTo).unswept == 0 {
-		g.sweepBytes -= len(g.entry(g.sweptTo).message.frame)
+		g.sweepBytes -= g.entry(g.sweptTo).message.cost()
 		g.sweptTo++
 	}
 }
@@ -137,7 +137,7 @@ func (g *log) dropTail() *Message {
 	g.tail++
 	g.count--
 	g.start = (g.start + 1) & uint32(len(g.ring)-1)
-	g.bytes -= len(message.frame)
+	g.bytes -= message.cost()
 	return message
 }
 
@@ -149,9 +149,9 @@ func (g *log) check() {
 		e := g.entry(g.tail + i)
 		waiting += e.waiting
 		unswept += e.unswept
-		bytes += len(e.message.frame)
+		bytes += e.message.cost()
 		if i >= g.sweptTo-g.tail {
-			sweepBytes += len(e.message.frame)
+			sweepBytes += e.message.cost()
 		} else if e.unswept > 0 {
 			panic(fmt.Sprintf("BUG: log of %q: the sweep was at %d and has to visit %d", g.cell.name(), g.sweptTo, g.tail+i))
 		}

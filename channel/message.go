@@ -11,9 +11,18 @@ type Message struct {
 	name    []byte
 	hash    uint32
 	frame   []byte   // nil for a question about the number of members
+	extra   int      // bytes that it takes beside its frame
 	at      int64    // when it was published, nanoseconds of poller.Kernel.Now
 	receipt *Receipt // nil if nobody waits for the count
 }
+
+// messageBytesExtra is what a message takes beside its frame: itself, its name,
+// receipt and letters, its entry in a log, and what the allocator rounds up.
+// Without it, a log of a million empty messages would count as empty.
+const messageBytesExtra = 256
+
+// cost is what the message counts against all limits in bytes.
+func (m *Message) cost() int { return len(m.frame) + m.extra }
 
 // hashSeed is one for the process, so that a publisher hashes a name once for
 // all loops; random, so that nobody can choose names that collide.

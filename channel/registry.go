@@ -12,7 +12,7 @@ import (
 
 // Config says how much a loop keeps for slow readers.
 type Config struct {
-	// LogBytes is how many bytes of frames a channel's log may hold before
+	// LogBytes is how many bytes of messages (Message.cost) a log may hold before
 	// its slowest members are overrun. The newest frame may pass it, so that
 	// the largest message always fits.
 	LogBytes int
@@ -203,11 +203,11 @@ func (r *Registry) enter(at ref, message *Message) {
 		g = r.openLog(c)
 	}
 	g.append(message, c.members-g.behind)
-	r.countBytes(len(message.frame))
+	r.countBytes(message.cost())
 	if g.turn != r.turn {
 		g.turn, g.turnBytes = r.turn, 0
 	}
-	g.turnBytes += len(message.frame)
+	g.turnBytes += message.cost()
 	r.burst = r.burst || g.turnBytes > r.config.LogBytes/fullPart
 	r.limit(g)
 	r.gauge(g)

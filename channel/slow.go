@@ -13,7 +13,7 @@ func (r *Registry) limit(g *log) {
 	newest := g.head() - 1 // which always fits
 	keep, to := g.bytes, g.tail
 	for keep > r.config.LogBytes/4*keepQuarters && to != newest {
-		keep -= len(g.entry(to).message.frame)
+		keep -= g.entry(to).message.cost()
 		to++
 	}
 	if to != g.tail {

@@ -12,7 +12,7 @@ type Stats struct {
 	Channels   atomic.Int64 // with at least one member
 	Members    atomic.Int64
 	Logs       atomic.Int64 // channels that owe something now
-	LogBytes   atomic.Int64 // bytes of frames in them
+	LogBytes   atomic.Int64 // what their messages cost (Message.cost)
 	Blocked    atomic.Int64 // members behind because their socket is full
 	Messages   atomic.Uint64
 	Unwanted   atomic.Uint64 // messages to channels without a member here

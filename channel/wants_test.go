@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"c10m/poller"
 )
@@ -54,6 +55,29 @@ func TestOnlyLoopsWithTheChannelArePostedTo(t *testing.T) {
 	loops[5].Unsubscribe(2)
 	if loops[5].Wants(hashName([]byte("sport"))) {
 		t.Error("a loop wants a channel whose last member left")
+	}
+}
+
+// Messages without a payload fill a log, too.
+func TestEmptyMessagesAreNotFree(t *testing.T) {
+	h := newHost(t, Config{LogBytes: 64 << 10, LogAge: time.Hour, LogBytesTotal: 1 << 30}, 4)
+	h.subscribe("news", 1)
+	h.peers[1].room = 0
+	hub := NewHub([]Poster{&pickyLoop{Registry: h.registry}}, func([]byte) []byte { return []byte{0x81, 0} }, 100, h.Now)
+	const fitting = 64 << 10 / (messageBytesExtra + 2) // a frame has 2 bytes
+	for range fitting {
+		hub.Publish([]byte("news"), nil)
+		h.turn()
+	}
+	if n := h.registry.stats.Overruns[OverBytes].Load(); n != 0 {
+		t.Fatal("overrun within the limit")
+	}
+	for range 4 {
+		hub.Publish([]byte("news"), nil)
+		h.turn()
+	}
+	if n := h.registry.stats.Overruns[OverBytes].Load(); n != 1 {
+		t.Fatalf("%d overruns of a reader who is owed %d empty messages", n, fitting+4)
 	}
 }
 
