@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -30,7 +31,7 @@ type serveFlags struct {
 	FDTables       string        `name:"fd-tables" enum:"auto,private,shared" default:"auto" help:"Whether each loop has a descriptor table of its own. 'private' gets past the nofile limit and spares loops each other's locks; 'shared' shows every connection in /proc/PID/fd."`
 	PingInterval   time.Duration `default:"5m" help:"How often each connection is pinged; 0 is never. Load balancers cut connections that are idle for 60 s or so; each ping costs about 10 us of a core."`
 	WriteDeadline  time.Duration `default:"30s" help:"How long a client may leave bytes unacknowledged, and a frame may wait for it, before it is cut. Shorter finds the dead sooner and cuts phones in tunnels."`
-	LogBytes       byteSize      `default:"1MiB" help:"How far a slow reader may fall behind in its channel. All slow readers of a channel share one log of this size, so more memory forgives more."`
+	LogBytes       byteSize      `default:"1MiB" help:"How far a slow reader may fall behind in its channel. All slow readers of a channel share one log of this size, so more memory forgives more. A message counts as its bytes and 256 more."`
 	LogBytesTotal  byteSize      `default:"256MiB" help:"The same for the logs of all channels together. When it is full, slow readers go first."`
 	MessageBytes   byteSize      `default:"1MiB" help:"The longest message that is taken from a publisher. Each loop holds a message once, whatever the number of readers."`
 	SendBuffer     byteSize      `default:"256KiB" help:"What the kernel may hold for a client that reads slowly (SO_SNDBUF). Less bounds the memory of slow readers, more speeds up large messages over long distances. 0 lets the kernel grow it up to net.ipv4.tcp_wmem."`
@@ -98,6 +99,11 @@ func (f *serveFlags) frameMode() conn.FrameMode {
 
 // Validate is called by kong; its error is for the operator.
 func (f *serveFlags) Validate() error {
+	if strings.Join(f.Listen, "") == "" {
+		return errors.New("--listen is empty: say on which port to listen, like :10000, or leave it out")
+	}
+	// The kernel takes milliseconds in 32 bits, and nobody means days.
+	const durationMax = 24 * time.Hour
 	for _, d := range []struct {
 		name       string
 		value, min time.Duration
@@ -106,8 +112,8 @@ func (f *serveFlags) Validate() error {
 		{"--write-deadline", f.WriteDeadline, time.Second},
 		{"--drain", f.Drain, 0},
 	} {
-		if d.value < d.min {
-			return fmt.Errorf("%s is %v and must be %v or more", d.name, d.value, d.min)
+		if d.value < d.min || d.value > durationMax {
+			return fmt.Errorf("%s is %v and must be between %v and %v", d.name, d.value, d.min, durationMax)
 		}
 	}
 	if f.PingInterval > 0 && f.PingInterval < time.Second {

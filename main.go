@@ -75,18 +75,20 @@ func serve(f *serveFlags) error {
 	// whatever is open now.
 	shared := conn.NewShared(plan.conn)
 	var sources admin.Sources
+	var servers []*conn.Server
 	var doors []channel.Poster
 	loops, err := poller.Start(poller.Config{
-		Loops:           plan.loops,
-		PrivateFDTables: plan.private,
-		DescriptorsMax:  plan.descriptorsMax,
-		Listen:          plan.listen,
+		Loops:               plan.loops,
+		PrivateFDTables:     plan.private,
+		DescriptorsMax:      plan.descriptorsMax,
+		TableConnectionsMax: plan.tableMax,
+		Listen:              plan.listen,
 		Options: poller.ListenOptions{
 			WriteDeadline: f.WriteDeadline, SendBufferBytes: int(f.SendBuffer), DeferAccept: f.DeferAccept,
 		},
 		NewHandler: func(l *poller.Loop) poller.Handler {
 			server := conn.NewServer(shared, l)
-			doors = append(doors, server)
+			servers, doors = append(servers, server), append(doors, server)
 			sources.Loops = append(sources.Loops, admin.Loop{Poller: l.Stats(), Conn: server.Stats(), Channel: server.ChannelStats()})
 			return server
 		},
@@ -122,7 +124,7 @@ func serve(f *serveFlags) error {
 		os.Exit(1)
 	}()
 	loops.StopAccepting()
-	conn.Drain(loops.Loops(), f.Drain)
+	conn.Drain(servers, f.Drain)
 	return nil
 }
 

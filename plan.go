@@ -23,11 +23,17 @@ type plan struct {
 	loops          int
 	private        bool
 	descriptorsMax int
+	tableMax       int // connections that a descriptor table may hold
 	maxConnections int
 	limiting       string // what set maxConnections if no flag did
 	warnings       []string
 	conn           conn.Config
 }
+
+// refusalsMax of the descriptors that tuning keeps back (256 in each table) are
+// for newcomers who are told with 503 that the server is full. The rest is the
+// bus's and the admin pages', whatever the newcomers do.
+const refusalsMax = 100
 
 func newPlan(f *serveFlags) (*plan, error) {
 	p := &plan{maxConnections: f.MaxConnections}
@@ -60,6 +66,7 @@ func newPlan(f *serveFlags) (*plan, error) {
 		return nil, err
 	}
 	p.loops, p.private = fds.Loops, fds.Private
+	p.tableMax = fds.PerLoopMax + refusalsMax
 	p.warnings = tuning.Warnings(host, want)
 	p.conn = conn.Config{
 		PingInterval:   f.PingInterval,

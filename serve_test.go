@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -147,6 +148,47 @@ func TestSIGTERMDrains(t *testing.T) {
 	}
 }
 
+// A flood of messages must not keep the operator's word from the loops.
+func TestSIGTERMDrainsUnderAFloodOfMessages(t *testing.T) {
+	s := startServer(t, 0, "--drain", "1s")
+	const connections = 200
+	var codes [connections]chan ws.StatusCode
+	for i := range codes {
+		c := s.dial(t, "news")
+		codes[i] = make(chan ws.StatusCode, 1)
+		go func() {
+			codes[i] <- c.closeCode()
+			c.Close()
+		}()
+	}
+	for range 4 {
+		publisher, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.bus))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer publisher.Close()
+		go io.Copy(io.Discard, publisher)
+		go func() {
+			batch := []byte(strings.Repeat("PUBLISH news xxxx\r\n", 1000))
+			for {
+				if _, err := publisher.Write(batch); err != nil {
+					return
+				}
+			}
+		}()
+	}
+	eventually(t, "the loops are busy", func() bool { return s.metric("c10m_messages_in_total") > 20_000 })
+	s.signal(syscall.SIGTERM)
+	for i := range codes {
+		if code := <-codes[i]; code != 1012 {
+			t.Fatalf("connection %d was closed with %d", i, code)
+		}
+	}
+	if status := s.wait(); status != 0 {
+		t.Fatalf("exit status %d", status)
+	}
+}
+
 func TestASecondSignalEndsTheServerNow(t *testing.T) {
 	s := startServer(t, 0, "--drain", "1h")
 	s.dial(t, "news")
@@ -259,6 +301,8 @@ func TestWhatAnOperatorDoesWrong(t *testing.T) {
 		{[]string{"--message-bytes", "2MiB"}, "--log-bytes"},
 		{[]string{"--ping-interval", "10ms"}, "--ping-interval"},
 		{[]string{"--max-connections", "1000000", "--fd-tables", "shared", "--loops", "1"}, "nofile"},
+		{[]string{"--write-deadline", "2000h"}, "--write-deadline"},
+		{[]string{"--listen", ""}, "--listen is empty"},
 		{[]string{"--slow", "maybe"}, "--slow"},
 		{[]string{"--no-such-flag"}, "unknown flag"},
 	} {

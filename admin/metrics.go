@@ -92,6 +92,8 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Int64 { return &l.Conn.Unfinished }),
 	gauge("connections_lingering", "Connections that the server ended and the peer has not yet.",
 		func(l Loop) *atomic.Int64 { return &l.Conn.Lingering }),
+	gauge("pinned_frame_bytes", "Bytes of frames that slow clients are in the middle of and their logs have let go; bounded like c10m_log_bytes, apart from it.",
+		func(l Loop) *atomic.Int64 { return &l.Conn.Pinned }),
 	counter("pings_total", "Pings written to clients; --ping-interval sets the pace.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.Pings }),
 	counter("pings_skipped_total", "Pings left out, as the socket was full: its data tells as well whether the peer is there. A rise means slow readers.",

@@ -11,13 +11,11 @@ import (
 // time, so that their clients do not all come back at once, and returns when
 // they are gone, lingerTimeout after that time at the latest. The listeners
 // must be closed before. Any goroutine may call it, once.
-func Drain(loops []*poller.Loop, over time.Duration) {
+func Drain(servers []*Server, over time.Duration) {
 	d := &drainer{over: over}
-	for _, loop := range loops {
+	for _, s := range servers {
 		d.loops.Add(1)
-		if !loop.Post(&poller.Letter{Body: d}) {
-			d.loops.Done() // its mailbox is full; its connections end with the process
-		}
+		s.loop.Run(func(*poller.Loop) { s.startDrain(d) })
 	}
 	d.loops.Wait()
 }

@@ -111,7 +111,7 @@ func (s *Server) say(fd uint32, p []byte) {
 			s.end(fd, StateMemory)
 			return
 		}
-		c.owedFrame = s.registry.Hold(fd)
+		s.owe(fd, c, s.registry.Hold(fd))
 		s.loop.ArmWrite(fd, true)
 	}
 	c.owed = append(c.owed, p...)
@@ -125,7 +125,15 @@ func (s *Server) writable(fd uint32) {
 		s.registry.Writable(fd)
 		return
 	}
-	if !s.settle(fd, &c.owedFrame) || !s.settle(fd, &c.owed) {
+	if len(c.owedFrame) > 0 {
+		rest := c.owedFrame
+		if !s.settle(fd, &rest) {
+			c.owedFrame = rest
+			return
+		}
+		s.unpin(c)
+	}
+	if !s.settle(fd, &c.owed) {
 		return
 	}
 	c.owed = nil
@@ -151,6 +159,5 @@ func (s *Server) settle(fd uint32, owed *[]byte) bool {
 		}
 		*owed = (*owed)[n:]
 	}
-	*owed = nil
 	return true
 }

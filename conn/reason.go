@@ -127,6 +127,7 @@ type Stats struct {
 	Handshakes   atomic.Uint64
 	Unfinished   atomic.Int64 // requests that are not complete
 	Lingering    atomic.Int64 // ended by us, not yet by the peer
+	Pinned       atomic.Int64 // bytes of frames that connections hold after their logs let go
 	Pings        atomic.Uint64
 	PingsSkipped atomic.Uint64 // the socket was full: its data will tell if the peer is gone
 	Pongs        atomic.Uint64 // answers to clients' pings

@@ -78,6 +78,7 @@ type Server struct {
 	cold         map[uint32]*cold
 	coldSpares   []*cold
 	requestBytes int // held in cold.request, all together
+	pinned       pins
 	handshakes   deadlines
 	lingers      deadlines
 	pings        pacer
@@ -296,6 +297,7 @@ func (s *Server) dropCold(fd uint32) {
 		return
 	}
 	s.requestBytes -= len(c.request)
+	s.unpin(c)
 	delete(s.cold, fd)
 	s.loop.Record(fd).Marks &^= markCold
 	// Never called while the parser in c is running: see end.
@@ -305,12 +307,8 @@ func (s *Server) dropCold(fd uint32) {
 	}
 }
 
-// Letter, Full and Work are the registry's, but for a drain.
+// Letter, Full and Work are the registry's.
 func (s *Server) Letter(body any) {
-	if d, ok := body.(*drainer); ok {
-		s.startDrain(d)
-		return
-	}
 	if !s.registry.Letter(body) {
 		panic("BUG: a letter that nobody understands")
 	}

@@ -64,7 +64,7 @@ func TestStress(t *testing.T) {
 	for channel := range stressChannels {
 		s.publish(t, fmt.Sprint(channel), "end")
 	}
-	Drain(s.poller.Loops(), 20*time.Millisecond)
+	Drain(s.servers, 20*time.Millisecond)
 	stayers.Wait()
 
 	s.checkNothingLeft(t)

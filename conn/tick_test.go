@@ -153,7 +153,7 @@ func TestDrainClosesEverybody(t *testing.T) {
 		})
 		s.poller.StopAccepting()
 		done := make(chan struct{})
-		go func() { Drain(s.poller.Loops(), over); close(done) }()
+		go func() { Drain(s.servers, over); close(done) }()
 		for _, c := range clients {
 			if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1012)}) {
 				t.Fatalf("got %v", got)
@@ -171,7 +171,7 @@ func TestDrainClosesEverybody(t *testing.T) {
 func TestDrainOfNobodyReturns(t *testing.T) {
 	s := startServer(t, 2, testConfig())
 	s.poller.StopAccepting()
-	Drain(s.poller.Loops(), time.Hour)
+	Drain(s.servers, time.Hour)
 	s.checkNothingLeft(t)
 }
 
@@ -186,7 +186,7 @@ func TestDrainIsEvenAndEnds(t *testing.T) {
 	s.members(t, n)
 	s.poller.StopAccepting()
 	var done sync.WaitGroup
-	done.Go(func() { Drain(s.poller.Loops(), over) })
+	done.Go(func() { Drain(s.servers, over) })
 	waitFor(t, "the drain begins", func() bool {
 		isDraining := false
 		s.onLoops(func(_ *poller.Loop, server *Server) { isDraining = server.drain != nil })
