@@ -48,7 +48,8 @@ Bytes of our own (answer, pong, ping, close) go out in say. If no frame is partl
 in the socket, they are written at once. Else, or if they do not fit, the member is
 held (channel.Registry.Hold): the rest of its frame becomes cold.owedFrame, a
 slice of the shared frame and no copy, and the words cold.owed. When the socket
-has room: owedFrame, owed, then Release, and the log goes on. A member that was
+has room: owedFrame, owed, then Release, and the log goes on. Frames that are
+kept so count in pins, each once, up to Config.Channel.LogBytesTotal. A member that was
 skipped forward in the middle of a frame comes here as well (Owe). Nothing else
 writes to a connection of ours but the registry's sweep, and that leaves held
 members alone.

@@ -111,7 +111,7 @@ func (s *Server) Owe(fd uint32, rest []byte) {
 		s.end(fd, StateMemory)
 		return
 	}
-	c.owedFrame = rest
+	s.owe(fd, c, rest)
 }
 
 // deadlines is a queue of connections that have to get somewhere in time. All
