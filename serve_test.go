@@ -128,32 +128,11 @@ func (s *server) heapObjects() float64 {
 	return s.metric("go_memstats_heap_objects")
 }
 
-func TestSIGTERMDrains(t *testing.T) {
-	s := startServer(t, 0, "--drain", "2s")
-	const connections = 200
-	var codes [connections]chan ws.StatusCode
-	for i := range codes {
-		c := s.dial(t, "news")
-		codes[i] = make(chan ws.StatusCode, 1)
-		go func() { codes[i] <- c.closeCode() }()
-	}
-	s.signal(syscall.SIGTERM)
-	for i := range codes {
-		if code := <-codes[i]; code != 1012 {
-			t.Fatalf("connection %d was closed with %d", i, code)
-		}
-	}
-	if status := s.wait(); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
-}
-
-// A flood of messages must not keep the operator's word from the loops.
-func TestSIGTERMDrainsUnderAFloodOfMessages(t *testing.T) {
-	// Skip: on a busy machine these readers may be slow, and are to stay.
-	s := startServer(t, 0, "--drain", "1s", "--slow", "skip")
-	const connections = 20
-	var codes [connections]chan ws.StatusCode
+// readers dials so many clients that read until they are closed. check waits for
+// that, and wants 1012 (service restart) and then the end of the server.
+func (s *server) readers(t *testing.T, connections int) (check func()) {
+	t.Helper()
+	codes := make([]chan ws.StatusCode, connections)
 	for i := range codes {
 		c := s.dial(t, "news")
 		codes[i] = make(chan ws.StatusCode, 1)
@@ -162,6 +141,31 @@ func TestSIGTERMDrainsUnderAFloodOfMessages(t *testing.T) {
 			c.Close()
 		}()
 	}
+	return func() {
+		t.Helper()
+		for i := range codes {
+			if code := <-codes[i]; code != 1012 {
+				t.Fatalf("connection %d was closed with %d", i, code)
+			}
+		}
+		if status := s.wait(); status != 0 {
+			t.Fatalf("exit status %d", status)
+		}
+	}
+}
+
+func TestSIGTERMDrains(t *testing.T) {
+	s := startServer(t, 0, "--drain", "2s")
+	check := s.readers(t, 200)
+	s.signal(syscall.SIGTERM)
+	check()
+}
+
+// A flood of messages must not keep the operator's word from the loops.
+func TestSIGTERMDrainsUnderAFloodOfMessages(t *testing.T) {
+	// Skip: on a busy machine these readers may be slow, and are to stay.
+	s := startServer(t, 0, "--drain", "1s", "--slow", "skip")
+	check := s.readers(t, 20)
 	for range 2 {
 		publisher, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.bus))
 		if err != nil {
@@ -180,14 +184,7 @@ func TestSIGTERMDrainsUnderAFloodOfMessages(t *testing.T) {
 	}
 	eventually(t, "the loops are busy", func() bool { return s.metric("c10m_messages_in_total") > 20_000 })
 	s.signal(syscall.SIGTERM)
-	for i := range codes {
-		if code := <-codes[i]; code != 1012 {
-			t.Fatalf("connection %d was closed with %d", i, code)
-		}
-	}
-	if status := s.wait(); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
+	check()
 }
 
 func TestASecondSignalEndsTheServerNow(t *testing.T) {
