@@ -118,7 +118,7 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Int64 { return &l.Channel.Blocked }),
 	counter("loop_messages_total", "Messages that loops took from their mailboxes, counted once per loop.",
 		func(l Loop) *atomic.Uint64 { return &l.Channel.Messages }),
-	counter("unwanted_messages_total", "Those of c10m_loop_messages_total to channels without a member in that loop. Nearly all of them means that much is published which nobody reads.",
+	counter("unwanted_messages_total", "Those of c10m_loop_messages_total whose last member in that loop left while they were on the way. Loops that have no member of a channel are not posted to at all: see c10m_posts_spared_total.",
 		func(l Loop) *atomic.Uint64 { return &l.Channel.Unwanted }),
 	counter("deliveries_total", "Messages that went whole into a socket.",
 		func(l Loop) *atomic.Uint64 { return &l.Channel.Deliveries }),

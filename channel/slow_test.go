@@ -123,10 +123,9 @@ func TestOneMessageAlwaysFits(t *testing.T) {
 	}
 }
 
-// Overruns go in slices, as the closing of a socket costs as much as a write;
-// those in front of a long list are not closed in one turn.
-func TestOverrunsComeInSlices(t *testing.T) {
-	h := newHost(t, tight, 5000)
+// overrunCrowd makes 5,000 members of channel c whose sockets are full, and
+// publishes more than their log may hold.
+func (h *host) overrunCrowd() {
 	h.subscribe("c", span(1, 5000)...)
 	for fd := uint32(1); fd <= 5000; fd++ {
 		h.peers[fd].room = 0
@@ -136,6 +135,13 @@ func TestOverrunsComeInSlices(t *testing.T) {
 	for range 4 {
 		h.publish("c", kilobyte('x'))
 	}
+}
+
+// Overruns go in slices, as the closing of a socket costs as much as a write;
+// those in front of a long list are not closed in one turn.
+func TestOverrunsComeInSlices(t *testing.T) {
+	h := newHost(t, tight, 5000)
+	h.overrunCrowd()
 	for turns := 1; h.turn(); turns++ {
 		if h.closed > turns*sliceWritesMax {
 			t.Fatalf("%d closed after %d turns", h.closed, turns)
@@ -151,15 +157,7 @@ func TestBlockedListIsWalkedInSlices(t *testing.T) {
 	config := tight
 	config.Skip = true
 	h := newHost(t, config, 5000)
-	h.subscribe("c", span(1, 5000)...)
-	for fd := uint32(1); fd <= 5000; fd++ {
-		h.peers[fd].room = 0
-	}
-	h.publish("c", kilobyte('x'))
-	h.settle()
-	for range 4 {
-		h.publish("c", kilobyte('x'))
-	}
+	h.overrunCrowd()
 	for turns := 1; h.turn(); turns++ {
 		if n := h.stats.Overruns[OverBytes].Load(); n > uint64(turns*sliceVisitsMax) {
 			t.Fatalf("%d skipped after %d turns", n, turns)

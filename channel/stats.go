@@ -15,7 +15,7 @@ type Stats struct {
 	LogBytes   atomic.Int64 // what their messages cost (Message.cost)
 	Blocked    atomic.Int64 // members behind because their socket is full
 	Messages   atomic.Uint64
-	Unwanted   atomic.Uint64 // messages to channels without a member here
+	Unwanted   atomic.Uint64 // messages that came when the last member had just left
 	Deliveries atomic.Uint64 // frames that went whole into a socket
 	Bytes      atomic.Uint64 // bytes that went into sockets
 	Writes     atomic.Uint64 // system calls for them

@@ -13,8 +13,9 @@
 // anything that comes once per message.
 //
 // A turn is the list of phases in Loop.turn: wait, mailbox, events, ticks,
-// sweeps, reap, check. Each is bounded by a constant of limits.go, so a turn
-// takes about a millisecond at most and everything gets its share: a message
+// sweeps, reap, check. Each is bounded by a constant of limits.go, chosen so
+// that a turn takes about a millisecond (c10m_loop_turn_seconds tells what it
+// really takes) and everything gets its share: a message
 // to one client leaves in the middle of a sweep over millions.
 //
 // # Records
@@ -96,15 +97,15 @@
 //     was not done: the kernel spreads connections over a SO_REUSEPORT group,
 //     while over ports only the clients do.
 //   - ":10000" listens on IPv4 only: a connection that a dual-stack listener
-//     accepts is a tcp6_sock, which costs about 5 % more kernel memory.
+//     accepts is a tcp6_sock, which is larger: listeners were measured at 3 %
+//     more kernel memory (tuning/limits.go).
 //   - A loop without work ticks once a second, because time-outs are looked
-//     for, not armed. 272 loops are 272 wake-ups a second: under 0.5 % of a
-//     core.
+//     for, not armed: 272 idle loops are 272 wake-ups a second.
 //
-// # Tried and dropped
+// # Weighed, and dropped
 //
 //   - Putting listeners into the loop's own epoll: a storm of newcomers on
 //     1,001 ports fills every wait, and pausing is 1,001 calls.
-//   - A lock and a slice as mailbox: as fast with one publisher, and a
-//     publisher that is scheduled away while it holds the lock stops a loop.
+//   - A lock and a slice as mailbox: a publisher that is scheduled away while it
+//     holds the lock stops a loop.
 package poller

@@ -22,8 +22,7 @@ const (
 	lettersPerTurnMax = 256
 	// mailboxLettersMax is when Post refuses: a publisher then waits.
 	mailboxLettersMax = 8192
-	// mailboxBytesMax is the same in bytes of payload. One letter may pass
-	// it, so that the largest message always fits.
+	// mailboxBytesMax is the same in Letter.Bytes. One letter may pass it, so that the largest message always fits.
 	mailboxBytesMax = 64 << 20
 	// tickNanosMax is the longest sleep of an idle loop: what a time-out may
 	// be late, and 1 wake-up a second per loop.

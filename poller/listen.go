@@ -31,7 +31,7 @@ type ListenOptions struct {
 
 // ParseAddresses reads "address:port" or "address:first-last". An empty address
 // is every IPv4 address; "[::]" is every address of both families, over IPv6
-// sockets, which cost the kernel about 5 % more.
+// sockets, which cost the kernel a little more.
 func ParseAddresses(text string) ([]Address, error) {
 	bad := func(why string) ([]Address, error) {
 		return nil, fmt.Errorf("listen address %q: %s; write it like :10000-11000, 127.0.0.1:8080 or [::]:8080", text, why)
