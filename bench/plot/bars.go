@@ -5,6 +5,7 @@ import (
 	"html"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +36,7 @@ func Bars(w io.Writer, title string, bars []Bar) error {
 	}
 	open(b, "file", style, title, barsWidth, height)
 	left, right := 0.0, 0.0
+	bars = slices.Clone(bars) // the labels below are not the caller's
 	for i := range bars {
 		if !(bars[i].Value > 0) {
 			bars[i].Label = barEmptyLabel
