@@ -21,6 +21,7 @@ const (
 	barStep       = 32.0
 	barsWidth     = 720.0
 	barNameMax    = 260.0
+	barBold       = 1.15 // the labels' width to that of plain text
 	barEmptyLabel = "not measured"
 )
 
@@ -41,7 +42,7 @@ func Bars(w io.Writer, title string, bars []Bar) error {
 		if !(bars[i].Value > 0) {
 			bars[i].Label = barEmptyLabel
 		}
-		left, right = max(left, width(bars[i].Name)), max(right, width(bars[i].Label))
+		left, right = max(left, width(bars[i].Name)), max(right, barBold*width(bars[i].Label))
 	}
 	left = min(left, barNameMax) + 26
 	room := max(barsWidth-left-right-24, 100)

@@ -17,8 +17,10 @@ var style string
 // CSS is the style sheet that a page with Inline charts needs once.
 func CSS() string { return style }
 
-// XY is a point of a line. A NaN as Y is a gap.
+// XY is a point of a line. A Y that is no finite number is a gap.
 type XY struct{ X, Y float64 }
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // Series is one line. Its points are in the order of X.
 type Series struct {
@@ -97,7 +99,20 @@ func text(b *strings.Builder, x, y float64, class, anchor, s string) {
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" class="%s" text-anchor="%s">%s</text>`+"\n", x, y, class, anchor, html.EscapeString(s))
 }
 
-func width(s string) float64 { return letterPixels * float64(len([]rune(s))) }
+// width guesses how wide a text is.
+func width(s string) (pixels float64) {
+	for _, r := range s {
+		switch {
+		case strings.ContainsRune("iljtfrI .,:;/()|'-", r):
+			pixels += letterPixels * 0.6
+		case strings.ContainsRune("mwMW%", r):
+			pixels += letterPixels * 1.5
+		default:
+			pixels += letterPixels
+		}
+	}
+	return pixels
+}
 
 // legend names the lines, if there are several, and returns where it ends.
 func legend(b *strings.Builder, series []Series, chartWidth float64) (bottom float64) {
@@ -132,16 +147,17 @@ func (c *Chart) frame(top float64) frame {
 		}
 	}
 	f := frame{top: top + 8, right: c.Width - 18, bottom: c.Height - 30}
-	f.x, f.y = newScale(c.X, xs, c.Width/75), newScale(c.Y, ys, c.yTicks(top))
+	if len(c.Bands) > 0 {
+		f.top += 8 // for their names
+	}
+	f.x, f.y = newScale(c.X, xs, c.Width/75), newScale(c.Y, ys, max((f.bottom-f.top)/38, 2))
 	widest := 0.0
-	for _, v := range f.y.ticks(c.yTicks(top)) {
+	for _, v := range f.y.ticks() {
 		widest = max(widest, width(Text(c.Y, v)))
 	}
-	f.left = max(widest+16, 34)
+	f.left = max(widest*1.15+14, 34) // narrow screens have larger letters
 	return f
 }
-
-func (c *Chart) yTicks(top float64) float64 { return max((c.Height-30-top)/38, 2) }
 
 // drawGround draws bands, grid, axes and their labels.
 func (c *Chart) drawGround(b *strings.Builder, f *frame) {
@@ -153,22 +169,22 @@ func (c *Chart) drawGround(b *strings.Builder, f *frame) {
 		}
 		fmt.Fprintf(b, `<rect class="band%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`+"\n", odd, from, f.top, max(to-from, 0), f.bottom-f.top)
 		if width(band.Name)+8 < to-from {
-			text(b, from+5, f.top+13, "name", "start", band.Name)
+			text(b, from+2, f.top-5, "name", "start", band.Name)
 		}
 	}
-	for _, v := range f.y.ticks(c.yTicks(f.top - 8)) {
+	for _, v := range f.y.ticks() {
 		fmt.Fprintf(b, `<path class="grid" d="M%.1f %.1fH%.1f"/>`, f.left, f.py(v), f.right)
 		text(b, f.left-7, f.py(v)+4, "tick", "end", Text(c.Y, v))
 	}
 	fmt.Fprintf(b, `<path class="axis" d="M%.1f %.1fH%.1f"/>`+"\n", f.left, f.bottom, f.right)
 	room := math.Inf(-1) // where the label before ends
-	for _, v := range f.x.ticks(c.Width / 75) {
+	for _, v := range f.x.ticks() {
 		x, label := f.px(v), Text(c.X, v)
 		fmt.Fprintf(b, `<path class="axis" d="M%.1f %.1fv4"/>`, x, f.bottom)
 		x = min(x, c.Width-4-width(label)/2)
 		if x-width(label)/2 > room {
 			text(b, x, f.bottom+18, "tick", "middle", label)
-			room = x + width(label)/2
+			room = x + width(label)/2 + letterPixels
 		}
 	}
 }
@@ -178,12 +194,12 @@ func drawSeries(b *strings.Builder, f *frame, s Series) {
 	var line, area strings.Builder
 	points := thinned(s.Points, int((f.right-f.left)*pointsPerPixelMax))
 	for i := 0; i < len(points); {
-		if math.IsNaN(points[i].Y) {
+		if !finite(points[i].Y) {
 			i++
 			continue
 		}
 		first := i
-		for ; i < len(points) && !math.IsNaN(points[i].Y); i++ {
+		for ; i < len(points) && finite(points[i].Y); i++ {
 			fmt.Fprintf(&line, "%c%.1f %.1f", "ML"[min(i-first, 1)], f.px(points[i].X), f.py(points[i].Y))
 			fmt.Fprintf(&area, "%c%.1f %.1f", "ML"[min(i-first, 1)], f.px(points[i].X), f.py(points[i].Y))
 		}
@@ -253,7 +269,7 @@ func (c *Chart) drawStrips(b *strings.Builder, f *frame) {
 		}
 		tip := []string{Text(c.X, x)}
 		for _, s := range c.Series {
-			if y := s.at(x); !math.IsNaN(y) {
+			if y := s.at(x); finite(y) {
 				tip = append(tip, s.Name+": "+Text(c.Y, y))
 			}
 		}

@@ -25,7 +25,7 @@
 // Ten colours; the eleventh line has the first colour again. A line of more
 // than two points per pixel is thinned to the smallest and largest of each
 // pixel, so no peak is lost. Text is measured by a guess of width per letter,
-// which suits the system's sans-serif fonts.
+// which suits the usual sans-serif fonts.
 //
 // # Why not a library
 //
@@ -37,8 +37,8 @@
 //
 // # What looks wrong but is deliberate
 //
-//   - The percentile 100 is drawn at the right edge of the Nines scale, where
-//     it would be infinitely far away: the largest value belongs in the picture.
+//   - The percentile 100 has a place at the right edge of the Nines scale,
+//     though it is infinitely far away: the largest value belongs in the picture.
 //   - Values that a Log scale has no place for (0 and less) are drawn at its
 //     lower end: a latency of 0 is one below the clock's resolution.
 //   - Bars on a log scale begin a little below the smallest value, not at 0,

@@ -7,8 +7,11 @@ const (
 	stripsMax = 140
 	// pointsPerPixelMax is when a line is thinned.
 	pointsPerPixelMax = 2
-	// letterPixels is the guessed width of a letter, large enough for the
-	// larger letters of a narrow screen.
+	// maxNines is how much room the Nines scale has between the last
+	// percentile and the maximum, in nines.
+	maxNines = 0.3
+	// letterPixels is the guessed width of most letters; 12 pixels high, in the
+	// wider ones of the usual fonts.
 	letterPixels = 7.2
 	// colours is how many classes c0, c1 ... style.css has.
 	colours = 10

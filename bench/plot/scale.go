@@ -22,6 +22,8 @@ const (
 type scale struct {
 	kind   Kind
 	lo, hi float64
+	step   float64 // between the ticks, if it is linear
+	ticksN float64 // about so many ticks
 }
 
 // secondSteps are the steps of a time axis that people count in.
@@ -32,15 +34,12 @@ var secondSteps = []float64{0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 60
 func newScale(kind Kind, values []float64, n float64) scale {
 	least, most, smallest := math.Inf(1), math.Inf(-1), math.Inf(1)
 	for _, v := range values {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
+		if !finite(v) {
 			continue
 		}
 		least, most = min(least, v), max(most, v)
 		if v > 0 {
 			smallest = min(smallest, v)
-		}
-		if kind == Nines && v >= 100 {
-			continue
 		}
 	}
 	switch {
@@ -49,7 +48,8 @@ func newScale(kind Kind, values []float64, n float64) scale {
 	case kind != Seconds && kind != Nines:
 		least = min(least, 0)
 	}
-	s := scale{kind: kind, lo: least, hi: most}
+	s := scale{kind: kind, lo: least, hi: most, ticksN: n}
+	s.step = s.stepOf(n)
 	switch kind {
 	case Log, Millis:
 		s.lo, s.hi = logBounds(smallest, most)
@@ -57,11 +57,10 @@ func newScale(kind Kind, values []float64, n float64) scale {
 		s.lo, s.hi = 0, ninesEnd(values)
 	case Seconds:
 	default:
-		step := s.step(n)
-		s.lo, s.hi = math.Floor(s.lo/step)*step, math.Ceil(s.hi/step)*step
+		s.lo, s.hi = math.Floor(s.lo/s.step)*s.step, math.Ceil(s.hi/s.step)*s.step
 	}
 	if s.hi <= s.lo {
-		s.hi = s.lo + 1
+		s.hi = s.lo + s.step
 	}
 	return s
 }
@@ -91,7 +90,7 @@ func logBounds(smallest, most float64) (lo, hi float64) {
 	return lo, hi
 }
 
-// ninesEnd is where 100 is drawn: at the last percentile before it.
+// ninesEnd is the last percentile before 100.
 func ninesEnd(values []float64) float64 {
 	end := 90.0
 	for _, v := range values {
@@ -111,13 +110,17 @@ func (s scale) at(v float64) float64 {
 	case Log, Millis:
 		v, lo, hi = math.Log10(max(v, lo)), math.Log10(lo), math.Log10(hi)
 	case Nines:
-		v, lo, hi = nines(min(v, hi)), nines(lo), nines(hi)
+		lo, hi = 0, nines(hi)+maxNines
+		if v >= 100 {
+			return 1
+		}
+		v = nines(v)
 	}
 	return min(max((v-lo)/(hi-lo), 0), 1)
 }
 
-// step is a step that gives at most about n ticks.
-func (s scale) step(n float64) float64 {
+// stepOf is a step that gives about n ticks or fewer.
+func (s scale) stepOf(n float64) float64 {
 	rough := (s.hi - s.lo) / n
 	if !(rough > 0) {
 		return 1
@@ -143,13 +146,13 @@ func (s scale) step(n float64) float64 {
 }
 
 // ticks are the values that get a line and a label.
-func (s scale) ticks(n float64) (ticks []float64) {
+func (s scale) ticks() (ticks []float64) {
 	switch s.kind {
 	case Log, Millis:
 		// 1, 2 and 5 over a short range, every k-th decade over a long one.
 		decades := math.Log10(s.hi / s.lo)
-		factors, skip := []float64{1}, max(math.Ceil(decades/n), 1)
-		if decades <= n/3 {
+		factors, skip := []float64{1}, max(math.Ceil(decades/(1.6*s.ticksN)), 1)
+		if decades <= s.ticksN/2 {
 			factors = []float64{1, 2, 5}
 		}
 		for d := math.Floor(math.Log10(s.lo) + 1e-9); d <= math.Log10(s.hi)+1e-9; d += skip {
@@ -164,10 +167,11 @@ func (s scale) ticks(n float64) (ticks []float64) {
 		for left := 10.0; 100-left <= s.hi+1e-9 && left > 1e-7; left /= 10 {
 			ticks = append(ticks, 100-left)
 		}
+		ticks = append(ticks, 100)
 	default:
-		step := s.step(n)
-		for v := math.Ceil(s.lo/step-1e-9) * step; v <= s.hi+step*1e-9; v += step {
-			ticks = append(ticks, v)
+		first := math.Ceil(s.lo/s.step - 1e-9)
+		for i := 0.0; (first+i)*s.step <= s.hi+s.step*1e-9; i++ {
+			ticks = append(ticks, (first+i)*s.step+0) // + 0 makes 0 of -0
 		}
 	}
 	return ticks
@@ -198,6 +202,9 @@ func Text(kind Kind, v float64) string {
 		}
 		return digits(v) + " ms"
 	case Nines:
+		if v >= 100 {
+			return "max"
+		}
 		return strconv.FormatFloat(math.Round(v*1e7)/1e7, 'f', -1, 64) + " %"
 	}
 	for _, unit := range []string{"", " k", " M"} {

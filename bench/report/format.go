@@ -84,6 +84,6 @@ func hostLine(h *Host) string {
 	if h.PrivateFDs {
 		tables = " with private descriptor tables"
 	}
-	note(h.Loops > 0, "client with %s%s", plural(uint64(h.Loops), "loop"), tables)
+	note(h.Loops > 0, "%s of the client%s", plural(uint64(h.Loops), "loop"), tables)
 	return strings.Join(parts, ", ")
 }

@@ -25,6 +25,11 @@ const (
 	// lineSecondsMin is how far apart lines of progress are; a little under a
 	// second, as samples are not exactly a second apart.
 	lineSecondsMin = 0.95
+	// nameColumns is the left column of the text, as wide as its longest name;
+	// textColumnsMax is what stands beside it, so that lines are short enough
+	// to be read.
+	nameColumns    = 12
+	textColumnsMax = 92
 	// barColumns is the width of the bar itself, so that its line with text
 	// fits into 80 columns.
 	barColumns = 20

@@ -25,8 +25,11 @@ type Progress struct {
 	any   bool   // whether there was one in this phase
 }
 
-// phaseConnecting is the phase that has a total.
-const phaseConnecting = "connecting"
+// The phases of a Sample that mean something here.
+const (
+	phaseConnecting = "connecting" // has a total
+	phaseMeasuring  = "measuring"  // its latencies are judged
+)
 
 // NewProgress writes to w, which is a terminal or not; total is the number of
 // connections.

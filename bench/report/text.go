@@ -17,6 +17,7 @@ func Text(w io.Writer, r *Result) {
 		t.line("WRONG", "%s", r.Fault)
 	}
 	for _, sentence := range r.Bottlenecks {
+		t.last = "" // each with its name
 		t.line("beware", "%s", sentence)
 	}
 	t.criteria(r.Criteria)
@@ -32,7 +33,7 @@ func Text(w io.Writer, r *Result) {
 		t.line("host", "%s", host)
 	}
 	if len(r.Command) > 0 {
-		t.line("command", "%s", commandLine(r.Command))
+		t.raw("command", commandLine(r.Command)) // in one piece, to be copied
 	}
 }
 
@@ -51,16 +52,28 @@ type texter struct {
 	last string
 }
 
-const nameColumns = 13
-
-// line leaves out a name that is the same as in the line before.
-func (t *texter) line(name, format string, args ...any) {
+// raw leaves out a name that is the same as in the line before.
+func (t *texter) raw(name, text string) {
 	shown := name
 	if t.last == name {
 		shown = ""
 	}
 	t.last = name
-	fmt.Fprintf(t.w, "%-*s %s\n", nameColumns-1, shown, fmt.Sprintf(format, args...))
+	fmt.Fprintf(t.w, "%-*s %s\n", nameColumns, shown, text)
+}
+
+// line breaks what is longer than a line of text should be.
+func (t *texter) line(name, format string, args ...any) {
+	rest := fmt.Sprintf(format, args...)
+	for len(rest) > textColumnsMax {
+		end := strings.LastIndexByte(rest[:textColumnsMax+1], ' ')
+		if end <= 0 {
+			break
+		}
+		t.raw(name, rest[:end])
+		rest = rest[end+1:]
+	}
+	t.raw(name, rest)
 }
 
 func (t *texter) criteria(criteria []Criterion) {
@@ -69,7 +82,7 @@ func (t *texter) criteria(criteria []Criterion) {
 		names = max(names, len(c.Name))
 	}
 	for _, c := range criteria {
-		t.line("criteria", "%s  %-*s  %s (wanted: %s)", verdict(c), names, c.Name, c.Got, c.Wanted)
+		t.raw("criteria", fmt.Sprintf("%s  %-*s  %s (wanted: %s)", verdict(c), names, c.Name, c.Got, c.Wanted))
 	}
 }
 
@@ -159,7 +172,7 @@ func (t *texter) latencies(list []latency) {
 	}
 	table.Flush()
 	for line := range strings.Lines(b.String()) {
-		t.line("latency", "%s", strings.TrimRight(line, "\n"))
+		t.raw("latency", strings.TrimRight(line, "\n"))
 	}
 }
 
