@@ -55,14 +55,14 @@ func figures(r *Result) (groups []group) {
 	if s := r.Storm; s != nil {
 		g := group{Name: "Storm"}
 		g.add(true, "connections dropped", "%s", count(s.Dropped))
-		g.add(true, "jitter", "%s s", number(s.JitterSeconds))
+		g.add(s.JitterSeconds > 0, "jitter", "%s s", number(s.JitterSeconds))
 		g.add(s.RecoverySeconds > 0, "until the last was back", "%s s", number(s.RecoverySeconds))
 		g.add(s.ServedSeconds > 0, "until the last had a message", "%s s", number(s.ServedSeconds))
 		groups = append(groups, g)
 	}
 	if c := r.Churn; c != nil {
 		g := group{Name: "Churn"}
-		g.add(true, "asked for", "%s connections a second", number(c.Rate))
+		g.add(c.Rate > 0, "asked for", "%s connections a second", number(c.Rate))
 		g.add(true, "disconnected", "%s", count(c.Disconnected))
 		g.add(true, "connected again", "%s", count(c.Reconnected))
 		groups = append(groups, g)

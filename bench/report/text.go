@@ -12,7 +12,11 @@ import (
 // the terminal is where an error would have been told.
 func Text(w io.Writer, r *Result) {
 	t := &texter{w: w}
-	t.line("run", "%s, %s s", scenarioLine(r), number(r.Seconds))
+	took := ""
+	if r.Seconds > 0 {
+		took = fmt.Sprintf(", %s s", number(r.Seconds))
+	}
+	t.line("run", "%s%s", scenarioLine(r), took)
 	if r.Fault != "" {
 		t.line("WRONG", "%s", r.Fault)
 	}
