@@ -171,7 +171,7 @@ func (s scale) ticks() (ticks []float64) {
 	default:
 		first := math.Ceil(s.lo/s.step - 1e-9)
 		for i := 0.0; (first+i)*s.step <= s.hi+s.step*1e-9; i++ {
-			ticks = append(ticks, (first+i)*s.step+0) // + 0 makes 0 of -0
+			ticks = append(ticks, (first+i)*s.step)
 		}
 	}
 	return ticks
