@@ -67,7 +67,7 @@ func newPlan(f *serveFlags) (*plan, error) {
 		return nil, err
 	}
 	p.loops, p.private = fds.Loops, fds.Private
-	if p.cpus, err = tuning.CPUs(f.Pin, p.loops, host.Cores); err != nil {
+	if p.cpus, err = tuning.CPUs(f.Pin, fds, host.Cores); err != nil {
 		return nil, err
 	}
 	p.tableMax = fds.PerLoopMax + refusalsMax

@@ -22,6 +22,7 @@ type host struct {
 	records  []poller.Record
 	peers    []peer
 
+	standing bool // the loop has no seat: only what is urgent
 	closing  []uint32
 	mailbox  []any
 	overruns map[uint32]Cause // of connections that are open or were closed last
@@ -105,7 +106,7 @@ func (h *host) message(name string, frame []byte, receipt *Receipt) *Message {
 func (h *host) Record(fd uint32) *poller.Record { return &h.records[fd] }
 func (h *host) Now() int64                      { return h.now }
 func (h *host) Clock() int64                    { return h.now }
-func (h *host) Pressure() int                   { return 1 }
+func (h *host) Seated() bool                    { return !h.standing }
 
 func (h *host) Send(fd uint32, b []byte) (int, syscall.Errno) {
 	h.sends++

@@ -33,11 +33,13 @@ const (
 	// deferAcceptSeconds is how long the kernel keeps a connection to itself
 	// until its request is there (TCP_DEFER_ACCEPT, tcp(7)).
 	deferAcceptSeconds = 3
-	// roundNanos is how long it takes, about, until all loops that share the
-	// processors by a turnstile have had their turn: what a message may wait
-	// that arrives at a loop in the middle of sweeps of all. Less means more
-	// switches between threads, of 5 to 10 us each.
-	roundNanos = int64(1500 * time.Microsecond)
+	// quantumNanosMax is for how long a loop keeps its seat at the turnstile
+	// while others wait: a slice of the kernel's, so that there are no more
+	// switches than without a turnstile. With very many loops it is less, so
+	// that all have had their turn in roundNanos, about: what a handshake or a
+	// ping waits, at most, while all loops sweep. Messages do not wait for it.
+	quantumNanosMax = int64(3 * time.Millisecond)
+	roundNanos      = int64(20 * time.Millisecond)
 	// yieldNanosMax is how long a loop that gave its seat away waits for
 	// somebody to leave one before it looks for itself.
 	yieldNanosMax = int64(time.Millisecond)

@@ -66,6 +66,7 @@ type Loop struct {
 	events      [eventsPerWaitMax]unix.EpollEvent
 	generations uint32
 	more        bool  // Work has more to do
+	seated      bool  // it has a seat at the turnstile
 	seatedAt    int64 // when it got its seat at the turnstile
 	balanceAt   int64 // when balance looks next
 	reported    int   // connections, to the crew
@@ -87,14 +88,11 @@ func (l *Loop) Stats() *Stats { return &l.stats }
 // goroutine may call it, and the handlers of other loops. It returns false if
 // the mailbox is full; nothing was posted then.
 func (l *Loop) Post(letter *Letter) bool {
-	fitted, wake := l.mailbox.push(letter)
-	if !fitted {
+	if !l.mailbox.push(letter) {
 		l.stats.PostsRefused.Add(1)
 		return false
 	}
-	if wake {
-		l.wake()
-	}
+	l.notify()
 	return true
 }
 
@@ -102,14 +100,21 @@ func (l *Loop) Post(letter *Letter) bool {
 // an operator's word is not to queue behind a million messages. Any goroutine
 // may call it, but not once per message: nothing bounds what waits.
 func (l *Loop) Run(f func(*Loop)) {
-	if l.mailbox.command(&order{run: f}) {
-		l.wake()
-	}
+	l.mailbox.command(&order{run: f})
+	l.notify()
 }
 
-func (l *Loop) wake() {
-	l.stats.Wakeups.Add(1)
-	l.kernel.Wake(l.wakefd)
+// notify makes the loop look into its mailbox soon: by waking it, or by letting
+// it past those who wait for a processor.
+func (l *Loop) notify() {
+	if l.mailbox.wakes() {
+		l.stats.Wakeups.Add(1)
+		l.kernel.Wake(l.wakefd)
+	} else if l.mailbox.passes() {
+		l.stats.Passes.Add(1)
+		l.mailbox.pass.Store(true)
+		l.turns.wake(l.id)
+	}
 }
 
 // turn is one round of the reactor. The order of the phases matters.
@@ -122,7 +127,11 @@ func (l *Loop) turn() {
 	// what the peers sent, and to a channel of one it leaves at once.
 	l.readMailbox()
 
-	// 3. Events: what peers sent, room in sockets, newcomers.
+	// 3. Events: what peers sent, room in sockets, newcomers. epoll tells them
+	// again (it is level-triggered), so a turn that is to be short leaves them.
+	if !l.Seated() {
+		n = 0
+	}
 	for i := range l.events[:n] {
 		l.dispatch(&l.events[i])
 	}
@@ -142,6 +151,9 @@ func (l *Loop) turn() {
 	l.reap()
 
 	// 7. Check: how long the turn took.
+	if !l.seated && l.Seated() {
+		l.seatedAt = l.now // it did not starve in this one
+	}
 	l.now = l.kernel.Now()
 	l.stats.Turns.Observe(l.now - started)
 }
@@ -158,20 +170,17 @@ func (l *Loop) wait() int {
 			msec = int(max(0, until-l.now+999_999) / 1_000_000)
 		}
 	}
-	if msec != 0 {
-		l.turns.leave()
-	} else if l.turns != nil && l.now-l.seatedAt > l.turns.quantum() {
-		l.turns.yield()
-		l.seatedAt = l.kernel.Now()
+	if l.turns != nil {
+		l.sitDown(msec)
 	}
 	n, errno := l.kernel.EpollWait(l.epfd, l.events[:], msec)
 	l.mailbox.asleep.Store(false)
-	if msec != 0 {
-		l.turns.enter()
-	}
 	l.now = l.kernel.Now()
-	if msec != 0 {
-		l.seatedAt = l.now
+	if l.turns != nil && !l.seated {
+		if msec != 0 {
+			l.seatedAt = l.now // it had nothing to do, so it starves from now on
+		}
+		l.queue(l.turns.enter)
 	}
 	if errno != 0 {
 		if errno != unix.EINTR {
@@ -180,6 +189,49 @@ func (l *Loop) wait() int {
 		return 0
 	}
 	return n
+}
+
+// sitDown gives the loop's seat at the turnstile back if it is about to sleep,
+// and lets others go first if it has had it for long. A loop without a seat
+// has just slept, or done a turn with a pass: it asks for one after epoll_wait.
+func (l *Loop) sitDown(msec int) {
+	switch {
+	case !l.seated:
+	case msec != 0:
+		l.turns.leave()
+		l.seated = false
+	case l.now-l.seatedAt > l.turns.quantum():
+		l.seatedAt = l.now
+		l.queue(l.turns.yield)
+	}
+}
+
+// queue waits for a seat, or for a pass, which the loop has already if there is
+// something in the mailbox that the handler would take.
+func (l *Loop) queue(wait func(id int, pass *atomic.Bool) (seated bool)) {
+	m := &l.mailbox
+	if !l.handler.Full() {
+		// Announce it first and look second, as before a sleep.
+		m.queued.Store(true)
+		if !m.idle() {
+			m.pass.Store(true)
+		}
+	}
+	l.seated = wait(l.id, &m.pass)
+	m.queued.Store(false)
+	m.pass.Store(false)
+	l.now = l.kernel.Now()
+	if l.seated {
+		l.seatedAt = l.now
+	}
+}
+
+// Seated reports whether the loop may take its time in this turn. If not, it
+// should only do what is urgent and short: it runs beside as many loops as there
+// are processors. A loop that is passed in again and again, and so keeps losing
+// its place in the queue, may take its time after roundNanos all the same.
+func (l *Loop) Seated() bool {
+	return l.turns == nil || l.seated || l.now-l.seatedAt > roundNanos
 }
 
 // readMailbox obeys orders, and handles posted letters until the handler is
@@ -378,10 +430,6 @@ func (l *Loop) Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno) {
 }
 
 func (l *Loop) Shutdown(fd uint32) syscall.Errno { return l.kernel.Shutdown(int(fd)) }
-
-// Pressure is how many loops there are to a processor that have something to
-// do now, 1 at least: into so many parts a handler should cut its slices.
-func (l *Loop) Pressure() int { return l.turns.pressure() }
 
 // TickNow asks for a Tick in the next turn, for time that became scarce.
 func (l *Loop) TickNow() { l.tickAt = 0 }

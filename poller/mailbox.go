@@ -27,18 +27,20 @@ type mailbox struct {
 	count  atomic.Int64
 	bytes  atomic.Int64
 	asleep atomic.Bool // the loop waits, or is about to; the next poster wakes it
+	queued atomic.Bool // the same at the turnstile; the next poster gives it a pass
+	pass   atomic.Bool // it has one
 	orders atomic.Pointer[order]
 
 	// Owned by the loop.
 	first, last *Letter // taken from the stack, oldest first
 }
 
-// push adds a letter and reports whether it fitted and whether the loop has
-// to be woken: once per edge from idle to busy, not once per letter.
-func (m *mailbox) push(letter *Letter) (fitted, wake bool) {
+// push adds a letter and reports whether it fitted; the poster calls notify
+// then.
+func (m *mailbox) push(letter *Letter) (fitted bool) {
 	if m.count.Add(1) > mailboxLettersMax || m.bytes.Load() > mailboxBytesMax {
 		m.count.Add(-1)
-		return false, false
+		return false
 	}
 	m.bytes.Add(int64(letter.Bytes))
 	for {
@@ -48,21 +50,26 @@ func (m *mailbox) push(letter *Letter) (fitted, wake bool) {
 			break
 		}
 	}
-	return true, m.wakes()
+	return true
 }
 
-// wakes reports whether it is the caller who has to wake the loop.
+// wakes and passes report whether it is the caller who has to wake the loop or
+// give it a pass: once per edge from idle to busy, not once per letter.
 func (m *mailbox) wakes() bool {
 	return m.asleep.Load() && m.asleep.CompareAndSwap(true, false)
 }
 
+func (m *mailbox) passes() bool {
+	return m.queued.Load() && m.queued.CompareAndSwap(true, false)
+}
+
 // command adds an order. Orders are few, from the operator's side of the
 // process, so they are neither bounded nor refused.
-func (m *mailbox) command(o *order) (wake bool) {
+func (m *mailbox) command(o *order) {
 	for {
 		o.next = m.orders.Load()
 		if m.orders.CompareAndSwap(o.next, o) {
-			return m.wakes()
+			return
 		}
 	}
 }

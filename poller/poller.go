@@ -79,11 +79,11 @@ func Start(config Config) (*Poller, error) {
 		p.wakefds = append(p.wakefds, fd)
 	}
 	shared := newTable(config.DescriptorsMax, config.TableConnectionsMax)
-	turns := config.turnstiles(runtime.NumCPU())
+	turns := config.turnstile(runtime.NumCPU())
 	crew := &crew{loops: int64(config.Loops)}
 	for i, wakefd := range p.wakefds {
 		l := newLoop(i, config.Kernel, wakefd, shared)
-		l.turns, l.crew = turns[i%len(turns)], crew
+		l.turns, l.crew = turns, crew
 		if len(config.CPUs) > 0 {
 			l.cpu = config.CPUs[i%len(config.CPUs)]
 		}
@@ -102,25 +102,13 @@ func Start(config Config) (*Poller, error) {
 	return p, nil
 }
 
-// turnstiles returns those for the loops, loop i's at place i modulo their
-// number: nil if there are no more loops than processors, one for each processor
-// if the loops are bound, else one for all.
-func (config *Config) turnstiles(processors int) []*turnstile {
-	bound := len(config.CPUs)
-	if bound > 0 {
-		processors = bound
+// turnstile returns the one for the loops, nil if there are no more loops than
+// processors.
+func (config *Config) turnstile(processors int) *turnstile {
+	if config.Loops <= processors || !config.TakeTurns || len(config.CPUs) > 0 {
+		return nil
 	}
-	if config.Loops <= processors || !config.TakeTurns {
-		return []*turnstile{nil}
-	}
-	if bound == 0 {
-		return []*turnstile{newTurnstile(processors)}
-	}
-	all := make([]*turnstile, bound)
-	for i := range all {
-		all[i] = newTurnstile(1)
-	}
-	return all
+	return newTurnstile(processors)
 }
 
 // startNetpoller makes the Go runtime open its epoll and eventfd, which it
@@ -193,12 +181,13 @@ func (l *Loop) run(config Config, started chan<- error, running *sync.WaitGroup)
 		return
 	}
 	started <- nil
-	l.turns.enter()
 	for !l.stop.Load() {
 		l.turn()
 	}
 	l.shut()
-	l.turns.leave()
+	if l.seated {
+		l.turns.leave()
+	}
 }
 
 // open makes the loop's descriptors and its handler.

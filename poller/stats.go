@@ -16,6 +16,7 @@ type Stats struct {
 	StaleEvents      atomic.Uint64 // events for a former owner of the descriptor
 	SteeringsEnded   atomic.Uint64 // 1 if connections no longer come by processor, since they all came here
 	Wakeups          atomic.Uint64 // eventfd writes by posters
+	Passes           atomic.Uint64 // times that a poster let the loop past those that wait for a processor
 	PostsRefused     atomic.Uint64 // posts that found the mailbox full
 	Letters          atomic.Uint64 // letters handled
 	Turns            Histogram     // busy time of a turn, without the wait

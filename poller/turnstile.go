@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"math"
 	"sync/atomic"
 	"unsafe"
 
@@ -19,9 +20,11 @@ import (
 //
 // It is a semaphore on which nobody spins and nobody holds a lock. A free seat
 // goes to whoever comes first, and a loop keeps its seat from turn to turn until
-// it has had it for its part of roundNanos and others wait. To hand each seat to
-// the one that waits longest was tried: a seat then belongs to a thread that the
-// kernel has yet to find a processor for, and stays empty for as long (doc.go).
+// it has had it for a quantum and others wait. A loop that is posted to gets a
+// pass: one turn without a seat, at once, in which it does what is urgent and
+// leaves sweeps over many to turns with a seat (Loop.Seated). So quanta may be
+// long, which saves switches, and a message to a channel of one still does not
+// wait for them.
 type turnstile struct {
 	// Fixed after construction.
 	seats int32
@@ -32,7 +35,7 @@ type turnstile struct {
 	_       [60]byte
 	waiting atomic.Int32 // loops that wait for one
 	_       [60]byte
-	left    atomic.Uint32 // how often a seat was given back: the futex
+	calls   atomic.Uint32 // seats given back and passes given: the futex
 	_       [60]byte
 }
 
@@ -55,82 +58,88 @@ func (t *turnstile) take() bool {
 	}
 }
 
-// enter waits for a seat.
-func (t *turnstile) enter() {
-	if t == nil || t.take() {
-		return
+// enter waits for a seat or a pass, and reports whether it is a seat. id is the
+// number of the loop. pass is true from when somebody gave the loop a pass.
+func (t *turnstile) enter(id int, pass *atomic.Bool) (seated bool) {
+	if t.take() {
+		return true
 	}
 	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
 	for {
 		// Read the futex first and look for a seat second: who leaves does it
 		// the other way round, so one of us sees the other.
-		left := t.left.Load()
+		calls := t.calls.Load()
 		if t.take() {
-			break
+			return true
 		}
-		futexWait(&t.left, left, 0)
+		if pass.Load() {
+			return false
+		}
+		futexWait(&t.calls, calls, 0, 1<<(id%32))
 	}
-	t.waiting.Add(-1)
 }
 
-// leave gives the seat back.
+// leave gives a seat back.
 func (t *turnstile) leave() {
-	if t == nil {
-		return
-	}
 	t.free.Add(1)
-	t.left.Add(1)
+	t.calls.Add(1)
 	if t.waiting.Load() > 0 {
-		futexWake(&t.left)
+		futexWake(&t.calls, 1, futexAnybody)
 	}
 }
 
 // yield gives the seat to one of those who wait, if any do, and asks for
 // another behind them. The nap ends by itself, for the case that whoever waited
 // has found a seat meanwhile and nobody is left to leave one.
-func (t *turnstile) yield() {
+func (t *turnstile) yield(id int, pass *atomic.Bool) (seated bool) {
 	if t.waiting.Load() == 0 {
-		return
+		return true
 	}
 	t.leave()
 	t.waiting.Add(1)
-	futexWait(&t.left, t.left.Load(), yieldNanosMax)
+	futexWait(&t.calls, t.calls.Load(), yieldNanosMax, 1<<(id%32))
 	t.waiting.Add(-1)
-	t.enter()
+	return t.enter(id, pass)
 }
 
-// pressure is how many loops there are to a seat that work or want to, 1 at
-// least.
-func (t *turnstile) pressure() int {
-	if t == nil {
-		return 1
-	}
-	return int((t.seats + t.waiting.Load() + t.seats - 1) / t.seats)
+// wake calls a loop that may be waiting and whose pass was just set. Others
+// that share its bit wake and sleep again.
+func (t *turnstile) wake(id int) {
+	t.calls.Add(1)
+	futexWake(&t.calls, math.MaxInt32, 1<<(id%32))
 }
 
 // quantum is for how long a loop keeps its seat while others wait.
-func (t *turnstile) quantum() int64 { return roundNanos / int64(t.pressure()) }
-
-// FUTEX_PRIVATE_FLAG with FUTEX_WAIT and FUTEX_WAKE (futex(2)).
-const (
-	futexWaitPrivate = 0 | 128
-	futexWakePrivate = 1 | 128
-)
-
-// futexWait sleeps while the word is value, for at most so many nanoseconds if
-// they are not 0. It may return early, for a signal. It tells the runtime that
-// the thread blocks, so that nobody waits for it.
-func futexWait(word *atomic.Uint32, value uint32, nanos int64) {
-	var timeout *unix.Timespec
-	if nanos > 0 {
-		t := unix.NsecToTimespec(nanos)
-		timeout = &t
-	}
-	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWaitPrivate, uintptr(value),
-		uintptr(unsafe.Pointer(timeout)), 0, 0)
+func (t *turnstile) quantum() int64 {
+	loops := (t.waiting.Load() + t.seats) / t.seats
+	return min(quantumNanosMax, roundNanos/int64(loops))
 }
 
-// futexWake wakes one who sleeps, the one that slept longest.
-func futexWake(word *atomic.Uint32) {
-	unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWakePrivate, 1, 0, 0, 0)
+// FUTEX_WAIT_BITSET and FUTEX_WAKE_BITSET with FUTEX_PRIVATE_FLAG (futex(2)).
+const (
+	futexWaitBitset = 9 | 128
+	futexWakeBitset = 10 | 128
+	futexAnybody    = math.MaxUint32 // FUTEX_BITSET_MATCH_ANY
+)
+
+// futexWait sleeps while the word is value and nobody calls one of bits, for at
+// most so many nanoseconds if they are not 0. It may return early, for a signal.
+// It tells the runtime that the thread blocks, so that nobody waits for it.
+func futexWait(word *atomic.Uint32, value uint32, nanos int64, bits uint32) {
+	var until *unix.Timespec
+	if nanos > 0 {
+		var now unix.Timespec // this call takes a time, not a duration
+		unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
+		t := unix.NsecToTimespec(now.Nano() + nanos)
+		until = &t
+	}
+	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWaitBitset, uintptr(value),
+		uintptr(unsafe.Pointer(until)), 0, uintptr(bits))
+}
+
+// futexWake wakes at most so many who sleep for one of bits, the one that slept
+// longest first.
+func futexWake(word *atomic.Uint32, most int, bits uint32) {
+	unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWakeBitset, uintptr(most), 0, 0, uintptr(bits))
 }

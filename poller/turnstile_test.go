@@ -16,12 +16,13 @@ func TestTurnstile(t *testing.T) {
 		turns := newTurnstile(seats)
 		var inside atomic.Int64
 		var running sync.WaitGroup
-		for range loops {
+		for id := range loops {
 			running.Add(1)
 			go func() {
 				defer running.Done()
 				runtime.LockOSThread()
-				turns.enter()
+				var pass atomic.Bool
+				turns.enter(id, &pass)
 				for visit := range visits {
 					if n := inside.Add(1); n > int64(seats) {
 						t.Errorf("%d inside, %d seats", n, seats)
@@ -33,9 +34,9 @@ func TestTurnstile(t *testing.T) {
 					switch visit % 7 {
 					case 0:
 						turns.leave()
-						turns.enter()
+						turns.enter(id, &pass)
 					default:
-						turns.yield()
+						turns.yield(id, &pass)
 					}
 				}
 				turns.leave()
@@ -48,7 +49,7 @@ func TestTurnstile(t *testing.T) {
 		case <-time.After(time.Minute):
 			t.Fatalf("%d seats: loops wait for ever; free %d, waiting %d", seats, turns.free.Load(), turns.waiting.Load())
 		}
-		if turns.free.Load() != int32(seats) || turns.waiting.Load() != 0 || turns.pressure() != 1 {
+		if turns.free.Load() != int32(seats) || turns.waiting.Load() != 0 {
 			t.Errorf("%d seats: %d free at the end, %d waiting", seats, turns.free.Load(), turns.waiting.Load())
 		}
 	}
@@ -57,65 +58,85 @@ func TestTurnstile(t *testing.T) {
 // Who yields goes behind who waits.
 func TestTurnstileYield(t *testing.T) {
 	turns := newTurnstile(1)
-	turns.enter()
-	turns.yield() // nobody waits: it keeps its seat
-	if turns.free.Load() != 0 {
+	var pass atomic.Bool
+	turns.enter(0, &pass)
+	if !turns.yield(0, &pass) || turns.free.Load() != 0 { // nobody waits
 		t.Fatal("the seat is gone")
+	}
+	if turns.quantum() != quantumNanosMax {
+		t.Errorf("a quantum of %d ns with nobody waiting", turns.quantum())
 	}
 	var visits atomic.Int64
 	go func() {
-		turns.enter()
+		var pass atomic.Bool
+		turns.enter(1, &pass)
 		visits.Add(1)
 		turns.leave()
 	}()
 	for turns.waiting.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	if p := turns.pressure(); p != 2 {
-		t.Errorf("pressure %d of two loops and one seat", p)
-	}
-	if turns.quantum() != roundNanos/2 {
-		t.Errorf("a quantum of %d ns for two", turns.quantum())
-	}
 	// The other may be slow to wake, and then the nap ends first; not always.
 	for end := time.Now().Add(time.Minute); visits.Load() == 0; {
-		if turns.yield(); time.Now().After(end) {
+		if turns.yield(0, &pass); time.Now().After(end) {
 			t.Fatal("who waits never gets the seat")
 		}
 	}
 	turns.leave()
 }
 
-func TestNoTurnstile(t *testing.T) {
-	var turns *turnstile
-	turns.enter()
+// A pass lets one loop in without a seat, whoever else waits, and whether it
+// comes before or during the wait.
+func TestTurnstilePass(t *testing.T) {
+	turns := newTurnstile(1)
+	var none, pass atomic.Bool
+	turns.enter(0, &none)
+	pass.Store(true)
+	if turns.enter(1, &pass) {
+		t.Fatal("two seats")
+	}
+	pass.Store(false)
+	seated := make(chan bool)
+	go func() { seated <- turns.enter(2, &none) }()
+	go func() { seated <- turns.enter(1, &pass) }()
+	for turns.waiting.Load() != 2 {
+		time.Sleep(time.Millisecond)
+	}
+	pass.Store(true)
+	turns.wake(1)
+	if <-seated {
+		t.Fatal("a pass is no seat")
+	}
 	turns.leave()
-	if turns.pressure() != 1 {
-		t.Errorf("pressure %d of nobody", turns.pressure())
+	if !<-seated {
+		t.Fatal("a seat is no pass")
+	}
+	turns.leave()
+	for waiting, quantum := int32(1000), turns.quantum(); waiting < 1003; waiting++ {
+		turns.waiting.Store(waiting)
+		if q := turns.quantum(); q >= quantum || q < roundNanos/1100 {
+			t.Errorf("a quantum of %d ns with %d waiting", q, waiting)
+		}
 	}
 }
 
-// There is a turnstile only where loops have to share, and one for each
-// processor only where loops are bound to them.
-func TestTurnstiles(t *testing.T) {
+// There is a turnstile only where loops have to share processors.
+func TestWhereThereIsATurnstile(t *testing.T) {
 	for _, c := range []struct {
-		loops      int
-		cpus       []int
-		takeTurns  bool
-		turnstiles int
-		seats      int32 // of each; 0: they are nil
+		loops     int
+		cpus      []int
+		takeTurns bool
+		seats     int32 // 0: there is none
 	}{
-		{4, nil, true, 1, 0},
-		{5, nil, true, 1, 4},
-		{5, nil, false, 1, 0},
-		{2, []int{0, 1}, true, 1, 0},
-		{5, []int{0, 1}, true, 2, 1},
-		{5, []int{0, 1}, false, 1, 0},
+		{4, nil, true, 0},
+		{5, nil, true, 4},
+		{5, nil, false, 0},
+		{5, []int{0, 1}, true, 0},
 	} {
 		config := Config{Loops: c.loops, CPUs: c.cpus, TakeTurns: c.takeTurns}
-		all := config.turnstiles(4)
-		if len(all) != c.turnstiles || (all[0] == nil) != (c.seats == 0) || all[0] != nil && all[0].seats != c.seats {
-			t.Errorf("%+v: %d turnstiles", c, len(all))
+		turns := config.turnstile(4)
+		if (turns == nil) != (c.seats == 0) || turns != nil && turns.seats != c.seats {
+			t.Errorf("%+v: %+v", c, turns)
 		}
 	}
 }

@@ -19,10 +19,11 @@ const (
 // CPUs returns the processors to bind loops to, none if the kernel is to
 // schedule them. With PinAuto that depends on whether the host looks like the
 // server's own: it may use every processor that is online, without a quota
-// (quotaCores is GOMAXPROCS as the runtime chose it), and has a loop for each. A
+// (quotaCores is GOMAXPROCS as the runtime chose it), and has one loop for each. A
 // container's share of a larger host is no place to bind threads, since what
-// else runs there cannot be seen.
-func CPUs(mode string, loops, quotaCores int) ([]int, error) {
+// else runs there cannot be seen; and descriptor tables of their own are no place
+// to steer connections to by processor, since each holds only its share of them.
+func CPUs(mode string, plan FDPlan, quotaCores int) ([]int, error) {
 	if mode == PinOff {
 		return nil, nil
 	}
@@ -36,7 +37,7 @@ func CPUs(mode string, loops, quotaCores int) ([]int, error) {
 			cpus = append(cpus, cpu)
 		}
 	}
-	if mode == PinAuto && (quotaCores < len(cpus) || loops < len(cpus) || len(cpus) < onlineCPUs()) {
+	if mode == PinAuto && (plan.Private || plan.Loops != len(cpus) || quotaCores < len(cpus) || len(cpus) < onlineCPUs()) {
 		return nil, nil
 	}
 	return cpus, nil

@@ -11,16 +11,18 @@ func TestCPUs(t *testing.T) {
 	for _, c := range []struct {
 		mode         string
 		loops, quota int
+		private      bool
 		wanted       int
 	}{
-		{PinOff, all, all, 0},
-		{PinOn, 1, 1, all},
-		{PinAuto, all - 1, all, 0},
-		{PinAuto, all, all - 1, 0},
-		{PinAuto, all, all, map[bool]int{true: all}[own]},
-		{PinAuto, 10 * all, all, map[bool]int{true: all}[own]},
+		{PinOff, all, all, false, 0},
+		{PinOn, 1, 1, true, all},
+		{PinAuto, all - 1, all, false, 0},
+		{PinAuto, all, all - 1, false, 0},
+		{PinAuto, all, all, false, map[bool]int{true: all}[own]},
+		{PinAuto, all, all, true, 0},
+		{PinAuto, 10 * all, all, false, 0},
 	} {
-		cpus, err := CPUs(c.mode, c.loops, c.quota)
+		cpus, err := CPUs(c.mode, FDPlan{Loops: c.loops, Private: c.private}, c.quota)
 		if err != nil || len(cpus) != c.wanted {
 			t.Errorf("%+v: processors %v, %v", c, cpus, err)
 		}

@@ -90,6 +90,7 @@ func Start(config Config) (*Client, error) {
 	c.poller, err = poller.Start(poller.Config{
 		Loops:           loops,
 		PrivateFDTables: private,
+		TakeTurns:       true,
 		DescriptorsMax:  limit,
 		NewHandler: func(l *poller.Loop) poller.Handler {
 			h := newHandler(l, &c.config, c.share(l.ID()))
