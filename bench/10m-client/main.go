@@ -31,6 +31,7 @@ type flags struct {
 	FirstPort int    `default:"10000" help:"The port of the first connections."`
 	PerPort   int    `default:"50000" help:"Connections to a port before the next port is taken. More spare the server listeners; one source address has 28,000 ports, so a loopback client takes another address of 127.0.0.0/8 every 12,500."`
 	Channel   string `default:"news" help:"The channel to subscribe to. With %d in it, every connection has a channel of its own, with its number."`
+	Dialect   string `default:"c10m" enum:"c10m,nchan,centrifuge,nats" help:"How the server is spoken to; others than c10m are for comparisons."`
 	Source    string `placeholder:"ADDRESS,..." help:"Source addresses, for a host that is not loopback. One is needed for every 12,500 connections per port."`
 
 	Rate     int           `default:"0" help:"Connects per second; 0 is as fast as it goes, which a server that is busy with other things feels."`
@@ -88,6 +89,9 @@ func (f *flags) config() (load.Config, error) {
 	}
 	host, err := resolve(f.Host)
 	if err != nil {
+		return config, err
+	}
+	if config.Dialect, err = load.DialectOf(f.Dialect); err != nil {
 		return config, err
 	}
 	sources, err := load.ParseSources(f.Source)

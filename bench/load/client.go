@@ -18,6 +18,8 @@ type Config struct {
 	Spread Spread
 	// Channel is the path of the URL; %d in it is the connection's number.
 	Channel string
+	// Dialect is how the server is spoken to; the zero value is this project's.
+	Dialect Dialect
 	// Raw leaves out the handshake: frames come as soon as a connection is
 	// made. For floors to measure against.
 	Raw bool

@@ -11,6 +11,7 @@ import (
 const (
 	phaseConnecting = 1 + iota // connect(2) is under way
 	phaseUpgrading             // the request is on its way, or answered in part
+	phaseGreeting              // the dialect's greeting is sent, and not confirmed
 	phaseOpen                  // frames come
 	phaseClosing               // close frames were exchanged; the end of the stream is due
 )
@@ -184,7 +185,7 @@ func (h *handler) upgrading(fd uint32, s *slot) {
 	}
 	before := len(s.response)
 	s.response = append(s.response, h.buffer[:min(n, responseBytesMax-before)]...)
-	a := parseAnswer(s.response, s.accept[:])
+	a := parseAnswer(s.response, s.accept[:], h.requester.offers())
 	switch {
 	case a.bytes == 0:
 		return
@@ -196,8 +197,13 @@ func (h *handler) upgrading(fd uint32, s *slot) {
 		h.abandon(fd, failedStatus, syscall.Errno(a.status))
 		return
 	}
+	rest := h.buffer[a.bytes-before : n]
+	if h.config.Dialect.greeting != nil {
+		h.greet(fd, s, rest)
+		return
+	}
 	h.opened(fd)
-	if rest := h.buffer[a.bytes-before : n]; len(rest) > 0 {
+	if len(rest) > 0 {
 		h.frames(fd, rest)
 	}
 }

@@ -29,6 +29,7 @@ var _ [unsafe.Sizeof(poller.Record{}.Room) - unsafe.Sizeof(connection{})]byte
 const (
 	markPartial = 1 << iota // handler.partials
 	markUnsent              // handler.unsent
+	markScan                // speaker.scans
 )
 
 // A handler is one loop of the client.
@@ -52,6 +53,7 @@ type handler struct {
 	latency  Histogram
 	printed  map[messageKey]*Printed
 	track    *loopTrack // nil unless Drive is on
+	speaker  speaker    // of a dialect with a greeting
 }
 
 func newHandler(loop *poller.Loop, config *Config, d dialer) *handler {
@@ -68,6 +70,7 @@ func newHandler(loop *poller.Loop, config *Config, d dialer) *handler {
 		counters:  newCounters(),
 	}
 	h.reader = frameReader{sink: h, hashed: config.Print}
+	h.speak()
 	return h
 }
 
@@ -140,6 +143,9 @@ func (h *handler) read(fd uint32) {
 
 // ended takes note of a stream that is over.
 func (h *handler) ended(fd uint32) {
+	if h.ungreeted(fd, failedReset, unix.ECONNRESET) {
+		return
+	}
 	if h.loop.Record(fd).Phase == phaseOpen {
 		h.counters.Dropped++
 		h.counters.Open--
@@ -179,6 +185,9 @@ func (h *handler) frames(fd uint32, p []byte) {
 
 // broken ends a connection whose server broke the protocol.
 func (h *handler) broken(fd uint32) {
+	if h.ungreeted(fd, failedUpgrade, 0) {
+		return
+	}
 	if h.loop.Record(fd).Phase == phaseOpen {
 		h.counters.Open--
 		h.loop.Record(fd).Phase = phaseClosing
@@ -331,6 +340,9 @@ func (h *handler) Closed(fd uint32) {
 	}
 	if record.Marks&markUnsent != 0 {
 		delete(h.unsent, fd)
+	}
+	if record.Marks&markScan != 0 {
+		h.forgetScan(fd)
 	}
 	h.sequence.forget(h.connection(fd).number)
 }
