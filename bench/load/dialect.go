@@ -164,17 +164,16 @@ func (h *handler) forgetScan(fd uint32) {
 func (h *handler) awaitReady(fd uint32, p []byte) (rest []byte) {
 	d, s := &h.config.Dialect, &h.dialer.slots[h.connection(fd).slot]
 	s.response = append(s.response, p...)
-	if at := bytes.Index(s.response, []byte(d.ready)); at >= 0 {
-		rest = p[len(p)-(len(s.response)-at-len(d.ready)):]
+	before, after, confirmed := bytes.Cut(s.response, []byte(d.ready))
+	refusal := bytes.Index(before, []byte(d.refused))
+	switch {
+	case refusal >= 0 || !confirmed && len(s.response) >= responseBytesMax:
+		h.counters.Problem = fmt.Sprintf("the server does not confirm the subscription: %.100q", s.response[max(refusal, 0):])
+		h.ungreeted(fd, failedUpgrade, 0)
+	case confirmed:
 		h.opened(fd)
-		return rest
+		return p[len(p)-len(after):]
 	}
-	at := bytes.Index(s.response, []byte(d.refused))
-	if at < 0 && len(s.response) < responseBytesMax {
-		return nil
-	}
-	h.counters.Problem = fmt.Sprintf("the server does not confirm the subscription: %.100q", s.response[max(at, 0):])
-	h.ungreeted(fd, failedUpgrade, 0)
 	return nil
 }
 
