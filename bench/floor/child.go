@@ -7,11 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
-	"time"
+
+	"c10m/bench/proc"
 )
 
 // A child is a process that ends with this one, whatever happens.
@@ -76,62 +76,11 @@ func (c *child) died() error {
 
 // cpu is the processor time that the child has had, in seconds.
 func (c *child) cpu() (float64, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.process.Pid))
+	seconds, err := proc.CPU(c.process.Pid)
 	if err != nil {
 		return 0, errors.Join(err, c.died())
 	}
-	return parseStat(string(stat))
-}
-
-// parseStat adds utime and stime, fields 14 and 15 of proc_pid_stat(5). The
-// second field is a name that may hold anything, so counting begins behind it.
-func parseStat(stat string) (float64, error) {
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("unexpected /proc/PID/stat: %q", stat)
-	}
-	user, err := strconv.ParseUint(fields[11], 10, 64)
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.ParseUint(fields[12], 10, 64)
-	return float64(user+system) / clockTicksPerSecond, err
-}
-
-// ownCPU is the processor time of this process, in seconds.
-func ownCPU() float64 {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
-}
-
-// busyCPU is the processor time that the whole host has used, in seconds.
-func busyCPU() float64 {
-	stat, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0
-	}
-	return parseBusy(string(stat))
-}
-
-// parseBusy adds the first line of proc_stat(5) without idle and iowait; guest
-// time is in user time already.
-func parseBusy(stat string) float64 {
-	line, _, _ := strings.Cut(stat, "\n")
-	ticks := uint64(0)
-	for i, field := range strings.Fields(line) {
-		if i == 0 || i == 4 || i == 5 || i > 8 {
-			continue
-		}
-		n, err := strconv.ParseUint(field, 10, 64)
-		if err != nil {
-			return 0
-		}
-		ticks += n
-	}
-	return float64(ticks) / clockTicksPerSecond
+	return seconds, nil
 }
 
 // A tail keeps the end of what is written to it.

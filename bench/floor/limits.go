@@ -17,7 +17,4 @@ const (
 	outputBytesMax = 4 << 10
 	// senderBacklog is clamped by net.core.somaxconn.
 	senderBacklog = 1 << 16
-	// clockTicksPerSecond is USER_HZ, which Linux fixes at 100 for
-	// /proc/PID/stat on every architecture that Go runs on.
-	clockTicksPerSecond = 100
 )

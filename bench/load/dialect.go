@@ -106,7 +106,9 @@ type speaker struct {
 
 // speak makes the handler's frame reader follow the dialect.
 func (h *handler) speak() {
-	h.requester.dialect = &h.config.Dialect
+	for g := range h.groups {
+		h.groups[g].requester.dialect = &h.config.Dialect
+	}
 	if h.config.Dialect.greeting != nil {
 		h.speaker = speaker{scans: map[uint32]*scan{}, free: &scan{}}
 		h.reader.stream = h.payload
@@ -119,7 +121,8 @@ func (h *handler) greet(fd uint32, s *slot, rest []byte) {
 	h.loop.Record(fd).Phase = phaseGreeting
 	s.response = s.response[:0]
 	d := &h.config.Dialect
-	h.send(fd, d.opcode, d.greeting(h.requester.channelOf(int(s.number))))
+	group, index := h.config.place(s.number)
+	h.send(fd, d.opcode, d.greeting(h.groups[group].requester.channelOf(int(index))))
 	h.frames(fd, rest)
 }
 

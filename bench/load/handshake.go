@@ -52,19 +52,11 @@ func (r requester) appendRequest(dst []byte, target netip.AddrPort, number int, 
 	dst = target.AppendTo(dst)
 	dst = append(dst, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "...)
 	dst = append(dst, keyed[:24]...)
-	if protocol := r.offers(); protocol != "" {
+	if r.dialect != nil && r.dialect.protocol != "" {
 		dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
-		dst = append(dst, protocol...)
+		dst = append(dst, r.dialect.protocol...)
 	}
 	return append(dst, "\r\n\r\n"...), accept
-}
-
-// offers is the subprotocol that requests offer, or nothing.
-func (r requester) offers() string {
-	if r.dialect == nil {
-		return ""
-	}
-	return r.dialect.protocol
 }
 
 const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" // RFC 6455 section 1.3

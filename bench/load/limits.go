@@ -22,6 +22,8 @@ const (
 	retryBackoffNanos = int64(100 * time.Millisecond)
 	// tickConnectingNanos is how late a time-out or a retry may be noticed.
 	tickConnectingNanos = int64(20 * time.Millisecond)
+	// tickSoonestNanos is epoll's unit: asking for less makes a loop spin.
+	tickSoonestNanos = int64(time.Millisecond)
 	// paceBurstNanos is how much of a rate may be caught up after a stall.
 	paceBurstNanos = int64(50 * time.Millisecond)
 	// responseBytesMax bounds the answer to the upgrade request.
@@ -34,6 +36,19 @@ const (
 	// gapsPerConnectionMax bounds what is remembered of lost messages, to
 	// tell a late one from a duplicate. The oldest gap is forgotten first.
 	gapsPerConnectionMax = 64
+	// latencyMicrosMax is the longest duration that histograms hold: an hour.
+	latencyMicrosMax = 3_600_000_000
+	// latencyFigures are significant: 25 KB per histogram and loop, of which
+	// a client may have 272. Three would be 186 KB.
+	latencyFigures = 2
+	// goneMax bounds what a loop remembers of connections that the server
+	// dropped, to count what they missed; it is a table's worth.
+	goneMax = 1 << 20
+	// dropsPerTurnMax bounds the connections that a storm closes in a turn
+	// (about 10 us each), so that the others are read in between.
+	dropsPerTurnMax = 256
+	// churnsPerTurnMax bounds the same of a churn.
+	churnsPerTurnMax = 64
 	// distinctMessagesMax bounds what --print remembers, per loop.
 	distinctMessagesMax = 1024
 	// headBytesMax is how much of a message --print shows.
