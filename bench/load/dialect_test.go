@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/netip"
@@ -105,17 +106,23 @@ func (f *foreigner) serve(t *testing.T, conn net.Conn, protocol, hello string, s
 		return
 	}
 	conn.Write([]byte(hello))
-	greeting, err := ws.ReadFrame(conn)
-	if err != nil || !greeting.Header.Masked {
-		t.Errorf("greeting: %v, %+v", err, greeting.Header)
+	header, err := ws.ReadHeader(conn)
+	if err != nil || !header.Masked || header.Length > 1000 {
+		t.Errorf("greeting: %v, %+v", err, header)
 		return
 	}
+	greeting := make([]byte, header.Length)
+	if _, err := io.ReadFull(conn, greeting); err != nil {
+		t.Error(err)
+		return
+	}
+	ws.Cipher(greeting, header.Mask, 0)
 	f.mu.Lock()
 	number := f.connected
 	f.connected++
 	f.conns = append(f.conns, conn)
 	f.paths[path] = true
-	f.greetings[string(ws.UnmaskFrame(greeting).Payload)] = true
+	f.greetings[string(greeting)] = true
 	f.mu.Unlock()
 	script(conn, number)
 }

@@ -60,7 +60,7 @@ func run(listen, redis string) error {
 			Data:        s.data,
 		}, "tcp://"+listen)
 		if err == nil {
-			err = fmt.Errorf("Serve returned: an accept failed, or an epoll")
+			err = fmt.Errorf("an accept or an epoll failed, and evio does not say how")
 		}
 		ended <- err
 	}()
