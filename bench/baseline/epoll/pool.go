@@ -18,6 +18,8 @@ const (
 	handshakeTimeout = 10 * time.Second
 	readTimeout      = 10 * time.Second
 	writeTimeout     = 10 * time.Second
+	// pingInterval is the same for every server of the comparison.
+	pingInterval = 5 * time.Minute
 )
 
 // A pool runs functions on a fixed number of goroutines.

@@ -21,6 +21,9 @@ type shard struct {
 	workers    pool
 	broadcasts chan broadcast
 
+	// Owned by the writer.
+	members []*member // used again, so that a broadcast makes no garbage
+
 	// Guarded by mu.
 	mu       sync.RWMutex
 	conns    map[int]*member // by descriptor
@@ -145,23 +148,42 @@ func (s *shard) read(m *member) {
 	unix.EpollCtl(s.epoll, unix.EPOLL_CTL_MOD, m.fd, readable(m.fd))
 }
 
-// write sends every broadcast to the members of this shard.
+// write sends every broadcast to the members of this shard, and a ping to all
+// of them every pingInterval.
 func (s *shard) write() {
-	var members []*member // used again, so that a broadcast makes no garbage
-	for b := range s.broadcasts {
-		s.mu.RLock()
-		members = members[:0]
-		for m := range s.channels[b.channel] {
-			members = append(members, m)
+	pings := time.NewTicker(pingInterval)
+	defer pings.Stop()
+	for {
+		select {
+		case b := <-s.broadcasts:
+			s.send(b.frame, func(visit func(*member)) {
+				for m := range s.channels[b.channel] {
+					visit(m)
+				}
+			})
+		case <-pings.C:
+			s.send(ws.CompiledPing, func(visit func(*member)) {
+				for _, m := range s.conns {
+					visit(m)
+				}
+			})
 		}
-		s.mu.RUnlock()
-		deadline := time.Now().Add(writeTimeout)
-		for _, m := range members {
-			m.conn.SetWriteDeadline(deadline)
-			if _, err := m.conn.Write(b.frame); err != nil {
-				// The reader sees the end of the stream and removes it.
-				m.conn.(*net.TCPConn).CloseRead()
-			}
+	}
+}
+
+// send writes a frame to those whom each visits under the lock. The lock is
+// not held meanwhile, as a write may wait.
+func (s *shard) send(frame []byte, each func(func(*member))) {
+	s.members = s.members[:0]
+	s.mu.RLock()
+	each(func(m *member) { s.members = append(s.members, m) })
+	s.mu.RUnlock()
+	deadline := time.Now().Add(writeTimeout)
+	for _, m := range s.members {
+		m.conn.SetWriteDeadline(deadline)
+		if _, err := m.conn.Write(frame); err != nil {
+			// The reader sees the end of the stream and removes it.
+			m.conn.(*net.TCPConn).CloseRead()
 		}
 	}
 }

@@ -41,10 +41,11 @@ func main() {
 	os.Exit(1)
 }
 
-func run(listen, redis string) error {
+// serve starts a node and returns it with what answers its requests.
+func serve() (*centrifuge.Node, http.Handler, error) {
 	node, err := centrifuge.New(centrifuge.Config{})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	node.OnConnecting(func(context.Context, centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
 		return centrifuge.ConnectReply{Credentials: &centrifuge.Credentials{}}, nil
@@ -55,7 +56,7 @@ func run(listen, redis string) error {
 		})
 	})
 	if err := node.Run(); err != nil {
-		return err
+		return nil, nil, err
 	}
 	handler := centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
 		CheckOrigin:                func(*http.Request) bool { return true },
@@ -66,6 +67,23 @@ func run(listen, redis string) error {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/connection/websocket", handler)
+	return node, mux, nil
+}
+
+// publish sends a payload as a JSON string.
+func publish(node *centrifuge.Node, channel string, payload []byte) error {
+	data, err := json.Marshal(string(payload))
+	if err == nil {
+		_, err = node.Publish(channel, data)
+	}
+	return err
+}
+
+func run(listen, redis string) error {
+	node, handler, err := serve()
+	if err != nil {
+		return err
+	}
 	ended := make(chan error, 2)
 	go func() {
 		ended <- feed.Run(context.Background(), redis, func() {
@@ -74,13 +92,9 @@ func run(listen, redis string) error {
 				ended <- err
 				return
 			}
-			go func() { ended <- http.Serve(listener, mux) }()
+			go func() { ended <- http.Serve(listener, handler) }()
 		}, func(channel string, payload []byte) {
-			data, err := json.Marshal(string(payload))
-			if err == nil {
-				_, err = node.Publish(channel, data)
-			}
-			if err != nil {
+			if err := publish(node, channel, payload); err != nil {
 				ended <- fmt.Errorf("cannot publish: %w", err)
 			}
 		})
