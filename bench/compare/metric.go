@@ -25,7 +25,7 @@ var metrics = []metric{
 	{"memory per connection", "server memory per connection", "bytes", "memory", "connect", true,
 		func(o *outcome) (float64, bool) { return o.MemoryPerConn, true }, wholeBytes},
 	{"whole host per connection", "", "", "", "connect", true,
-		func(o *outcome) (float64, bool) { return o.Result.Usage.HostPerConn, true }, wholeBytes},
+		hostPerConn, wholeBytes},
 	{"connects a second", "connects a second", "", "connects", "connect", false,
 		func(o *outcome) (float64, bool) { return o.Result.Connections.PerSecond, true }, number},
 	{"idle, % of a core", "idle, percent of a core", "%", "idle", "connect", true,
@@ -40,6 +40,13 @@ var metrics = []metric{
 		perSecond, number},
 	{"small messages during sweeps, p99, ms", "a message to one, during sweeps over all: latency p99", "ms", "small", "mixed", true,
 		quantile("unicast", func(q *report.Quantiles) float64 { return q.P99Millis }), number},
+}
+
+// hostPerConn is not known if somebody else on the host gave back more than
+// the connections took.
+func hostPerConn(o *outcome) (float64, bool) {
+	v := o.Result.Usage.HostPerConn
+	return v, v > 0
 }
 
 // stream finds a kind of messages in a result.
