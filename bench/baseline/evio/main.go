@@ -6,9 +6,9 @@
 // It is what evio's own API leads to. Data may only be written by returning it
 // from the Data event, and Wake is the way to get one from another goroutine,
 // so a message is put into the outbox of every member, and every member is
-// woken. evio's settings are those of its README: a loop per core
-// (NumLoops -1), the least connections as the balance, and the input buffer
-// shared.
+// woken. evio's settings are a loop per core (NumLoops -1), its default balance
+// (Random; LeastConnections halved the connect rate, 5,400 to 7,500 a second
+// against 10,500 to 12,800), and the input buffer shared.
 //
 // # Known faults of evio, which no user of it can mend
 //
@@ -54,7 +54,7 @@ func run(listen, redis string) error {
 	go func() {
 		err := evio.Serve(evio.Events{
 			NumLoops:    -1,
-			LoadBalance: evio.LeastConnections,
+			LoadBalance: evio.Random,
 			Opened:      s.opened,
 			Closed:      s.closed,
 			Data:        s.data,
