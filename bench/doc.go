@@ -7,6 +7,9 @@
 //     counts; bench/report is how the result is told.
 //   - bench/floor measures the server beside a bare send loop over as many
 //     sockets, in one run.
+//   - bench/compare measures the server beside its peers (bench/baseline), and
+//     writes a table and plots.
+//   - bench/child and bench/proc start programs and read what they use.
 //   - bench/load is what both are made of: a client on the server's own reactor,
 //     also for tests.
 //

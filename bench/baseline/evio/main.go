@@ -18,6 +18,8 @@
 //     socket, messages are lost, and a connection may break in the middle of a
 //     frame. With one message under way it is exact.
 //   - An error of accept(2), EMFILE among them, ends the loop, and Serve.
+//   - A client that sends while it does not read makes the loop spin: whatever
+//     the event, a connection with unsent bytes is written to.
 //   - A failing epoll_ctl panics.
 //   - Every Wake is a write to the loop's eventfd, one per delivery.
 package main
