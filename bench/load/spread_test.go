@@ -53,7 +53,8 @@ func checkTuples(t *testing.T, s Spread, pairs, last int) {
 		}
 	}
 	for number := range s.Connections {
-		source, target := s.Of(number)
+		from, target := s.Of(number)
+		source := from.Addr()
 		if source == run.source && target == run.target {
 			length++
 			continue
@@ -92,7 +93,7 @@ func checkTuples(t *testing.T, s Spread, pairs, last int) {
 func TestSpreadFarHost(t *testing.T) {
 	for _, host := range []string{"192.0.2.1", "2001:db8::1", "::1"} {
 		s := Spread{Host: netip.MustParseAddr(host), FirstPort: 80, PerPort: 10, Connections: 100}
-		if source, target := s.Of(55); source.IsValid() || target.Port() != 85 {
+		if source, target := s.Of(55); source.Addr().IsValid() || target.Port() != 85 {
 			t.Errorf("%s: from %v to %v", host, source, target)
 		}
 	}
