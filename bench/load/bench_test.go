@@ -24,8 +24,16 @@ func benchHandler(t testing.TB, connections int) (h *handler, fds []uint32) {
 		t.Fatal(err)
 	}
 	t.Cleanup(loop.Shut)
+	h.dialer.next = h.dialer.last // all are made below
+	kernel.DescriptorsMax = connections + 100
+	listener, _ := kernel.Listen(poller.Address{}, poller.ListenOptions{})
 	for i := range connections {
-		fd := uint32(kernel.Eventfd())
+		kernel.Dial()
+		accepted, errno := kernel.Accept(listener)
+		if errno != 0 {
+			t.Fatal(errno)
+		}
+		fd := uint32(accepted)
 		if errno := loop.Adopt(fd); errno != 0 {
 			t.Fatal(errno)
 		}

@@ -70,6 +70,10 @@ const (
 	// project listen by default, and a block for 50,000 connections to a port.
 	explicitPortFirst      = 12_000
 	explicitPortsPerSource = 50_000
+	// A socket's own range only counts inside of the host's
+	// (net.ipv4.ip_local_port_range, 32768 to 60999 by default).
+	rangePortFirst      = 32_768
+	rangePortsPerSource = 28_000
 	// descriptorsSpare is what a loop leaves free below RLIMIT_NOFILE:
 	// inherited descriptors, epolls, eventfds of all loops.
 	descriptorsSpare = 600

@@ -50,8 +50,11 @@ func ParseBinding(name string) (Binding, error) {
 
 // blockMax is how many connections of one port have a source in common.
 func (s Spread) blockMax() int {
-	if s.Binding == BindExplicit || s.Binding == BindRange {
+	switch s.Binding {
+	case BindExplicit:
 		return explicitPortsPerSource
+	case BindRange:
+		return rangePortsPerSource
 	}
 	return connectionsPerSourceMax
 }
@@ -99,8 +102,11 @@ func (s Spread) Of(number int) (source, target netip.AddrPort) {
 		return source, target
 	}
 	local := 0
-	if s.Binding == BindExplicit || s.Binding == BindRange {
+	switch s.Binding {
+	case BindExplicit:
 		local = explicitPortFirst + place%s.blockMax()
+	case BindRange:
+		local = rangePortFirst + place%s.blockMax()
 	}
 	return netip.AddrPortFrom(address, uint16(local)), target
 }
