@@ -26,6 +26,9 @@ const (
 	tickSoonestNanos = int64(time.Millisecond)
 	// paceBurstNanos is how much of a rate may be caught up after a stall.
 	paceBurstNanos = int64(50 * time.Millisecond)
+	// churnBurstNanos is the same of a churn, whose rate is to be true on a
+	// busy host, too.
+	churnBurstNanos = int64(time.Second)
 	// responseBytesMax bounds the answer to the upgrade request.
 	responseBytesMax = 4096
 	// readBufferBytes is what one Recv takes; one buffer per loop.

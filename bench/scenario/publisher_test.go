@@ -58,6 +58,13 @@ func TestPublisherIsOnTime(t *testing.T) {
 			if p.published != c.published || p.late != c.late || client.Published(load.Main) != c.published {
 				t.Errorf("%d published, %d late", p.published, p.late)
 			}
+			due := timetable{begin: start, rate: 100}.due(c.published - 1)
+			last := string(load.AppendStamped(nil, c.published, due, 64))
+			for end := time.Now().Add(hangGuard); s.Last() != last; time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("the last message is %q instead of %q", s.Last(), last)
+				}
+			}
 		})
 	}
 }

@@ -47,6 +47,7 @@ type Server struct {
 	deliveries  int
 	injected    int
 	closes      int // close frames from clients
+	last        string
 }
 
 type subscriber struct {
@@ -101,6 +102,13 @@ func (s *Server) Injected() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.injected
+}
+
+// Last is the payload that was published last.
+func (s *Server) Last() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 // Closes is how many clients said goodbye.
@@ -171,6 +179,7 @@ func (s *Server) publish(channel string, payload []byte) (receivers int) {
 	frame := ws.MustCompileFrame(ws.NewTextFrame(bytes.Clone(payload)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.last = string(payload)
 	for c := range s.subscribers[channel] {
 		s.deliver(c, channel, frame)
 		receivers++
