@@ -9,6 +9,8 @@
 //     sockets, in one run.
 //   - bench/load is what both are made of: a client on the server's own reactor,
 //     also for tests.
+//   - bench/report is what a run says: bottlenecks, criteria, text, JSON, a page.
+//   - bench/plot draws the page's lines and the comparison's bars as SVG.
 //
 // # Rules
 //

@@ -110,20 +110,26 @@ func TestHelp(t *testing.T) {
 	visit(reflect.TypeFor[commands]())
 }
 
-// Lines come when something changed, and each message of others once.
+// Each message of others is told once, when it has reached everybody or nothing
+// more seems to come.
 func TestProgress(t *testing.T) {
-	o := newOutput(&commonFlags{})
-	var lines bytes.Buffer
-	o.lines = &lines
+	var words bytes.Buffer
+	o := newOutput(&commonFlags{Connections: 10})
+	o.words, o.bar = &words, report.NewProgress(&words, 10)
 	s := &load.Snapshot{Wanted: 10}
-	s.Open = 10
+	s.Open, s.Text = 10, 9
 	s.Printed = []load.Printed{{Head: "hello", Bytes: 500, Connections: 9}}
-	for range 3 {
+	line := `message "hello"... (500 bytes) reached 9 of 10 connections` + "\n"
+	for call, told := range []int{0, 1, 1} {
 		o.progress(&report.Sample{Phase: "holding"}, s)
+		if got := words.String(); strings.Count(got, line) != told {
+			t.Errorf("call %d: %s", call, got)
+		}
 	}
-	want := "holding    connected 10 of 10 (+0/s), under way 0, failed 0, messages 0 (0/s)\n" +
-		`message "hello"... (500 bytes) reached 9 of 10 connections` + "\n"
-	if got := lines.String(); !strings.HasSuffix(got, want) || strings.Count(got, "\n") != 2 {
+	s.Text += 10
+	s.Printed = []load.Printed{{Head: "x", Bytes: 1, Binary: true, Connections: 10}}
+	o.progress(&report.Sample{Phase: "holding"}, s)
+	if got := words.String(); !strings.HasSuffix(got, "message \"x\" (binary) reached 10 of 10 connections\n") {
 		t.Errorf("%s", got)
 	}
 }
@@ -152,13 +158,22 @@ func TestJSON(t *testing.T) {
 	}
 	defer file.Close()
 	os.Stdout = file
-	o := newOutput(&commonFlags{JSON: true})
-	if o.lines != os.Stderr {
-		t.Error("lines go to standard output")
+	page := filepath.Join(t.TempDir(), "page.html")
+	o := newOutput(&commonFlags{JSON: true, HTML: page, Criteria: true})
+	if o.words != os.Stderr {
+		t.Error("words on the way go to standard output")
 	}
-	if err := o.write(&report.Result{Scenario: "storm"}); err != nil || !o.pass {
+	if err := o.write(&report.Result{Scenario: "storm", Connections: report.Connections{Wanted: 2}}); err != nil || o.pass {
 		t.Errorf("%v, pass %v", err, o.pass)
 	}
+	if html, err := os.ReadFile(page); err != nil || !strings.Contains(string(html), "storm") {
+		t.Errorf("the page: %v", err)
+	}
+	o.flags.HTML = filepath.Join(page, "no")
+	if err := o.write(&report.Result{}); err == nil || !strings.Contains(err.Error(), "--html") {
+		t.Errorf("a page that cannot be: %v", err)
+	}
+	o.flags.HTML = ""
 	text, err := os.ReadFile(file.Name())
 	var back report.Result
 	if err != nil || json.Unmarshal(text, &back) != nil || back.Scenario != "storm" {

@@ -1,0 +1,154 @@
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// A figure is a number with its name, as the text and the page print it.
+type figure struct{ Name, Value string }
+
+// A group of figures.
+type group struct {
+	Name    string
+	Figures []figure
+}
+
+func (g *group) add(known bool, name, format string, args ...any) {
+	if known {
+		g.Figures = append(g.Figures, figure{name, fmt.Sprintf(format, args...)})
+	}
+}
+
+// A latency is a line of the table of latencies.
+type latency struct {
+	Name string
+	Quantiles
+}
+
+// latencies are those that were measured.
+func latencies(r *Result) (list []latency) {
+	all := []latency{{"connect", r.Connections.Latency}}
+	for i := range r.Streams {
+		name := r.Streams[i].Name
+		if !r.Streams[i].Corrected {
+			name += " (from the publish)"
+		}
+		all = append(all, latency{name, r.Streams[i].Latency})
+	}
+	if r.Storm != nil {
+		all = append(all, latency{"connect in the storm", r.Storm.Latency})
+	}
+	if r.Churn != nil {
+		all = append(all, latency{"connect in the churn", r.Churn.Latency})
+	}
+	return slices.DeleteFunc(all, func(l latency) bool { return l.Count == 0 })
+}
+
+// figures are all that r has, but the latencies and the samples.
+func figures(r *Result) (groups []group) {
+	groups = append(groups, connectionFigures(&r.Connections))
+	for i := range r.Streams {
+		groups = append(groups, streamFigures(&r.Streams[i]))
+	}
+	if s := r.Storm; s != nil {
+		g := group{Name: "Storm"}
+		g.add(true, "connections dropped", "%s", count(s.Dropped))
+		g.add(s.JitterSeconds > 0, "jitter", "%s s", number(s.JitterSeconds))
+		g.add(s.RecoverySeconds > 0, "until the last was back", "%s s", number(s.RecoverySeconds))
+		g.add(s.ServedSeconds > 0, "until the last had a message", "%s s", number(s.ServedSeconds))
+		groups = append(groups, g)
+	}
+	if c := r.Churn; c != nil {
+		g := group{Name: "Churn"}
+		g.add(c.Rate > 0, "asked for", "%s connections a second", number(c.Rate))
+		g.add(true, "disconnected", "%s", count(c.Disconnected))
+		g.add(true, "connected again", "%s", count(c.Reconnected))
+		groups = append(groups, g)
+	}
+	return slices.DeleteFunc(append(groups, usageFigures(&r.Usage), memoryFigures(&r.Usage), clientFigures(r)),
+		func(g group) bool { return len(g.Figures) == 0 })
+}
+
+func connectionFigures(c *Connections) group {
+	g := group{Name: "Connections"}
+	g.add(true, "asked for", "%s", count(c.Wanted))
+	g.add(true, "opened", "%s", count(c.Opened))
+	g.add(true, "open at the end", "%s", count(c.Open))
+	g.add(c.Seconds > 0, "time to connect", "%s s", number(c.Seconds))
+	g.add(c.PerSecond > 0, "connects a second", "%s", number(c.PerSecond))
+	g.add(true, "given up", "%s", count(c.GaveUp))
+	g.add(true, "tried again", "%s", count(c.Retries))
+	for _, kind := range slices.Sorted(maps.Keys(c.Failures)) {
+		g.add(c.Failures[kind] > 0, "failed: "+kind, "%s", count(c.Failures[kind]))
+	}
+	for _, code := range slices.Sorted(maps.Keys(c.Closes)) {
+		g.add(c.Closes[code] > 0, fmt.Sprintf("closed with %d", code), "%s", count(c.Closes[code]))
+	}
+	for _, kind := range slices.Sorted(maps.Keys(c.Broken)) {
+		g.add(c.Broken[kind] > 0, "protocol broken: "+kind, "%s", count(c.Broken[kind]))
+	}
+	g.add(true, "ended without a close frame", "%s", count(c.Dropped))
+	g.add(c.Pings > 0, "pings from the server", "%s", count(c.Pings))
+	g.add(c.Pings > 0, "pongs to it", "%s", count(c.Pongs))
+	g.add(c.Problem != "", "for example", "%s", c.Problem)
+	return g
+}
+
+// streamFigures has every count of what went wrong, as 0 is what was measured.
+func streamFigures(s *Stream) group {
+	g := group{Name: "Messages: " + s.Name}
+	g.add(s.PayloadBytes > 0, "payload", "%s bytes", count(s.PayloadBytes))
+	g.add(s.Rate > 0, "asked for", "%s messages a second", number(s.Rate))
+	g.add(s.InFlight > 0, "under way at a time", "%s", count(s.InFlight))
+	g.add(s.Subscribers > 0, "connections per message", "%s", count(s.Subscribers))
+	g.add(true, "published", "%s", count(s.Published))
+	g.add(s.Corrected, "published late", "%s", count(s.Late))
+	g.add(true, "deliveries due", "%s", count(s.Expected))
+	g.add(true, "delivered", "%s", count(s.Delivered))
+	g.add(true, "lost", "%s", count(s.Lost))
+	g.add(true, "duplicated", "%s", count(s.Duplicated))
+	g.add(true, "out of order", "%s", count(s.OutOfOrder))
+	g.add(true, "corrupt", "%s", count(s.Corrupt))
+	g.add(s.Seconds > 0, "first publish to last delivery", "%s s", number(s.Seconds))
+	g.add(s.PerSecond > 0, "deliveries a second", "%s", number(s.PerSecond))
+	return g
+}
+
+// usageFigures are means over the measured part; the highest are of a second.
+func usageFigures(u *Usage) group {
+	g := group{Name: "Cores used"}
+	g.add(u.ServerCores > 0, "server", "%s", number(u.ServerCores))
+	g.add(u.ClientCores > 0, "client", "%s", number(u.ClientCores))
+	g.add(u.HostCores > 0, "host, everything", "%s", number(u.HostCores))
+	g.add(u.ClientCoresMax > 0, "client, highest", "%s", number(u.ClientCoresMax))
+	g.add(u.HostCoresMax > 0, "host, highest", "%s", number(u.HostCoresMax))
+	return g
+}
+
+// memoryFigures begin with what can be compared with other servers.
+func memoryFigures(u *Usage) group {
+	g := group{Name: "Memory"}
+	g.add(u.ServerPerConn > 0, "server, per connection", "%s", perConn(u.ServerPerConn))
+	g.add(u.HostPerConn > 0, "host, per connection, both ends", "%s", perConn(u.HostPerConn))
+	g.add(u.KernelPerConn > 0, "kernel slab, per connection", "%s", perConn(u.KernelPerConn))
+	g.add(u.ServerResident > 0, "server resident, all connected", "%s", size(u.ServerResident))
+	g.add(u.ServerBefore > 0, "server resident, before", "%s", size(u.ServerBefore))
+	g.add(u.ClientResident > 0, "client resident", "%s", size(u.ClientResident))
+	return g
+}
+
+// clientFigures are how far the client is to be believed, and where it ran.
+func clientFigures(r *Result) group {
+	g, u, h := group{Name: "Client"}, &r.Usage, &r.Host
+	g.add(u.ReadDelayP99Mill > 0, "wait for a read, p99", "%s ms", millis(u.ReadDelayP99Mill))
+	g.add(u.ClientTurnP99Mill > 0, "turn of a loop, p99", "%s ms", millis(u.ClientTurnP99Mill))
+	g.add(h.Loops > 0, "loops", "%s", count(h.Loops))
+	g.add(h.PrivateFDs, "descriptor tables", "private")
+	g.add(h.NofileHard > 0, "hard nofile limit", "%s", count(h.NofileHard))
+	g.add(h.Cores > 0, "cores of the host", "%s", count(h.Cores))
+	g.add(h.MemoryBytes > 0, "memory of the host", "%s", size(h.MemoryBytes))
+	g.add(r.Seconds > 0, "whole run", "%s s", number(r.Seconds))
+	return g
+}
