@@ -12,6 +12,8 @@
 //   - bench/child and bench/proc start programs and read what they use.
 //   - bench/load is what both are made of: a client on the server's own reactor,
 //     also for tests.
+//   - bench/report is what a run says: bottlenecks, criteria, text, JSON, a page.
+//   - bench/plot draws the page's lines and the comparison's bars as SVG.
 //
 // # Rules
 //

@@ -26,6 +26,7 @@ type commonFlags struct {
 
 	Rate     int           `group:"Connecting" default:"0" help:"Connects per second; 0 is as fast as it goes, which a server that is busy with other things feels."`
 	UnderWay int           `group:"Connecting" default:"0" help:"Handshakes under way per loop; more fill the server's accept queue, and a SYN that finds it full costs a second. 0 chooses 16 to 256 by the number of loops."`
+	Bind     string        `group:"Connecting" default:"auto" enum:"auto,kernel,explicit,range" help:"Who chooses local ports: the kernel from its range, 12,500 for each source address; or the client (explicit, or by a range of one: Linux 6.3), 50,000 for each, which needs fewer addresses and collides with what else uses ports 12000 to 61999. auto is what connects fastest."`
 	Timeout  time.Duration `group:"Connecting" default:"10s" help:"For connect and upgrade of one connection. Shorter finds a slow server sooner, and calls a busy one broken."`
 	Retries  int           `group:"Connecting" default:"5" help:"How often a connection is tried again that was refused, reset or timed out, after 0.1 s, 0.2 s and so on. 10 at most; 0 shows every refusal."`
 
@@ -154,13 +155,17 @@ func (f *commonFlags) scenario() (scenario.Options, error) {
 	if err != nil {
 		return o, err
 	}
+	binding, err := load.ParseBinding(f.Bind)
+	if err != nil {
+		return o, err
+	}
 	cores, err := parseCores(f.Cores)
 	if err != nil {
 		return o, err
 	}
 	o.Load = load.Config{
 		Spread: load.Spread{Host: host, FirstPort: f.FirstPort, PerPort: f.PerPort,
-			Sources: sources, Connections: f.Connections},
+			Sources: sources, Connections: f.Connections, Binding: binding},
 		Channel:          f.Channel,
 		Dialect:          dialect,
 		Rate:             f.Rate,

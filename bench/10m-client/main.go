@@ -42,7 +42,7 @@ func main() {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	good, err := run(ctx, parsed.Selected().Target.Addr().Interface().(command))
+	good, err := run(ctx, selectedCommand(parsed))
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "10m-client: %v\n", err)
 	}
@@ -56,6 +56,10 @@ type command interface {
 	// options says what to run; the common ones are filled in already.
 	options(*scenario.Options)
 	common() *commonFlags
+}
+
+func selectedCommand(parsed *kong.Context) command {
+	return parsed.Selected().Target.Addr().Interface().(command)
 }
 
 // run does everything and reports whether all was well. An error is what kept

@@ -3,6 +3,7 @@ package load
 import (
 	"container/heap"
 	"fmt"
+	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -131,7 +132,11 @@ func (h *handler) open(next retry) {
 		next.begun = Nanos()
 	}
 	source, target := h.config.Spread.Of(int(number))
-	fd, errno := openSocket(source, target)
+	if next.tries > 0 && source.Port() != 0 {
+		// Somebody else may have the port: leave it to the kernel.
+		source = netip.AddrPortFrom(source.Addr(), 0)
+	}
+	fd, errno := openSocket(source, target, h.config.Spread.Binding)
 	if errno == 0 {
 		if errno = h.loop.Adopt(fd); errno != 0 {
 			unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)

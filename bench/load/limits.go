@@ -26,10 +26,17 @@ const (
 	tickSoonestNanos = int64(time.Millisecond)
 	// paceBurstNanos is how much of a rate may be caught up after a stall.
 	paceBurstNanos = int64(50 * time.Millisecond)
+	// churnBurstNanos is the same of a churn, whose rate is to be true on a
+	// busy host, too.
+	churnBurstNanos = int64(time.Second)
 	// responseBytesMax bounds the answer to the upgrade request.
 	responseBytesMax = 4096
 	// readBufferBytes is what one Recv takes; one buffer per loop.
 	readBufferBytes = 64 << 10
+	// readsPerClock and readBytesPerClock bound how old the time of a read
+	// may be: some 5 us.
+	readsPerClock     = 4
+	readBytesPerClock = 8 << 10
 	// messageBytesMax is past what a server of this project sends (its
 	// limit is 64 MiB and less), so a longer frame is a broken header.
 	messageBytesMax = 1 << 30
@@ -59,6 +66,17 @@ const (
 	// parity first, 14,116 of them, and once they are taken every further
 	// connect goes past them all: 1.3 ms each instead of 0.03 ms.
 	connectionsPerSourceMax = 12_500
+	// bindingDefault is what BindAuto means.
+	bindingDefault = BindKernel
+	// explicitPortFirst and explicitPortsPerSource are the local ports that
+	// the client chooses itself: above the ports on which servers of this
+	// project listen by default, and a block for 50,000 connections to a port.
+	explicitPortFirst      = 12_000
+	explicitPortsPerSource = 50_000
+	// A socket's own range only counts inside of the host's
+	// (net.ipv4.ip_local_port_range, 32768 to 60999 by default).
+	rangePortFirst      = 32_768
+	rangePortsPerSource = 28_000
 	// descriptorsSpare is what a loop leaves free below RLIMIT_NOFILE:
 	// inherited descriptors, epolls, eventfds of all loops.
 	descriptorsSpare = 600

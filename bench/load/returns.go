@@ -144,7 +144,7 @@ func (h *handler) churn() {
 	if r.interval == 0 {
 		return
 	}
-	r.churnAt = max(r.churnAt, now-paceBurstNanos)
+	r.churnAt = max(r.churnAt, now-churnBurstNanos)
 	for range churnsPerTurnMax {
 		if now < r.churnAt || h.counters.Open == 0 {
 			return

@@ -15,6 +15,10 @@ func TestSequence(t *testing.T) {
 		after                 uint64
 	}{
 		{"in order", 1, []uint64{1, 2, 3}, []verdict{inOrder, inOrder, inOrder}, 0, 0, 0, 4},
+		{"at most, earlier", 5 | atMost, []uint64{3, 4, 5}, []verdict{inOrder, inOrder, inOrder}, 0, 0, 0, 6},
+		{"at most, that", 5 | atMost, []uint64{5, 6}, []verdict{inOrder, inOrder}, 0, 0, 0, 7},
+		{"at most, beyond", 5 | atMost, []uint64{8, 6}, []verdict{afterGap, late}, 2, 0, 1, 9},
+		{"at most, backwards", 5 | atMost, []uint64{4, 3}, []verdict{inOrder, duplicate}, 0, 1, 0, 5},
 		{"any first", 0, []uint64{17, 18}, []verdict{inOrder, inOrder}, 0, 0, 0, 19},
 		{"first lost", 1, []uint64{2}, []verdict{afterGap}, 1, 0, 0, 3},
 		{"one lost", 1, []uint64{1, 3}, []verdict{inOrder, afterGap}, 1, 0, 0, 4},

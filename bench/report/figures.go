@@ -96,6 +96,7 @@ func connectionFigures(c *Connections) group {
 	return g
 }
 
+// streamFigures has every count of what went wrong, as 0 is what was measured.
 func streamFigures(s *Stream) group {
 	g := group{Name: "Messages: " + s.Name}
 	g.add(s.PayloadBytes > 0, "payload", "%s bytes", count(s.PayloadBytes))
@@ -115,6 +116,7 @@ func streamFigures(s *Stream) group {
 	return g
 }
 
+// usageFigures are means over the measured part; the highest are of a second.
 func usageFigures(u *Usage) group {
 	g := group{Name: "Cores used"}
 	g.add(u.ServerCores > 0, "server", "%s", number(u.ServerCores))
@@ -125,6 +127,7 @@ func usageFigures(u *Usage) group {
 	return g
 }
 
+// memoryFigures begin with what can be compared with other servers.
 func memoryFigures(u *Usage) group {
 	g := group{Name: "Memory"}
 	g.add(u.ServerPerConn > 0, "server, per connection", "%s", perConn(u.ServerPerConn))

@@ -32,5 +32,5 @@ const (
 	textColumnsMax = 92
 	// barColumns is the width of the bar itself, so that its line with text
 	// fits into 80 columns.
-	barColumns = 20
+	barColumns = 10
 )

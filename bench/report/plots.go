@@ -48,6 +48,7 @@ func Curves(w io.Writer, title string, names []string, curves [][]Point) error {
 	return c.File(w)
 }
 
+// curve is a percentile curve as a line.
 func curve(name string, colour int, points []Point) plot.Series {
 	s := plot.Series{Name: name, Colour: colour}
 	for _, p := range points {

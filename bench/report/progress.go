@@ -55,7 +55,8 @@ func (p *Progress) Phase(name string) {
 	p.bar = progressbar.NewOptions(most,
 		progressbar.OptionSetWriter(p.w),
 		progressbar.OptionSetWidth(barColumns),
-		progressbar.OptionUseANSICodes(true),
+		// With ANSI codes it does not clear the rest of a line that got shorter.
+		progressbar.OptionUseANSICodes(false),
 		progressbar.OptionSetDescription(name),
 		// Without an interval there is no goroutine that draws on its own.
 		progressbar.OptionSetSpinnerChangeInterval(0))

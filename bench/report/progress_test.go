@@ -42,6 +42,38 @@ func TestLinesOnceASecondWhileSomethingHappens(t *testing.T) {
 	}
 }
 
+// screen is what the last line of a terminal shows.
+func screen(written string) string {
+	line, column := []rune{}, 0
+	for _, r := range written {
+		switch {
+		case r == '\n':
+			line, column = line[:0], 0
+		case r == '\r':
+			column = 0
+		case column < len(line):
+			line[column] = r
+			column++
+		default:
+			line = append(line, r)
+			column++
+		}
+	}
+	return strings.TrimRight(string(line), " ")
+}
+
+func TestAShorterLineLeavesNothingBehind(t *testing.T) {
+	var b bytes.Buffer
+	p := NewProgress(&b, 5000)
+	p.terminal = true
+	p.Update(Sample{Phase: "measuring", Open: 5000, Deliveries: 640_000, MeanMillis: 2.25})
+	long := screen(b.String())
+	p.Update(Sample{Phase: "measuring", Open: 5000})
+	if short := screen(b.String()); !strings.Contains(long, "mean 2.25 ms") || strings.Contains(short, "mean") || strings.Count(short, "[") != 1 {
+		t.Errorf("%q, then %q", long, short)
+	}
+}
+
 // TestBar is the form for a terminal, which the test's writer is not.
 func TestBar(t *testing.T) {
 	var b bytes.Buffer

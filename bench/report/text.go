@@ -125,6 +125,7 @@ func (t *texter) connections(c *Connections) {
 	}
 }
 
+// stream says first whether all arrived; how fast means little without that.
 func (t *texter) stream(s *Stream) {
 	rate := ""
 	if s.PerSecond > 0 {

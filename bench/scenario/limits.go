@@ -26,7 +26,8 @@ const (
 	// what the first message to everybody may take beyond that.
 	recoverMax = 5 * time.Minute
 	servedMax  = time.Minute
-	// warmUp goes before what saturate measures: caches and congestion
-	// windows.
-	warmUp = 300 * time.Millisecond
+	// backMax is how long those that left last may take to come back.
+	backMax = 30 * time.Second
+	// shortestSample is 20 of the kernel's ticks.
+	shortestSample = 200 * time.Millisecond
 )

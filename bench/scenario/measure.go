@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"sync"
-	"time"
 
 	"c10m/bench/load"
 	"c10m/bench/report"
@@ -67,10 +66,11 @@ func (r *run) saturate() error {
 	defer bus.Close()
 	r.driveBegun = load.Nanos()
 	drive, err := r.client.Drive(r.ctx, load.Drive{
-		Messages: r.options.Messages,
-		Duration: r.options.Duration,
-		InFlight: r.options.InFlight,
-		Send:     r.client.Publisher(bus, r.options.Bytes),
+		Messages:     r.options.Messages,
+		Duration:     r.options.Duration,
+		InFlight:     r.options.InFlight,
+		StallTimeout: r.options.Patience,
+		Send:         r.client.Publisher(bus, r.options.Bytes),
 	})
 	r.drive = &drive
 	return err
@@ -149,6 +149,3 @@ func (r *run) churn() error {
 		Disconnected: uint64(s.Left), Reconnected: uint64(s.Returned)}
 	return errors.Join(err, r.late(errBack, &s))
 }
-
-// backMax is how long those that left last may take to come back.
-const backMax = 30 * time.Second

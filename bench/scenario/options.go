@@ -37,6 +37,10 @@ type Options struct {
 	Reset     bool          // storm and churn: end connections with a RST
 	ChurnRate float64       // churn: connections a second
 
+	// Patience is how long nothing may arrive while messages are missing until
+	// they count as lost; 0: 3 s, and 10 s in saturate, which ends then.
+	Patience time.Duration
+
 	// Progress is called once a second, and at the end of a phase.
 	Progress func(*report.Sample, *load.Snapshot)
 }

@@ -153,6 +153,7 @@ func (r *run) usage(s *load.Snapshot) {
 		u.ServerCores = max(0, end.server-begin.server) / seconds
 		u.HostCores = (end.host - begin.host) / seconds
 	}
+	u.ClientCoresMax, u.HostCoresMax = u.ClientCores, u.HostCores
 	for _, sample := range r.result.Samples {
 		if sample.Phase != "measuring" && sample.Phase != "storm" {
 			continue

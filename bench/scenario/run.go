@@ -119,16 +119,20 @@ func (r *run) pause(d time.Duration) error {
 	}
 }
 
-// settle waits until every message has come or, for settleQuiet, none did. It
+// settle waits until every message has come or, for Patience, none did. It
 // goes on when ctx has ended: what was published is due.
 func (r *run) settle() {
+	patience := r.options.Patience
+	if patience == 0 {
+		patience = settleQuiet
+	}
 	r.sampler.enter("settling")
 	arrived, quiet := uint64(0), time.Now()
 	for {
 		s, _ := r.client.Await(context.Background(), func(*load.Snapshot) bool { return true })
 		if s.Stamped != arrived {
 			arrived, quiet = s.Stamped, time.Now()
-		} else if r.client.Missing() == [load.Groups]uint64{} || time.Since(quiet) >= settleQuiet {
+		} else if r.client.Missing() == [load.Groups]uint64{} || time.Since(quiet) >= patience {
 			break
 		}
 		time.Sleep(settlePause)

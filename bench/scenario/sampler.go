@@ -65,7 +65,10 @@ func startSampler(client *load.Client, pid int, started time.Time, progress func
 			case <-ticker.C:
 				s.sample()
 			case <-s.ends:
-				s.sample()
+				// Rates over less are made of clock ticks.
+				if len(s.samples) == 0 || time.Since(s.usage.at) >= shortestSample {
+					s.sample()
+				}
 				return
 			}
 		}
