@@ -79,6 +79,8 @@ func serve(f *serveFlags) error {
 	var doors []channel.Poster
 	loops, err := poller.Start(poller.Config{
 		Loops:               plan.loops,
+		CPUs:                plan.cpus,
+		TakeTurns:           true,
 		PrivateFDTables:     plan.private,
 		DescriptorsMax:      plan.descriptorsMax,
 		TableConnectionsMax: plan.tableMax,

@@ -21,6 +21,7 @@ import (
 type plan struct {
 	listen         []poller.Address
 	loops          int
+	cpus           []int // to bind them to
 	private        bool
 	descriptorsMax int
 	tableMax       int // connections that a descriptor table may hold
@@ -66,6 +67,9 @@ func newPlan(f *serveFlags) (*plan, error) {
 		return nil, err
 	}
 	p.loops, p.private = fds.Loops, fds.Private
+	if p.cpus, err = tuning.CPUs(f.Pin, p.loops, host.Cores); err != nil {
+		return nil, err
+	}
 	p.tableMax = fds.PerLoopMax + refusalsMax
 	p.warnings = tuning.Warnings(host, want)
 	p.conn = conn.Config{

@@ -105,6 +105,7 @@ func (h *host) message(name string, frame []byte, receipt *Receipt) *Message {
 func (h *host) Record(fd uint32) *poller.Record { return &h.records[fd] }
 func (h *host) Now() int64                      { return h.now }
 func (h *host) Clock() int64                    { return h.now }
+func (h *host) Pressure() int                   { return 1 }
 
 func (h *host) Send(fd uint32, b []byte) (int, syscall.Errno) {
 	h.sends++

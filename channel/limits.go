@@ -9,6 +9,11 @@ const (
 	// a write about half a millisecond, after which epoll, the mailbox and
 	// the small channels have their turn.
 	sliceWritesMax = 64
+	// sliceWritesRound is how many writes the slices of all loops that share a
+	// processor may have together (about 1.5 ms), and sliceWritesMin the least that
+	// each of them has all the same.
+	sliceWritesRound = 192
+	sliceWritesMin   = 16
 	// sliceVisitsMax bounds the members looked at in a slice, most of whom
 	// may need nothing.
 	sliceVisitsMax = 1024

@@ -34,6 +34,7 @@ type Socket interface {
 	ArmWrite(fd uint32, on bool)
 	Now() int64
 	Clock() int64
+	Pressure() int
 }
 
 // An Owner has the connections that are members. It must not call the registry
@@ -64,24 +65,25 @@ type Registry struct {
 	ageUnit int64
 
 	// Owned by the loop.
-	cells      cells
-	index      index
-	logs       []*log // by cell.log-1; nil where free
-	logsFree   []uint32
-	spares     []*log
-	logHand    uint32 // where age and the total limit look next in logs
-	ageTodo    int    // logs that age has still to look at in this round
-	ageNext    int64  // when the next round begins
-	small      queue
-	large      queue
-	overfull   int // logs for whose sake letters wait
-	turn       uint32
-	burst      bool // a log has grown enough in this turn
-	overTotal  *log // that limitTotal began with
-	bytesTotal int
-	listings   []*listingOfLoop
-	iov        [framesPerWriteMax]unix.Iovec
-	tally      tally
+	cells       cells
+	index       index
+	logs        []*log // by cell.log-1; nil where free
+	logsFree    []uint32
+	spares      []*log
+	logHand     uint32 // where age and the total limit look next in logs
+	ageTodo     int    // logs that age has still to look at in this round
+	ageNext     int64  // when the next round begins
+	small       queue
+	large       queue
+	overfull    int // logs for whose sake letters wait
+	turn        uint32
+	sliceWrites int  // sliceWritesMax, less where loops share processors
+	burst       bool // a log has grown enough in this turn
+	overTotal   *log // that limitTotal began with
+	bytesTotal  int
+	listings    []*listingOfLoop
+	iov         [framesPerWriteMax]unix.Iovec
+	tally       tally
 }
 
 // tally collects what a sweep did, so that the shared counters are touched
@@ -329,6 +331,7 @@ func (r *Registry) enqueue(g *log) {
 func (r *Registry) Work() (more bool) {
 	r.turn++
 	r.burst = false
+	r.sliceWrites = max(sliceWritesMin, min(sliceWritesMax, sliceWritesRound/r.socket.Pressure()))
 	r.limitTotal()
 	for budget := smallWritesPerTurnMax; budget > 0; {
 		g := r.small.pop()

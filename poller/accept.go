@@ -17,6 +17,7 @@ type acceptor struct {
 	pausedTo  int64 // 0 while accepting
 	watched   bool  // epfd is in the loop's epoll
 	closed    bool  // no listeners any more: draining
+	steered   bool  // the kernel prefers them at the loop's processor
 	events    [acceptsPerTurnMax]unix.EpollEvent
 }
 
@@ -176,6 +177,9 @@ func (a *acceptor) open(l *Loop, addresses []Address, options ListenOptions) err
 		if errno := l.kernel.EpollCtl(epfd, unix.EPOLL_CTL_ADD, fd, &event); errno != 0 {
 			return listenError(address, errno)
 		}
+	}
+	if l.cpu >= 0 {
+		a.steer(l, l.cpu)
 	}
 	a.watch(l, true)
 	return nil

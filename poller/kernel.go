@@ -23,6 +23,9 @@ type Kernel interface {
 	EpollWait(epfd int, events []unix.EpollEvent, msec int) (n int, errno syscall.Errno)
 	// Listen opens a non-blocking SO_REUSEPORT listener.
 	Listen(address Address, options ListenOptions) (fd int, errno syscall.Errno)
+	// Steer makes the kernel prefer a listener for what arrives at a
+	// processor; -1 ends that.
+	Steer(listener, cpu int) syscall.Errno
 	// Accept returns a non-blocking, close-on-exec connection.
 	Accept(listener int) (fd int, errno syscall.Errno)
 	// Recv reads what is there, up to len(p). 0 bytes and no error is the
@@ -74,6 +77,13 @@ func (Linux) EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, sysca
 	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(msec), 0, 0)
 	return int(n), errno
+}
+
+func (Linux) Steer(listener, cpu int) syscall.Errno {
+	value := int32(cpu)
+	_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(listener), unix.SOL_SOCKET, unix.SO_INCOMING_CPU,
+		uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value), 0)
+	return errno
 }
 
 func (Linux) Accept(listener int) (int, syscall.Errno) {

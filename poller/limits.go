@@ -33,6 +33,22 @@ const (
 	// deferAcceptSeconds is how long the kernel keeps a connection to itself
 	// until its request is there (TCP_DEFER_ACCEPT, tcp(7)).
 	deferAcceptSeconds = 3
+	// roundNanos is how long it takes, about, until all loops that share the
+	// processors by a turnstile have had their turn: what a message may wait
+	// that arrives at a loop in the middle of sweeps of all. Less means more
+	// switches between threads, of 5 to 10 us each.
+	roundNanos = int64(1500 * time.Microsecond)
+	// yieldNanosMax is how long a loop that gave its seat away waits for
+	// somebody to leave one before it looks for itself.
+	yieldNanosMax = int64(time.Millisecond)
+	// steerHalves, in halves of the mean, and steerSlackConnections are when a loop has so many more
+	// connections that it no longer asks for those that arrive
+	// at its processor. Fan-out waits for the fullest loop, and what steering
+	// saves is a tenth or so.
+	steerHalves           = 3
+	steerSlackConnections = 4096
+	// steerLooks is for how many seconds that has to be so.
+	steerLooks = 3
 	// listenBacklog is clamped by net.core.somaxconn (listen(2)).
 	listenBacklog = 1 << 16
 )

@@ -52,6 +52,9 @@ type Loop struct {
 	handler Handler
 	table   *table
 	wakefd  int
+	turns   *turnstile // nil if every loop may have a processor of its own
+	crew    *crew
+	cpu     int // it is bound to; -1: none
 
 	// Owned by the loop.
 	epfd        int
@@ -62,7 +65,11 @@ type Loop struct {
 	closing     []uint32 // marked in this turn, for the reaper
 	events      [eventsPerWaitMax]unix.EpollEvent
 	generations uint32
-	more        bool // Work has more to do
+	more        bool  // Work has more to do
+	seatedAt    int64 // when it got its seat at the turnstile
+	balanceAt   int64 // when balance looks next
+	reported    int   // connections, to the crew
+	unbalanced  int   // looks in a row at which it had far more than the others
 
 	// Shared: atomic.
 	mailbox mailbox
@@ -125,6 +132,7 @@ func (l *Loop) turn() {
 		l.tickAt = min(l.handler.Tick(), l.now+tickNanosMax)
 	}
 	l.accept.resume(l)
+	l.balance()
 
 	// 5. Sweeps: one bounded slice of what is owed.
 	l.more = l.handler.Work()
@@ -150,9 +158,21 @@ func (l *Loop) wait() int {
 			msec = int(max(0, until-l.now+999_999) / 1_000_000)
 		}
 	}
+	if msec != 0 {
+		l.turns.leave()
+	} else if l.turns != nil && l.now-l.seatedAt > l.turns.quantum() {
+		l.turns.yield()
+		l.seatedAt = l.kernel.Now()
+	}
 	n, errno := l.kernel.EpollWait(l.epfd, l.events[:], msec)
 	l.mailbox.asleep.Store(false)
+	if msec != 0 {
+		l.turns.enter()
+	}
 	l.now = l.kernel.Now()
+	if msec != 0 {
+		l.seatedAt = l.now
+	}
 	if errno != 0 {
 		if errno != unix.EINTR {
 			panic(fmt.Sprintf("BUG: epoll_wait on loop %d: %v", l.id, errno))
@@ -358,6 +378,10 @@ func (l *Loop) Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno) {
 }
 
 func (l *Loop) Shutdown(fd uint32) syscall.Errno { return l.kernel.Shutdown(int(fd)) }
+
+// Pressure is how many loops there are to a processor that have something to
+// do now, 1 at least: into so many parts a handler should cut its slices.
+func (l *Loop) Pressure() int { return l.turns.pressure() }
 
 // TickNow asks for a Tick in the next turn, for time that became scarce.
 func (l *Loop) TickNow() { l.tickAt = 0 }

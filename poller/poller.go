@@ -28,6 +28,15 @@ type Config struct {
 	// Listen are the addresses; every loop listens on all of them. None is
 	// right for a client, whose loops Adopt what they open.
 	Listen []Address
+	// CPUs are the processors to bind the loops to, in turns; the kernel then
+	// also brings each loop the connections that arrive at its processor. None
+	// leaves both to the kernel, which is right where loops are to share
+	// processors with other programs.
+	CPUs []int
+	// TakeTurns lets only so many loops work at a time as there are processors,
+	// where there are more loops. It keeps the turns of the others short to wait
+	// for, and the collector's stops; it costs a few per cent of throughput.
+	TakeTurns bool
 	// Options are set on every listener.
 	Options ListenOptions
 	// NewHandler makes the handler of a loop, on the loop's own thread. The
@@ -70,8 +79,14 @@ func Start(config Config) (*Poller, error) {
 		p.wakefds = append(p.wakefds, fd)
 	}
 	shared := newTable(config.DescriptorsMax, config.TableConnectionsMax)
+	turns := config.turnstiles(runtime.NumCPU())
+	crew := &crew{loops: int64(config.Loops)}
 	for i, wakefd := range p.wakefds {
 		l := newLoop(i, config.Kernel, wakefd, shared)
+		l.turns, l.crew = turns[i%len(turns)], crew
+		if len(config.CPUs) > 0 {
+			l.cpu = config.CPUs[i%len(config.CPUs)]
+		}
 		if config.PrivateFDTables {
 			l.table = newTable(config.DescriptorsMax, config.TableConnectionsMax)
 		}
@@ -87,6 +102,27 @@ func Start(config Config) (*Poller, error) {
 	return p, nil
 }
 
+// turnstiles returns those for the loops, loop i's at place i modulo their
+// number: nil if there are no more loops than processors, one for each processor
+// if the loops are bound, else one for all.
+func (config *Config) turnstiles(processors int) []*turnstile {
+	bound := len(config.CPUs)
+	if bound > 0 {
+		processors = bound
+	}
+	if config.Loops <= processors || !config.TakeTurns {
+		return []*turnstile{nil}
+	}
+	if bound == 0 {
+		return []*turnstile{newTurnstile(processors)}
+	}
+	all := make([]*turnstile, bound)
+	for i := range all {
+		all[i] = newTurnstile(1)
+	}
+	return all
+}
+
 // startNetpoller makes the Go runtime open its epoll and eventfd, which it
 // does with the first pollable file: a loop's private table must inherit
 // both, since the runtime uses them by number from any thread.
@@ -99,7 +135,7 @@ func startNetpoller() error {
 }
 
 func newLoop(id int, kernel Kernel, wakefd int, t *table) *Loop {
-	return &Loop{id: id, kernel: kernel, wakefd: wakefd, table: t}
+	return &Loop{id: id, kernel: kernel, wakefd: wakefd, table: t, cpu: -1, crew: &crew{loops: 1}}
 }
 
 // NewLoop makes a loop that has no thread: the caller calls Turn, and Shut at
@@ -145,16 +181,24 @@ func (l *Loop) run(config Config, started chan<- error, running *sync.WaitGroup)
 			return
 		}
 	}
+	if l.cpu >= 0 {
+		if err := bind(l.cpu); err != nil {
+			started <- err
+			return
+		}
+	}
 	if err := l.open(config); err != nil {
 		l.shut()
 		started <- err
 		return
 	}
 	started <- nil
+	l.turns.enter()
 	for !l.stop.Load() {
 		l.turn()
 	}
 	l.shut()
+	l.turns.leave()
 }
 
 // open makes the loop's descriptors and its handler.

@@ -1,9 +1,11 @@
 package poller_test
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -223,4 +225,76 @@ func TestParseAddresses(t *testing.T) {
 			t.Errorf("%q: %v, no error", text, got)
 		}
 	}
+}
+
+// With loops bound to processors, the kernel brings each the connections that
+// are made on its processor, since loopback's packets arrive where they are
+// sent. Kernels before 6.2 spread them by hash.
+func TestConnectionsComeToTheLoopOfTheirProcessor(t *testing.T) {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		t.Fatal(err)
+	}
+	var cpus []int
+	for cpu := 0; len(cpus) < min(2, allowed.Count()); cpu++ {
+		if allowed.IsSet(cpu) {
+			cpus = append(cpus, cpu)
+		}
+	}
+	_, echoes, address := startEcho(t, poller.Config{Loops: 2 * len(cpus), CPUs: cpus, TakeTurns: true})
+	const connections = 100
+	var running sync.WaitGroup
+	for range connections {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			runtime.LockOSThread() // and never unlocked: the thread ends, and its binding with it
+			var set unix.CPUSet
+			set.Set(cpus[len(cpus)-1])
+			if err := unix.SchedSetaffinity(0, &set); err != nil {
+				t.Error(err)
+				return
+			}
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			if _, err := conn.Write([]byte("x")); err != nil {
+				t.Error(err)
+			}
+			if _, err := conn.Read(make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	running.Wait()
+	all, there := int64(0), int64(0)
+	for i, e := range echoes {
+		all += e.opened.Load()
+		if i%len(cpus) == len(cpus)-1 {
+			there += e.opened.Load()
+		}
+	}
+	if all != connections {
+		t.Errorf("%d of %d connections were accepted", all, connections)
+	}
+	if there != connections && kernelIs(t, 6, 2) {
+		t.Errorf("%d of %d connections came to the loops of their processor", there, connections)
+	}
+}
+
+// kernelIs reports whether the running kernel is of this release or a later one.
+func kernelIs(t *testing.T, major, minor int) bool {
+	t.Helper()
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		t.Fatal(err)
+	}
+	var a, b int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &a, &b); err != nil {
+		t.Fatal(err)
+	}
+	return a > major || a == major && b >= minor
 }

@@ -14,6 +14,7 @@ type Stats struct {
 	AcceptRefused    atomic.Uint64 // closed unserved: epoll or the record table is full
 	AcceptUnexpected atomic.Uint64 // accept errors that no class foresees
 	StaleEvents      atomic.Uint64 // events for a former owner of the descriptor
+	SteeringsEnded   atomic.Uint64 // 1 if connections no longer come by processor, since they all came here
 	Wakeups          atomic.Uint64 // eventfd writes by posters
 	PostsRefused     atomic.Uint64 // posts that found the mailbox full
 	Letters          atomic.Uint64 // letters handled

@@ -66,6 +66,7 @@ type file struct {
 	// A listener has connections that wait.
 	listener bool
 	backlog  []*Peer
+	cpu      int
 	// A connection has a peer.
 	peer *Peer
 }
@@ -176,6 +177,12 @@ func (k *Kernel) EpollCreate() (int, syscall.Errno) { return k.add(&file{epoll: 
 
 func (k *Kernel) Listen(poller.Address, poller.ListenOptions) (int, syscall.Errno) {
 	return k.add(&file{listener: true}), 0
+}
+
+// Steer remembers the processor of a listener.
+func (k *Kernel) Steer(listener, cpu int) syscall.Errno {
+	k.files[listener].cpu = cpu
+	return 0
 }
 
 func (k *Kernel) EpollCtl(epfd, op, fd int, event *unix.EpollEvent) syscall.Errno {
