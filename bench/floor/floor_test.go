@@ -113,14 +113,3 @@ func TestReport(t *testing.T) {
 		t.Errorf("JSON: %v\n%s", err, out.String())
 	}
 }
-
-func TestTail(t *testing.T) {
-	words := &tail{}
-	for range 3 * outputBytesMax / 10 {
-		words.Write([]byte("0123456789"))
-	}
-	words.Write([]byte("the end"))
-	if s := words.String(); len(s) != outputBytesMax || !strings.HasSuffix(s, "the end") {
-		t.Errorf("%d bytes that end with %q", len(s), s[len(s)-10:])
-	}
-}
