@@ -129,13 +129,13 @@ func TestMeasureEndsWithContext(t *testing.T) {
 func TestWatch(t *testing.T) {
 	s := &stage{ctx: t.Context()}
 	defer s.stop()
-	server, err := s.run(child.Kill, "/bin/sh", "-c", "sleep 1000 & while :; do :; done")
+	server, err := s.run(child.Kill, "/bin/sh", "-c", "(i=0; while [ $i -lt 9999999 ]; do i=$((i+1)); done) & wait")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := startWatch(server.PID)
 	var spent float64
-	for spent < 0.1 { // processor time of the loop
+	for spent < 0.1 { // of the loop, which is a child of the server
 		time.Sleep(10 * time.Millisecond)
 		spent = read(server.PID, false).cpu
 	}

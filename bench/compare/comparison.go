@@ -32,6 +32,8 @@ type server struct {
 	Version string `json:"version"`
 }
 
+// newComparison asks for the versions first, while the programs are those
+// that will be measured.
 func newComparison(f flags, contenders []contender) *comparison {
 	c := &comparison{Command: os.Args, Started: time.Now(), Connections: f.Connections, Rounds: f.Rounds,
 		Seconds: f.Duration.Seconds(), Bytes: f.Size}
@@ -43,6 +45,7 @@ func newComparison(f flags, contenders []contender) *comparison {
 
 func (c *comparison) add(o outcome) {
 	c.Outcomes = append(c.Outcomes, o)
+	// The client knows the host best, and it is the same in each run.
 	if o.Result != nil {
 		c.Host = o.Result.Host
 	}
@@ -75,6 +78,7 @@ type cell struct {
 	failed []*outcome // the rounds that did not
 }
 
+// cell collects a server's figures of a column over the rounds.
 func (c *comparison) cell(server string, m metric) (k cell) {
 	var values []float64
 	for i := range c.Outcomes {

@@ -26,6 +26,8 @@ type contender struct {
 
 func (c contender) id() string { return c.name }
 
+// contenders stand in the table in this order: c10m, the Go designs from the
+// most to the least usual, and the servers that are no library.
 var contenders = []contender{
 	{"c10m", "c10m", "c10m", startC10M, revision},
 	{"c10m-redis", "c10m, Redis", "c10m", startC10MOnRedis, revision},
@@ -37,6 +39,7 @@ var contenders = []contender{
 	{"nats", "NATS server", "nats", startNATS, module("nats-server", "github.com/nats-io/nats-server/v2")},
 }
 
+// startC10M starts the server as make run does, with its embedded bus.
 func startC10M(s *stage) error {
 	ports, err := child.FreePorts(3)
 	if err != nil {
@@ -46,6 +49,8 @@ func startC10M(s *stage) error {
 	return s.startC10M("--bus-listen", local(ports[1]), "--admin", local(ports[2]))
 }
 
+// startC10MOnRedis starts it as one of several that share a Redis: the same way
+// in as the baselines have.
 func startC10MOnRedis(s *stage) error {
 	if err := s.startRedis(); err != nil {
 		return err
@@ -60,6 +65,8 @@ func startC10MOnRedis(s *stage) error {
 
 func (s *stage) startC10M(arguments ...string) (err error) {
 	arguments = append(arguments, "--listen", local(s.port))
+	// By default it takes what one descriptor table holds. More is what it is
+	// made for, but needs to be said.
 	if s.connections > s.descriptors-descriptorsSpare {
 		arguments = append(arguments, "--max-connections", fmt.Sprint(s.connections))
 	}
@@ -92,6 +99,8 @@ func fed(program string) func(*stage) error {
 	}
 }
 
+// startNchan starts a master with its workers. The master is asked to end,
+// since killed it would leave the workers behind.
 func startNchan(s *stage) error {
 	// One worker for each core, and more if the descriptors of those do not
 	// suffice: the kernel spreads connections unevenly over workers.
@@ -110,6 +119,7 @@ func startNchan(s *stage) error {
 	return s.startBridge(fmt.Sprintf("http://%s/pub/", local(place.PublishPort)))
 }
 
+// startNATS starts one process; its goroutines use all cores.
 func startNATS(s *stage) error {
 	place, config, err := s.configure(baseline.NATSConfig, 1)
 	if err != nil {
@@ -148,6 +158,8 @@ func module(program, path string) func(string) string {
 		if err != nil {
 			return "unknown"
 		}
+		// A program of the module itself, such as nats-server, has no
+		// dependency on it.
 		if info.Main.Path == path {
 			return info.Main.Version
 		}

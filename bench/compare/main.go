@@ -35,6 +35,8 @@ func main() {
 	}
 }
 
+// run measures everything and writes the results. What fails is a result, too;
+// an error is about the command line, the files, or an interruption.
 func run(ctx context.Context, f flags) error {
 	if f.Connections < 1 || f.Rounds < 1 || f.Duration < minDuration {
 		return fmt.Errorf("--connections and --rounds are at least 1, and --duration %v", minDuration)
@@ -69,6 +71,7 @@ func run(ctx context.Context, f flags) error {
 // A named thing can be chosen on the command line.
 type named interface{ id() string }
 
+// choose returns the wanted ones in the order wanted, or all.
 func choose[T named](all []T, wanted []string, flag string) (chosen []T, err error) {
 	if len(wanted) == 0 {
 		return all, nil
@@ -87,6 +90,7 @@ func choose[T named](all []T, wanted []string, flag string) (chosen []T, err err
 	return chosen, nil
 }
 
+// names are those that can be chosen.
 func names[T named](all []T) (text string) {
 	for i, one := range all {
 		if i > 0 {

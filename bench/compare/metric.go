@@ -21,6 +21,8 @@ type metric struct {
 	text     func(v float64) string
 }
 
+// metrics are the columns in their order: what a connection costs, how fast
+// they come, what they cost at rest, and what a message takes.
 var metrics = []metric{
 	{"memory per connection", "server memory per connection", "bytes", "memory", "connect", true,
 		func(o *outcome) (float64, bool) { return o.MemoryPerConn, true }, wholeBytes},
@@ -59,6 +61,8 @@ func stream(r *report.Result, name string) *report.Stream {
 	return nil
 }
 
+// quantile is a column of a stream's latency. A stream in which nothing
+// arrived has none, rather than one of 0.
 func quantile(name string, of func(*report.Quantiles) float64) func(*outcome) (float64, bool) {
 	return func(o *outcome) (float64, bool) {
 		s := stream(o.Result, name)
@@ -69,6 +73,7 @@ func quantile(name string, of func(*report.Quantiles) float64) func(*outcome) (f
 	}
 }
 
+// perSecond is a column of the deliveries to everybody.
 func perSecond(o *outcome) (float64, bool) {
 	s := stream(o.Result, "fanout")
 	if s == nil {

@@ -24,6 +24,9 @@ type test struct {
 
 func (t test) id() string { return t.name }
 
+// scenarios are what is measured. One message a second is what a sweep over
+// everybody takes with time left over, on the slowest of the servers; so latency
+// there is of a server that keeps up.
 var scenarios = []test{
 	{"connect", []string{"connect"}, false, "holding"},
 	{"fanout", []string{"fanout", "--messages-rate", "1"}, true, "measuring"},
@@ -61,6 +64,8 @@ func measure(ctx context.Context, f *flags, server contender, t test) (o outcome
 	result, words := s.runClient(f, server.dialect, t)
 	readings := w.stop()
 	o.Result = result
+	// From what is worst to what is least: a server that died also lost what
+	// was under way.
 	switch died := s.server.Died(); {
 	case died != nil:
 		o.fail("the server ended: %v", died)
@@ -119,6 +124,7 @@ func (s *stage) runClient(f *flags, dialect string, t test) (result *report.Resu
 	} else {
 		arguments = append(arguments, "--hold", f.Duration.String())
 	}
+	// The client has limits of its own, so this one is for when it hangs.
 	limit := f.Duration + clientSlack + time.Duration(f.Connections/connectsPerSecondMin)*time.Second
 	ctx, cancel := context.WithTimeout(s.ctx, limit)
 	defer cancel()

@@ -30,7 +30,7 @@ type stage struct {
 	children []*child.Child
 }
 
-// newStage makes a stage; stop has to be called in any case.
+// newStage makes an empty stage; stop has to be called in any case.
 func newStage(ctx context.Context, f *flags) (*stage, error) {
 	limit, err := descriptors()
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *stage) run(ending child.Ending, program string, arguments ...string) (*
 	return c, nil
 }
 
-// await waits until a child listens on all ports.
+// await gives the whole start one time-out, not each port: it waits until a child listens on all ports.
 func (s *stage) await(c *child.Child, ports ...int) error {
 	ctx, cancel := context.WithTimeout(s.ctx, readyTimeout)
 	defer cancel()

@@ -21,6 +21,8 @@ type watch struct {
 	done chan []reading
 }
 
+// startWatch takes the first reading before it returns, so that it is of a
+// server that nobody has connected to.
 func startWatch(pid int) *watch {
 	w := &watch{pid: pid, quit: make(chan struct{}), done: make(chan []reading, 1)}
 	first := read(pid, true)
@@ -65,6 +67,7 @@ func read(pid int, memory bool) reading {
 // cores is the mean over the readings between two times; ok is false if there
 // are not two of them.
 func cores(readings []reading, from, to time.Time) (mean float64, ok bool) {
+	// Processor time is cumulative, so the readings in between do not matter.
 	var first, last *reading
 	for i := range readings {
 		r := &readings[i]
