@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Seconds that each fuzz target runs in make check.
 FUZZ_SECONDS ?= 10
 
-.PHONY: run build test check fmt vet staticcheck race fuzz mutants bench floor deps clean
+.PHONY: run build test check fmt vet staticcheck race fuzz mutants bench floor compare baselines peers deps clean
 
 run: build ## Build and start the server with its embedded bus.
 	exec bin/10m-server $(ARGS)
@@ -16,13 +16,21 @@ build: ## Build bin/10m-server and bin/10m-client.
 	go build -o bin/10m-client ./bench/10m-client
 	go build -o bin/floor ./bench/floor
 
+baselines: ## Build what make compare measures the server against.
+	go build -o bin/ ./bench/compare
+	go build -o bin/baseline/ ./bench/baseline/evio ./bench/baseline/epoll
+	cd bench/baseline/peers && go build -o ../../../bin/baseline/ ./gorilla ./centrifuge ./bridge github.com/nats-io/nats-server/v2
+
+peers: ## Check the peers, which are a module of their own.
+	cd bench/baseline/peers && go vet ./... && go test -shuffle=on ./...
+
 deps: ## Install what the tests need and is not there.
 	scripts/install-test-deps
 
 test: deps build ## Run all tests.
 	go test -shuffle=on ./...
 
-check: deps build fmt vet staticcheck race fuzz mutants ## All that a change must pass.
+check: deps build fmt vet staticcheck race peers fuzz mutants ## All that a change must pass.
 
 fmt:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
@@ -48,6 +56,10 @@ bench: ## Benchmarks with allocations.
 
 floor: build ## Deliveries a second beside a bare send loop, in one run.
 	bin/floor
+
+compare: build baselines peers ## The server beside its peers, in one run: a table and plots in bench/results.
+	scripts/install-compare-deps
+	bin/compare $(ARGS)
 
 clean:
 	rm -rf bin

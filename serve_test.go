@@ -93,8 +93,7 @@ func TestMoreConnectionsThanTheNofileLimit(t *testing.T) {
 	s := startServer(t, nofile, "--max-connections", fmt.Sprint(connections))
 	goroutines, objects := s.metric("go_goroutines"), s.heapObjects()
 	load := start(t, "sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, nofile), filepath.Join(binaries, "10m-client"),
-		"127.0.0.1", fmt.Sprint(connections), "--first-port", fmt.Sprint(s.port),
-		"--publish", fmt.Sprint(messages), "--expect", fmt.Sprint(messages), "--hold", "0s",
+		"saturate", "127.0.0.1", fmt.Sprint(connections), "--first-port", fmt.Sprint(s.port), "--messages", fmt.Sprint(messages),
 		"--bus", fmt.Sprintf("127.0.0.1:%d", s.bus), "--json", "--timeout", "30s")
 	eventually(t, "all are connected", func() bool { return s.metric("c10m_connections_open") == connections })
 	if grown := s.metric("go_goroutines") - goroutines; grown > 5 {

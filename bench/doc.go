@@ -3,8 +3,13 @@
 //
 //   - bench/10m-client opens millions of WebSockets, checks every byte that
 //     arrives and can publish and measure at the same time.
+//   - bench/scenario is what it does: who connects when, what is published, what
+//     counts; bench/report is how the result is told.
 //   - bench/floor measures the server beside a bare send loop over as many
 //     sockets, in one run.
+//   - bench/compare measures the server beside its peers (bench/baseline), and
+//     writes a table and plots.
+//   - bench/child and bench/proc start programs and read what they use.
 //   - bench/load is what both are made of: a client on the server's own reactor,
 //     also for tests.
 //   - bench/report is what a run says: bottlenecks, criteria, text, JSON, a page.

@@ -82,19 +82,6 @@ func TestChildEndsWithContext(t *testing.T) {
 	}
 }
 
-func TestProcFiles(t *testing.T) {
-	seconds, err := parseStat("7 (a ) 1 b) S 1 7 7 0 -1 4194304 100 0 0 0 250 150 9 9 20 0 1 0")
-	if err != nil || seconds != 4 {
-		t.Errorf("%v seconds, %v", seconds, err)
-	}
-	if _, err := parseStat("7 (x) S 1"); err == nil {
-		t.Error("a short line is taken")
-	}
-	if busy := parseBusy("cpu  100 10 200 5000 60 3 30 7 0 0\ncpu0 1 1 1\n"); busy != 3.5 {
-		t.Errorf("busy %v seconds", busy)
-	}
-}
-
 func TestReport(t *testing.T) {
 	r := report{Cores: 2}
 	for _, rates := range [][2]float64{{100, 150}, {200, 200}, {100, 400}} {
@@ -124,16 +111,5 @@ func TestReport(t *testing.T) {
 	var back report
 	if err := r.json(&out); err != nil || json.Unmarshal(out.Bytes(), &back) != nil || back.RatioMedian != 1.25 {
 		t.Errorf("JSON: %v\n%s", err, out.String())
-	}
-}
-
-func TestTail(t *testing.T) {
-	words := &tail{}
-	for range 3 * outputBytesMax / 10 {
-		words.Write([]byte("0123456789"))
-	}
-	words.Write([]byte("the end"))
-	if s := words.String(); len(s) != outputBytesMax || !strings.HasSuffix(s, "the end") {
-		t.Errorf("%d bytes that end with %q", len(s), s[len(s)-10:])
 	}
 }

@@ -13,11 +13,6 @@ const (
 	warmUp = 300 * time.Millisecond
 	// readyPause is between two looks whether the server listens.
 	readyPause = 20 * time.Millisecond
-	// outputBytesMax is how much of a child's words is kept for an error.
-	outputBytesMax = 4 << 10
 	// senderBacklog is clamped by net.core.somaxconn.
 	senderBacklog = 1 << 16
-	// clockTicksPerSecond is USER_HZ, which Linux fixes at 100 for
-	// /proc/PID/stat on every architecture that Go runs on.
-	clockTicksPerSecond = 100
 )

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"c10m/bench/load"
+	"c10m/bench/proc"
 )
 
 // A side is one of the two that are compared: a child that sends, and a client
@@ -206,7 +207,7 @@ func (s *side) measure(ctx context.Context, f *flags) (m measurement, err error)
 	if err != nil {
 		return m, err
 	}
-	ownBefore, hostBefore := ownCPU(), busyCPU()
+	ownBefore, hostBefore := proc.OwnCPU(), proc.BusyCPU()
 	drive.Duration = f.Each
 	run, err := s.client.Drive(ctx, drive)
 	if err != nil {
@@ -226,10 +227,10 @@ func (s *side) measure(ctx context.Context, f *flags) (m measurement, err error)
 		Messages:    run.Messages,
 		Seconds:     seconds,
 		SenderCores: (childAfter - childBefore) / seconds,
-		ClientCores: (ownCPU() - ownBefore) / seconds,
+		ClientCores: (proc.OwnCPU() - ownBefore) / seconds,
 		Latency:     run.Latency,
 	}
-	m.PerCore = m.PerSecond / max(m.SenderCores, 1.0/clockTicksPerSecond)
-	m.OtherCores = max(0, (busyCPU()-hostBefore)/seconds-m.SenderCores-m.ClientCores)
+	m.PerCore = m.PerSecond / max(m.SenderCores, 1.0/proc.ClockTicksPerSecond)
+	m.OtherCores = max(0, (proc.BusyCPU()-hostBefore)/seconds-m.SenderCores-m.ClientCores)
 	return m, nil
 }

@@ -20,7 +20,8 @@ type Bus struct {
 	conn net.Conn
 
 	// Owned by the publisher.
-	command []byte
+	commands []byte // appended and not flushed yet
+	payload  []byte // of the last message
 
 	// Guarded by mu.
 	mu        sync.Mutex
@@ -59,15 +60,26 @@ func DialBus(address, password string) (*Bus, error) {
 // Publish sends a PUBLISH. It returns the first error that the bus gave to
 // any earlier one.
 func (b *Bus) Publish(channel string, payload []byte) error {
+	b.Append(channel, payload)
+	return b.Flush()
+}
+
+// Append adds a PUBLISH to those that the next Flush sends.
+func (b *Bus) Append(channel string, payload []byte) {
+	b.commands = appendCommand(b.commands, "PUBLISH", []byte(channel), payload)
+}
+
+// Flush sends what was appended, in one piece, and returns as Publish does.
+func (b *Bus) Flush() error {
 	b.mu.Lock()
 	err := b.err
 	b.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	b.command = appendCommand(b.command[:0], "PUBLISH", []byte(channel), payload)
 	b.conn.SetWriteDeadline(time.Now().Add(busTimeout))
-	_, err = b.conn.Write(b.command)
+	_, err = b.conn.Write(b.commands)
+	b.commands = b.commands[:0]
 	return err
 }
 
@@ -132,15 +144,15 @@ func readInteger(r *bufio.Reader) (int, error) {
 // Publisher returns a Send for Drive that publishes stamped payloads of bytes
 // bytes on the channels of the client's connections.
 func (c *Client) Publisher(b *Bus, bytes int) func(Message) error {
-	var payload []byte
-	shared := c.ChannelOf(0)
-	own := c.OwnChannels()
 	return func(m Message) error {
-		channel := shared
-		if own {
-			channel = c.ChannelOf(m.Connection)
-		}
-		payload = AppendStamped(payload[:0], m.Sequence, Nanos(), bytes)
-		return b.Publish(channel, payload)
+		c.Append(b, m, Nanos(), bytes)
+		return b.Flush()
 	}
+}
+
+// Append adds a message with a payload of bytes bytes to what the bus sends
+// next. nanos is the time from which its latency is to count.
+func (c *Client) Append(b *Bus, m Message, nanos int64, bytes int) {
+	b.payload = AppendStamped(b.payload[:0], m.Sequence, nanos, bytes)
+	b.Append(c.channelOf(m), b.payload)
 }

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -18,6 +17,8 @@ type Config struct {
 	Spread Spread
 	// Channel is the path of the URL; %d in it is the connection's number.
 	Channel string
+	// Dialect is how the server is spoken to; the zero value is this project's.
+	Dialect Dialect
 	// Raw leaves out the handshake: frames come as soon as a connection is
 	// made. For floors to measure against.
 	Raw bool
@@ -32,6 +33,13 @@ type Config struct {
 	// FirstSequence is the number that the first stamped message of every
 	// connection has to have; 0 takes the first to come as it is.
 	FirstSequence uint64
+	// Publishes says that all stamped messages are made by this client's Next
+	// (or Drive). The first of each connection is then checked against what
+	// was published when it opened, whenever that was, and Missing knows the
+	// tail. FirstSequence has no meaning then.
+	Publishes bool
+	// Probes is how many of the connections are Probes instead of Main.
+	Probes int
 	// Expect is how many messages each connection should get; 0 is any.
 	Expect int
 	// Print collects unstamped messages for Snapshot.
@@ -39,6 +47,9 @@ type Config struct {
 	// Loops is their number; 0 is a loop per core, or more if the
 	// descriptors of one table do not suffice.
 	Loops int
+	// Cores are the processors to which the loops are bound, in turns; none
+	// leaves it to the scheduler.
+	Cores []int
 	// PrivateFDTables forces a descriptor table per loop; without it that is
 	// so only when one table does not suffice. What the process has open when
 	// Start is called stays open until Stop then.
@@ -56,9 +67,11 @@ type Client struct {
 	poller        *poller.Poller
 	handlers      []*handler
 	privateTables bool
+	requesters    [Groups]requester
+	ledgers       [Groups]ledger
 
 	// Owned by the caller of Drive, one at a time.
-	sequence uint64 // of the last message that Drive sent
+	sent uint64 // messages, for the round of own channels
 
 	// Shared: atomic.
 	driving atomic.Bool
@@ -77,7 +90,11 @@ func Start(config Config) (*Client, error) {
 		return nil, err
 	}
 	connections := config.Spread.Connections
-	loops, private, err := planLoops(connections, limit, config.Loops, runtime.NumCPU(), config.PrivateFDTables)
+	cores := runtime.NumCPU()
+	if len(config.Cores) > 0 {
+		cores = len(config.Cores)
+	}
+	loops, private, err := planLoops(connections, limit, config.Loops, cores, config.PrivateFDTables)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +103,12 @@ func Start(config Config) (*Client, error) {
 	}
 	config.Loops = loops
 	c := &Client{config: config, privateTables: private}
+	c.requesters = [Groups]requester{Main: newRequester(config.Channel), Probes: newRequester(probeChannel)}
+	if c.OwnChannels() {
+		c.ledgers[Main].own = make([]atomic.Uint32, connections)
+	}
+	c.ledgers[Probes].own = make([]atomic.Uint32, config.Probes)
+	var pinned error
 	raiseProcs(int(loopsRunning.Add(int64(loops))))
 	c.poller, err = poller.Start(poller.Config{
 		Loops:           loops,
@@ -93,7 +116,8 @@ func Start(config Config) (*Client, error) {
 		TakeTurns:       true,
 		DescriptorsMax:  limit,
 		NewHandler: func(l *poller.Loop) poller.Handler {
-			h := newHandler(l, &c.config, c.share(l.ID()))
+			pinned = errors.Join(pinned, pin(l, config.Cores))
+			h := newHandler(l, &c.config, c.share(l.ID()), &c.requesters, &c.ledgers)
 			c.handlers = append(c.handlers, h)
 			return h
 		},
@@ -102,6 +126,10 @@ func Start(config Config) (*Client, error) {
 		loopsRunning.Add(int64(-loops))
 		return nil, err
 	}
+	if pinned != nil {
+		c.Stop()
+		return nil, fmt.Errorf("cannot bind a thread to one of the cores %v: %w; name cores that this process may use", config.Cores, pinned)
+	}
 	return c, nil
 }
 
@@ -109,11 +137,17 @@ func (config *Config) check() error {
 	if config.HandshakeTimeout == 0 {
 		config.HandshakeTimeout = HandshakeTimeoutDefault
 	}
+	if config.Spread.Binding == BindAuto {
+		config.Spread.Binding = bindingDefault
+	}
 	if config.Channel == "" && !config.Raw {
 		return errors.New("no channel is given")
 	}
 	if config.Rate < 0 || config.UnderWay < 0 || config.UnderWay > 1<<15 || config.Retries < 0 || config.Retries > 10 || config.Expect < 0 || config.Loops < 0 {
 		return errors.New("rate, expect and loops must not be negative, and retries are 0 to 10")
+	}
+	if config.Probes < 0 || config.Probes > config.Spread.Connections/2 {
+		return fmt.Errorf("%d probes of %d connections; at most half of them can be", config.Probes, config.Spread.Connections)
 	}
 	return config.Spread.Check()
 }
@@ -178,124 +212,14 @@ func (c *Client) PrivateTables() bool { return c.privateTables }
 
 // ChannelOf is the channel that a connection subscribes to.
 func (c *Client) ChannelOf(number int) string {
-	return newRequester(c.config.Channel).channelOf(number)
+	return c.requesters[Main].channelOf(number)
 }
 
 // OwnChannels reports whether every connection has a channel of its own.
-func (c *Client) OwnChannels() bool { return newRequester(c.config.Channel).number }
+func (c *Client) OwnChannels() bool { return c.requesters[Main].number }
 
 // Stop closes all connections. The client cannot be used after it.
 func (c *Client) Stop() {
 	c.poller.Stop()
 	loopsRunning.Add(int64(-c.config.Loops))
-}
-
-// A Snapshot is what all loops have seen up to now.
-type Snapshot struct {
-	Counters
-	Wanted  int       `json:"wanted"`
-	Loops   int       `json:"loops"`
-	Latency Latency   `json:"latency"`
-	Printed []Printed `json:"messages,omitempty"`
-}
-
-// Printed is one distinct unstamped message.
-type Printed struct {
-	Head        string `json:"head"` // its first 128 bytes
-	Bytes       uint64 `json:"bytes"`
-	Binary      bool   `json:"binary"`
-	Connections uint64 `json:"connections"` // deliveries of it
-}
-
-// Decided reports whether no connection is still to be made.
-func (s *Snapshot) Decided() bool { return s.Opened+s.GaveUp >= s.Wanted }
-
-// Snapshot asks every loop and adds up their answers.
-func (c *Client) Snapshot() Snapshot {
-	total := Snapshot{Counters: newCounters(), Wanted: c.config.Spread.Connections, Loops: c.Loops()}
-	var latency Histogram
-	printed := map[messageKey]Printed{}
-	c.each(func(h *handler) func() {
-		counters, histogram := h.report()
-		mine := make(map[messageKey]Printed, len(h.printed))
-		for key, p := range h.printed {
-			mine[key] = *p
-		}
-		return func() {
-			total.add(&counters)
-			latency.Merge(&histogram)
-			for key, p := range mine {
-				p.Connections += printed[key].Connections
-				printed[key] = p
-			}
-		}
-	})
-	total.Latency = latency.Summary()
-	for _, p := range printed {
-		total.Printed = append(total.Printed, p)
-	}
-	return total
-}
-
-// report copies a loop's counters, on its thread.
-func (h *handler) report() (Counters, Histogram) {
-	h.counters.UnderWay = len(h.dialer.slots) - len(h.dialer.free)
-	h.counters.Waiting = len(h.dialer.retries)
-	h.counters.Lost, h.counters.Duplicated = h.sequence.Lost, h.sequence.Duplicated
-	h.counters.OutOfOrder, h.counters.Forgotten = h.sequence.OutOfOrder, h.sequence.Forgotten
-	return h.counters.clone(), h.latency
-}
-
-// each runs ask on every loop's thread, then the functions that it returned,
-// one after the other, on the caller's.
-func (c *Client) each(ask func(*handler) func()) {
-	answers := make(chan func(), len(c.handlers))
-	for _, h := range c.handlers {
-		h.loop.Run(func(*poller.Loop) { answers <- ask(h) })
-	}
-	late := time.After(snapshotSecondsMax * time.Second)
-	for range c.handlers {
-		select {
-		case answer := <-answers:
-			answer()
-		case <-late:
-			panic("BUG: a loop of the client does not answer")
-		}
-	}
-}
-
-// Await looks at snapshots until one is as wanted or ctx ends.
-func (c *Client) Await(ctx context.Context, wanted func(*Snapshot) bool) (Snapshot, error) {
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		s := c.Snapshot()
-		if wanted(&s) {
-			return s, nil
-		}
-		select {
-		case <-ctx.Done():
-			return s, ctx.Err()
-		case <-time.After(pause):
-		}
-	}
-}
-
-// AwaitConnected waits until all connections are open; it fails when some
-// cannot be made.
-func (c *Client) AwaitConnected(ctx context.Context) (Snapshot, error) {
-	s, err := c.Await(ctx, (*Snapshot).Decided)
-	if err == nil && s.Open < s.Wanted {
-		err = fmt.Errorf("%d of %d connections are open: %s", s.Open, s.Wanted, describe(&s.Counters))
-	}
-	return s, err
-}
-
-func describe(c *Counters) string {
-	text := fmt.Sprint("failures ", c.Failures)
-	if c.Problem != "" {
-		text += ": " + c.Problem
-	}
-	if fault := c.Fault(); fault != "" {
-		text += "; " + fault
-	}
-	return text
 }

@@ -278,6 +278,37 @@ func TestHandshakeTimeout(t *testing.T) {
 	}
 }
 
+// Each way to choose a local port connects, also where a port is taken, and
+// loops bound to a core connect, too.
+func TestBindings(t *testing.T) {
+	for _, binding := range []Binding{BindAuto, BindKernel, BindExplicit, BindRange} {
+		a := accept(t, false)
+		spread := a.spread(50)
+		spread.Binding = binding
+		source, _ := spread.Of(7)
+		if source.Port() != 0 { // of a connection that then has to take another
+			l, err := net.Listen("tcp", source.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+		}
+		client := start(t, Config{Spread: spread, Channel: "news", Loops: 2, Retries: 2, Cores: []int{0}})
+		s := connected(t, client)
+		retries := 0
+		if source.Port() != 0 {
+			retries = 1
+		}
+		if s.Open != 50 || s.Retries != retries {
+			t.Errorf("binding %d: %+v", binding, s.Counters)
+		}
+	}
+	if _, err := Start(Config{Spread: Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: 1, PerPort: 1, Connections: 1},
+		Channel: "news", Cores: []int{1023}}); err == nil || !strings.Contains(err.Error(), "core") {
+		t.Errorf("core 1023: %v", err)
+	}
+}
+
 func TestPlanLoops(t *testing.T) {
 	for _, c := range []struct {
 		connections, limit, wanted, cores int

@@ -66,6 +66,11 @@ type Counters struct {
 	GaveUp   int `json:"gave_up"`   // failed for good
 	Retries  int `json:"retries"`
 
+	ReturnCounters
+	// OpenedAtNanos is when the last one opened, those that came back aside
+	// (CLOCK_MONOTONIC).
+	OpenedAtNanos int64 `json:"-"`
+
 	Failures map[string]uint64 `json:"failures"` // tries that failed, by kind
 	Closes   map[uint16]uint64 `json:"closes"`   // close frames, by code (RFC 6455 section 7.4)
 	Dropped  uint64            `json:"dropped"`  // ended without a close frame
@@ -84,6 +89,8 @@ type Counters struct {
 	OutOfOrder uint64 `json:"out_of_order"`
 	Forgotten  uint64 `json:"gaps_forgotten"`
 	Corrupt    uint64 `json:"corrupt"` // wrong filler, or a text that is not UTF-8
+
+	Groups [Groups]GroupCounters `json:"-"` // main and probes apart; the sums stand above
 
 	Complete int `json:"complete"` // connections that reached Config.Expect
 	Surplus  int `json:"surplus"`  // connections that got more than that
@@ -110,6 +117,11 @@ func (c *Counters) add(o *Counters) {
 	c.Waiting += o.Waiting
 	c.GaveUp += o.GaveUp
 	c.Retries += o.Retries
+	c.OpenedAtNanos = max(c.OpenedAtNanos, o.OpenedAtNanos)
+	c.ReturnCounters.add(&o.ReturnCounters)
+	for g := range c.Groups {
+		c.Groups[g].add(&o.Groups[g])
+	}
 	addMap(c.Failures, o.Failures)
 	addMap(c.Closes, o.Closes)
 	addMap(c.Broken, o.Broken)

@@ -1,7 +1,9 @@
 package load
 
 import (
+	"container/heap"
 	"fmt"
+	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -11,17 +13,21 @@ import (
 const (
 	phaseConnecting = 1 + iota // connect(2) is under way
 	phaseUpgrading             // the request is on its way, or answered in part
+	phaseGreeting              // the dialect's greeting is sent, and not confirmed
 	phaseOpen                  // frames come
 	phaseClosing               // close frames were exchanged; the end of the stream is due
+	phaseLeaving               // our close frame is on its way; its echo is due
 )
 
 // A slot is what a connection under way needs until it is open. There are few
 // of them, and they are used again and again.
 type slot struct {
 	used     bool
+	again    bool  // it was open before
 	tries    uint8 // before this one
 	number   uint32
 	fd       uint32
+	begun    int64 // Nanos before the first try
 	deadline int64
 	accept   [acceptBytes]byte
 	request  []byte // what is not sent yet
@@ -29,11 +35,32 @@ type slot struct {
 	response []byte // what has come of the answer
 }
 
-// A retry is a connection that failed and may try again.
+// A retry is a connection that failed and may try again, or that was closed
+// and comes back.
 type retry struct {
+	at     int64
+	begun  int64 // Nanos before the first try; 0: this is it
 	number uint32
 	tries  uint8
-	at     int64
+	again  bool
+}
+
+// retries are in the order of their times (a heap): a storm makes as many as
+// there are connections.
+type retries []retry
+
+func (r retries) Len() int           { return len(r) }
+func (r retries) Less(i, j int) bool { return r[i].at < r[j].at }
+func (r retries) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
+func (r *retries) Push(x any)        { *r = append(*r, x.(retry)) }
+
+func (r *retries) Pop() any {
+	last := len(*r) - 1
+	popped := (*r)[last]
+	if *r = (*r)[:last]; last == 0 {
+		*r = nil // after a storm it is a large one
+	}
+	return popped
 }
 
 // A dialer opens a loop's share of the connections: numbers next to last.
@@ -45,7 +72,7 @@ type dialer struct {
 
 	// Owned by the loop.
 	next, last uint32 // numbers that were never tried
-	retries    []retry
+	retries    retries
 	slots      []slot
 	free       []uint16
 	openAt     int64 // when the rate allows the next connect
@@ -65,20 +92,15 @@ func (d *dialer) busy() bool {
 }
 
 // take returns the next connection to try now.
-func (d *dialer) take(now int64) (number uint32, tries uint8, ok bool) {
-	for i, r := range d.retries {
-		if now >= r.at {
-			last := len(d.retries) - 1
-			d.retries[i] = d.retries[last]
-			d.retries = d.retries[:last]
-			return r.number, r.tries, true
-		}
+func (d *dialer) take(now int64) (next retry, ok bool) {
+	if len(d.retries) > 0 && now >= d.retries[0].at {
+		return heap.Pop(&d.retries).(retry), true
 	}
 	if d.next < d.last && len(d.retries) < retriesWaitingMax {
 		d.next++
-		return d.next - 1, 0, true
+		return retry{number: d.next - 1}, true
 	}
-	return 0, 0, false
+	return retry{}, false
 }
 
 // dial opens what may be opened now, up to opensPerTurnMax, and reports
@@ -89,47 +111,59 @@ func (h *handler) dial() (more bool) {
 		if len(d.free) == 0 || now < d.openAt {
 			return false
 		}
-		number, tries, ok := d.take(now)
+		next, ok := d.take(now)
 		if !ok {
 			return false
 		}
 		if d.interval > 0 {
 			d.openAt = max(d.openAt, now-paceBurstNanos) + d.interval
 		}
-		h.open(number, tries)
+		h.open(next)
 	}
 	return true
 }
 
-func (h *handler) open(number uint32, tries uint8) {
-	if tries > 0 {
+func (h *handler) open(next retry) {
+	number := next.number
+	if next.tries > 0 {
 		h.counters.Retries++
 	}
+	if next.begun == 0 {
+		next.begun = Nanos()
+	}
 	source, target := h.config.Spread.Of(int(number))
-	fd, errno := openSocket(source, target)
+	if next.tries > 0 && source.Port() != 0 {
+		// Somebody else may have the port: leave it to the kernel.
+		source = netip.AddrPortFrom(source.Addr(), 0)
+	}
+	fd, errno := openSocket(source, target, h.config.Spread.Binding)
 	if errno == 0 {
 		if errno = h.loop.Adopt(fd); errno != 0 {
 			unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
 		}
 	}
 	if errno != 0 {
-		h.failed(number, tries, failureOf(errno), errno)
+		h.failed(next, failureOf(errno), errno)
 		return
 	}
 	d := &h.dialer
 	index := d.free[len(d.free)-1]
 	d.free = d.free[:len(d.free)-1]
 	s := &d.slots[index]
-	*s = slot{used: true, tries: tries, number: number, fd: fd,
+	*s = slot{used: true, again: next.again, tries: next.tries, number: number, fd: fd, begun: next.begun,
 		deadline: h.loop.Now() + d.timeout, buffer: s.buffer, response: s.response[:0]}
 	c := h.connection(fd)
 	c.number, c.slot = number, index
+	c.storm = h.returns.storm
+	h.highest = max(h.highest, fd)
+	group, place := h.config.place(number)
+	c.group = group
 	h.loop.Record(fd).Phase = phaseConnecting
 	if h.config.Raw {
 		h.loop.ArmWrite(fd, true)
 		return
 	}
-	s.buffer, s.accept = h.requester.appendRequest(s.buffer[:0], target, int(number),
+	s.buffer, s.accept = h.groups[group].requester.appendRequest(s.buffer[:0], target, int(place),
 		[2]uint64{h.random.Uint64(), h.random.Uint64()})
 	s.request = s.buffer
 	// On loopback the connection is there already, so the request goes out
@@ -184,7 +218,7 @@ func (h *handler) upgrading(fd uint32, s *slot) {
 	}
 	before := len(s.response)
 	s.response = append(s.response, h.buffer[:min(n, responseBytesMax-before)]...)
-	a := parseAnswer(s.response, s.accept[:])
+	a := parseAnswer(s.response, s.accept[:], h.config.Dialect.protocol)
 	switch {
 	case a.bytes == 0:
 		return
@@ -196,8 +230,13 @@ func (h *handler) upgrading(fd uint32, s *slot) {
 		h.abandon(fd, failedStatus, syscall.Errno(a.status))
 		return
 	}
+	rest := h.buffer[a.bytes-before : n]
+	if h.config.Dialect.greeting != nil {
+		h.greet(fd, s, rest)
+		return
+	}
 	h.opened(fd)
-	if rest := h.buffer[a.bytes-before : n]; len(rest) > 0 {
+	if len(rest) > 0 {
 		h.frames(fd, rest)
 	}
 }
@@ -205,18 +244,32 @@ func (h *handler) upgrading(fd uint32, s *slot) {
 // opened makes a connection an open one and frees its slot.
 func (h *handler) opened(fd uint32) {
 	c := h.connection(fd)
+	s := &h.dialer.slots[c.slot]
 	h.freeSlot(c.slot)
 	h.loop.Record(fd).Phase = phaseOpen
-	c.next = h.config.FirstSequence
+	g := &h.groups[c.group]
+	_, index := h.config.place(c.number)
+	c.next = h.firstDue(g, index)
 	h.counters.Opened++
 	h.counters.Open++
+	g.counters.Open++
+	now := Nanos()
+	if !s.again {
+		h.connects.Observe(now - s.begun)
+		h.counters.OpenedAtNanos = now
+		return
+	}
+	c.returned = 1
+	h.reconnects.Observe(now - s.begun)
+	h.counters.Returned++
+	h.counters.ReturnedAtNanos = now
 }
 
 // abandon gives up a try that is under way.
 func (h *handler) abandon(fd uint32, kind failure, errno syscall.Errno) {
 	c := h.connection(fd)
 	s := &h.dialer.slots[c.slot]
-	h.failed(s.number, s.tries, kind, errno)
+	h.failed(retry{begun: s.begun, number: s.number, tries: s.tries, again: s.again}, kind, errno)
 	h.freeSlot(c.slot)
 	h.loop.Close(fd)
 }
@@ -228,7 +281,7 @@ func (h *handler) freeSlot(index uint16) {
 
 // failed counts a failed try, and lists the connection for another if its
 // kind and its tries allow.
-func (h *handler) failed(number uint32, tries uint8, kind failure, errno syscall.Errno) {
+func (h *handler) failed(try retry, kind failure, errno syscall.Errno) {
 	name := failureKinds[kind].name
 	switch kind {
 	case failedStatus:
@@ -237,11 +290,16 @@ func (h *handler) failed(number uint32, tries uint8, kind failure, errno syscall
 		h.counters.Problem = errno.Error()
 	}
 	h.counters.Failures[name]++
-	if failureKinds[kind].final || tries >= h.dialer.tries {
+	if failureKinds[kind].final || try.tries >= h.dialer.tries {
 		h.counters.GaveUp++
+		if try.again {
+			h.counters.NotBack++
+		}
 		return
 	}
-	h.dialer.retries = append(h.dialer.retries, retry{number, tries + 1, h.loop.Now() + retryBackoffNanos<<tries})
+	try.at = h.loop.Now() + retryBackoffNanos<<try.tries
+	try.tries++
+	heap.Push(&h.dialer.retries, try)
 }
 
 // timeOuts abandons handshakes that take too long.

@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
-// A Message is one that Drive wants to be published.
+// A Message is one that is to be published now.
 type Message struct {
+	Group    Group
 	Sequence uint64 // for the stamp
-	// Connection is the only one to get it, if each has a channel of its own;
-	// its channel is ChannelOf(Connection).
+	// Connection is the only one to get it, if each of the group has a channel
+	// of its own: its index there. In the main group it is the number, and the
+	// channel is ChannelOf(Connection).
 	Connection int
 }
 
@@ -132,12 +134,12 @@ type drive struct {
 func (s *drive) begin() {
 	own := s.client.OwnChannels()
 	s.client.each(func(h *handler) func() {
-		h.latency = Histogram{}
-		h.track = &loopTrack{need: h.counters.Open, shared: s.track}
+		h.groups[Main].latency = Latencies{}
+		open := h.groups[Main].counters.Open
+		h.track = &loopTrack{need: open, shared: s.track}
 		if own {
 			h.track.need = 0
 		}
-		open := h.counters.Open
 		return func() {
 			s.open += open
 			if open > 0 {
@@ -148,11 +150,11 @@ func (s *drive) begin() {
 }
 
 func (s *drive) end() {
-	var latency Histogram
+	var latency Latencies
 	s.client.each(func(h *handler) func() {
 		h.track = nil
-		histogram := h.latency
-		return func() { latency.Merge(&histogram) }
+		mine := h.groups[Main].latency.clone()
+		return func() { latency.Merge(&mine) }
 	})
 	s.result.Latency = latency.Summary()
 }
@@ -183,7 +185,7 @@ func (s *drive) run(ctx context.Context) error {
 				continue
 			}
 			return fmt.Errorf("a message has not reached all %d connections, and nothing has arrived for %v (last sent: %d, not complete: %d; %s)",
-				s.open, s.StallTimeout, s.client.sequence, s.underWay, s.fault())
+				s.open, s.StallTimeout, s.client.sent, s.underWay, s.fault())
 		case <-s.track.done:
 			stall.Reset(s.StallTimeout)
 			s.underWay--
@@ -196,7 +198,7 @@ func (s *drive) run(ctx context.Context) error {
 
 // progressed reports whether anything arrived since it was last asked.
 func (s *drive) progressed() bool {
-	snapshot := s.client.Snapshot()
+	snapshot := s.client.snapshot(false, false)
 	before := s.arrived
 	s.arrived = snapshot.Stamped
 	return s.arrived != before
@@ -227,12 +229,12 @@ func (s *drive) reach() int {
 
 func (s *drive) send() error {
 	c := s.client
-	m := Message{Sequence: c.sequence + 1}
+	connection := 0
 	if c.OwnChannels() {
-		connections := uint64(c.config.Spread.Connections)
-		m = Message{Sequence: 1 + c.sequence/connections, Connection: int(c.sequence % connections)}
+		connection = int(c.sent % uint64(c.config.Spread.Connections))
 	}
-	c.sequence++
+	m := c.Next(Main, connection)
+	c.sent++
 	s.track.loopsLeft[m.Sequence%InFlightMax].Store(int32(s.loops))
 	s.underWay++
 	return s.Send(m)

@@ -53,6 +53,9 @@ type frameReader struct {
 	// Fixed after construction.
 	sink   sink
 	hashed bool // --print: tell unstamped messages apart
+	// stream takes the payloads of data messages as they come, if the dialect
+	// has messages that frames do not tell apart; the sink gets none then.
+	stream func(fd uint32, opcode byte, piece []byte)
 
 	// Owned by the loop.
 	whole digest     // of the message that came in one piece
@@ -155,6 +158,10 @@ func (r *frameReader) deliver(fd uint32, opcode byte, payload []byte) {
 		r.sink.control(fd, opcode, payload)
 		return
 	}
+	if r.stream != nil {
+		r.stream(fd, opcode, payload)
+		return
+	}
 	r.whole.reset(opcode)
 	r.whole.add(payload, r.hashed)
 	r.whole.end()
@@ -184,11 +191,18 @@ func (r *frameReader) advance(fd uint32, held *partial, p []byte) (n int, v viol
 		}
 		return n, violationNone
 	}
-	held.digest.add(piece, r.hashed)
-	if held.remaining == 0 {
-		held.inFrame = false
-		if held.frame.fin {
-			held.inMessage = false
+	if r.stream != nil {
+		r.stream(fd, held.digest.opcode, piece)
+	} else {
+		held.digest.add(piece, r.hashed)
+	}
+	if held.remaining > 0 {
+		return n, violationNone
+	}
+	held.inFrame = false
+	if held.frame.fin {
+		held.inMessage = false
+		if r.stream == nil {
 			held.digest.end()
 			r.sink.message(fd, &held.digest)
 		}
@@ -237,10 +251,15 @@ func (r *frameReader) release(held *partial) {
 	r.free = append(r.free, held)
 }
 
-// maskedFrame appends a control frame as a client sends it (RFC 6455 section
-// 5.3). The key is any number.
+// appendMasked appends a frame of less than 64 KiB as a client sends it (RFC
+// 6455 section 5.3). The key is any number.
 func appendMasked(dst []byte, opcode byte, payload []byte, key uint32) []byte {
-	dst = append(dst, finBit|opcode, maskBit|byte(len(payload)))
+	if len(payload) < 126 {
+		dst = append(dst, finBit|opcode, maskBit|byte(len(payload)))
+	} else {
+		dst = append(dst, finBit|opcode, maskBit|126)
+		dst = binary.BigEndian.AppendUint16(dst, uint16(len(payload)))
+	}
 	dst = binary.BigEndian.AppendUint32(dst, key)
 	mask := dst[len(dst)-4:]
 	for i, c := range payload {

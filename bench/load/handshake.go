@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 )
@@ -18,6 +17,7 @@ type requester struct {
 	// Fixed after construction.
 	channel string // with %d for the number of the connection
 	number  bool
+	dialect *Dialect // nil: this project's own
 }
 
 func newRequester(channel string) requester {
@@ -46,12 +46,16 @@ func (r requester) appendRequest(dst []byte, target netip.AddrPort, number int, 
 	sum := sha1.Sum(keyed[:])
 	base64.StdEncoding.Encode(accept[:], sum[:])
 
-	dst = append(dst, "GET /"...)
-	dst = append(dst, url.PathEscape(r.channelOf(number))...)
+	dst = append(dst, "GET "...)
+	dst = append(dst, r.dialect.target(r.channelOf(number))...)
 	dst = append(dst, " HTTP/1.1\r\nHost: "...)
 	dst = target.AppendTo(dst)
 	dst = append(dst, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "...)
 	dst = append(dst, keyed[:24]...)
+	if r.dialect != nil && r.dialect.protocol != "" {
+		dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
+		dst = append(dst, r.dialect.protocol...)
+	}
 	return append(dst, "\r\n\r\n"...), accept
 }
 
@@ -65,8 +69,9 @@ type answer struct {
 }
 
 // parseAnswer reads the head of a response. A refusal counts as complete with
-// its status line: its body is of no interest.
-func parseAnswer(p []byte, accept []byte) answer {
+// its status line: its body is of no interest. offered is a subprotocol that the
+// server may have chosen.
+func parseAnswer(p []byte, accept []byte, offered string) answer {
 	line, rest, found := bytes.Cut(p, []byte("\r\n"))
 	if !found {
 		return tooLong(p)
@@ -84,7 +89,7 @@ func parseAnswer(p []byte, accept []byte) answer {
 	}
 	a := answer{bytes: end + 4, status: status}
 	rest = rest[:max(0, end+2-len(line)-2)]
-	a.problem = checkUpgrade(rest, accept)
+	a.problem = checkUpgrade(rest, accept, offered)
 	return a
 }
 
@@ -108,7 +113,7 @@ func statusOf(line []byte) (int, error) {
 
 // checkUpgrade looks for the headers that RFC 6455 section 4.1 demands, in
 // lines that each end with CRLF.
-func checkUpgrade(headers, accept []byte) (problem string) {
+func checkUpgrade(headers, accept []byte, offered string) (problem string) {
 	var upgrade, connection, accepted bool
 	for len(headers) > 0 {
 		line, rest, _ := bytes.Cut(headers, []byte("\r\n"))
@@ -122,6 +127,7 @@ func checkUpgrade(headers, accept []byte) (problem string) {
 			connection = asciiFold(value, "upgrade")
 		case asciiFold(name, "sec-websocket-accept"):
 			accepted = bytes.Equal(value, accept)
+		case asciiFold(name, "sec-websocket-protocol") && string(value) == offered && offered != "":
 		case asciiFold(name, "sec-websocket-extensions"), asciiFold(name, "sec-websocket-protocol"):
 			return "the server chose an extension or a protocol that nobody offered"
 		}

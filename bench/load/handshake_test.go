@@ -28,11 +28,11 @@ func TestHandshake(t *testing.T) {
 	}
 	response := conversation.Buffer.Bytes()
 	for i := range response {
-		if a := parseAnswer(response[:i], accept[:]); a.bytes != 0 {
+		if a := parseAnswer(response[:i], accept[:], ""); a.bytes != 0 {
 			t.Fatalf("an answer cut after %d of %d bytes is complete: %+v", i, len(response), a)
 		}
 	}
-	a := parseAnswer(append(response, "\x81\x05hello"...), accept[:])
+	a := parseAnswer(append(response, "\x81\x05hello"...), accept[:], "")
 	if a.problem != "" || a.status != 101 || a.bytes != len(response) {
 		t.Errorf("%+v", a)
 	}
@@ -50,7 +50,7 @@ func (rw readWriter) Write(p []byte) (int, error) { return rw.out.Write(p) }
 func TestBadAnswers(t *testing.T) {
 	const accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 	good := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nconnection: upgrade\r\nSec-WebSocket-Accept: " + accept + "\r\n\r\n"
-	if a := parseAnswer([]byte(good), []byte(accept)); a.problem != "" || a.status != 101 {
+	if a := parseAnswer([]byte(good), []byte(accept), ""); a.problem != "" || a.status != 101 {
 		t.Errorf("%+v", a)
 	}
 	for _, c := range []struct {
@@ -72,7 +72,7 @@ func TestBadAnswers(t *testing.T) {
 		{"HTTP/1.1 101 Switching Protocols\r\nX: " + strings.Repeat("x", responseBytesMax), 0, "longer than 4096 bytes"},
 		{"HTTP/1.1 101 Switching Protocols\r\n\r\n", 101, "Upgrade"},
 	} {
-		a := parseAnswer([]byte(c.response), []byte(accept))
+		a := parseAnswer([]byte(c.response), []byte(accept), "")
 		if a.bytes == 0 || a.status != c.status || !strings.Contains(a.problem, c.problem) || (a.problem == "") != (c.problem == "") {
 			t.Errorf("%.50q: %+v", c.response, a)
 		}

@@ -22,18 +22,40 @@ const (
 	retryBackoffNanos = int64(100 * time.Millisecond)
 	// tickConnectingNanos is how late a time-out or a retry may be noticed.
 	tickConnectingNanos = int64(20 * time.Millisecond)
+	// tickSoonestNanos is epoll's unit: asking for less makes a loop spin.
+	tickSoonestNanos = int64(time.Millisecond)
 	// paceBurstNanos is how much of a rate may be caught up after a stall.
 	paceBurstNanos = int64(50 * time.Millisecond)
+	// churnBurstNanos is the same of a churn, whose rate is to be true on a
+	// busy host, too.
+	churnBurstNanos = int64(time.Second)
 	// responseBytesMax bounds the answer to the upgrade request.
 	responseBytesMax = 4096
 	// readBufferBytes is what one Recv takes; one buffer per loop.
 	readBufferBytes = 64 << 10
+	// readsPerClock and readBytesPerClock bound how old the time of a read
+	// may be: some 5 us.
+	readsPerClock     = 4
+	readBytesPerClock = 8 << 10
 	// messageBytesMax is past what a server of this project sends (its
 	// limit is 64 MiB and less), so a longer frame is a broken header.
 	messageBytesMax = 1 << 30
 	// gapsPerConnectionMax bounds what is remembered of lost messages, to
 	// tell a late one from a duplicate. The oldest gap is forgotten first.
 	gapsPerConnectionMax = 64
+	// latencyMicrosMax is the longest duration that histograms hold: an hour.
+	latencyMicrosMax = 3_600_000_000
+	// latencyFigures are significant: 25 KB per histogram and loop, of which
+	// a client may have 272. Three would be 186 KB.
+	latencyFigures = 2
+	// goneMax bounds what a loop remembers of connections that the server
+	// dropped, to count what they missed; it is a table's worth.
+	goneMax = 1 << 20
+	// dropsPerTurnMax bounds the connections that a storm closes in a turn
+	// (about 10 us each), so that the others are read in between.
+	dropsPerTurnMax = 256
+	// churnsPerTurnMax bounds the same of a churn.
+	churnsPerTurnMax = 64
 	// distinctMessagesMax bounds what --print remembers, per loop.
 	distinctMessagesMax = 1024
 	// headBytesMax is how much of a message --print shows.
@@ -44,6 +66,17 @@ const (
 	// parity first, 14,116 of them, and once they are taken every further
 	// connect goes past them all: 1.3 ms each instead of 0.03 ms.
 	connectionsPerSourceMax = 12_500
+	// bindingDefault is what BindAuto means.
+	bindingDefault = BindKernel
+	// explicitPortFirst and explicitPortsPerSource are the local ports that
+	// the client chooses itself: above the ports on which servers of this
+	// project listen by default, and a block for 50,000 connections to a port.
+	explicitPortFirst      = 12_000
+	explicitPortsPerSource = 50_000
+	// A socket's own range only counts inside of the host's
+	// (net.ipv4.ip_local_port_range, 32768 to 60999 by default).
+	rangePortFirst      = 32_768
+	rangePortsPerSource = 28_000
 	// descriptorsSpare is what a loop leaves free below RLIMIT_NOFILE:
 	// inherited descriptors, epolls, eventfds of all loops.
 	descriptorsSpare = 600

@@ -65,6 +65,19 @@ func (d *digest) add(p []byte, hashed bool) {
 	d.length += uint64(len(p))
 }
 
+// addFiller takes as much of p as continues the filler of a stamped payload.
+func (d *digest) addFiller(p []byte) (n int) {
+	wanted := fillerAt(d.length-StampBytes, len(p))
+	if bytes.Equal(p[:len(p)-1], wanted[:len(p)-1]) {
+		n = len(p) - 1
+	}
+	for n < len(p) && p[n] == wanted[n] {
+		n++
+	}
+	d.length += uint64(n)
+	return n
+}
+
 // end is called once, after the last piece.
 func (d *digest) end() {
 	if d.length < StampBytes {

@@ -13,6 +13,12 @@ const (
 // A span is a run of sequence numbers that have not come, both ends included.
 type span struct{ first, last uint64 }
 
+// atMost in a connection's next says that its first message may have any
+// number up to next. It is so for one that came while messages were flowing:
+// whether those under way reach it depends on who was faster, but what is
+// published after it was open has to.
+const atMost = 1 << 63
+
 // A sequenceChecker judges the sequence numbers of a loop's connections. The
 // next number of each stands in its record; only a connection with gaps has an
 // entry here.
@@ -32,6 +38,14 @@ func (c *sequenceChecker) see(connection uint32, next *uint64, sequence uint64) 
 	case sequence == *next || *next == 0:
 		*next = sequence + 1
 		return inOrder
+	case *next&atMost != 0:
+		due := *next &^ atMost
+		*next = sequence + 1
+		if sequence <= due {
+			return inOrder
+		}
+		c.addGap(connection, span{due, sequence - 1})
+		return afterGap
 	case sequence > *next:
 		c.addGap(connection, span{*next, sequence - 1})
 		*next = sequence + 1

@@ -2,9 +2,7 @@ package load
 
 import (
 	"math/rand/v2"
-	"slices"
 	"testing"
-	"time"
 )
 
 func TestSequence(t *testing.T) {
@@ -17,6 +15,10 @@ func TestSequence(t *testing.T) {
 		after                 uint64
 	}{
 		{"in order", 1, []uint64{1, 2, 3}, []verdict{inOrder, inOrder, inOrder}, 0, 0, 0, 4},
+		{"at most, earlier", 5 | atMost, []uint64{3, 4, 5}, []verdict{inOrder, inOrder, inOrder}, 0, 0, 0, 6},
+		{"at most, that", 5 | atMost, []uint64{5, 6}, []verdict{inOrder, inOrder}, 0, 0, 0, 7},
+		{"at most, beyond", 5 | atMost, []uint64{8, 6}, []verdict{afterGap, late}, 2, 0, 1, 9},
+		{"at most, backwards", 5 | atMost, []uint64{4, 3}, []verdict{inOrder, duplicate}, 0, 1, 0, 5},
 		{"any first", 0, []uint64{17, 18}, []verdict{inOrder, inOrder}, 0, 0, 0, 19},
 		{"first lost", 1, []uint64{2}, []verdict{afterGap}, 1, 0, 0, 3},
 		{"one lost", 1, []uint64{1, 3}, []verdict{inOrder, afterGap}, 1, 0, 0, 4},
@@ -95,43 +97,5 @@ func TestGapsAreBounded(t *testing.T) {
 	}
 	if v := checker.see(1, &next, 1); v != duplicate {
 		t.Errorf("verdict %d for one of a forgotten gap", v)
-	}
-}
-
-func TestHistogram(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 4))
-	var h, other Histogram
-	var all []time.Duration
-	for i := range 10_000 {
-		d := time.Duration(random.Int64N(1 << random.Int64N(36)))
-		all = append(all, d)
-		if i%3 == 0 {
-			other.Observe(d)
-		} else {
-			h.Observe(d)
-		}
-	}
-	h.Merge(&other)
-	slices.Sort(all)
-	for _, q := range []float64{0.001, 0.5, 0.9, 0.99, 0.999, 1} {
-		exact := all[max(0, int(q*float64(len(all))+0.999999)-1)]
-		got := h.Quantile(q)
-		if got < exact || float64(got) > float64(exact)*1.032+1 {
-			t.Errorf("quantile %v is %v instead of %v", q, got, exact)
-		}
-	}
-	if h.Count != 10_000 || h.Max != all[len(all)-1] {
-		t.Errorf("count %d, max %v", h.Count, h.Max)
-	}
-	for bucket := 1; bucket < histogramBuckets; bucket++ {
-		first, last := bucketEnd(bucket-1)+1, bucketEnd(bucket)
-		if bucketOf(first) != bucket || bucketOf(last) != bucket {
-			t.Fatalf("bucket %d holds %d to %d, which go to %d and %d", bucket, first, last, bucketOf(first), bucketOf(last))
-		}
-	}
-	h.Observe(-time.Second)
-	h.Observe(1000 * time.Hour)
-	if empty := (&Histogram{}).Quantile(0.5); empty != 0 {
-		t.Errorf("the median of nothing is %v", empty)
 	}
 }

@@ -13,9 +13,10 @@ import (
 // not go through a library that could use a number of another table, and none
 // of these calls blocks.
 
-// openSocket starts a connection from source (invalid: the kernel chooses) to
-// target. The connection is usually still under way when it returns.
-func openSocket(source netip.Addr, target netip.AddrPort) (fd uint32, errno syscall.Errno) {
+// openSocket starts a connection from source (invalid: the kernel chooses
+// address and port; port 0: the kernel chooses the port) to target. The
+// connection is usually still under way when it returns.
+func openSocket(source, target netip.AddrPort, binding Binding) (fd uint32, errno syscall.Errno) {
 	family := uintptr(unix.AF_INET)
 	if target.Addr().Is6() {
 		family = unix.AF_INET6
@@ -25,30 +26,56 @@ func openSocket(source netip.Addr, target netip.AddrPort) (fd uint32, errno sysc
 	if errno != 0 {
 		return 0, errno
 	}
-	if errno = connectFrom(r, source, target); errno != 0 && errno != unix.EINPROGRESS {
+	if source.Addr().IsValid() {
+		errno = bindTo(r, source, binding)
+	}
+	if errno == 0 {
+		errno = connectTo(r, target)
+	}
+	if errno != 0 && errno != unix.EINPROGRESS {
 		unix.RawSyscall(unix.SYS_CLOSE, r, 0, 0)
 		return 0, errno
 	}
 	return uint32(r), 0
 }
 
-func connectFrom(fd uintptr, source netip.Addr, target netip.AddrPort) syscall.Errno {
-	var address rawAddress
-	if source.IsValid() {
+// bindTo gives a socket its local address.
+func bindTo(fd uintptr, source netip.AddrPort, binding Binding) (errno syscall.Errno) {
+	switch {
+	case source.Port() == 0:
 		// Without this option bind would take a local port for itself alone,
 		// and 28,000 connections would use up all of them; with it, connect
 		// chooses a port that is free for this pair of ends (ip(7)).
-		one := int32(1)
-		_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, unix.IPPROTO_IP,
-			unix.IP_BIND_ADDRESS_NO_PORT, uintptr(unsafe.Pointer(&one)), 4, 0)
-		if errno != 0 {
-			return errno
+		errno = setOption(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	case binding == BindRange:
+		errno = setOption(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+		if errno == 0 {
+			port := int32(source.Port())
+			errno = setOption(fd, unix.IPPROTO_IP, unix.IP_LOCAL_PORT_RANGE, port<<16|port)
 		}
-		size := address.set(netip.AddrPortFrom(source, 0))
-		if _, _, errno := unix.RawSyscall(unix.SYS_BIND, fd, uintptr(unsafe.Pointer(&address)), size); errno != 0 {
-			return errno
-		}
+		source = netip.AddrPortFrom(source.Addr(), 0)
+	case binding == BindExplicit:
+		// bind(2) then does not walk over all sockets of this port on other
+		// addresses, and takes a port whose last use is in TIME_WAIT.
+		errno = setOption(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 	}
+	if errno != 0 {
+		return errno
+	}
+	var address rawAddress
+	size := address.set(source)
+	_, _, errno = unix.RawSyscall(unix.SYS_BIND, fd, uintptr(unsafe.Pointer(&address)), size)
+	return errno
+}
+
+func setOption(fd uintptr, level, option int, value int32) syscall.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, uintptr(level), uintptr(option),
+		uintptr(unsafe.Pointer(&value)), 4, 0)
+	return errno
+}
+
+func connectTo(fd uintptr, target netip.AddrPort) syscall.Errno {
+	var address rawAddress
 	size := address.set(target)
 	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, fd, uintptr(unsafe.Pointer(&address)), size)
 	return errno

@@ -3,19 +3,60 @@ package load
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 // A Spread says from where and to where each connection goes, by its number
 // alone: nothing is kept per connection. Connections of one port are cut into
-// blocks of connectionsPerSourceMax, and each block has a source address of its
-// own, so that 4-tuples do not run out.
+// blocks, and each block has a source address of its own, so that 4-tuples do
+// not run out.
 type Spread struct {
 	Host        netip.Addr // not a 4-in-6 address
 	FirstPort   int
 	PerPort     int          // connections to a port before the next
 	Sources     []netip.Addr // of a host that is not loopback; none: the kernel chooses
 	Connections int
+	Binding     Binding
+}
+
+// Binding is who chooses the local port of a connection.
+type Binding uint8
+
+const (
+	// BindAuto is what connects fastest (doc.go has the figures).
+	BindAuto Binding = iota
+	// BindKernel leaves it to connect(2), which takes a free one of
+	// net.ipv4.ip_local_port_range: blocks of 12,500 connections.
+	BindKernel
+	// BindExplicit takes it from the number and binds to it: blocks of 50,000.
+	BindExplicit
+	// BindRange is the same by a range of one port (IP_LOCAL_PORT_RANGE, Linux
+	// 6.3).
+	BindRange
+)
+
+// BindingNames are their names, as flags have them.
+var BindingNames = []string{"auto", "kernel", "explicit", "range"}
+
+// ParseBinding knows a Binding by its name.
+func ParseBinding(name string) (Binding, error) {
+	at := slices.Index(BindingNames, name)
+	if at < 0 {
+		return 0, fmt.Errorf("--bind is %q; it is one of %s", name, strings.Join(BindingNames, ", "))
+	}
+	return Binding(at), nil
+}
+
+// blockMax is how many connections of one port have a source in common.
+func (s Spread) blockMax() int {
+	switch s.Binding {
+	case BindExplicit:
+		return explicitPortsPerSource
+	case BindRange:
+		return rangePortsPerSource
+	}
+	return connectionsPerSourceMax
 }
 
 // Check says what is wrong, in a sentence for the operator.
@@ -33,7 +74,7 @@ func (s Spread) Check() error {
 		return fmt.Errorf("%d connections at %d per port from port %d on need ports up to %d, and 65535 is the last; raise --per-port", s.Connections, s.PerPort, s.FirstPort, last)
 	}
 	if blocks := s.blocksPerPort(); len(s.Sources) > 0 && len(s.Sources) < blocks {
-		return fmt.Errorf("%d connections per port need %d source addresses (%d connections each), and --source gives %d; name more or lower --per-port", s.PerPort, blocks, connectionsPerSourceMax, len(s.Sources))
+		return fmt.Errorf("%d connections per port need %d source addresses (%d connections each), and --source gives %d; name more or lower --per-port", s.PerPort, blocks, s.blockMax(), len(s.Sources))
 	}
 	return nil
 }
@@ -42,22 +83,32 @@ func (s Spread) Check() error {
 func (s Spread) LastPort() int { return s.FirstPort + (s.Connections-1)/s.PerPort }
 
 func (s Spread) blocksPerPort() int {
-	return (s.PerPort + connectionsPerSourceMax - 1) / connectionsPerSourceMax
+	return (s.PerPort + s.blockMax() - 1) / s.blockMax()
 }
 
 // Of returns both ends of connection number, which counts from 0. An invalid
-// source means that the kernel chooses.
-func (s Spread) Of(number int) (source netip.Addr, target netip.AddrPort) {
+// source address, or a source port of 0, is for the kernel to choose.
+func (s Spread) Of(number int) (source, target netip.AddrPort) {
 	port, place := number/s.PerPort, number%s.PerPort
 	target = netip.AddrPortFrom(s.Host, uint16(s.FirstPort+port))
-	block := port*s.blocksPerPort() + place/connectionsPerSourceMax
+	block := port*s.blocksPerPort() + place/s.blockMax()
+	var address netip.Addr
 	switch {
 	case len(s.Sources) > 0:
-		source = s.Sources[block%len(s.Sources)]
+		address = s.Sources[block%len(s.Sources)]
 	case s.Host.Is4() && s.Host.IsLoopback():
-		source = loopbackSource(block)
+		address = loopbackSource(block)
+	default:
+		return source, target
 	}
-	return source, target
+	local := 0
+	switch s.Binding {
+	case BindExplicit:
+		local = explicitPortFirst + place%s.blockMax()
+	case BindRange:
+		local = rangePortFirst + place%s.blockMax()
+	}
+	return netip.AddrPortFrom(address, uint16(local)), target
 }
 
 // loopbackSource is the address of a block in 127.0.0.0/8, which is loopback

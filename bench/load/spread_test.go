@@ -53,7 +53,8 @@ func checkTuples(t *testing.T, s Spread, pairs, last int) {
 		}
 	}
 	for number := range s.Connections {
-		source, target := s.Of(number)
+		from, target := s.Of(number)
+		source := from.Addr()
 		if source == run.source && target == run.target {
 			length++
 			continue
@@ -88,11 +89,55 @@ func checkTuples(t *testing.T, s Spread, pairs, last int) {
 	}
 }
 
+// With ports of our own choice no pair of ends comes twice, though a source
+// has four times the connections.
+func TestSpreadExplicitPorts(t *testing.T) {
+	for _, c := range []struct {
+		binding    Binding
+		least, max uint16
+		sources    int
+	}{
+		{BindExplicit, explicitPortFirst, explicitPortFirst + explicitPortsPerSource - 1, 100},
+		{BindRange, rangePortFirst, rangePortFirst + rangePortsPerSource - 1, 200},
+	} {
+		s := Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: 10000, PerPort: 50_000,
+			Connections: 5_000_000, Binding: c.binding}
+		seen := make(map[netip.Addr][]uint64)
+		for number := range s.Connections {
+			source, _ := s.Of(number)
+			if source.Port() < c.least || source.Port() > c.max {
+				t.Fatalf("port %d", source.Port())
+			}
+			ports := seen[source.Addr()]
+			if ports == nil {
+				ports = make([]uint64, 1024)
+				seen[source.Addr()] = ports
+			}
+			word, bit := source.Port()/64, uint64(1)<<(source.Port()%64)
+			if ports[word]&bit != 0 {
+				t.Fatalf("connection %d is the second from %v", number, source)
+			}
+			ports[word] |= bit
+		}
+		if len(seen) != c.sources {
+			t.Errorf("%d sources", len(seen))
+		}
+	}
+	for i, name := range BindingNames {
+		if b, err := ParseBinding(name); err != nil || b != Binding(i) {
+			t.Errorf("%s is %d, %v", name, b, err)
+		}
+	}
+	if _, err := ParseBinding("glue"); err == nil {
+		t.Error("glue binds")
+	}
+}
+
 // The kernel chooses where nothing is known.
 func TestSpreadFarHost(t *testing.T) {
 	for _, host := range []string{"192.0.2.1", "2001:db8::1", "::1"} {
 		s := Spread{Host: netip.MustParseAddr(host), FirstPort: 80, PerPort: 10, Connections: 100}
-		if source, target := s.Of(55); source.IsValid() || target.Port() != 85 {
+		if source, target := s.Of(55); source.Addr().IsValid() || target.Port() != 85 {
 			t.Errorf("%s: from %v to %v", host, source, target)
 		}
 	}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"c10m/bench/load"
+	"c10m/bench/report"
+	"c10m/bench/scenario"
+)
+
+// optionsOf parses a command line as main does.
+func optionsOf(t *testing.T, line string) (scenario.Options, error) {
+	t.Helper()
+	var c commands
+	parser, err := kong.New(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := parser.Parse(strings.Fields(line))
+	if err != nil {
+		return scenario.Options{}, err
+	}
+	selected := selectedCommand(parsed)
+	o, err := selected.common().scenario()
+	selected.options(&o)
+	return o, err
+}
+
+// Every scenario has its subcommand, and connect needs none.
+func TestCommandLine(t *testing.T) {
+	for line, check := range map[string]func(o *scenario.Options) bool{
+		"127.0.0.1 100000": func(o *scenario.Options) bool {
+			return o.Name == "connect" && o.Load.Spread.Connections == 100_000 && o.Load.Spread.FirstPort == 10000 &&
+				o.Load.Spread.PerPort == 50_000 && o.Load.Retries == 5 && o.Load.HandshakeTimeout == 10*time.Second
+		},
+		"127.0.0.1 5 --expect 3 --hold 2s --print": func(o *scenario.Options) bool {
+			return o.Expect == 3 && o.Hold == 2*time.Second && o.Load.Print
+		},
+		"fanout 127.0.0.1 5 --messages-rate 2.5 --duration 3s --size 99 --bus 127.0.0.1:1 --server-pid 7": func(o *scenario.Options) bool {
+			return o.Name == "fanout" && o.Rate == 2.5 && o.Duration == 3*time.Second && o.Bytes == 99 && o.Bus == "127.0.0.1:1" && o.ServerPID == 7
+		},
+		"unicast 127.0.0.1 5": func(o *scenario.Options) bool { return o.Name == "unicast" && o.Rate == 1000 },
+		"mixed 127.0.0.1 500 --probe-rate 9 --probes 3": func(o *scenario.Options) bool {
+			return o.Name == "mixed" && o.Rate == 1 && o.ProbeRate == 9 && o.Probes == 3
+		},
+		"saturate 127.0.0.1 5 --messages 4 --in-flight 8": func(o *scenario.Options) bool {
+			return o.Name == "saturate" && o.Messages == 4 && o.Duration == 0 && o.InFlight == 8
+		},
+		"saturate 127.0.0.1 5": func(o *scenario.Options) bool { return o.Messages == 0 && o.Duration == 10*time.Second },
+		"storm 127.0.0.1 5": func(o *scenario.Options) bool {
+			return o.Name == "storm" && o.Drop == 0 && o.Jitter == 10*time.Second && o.Reset
+		},
+		"storm 127.0.0.1 5 --jitter 0s --no-reset --drop 2": func(o *scenario.Options) bool {
+			return o.Drop == 2 && o.Jitter == 0 && !o.Reset
+		},
+		"churn localhost 5 --churn-rate 7 --cores 0-1,4 --bind explicit --source 10.0.0.1": func(o *scenario.Options) bool {
+			return o.Name == "churn" && o.ChurnRate == 7 && slices.Equal(o.Load.Cores, []int{0, 1, 4}) &&
+				o.Load.Spread.Binding == load.BindExplicit && len(o.Load.Spread.Sources) == 1 && o.Load.Spread.Host.IsLoopback()
+		},
+	} {
+		if o, err := optionsOf(t, line); err != nil || !check(&o) {
+			t.Errorf("%s: %v; %+v", line, err, o)
+		}
+	}
+	for line, wanted := range map[string]string{
+		"127.0.0.1":                           "connections",
+		"127.0.0.1 5 --bind glue":             "--bind",
+		"127.0.0.1 5 --cores 3-1":             "--cores",
+		"127.0.0.1 5 --cores x":               "--cores",
+		"127.0.0.1 5 --cores 5000":            "--cores",
+		"127.0.0.1 5 --source here":           "source address",
+		"no.such.host.invalid 5":              "cannot find the host",
+		"connect 127.0.0.1 5 --jitter 3s":     "unknown flag",
+		"storm 127.0.0.1 5 --messages-rate x": "--messages-rate",
+	} {
+		if _, err := optionsOf(t, line); err == nil || !strings.Contains(err.Error(), wanted) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// Every flag says what it is for.
+func TestHelp(t *testing.T) {
+	var visit func(reflect.Type)
+	visit = func(of reflect.Type) {
+		for i := range of.NumField() {
+			field := of.Field(i)
+			if field.Anonymous {
+				visit(field.Type)
+				continue
+			}
+			if len(field.Tag.Get("help")) < 20 {
+				t.Errorf("%s of %s has no help", field.Name, of.Name())
+			}
+			if field.Type.Kind() == reflect.Struct {
+				visit(field.Type)
+			}
+		}
+	}
+	visit(reflect.TypeFor[commands]())
+}
+
+// Each message of others is told once, when it has reached everybody or nothing
+// more seems to come.
+func TestProgress(t *testing.T) {
+	var words bytes.Buffer
+	o := newOutput(&commonFlags{Connections: 10})
+	o.words, o.bar = &words, report.NewProgress(&words, 10)
+	s := &load.Snapshot{Wanted: 10}
+	s.Open, s.Text = 10, 9
+	s.Printed = []load.Printed{{Head: "hello", Bytes: 500, Connections: 9}}
+	line := `message "hello"... (500 bytes) reached 9 of 10 connections` + "\n"
+	for call, told := range []int{0, 1, 1} {
+		o.progress(&report.Sample{Phase: "holding"}, s)
+		if got := words.String(); strings.Count(got, line) != told {
+			t.Errorf("call %d: %s", call, got)
+		}
+	}
+	s.Text += 10
+	s.Printed = []load.Printed{{Head: "x", Bytes: 1, Binary: true, Connections: 10}}
+	o.progress(&report.Sample{Phase: "holding"}, s)
+	if got := words.String(); !strings.HasSuffix(got, "message \"x\" (binary) reached 10 of 10 connections\n") {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestComplete(t *testing.T) {
+	good := report.Result{Connections: report.Connections{Wanted: 2, Opened: 2}}
+	if !complete(&good) {
+		t.Error("a good result fails")
+	}
+	bad := good
+	bad.Fault = "1 lost"
+	few := good
+	few.Connections.Opened = 1
+	if complete(&bad) || complete(&few) {
+		t.Error("a bad result passes")
+	}
+}
+
+// With --json, standard output is the result and nothing else.
+func TestJSON(t *testing.T) {
+	before := os.Stdout
+	defer func() { os.Stdout = before }()
+	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	os.Stdout = file
+	page := filepath.Join(t.TempDir(), "page.html")
+	o := newOutput(&commonFlags{JSON: true, HTML: page, Criteria: true})
+	if o.words != os.Stderr {
+		t.Error("words on the way go to standard output")
+	}
+	if err := o.write(&report.Result{Scenario: "storm", Connections: report.Connections{Wanted: 2}}); err != nil || o.pass {
+		t.Errorf("%v, pass %v", err, o.pass)
+	}
+	if html, err := os.ReadFile(page); err != nil || !strings.Contains(string(html), "storm") {
+		t.Errorf("the page: %v", err)
+	}
+	o.flags.HTML = filepath.Join(page, "no")
+	if err := o.write(&report.Result{}); err == nil || !strings.Contains(err.Error(), "--html") {
+		t.Errorf("a page that cannot be: %v", err)
+	}
+	o.flags.HTML = ""
+	text, err := os.ReadFile(file.Name())
+	var back report.Result
+	if err != nil || json.Unmarshal(text, &back) != nil || back.Scenario != "storm" {
+		t.Errorf("%v: %s", err, text)
+	}
+}

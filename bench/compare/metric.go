@@ -1,0 +1,111 @@
+package main
+
+import (
+	"math"
+	"slices"
+	"strconv"
+
+	"c10m/bench/plot"
+	"c10m/bench/report"
+)
+
+// A metric is a column of the table, and a plot.
+type metric struct {
+	title    string // of the column
+	plot     string // of the plot; empty: none
+	unit     string // of the plot's bars
+	file     string // of the plot
+	scenario string
+	lower    bool                             // is better
+	value    func(o *outcome) (float64, bool) // false: not known
+	text     func(v float64) string
+}
+
+// metrics are the columns in their order: what a connection costs, how fast
+// they come, what they cost at rest, and what a message takes.
+var metrics = []metric{
+	{"memory per connection", "server memory per connection", "bytes", "memory", "connect", true,
+		func(o *outcome) (float64, bool) { return o.MemoryPerConn, true }, wholeBytes},
+	{"whole host per connection", "", "", "", "connect", true,
+		hostPerConn, wholeBytes},
+	{"connects a second", "connects a second", "", "connects", "connect", false,
+		func(o *outcome) (float64, bool) { return o.Result.Connections.PerSecond, true }, number},
+	{"idle, % of a core", "idle, percent of a core", "%", "idle", "connect", true,
+		func(o *outcome) (float64, bool) { return 100 * o.ServerCores, true }, number},
+	{"latency p50, ms", "", "", "", "fanout", true,
+		quantile("fanout", func(q *report.Quantiles) float64 { return q.P50Millis }), number},
+	{"latency p99, ms", "one message a second to all: latency p99", "ms", "latency", "fanout", true,
+		quantile("fanout", func(q *report.Quantiles) float64 { return q.P99Millis }), number},
+	{"deliveries a second, 1 under way", "deliveries a second, one message under way", "", "peak-1", "saturate-1", false,
+		perSecond, number},
+	{"deliveries a second, 8 under way", "deliveries a second, eight messages under way", "", "peak-8", "saturate-8", false,
+		perSecond, number},
+	{"small messages during sweeps, p99, ms", "a message to one, during sweeps over all: latency p99", "ms", "small", "mixed", true,
+		quantile("unicast", func(q *report.Quantiles) float64 { return q.P99Millis }), number},
+}
+
+// hostPerConn is not known if somebody else on the host gave back more than
+// the connections took.
+func hostPerConn(o *outcome) (float64, bool) {
+	v := o.Result.Usage.HostPerConn
+	return v, v > 0
+}
+
+// stream finds a kind of messages in a result.
+func stream(r *report.Result, name string) *report.Stream {
+	for i := range r.Streams {
+		if r.Streams[i].Name == name {
+			return &r.Streams[i]
+		}
+	}
+	return nil
+}
+
+// quantile is a column of a stream's latency. A stream in which nothing
+// arrived has none, rather than one of 0.
+func quantile(name string, of func(*report.Quantiles) float64) func(*outcome) (float64, bool) {
+	return func(o *outcome) (float64, bool) {
+		s := stream(o.Result, name)
+		if s == nil || s.Latency.Count == 0 {
+			return 0, false
+		}
+		return of(&s.Latency), true
+	}
+}
+
+// perSecond is a column of the deliveries to everybody.
+func perSecond(o *outcome) (float64, bool) {
+	s := stream(o.Result, "fanout")
+	if s == nil {
+		return 0, false
+	}
+	return s.PerSecond, s.PerSecond > 0
+}
+
+// number writes three digits, or a whole number with its thousands apart.
+func number(v float64) string {
+	if math.Abs(v) >= 1000 {
+		return thousands(v)
+	}
+	return plot.Text(plot.Number, v)
+}
+
+func wholeBytes(v float64) string { return thousands(v) + " B" }
+
+func thousands(v float64) string {
+	digits := strconv.FormatFloat(math.Abs(math.Round(v)), 'f', 0, 64)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	if math.Round(v) < 0 {
+		return "-" + digits
+	}
+	return digits
+}
+
+// median of two is their mean.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}

@@ -1,0 +1,101 @@
+package load
+
+import (
+	"testing"
+)
+
+// Probes are spread evenly over the numbers, and so over loops and ports.
+func TestProbePlaces(t *testing.T) {
+	for _, c := range []struct{ connections, probes int }{{1000, 10}, {1003, 10}, {7, 3}, {200_000, 1000}, {10, 0}} {
+		config := Config{Spread: Spread{Connections: c.connections}, Probes: c.probes}
+		next, quarters := uint32(0), [4]int{}
+		for number := range uint32(c.connections) {
+			group, index := config.place(number)
+			if group == Main && index == number {
+				continue
+			}
+			if group != Probes || index != next {
+				t.Fatalf("%+v: number %d is %d of group %d", c, number, index, group)
+			}
+			next++
+			quarters[int(number)*4/c.connections]++
+		}
+		if int(next) != c.probes {
+			t.Errorf("%+v: %d probes", c, next)
+		}
+		for _, q := range quarters {
+			if q < c.probes/4-1 || q > c.probes/4+1 {
+				t.Errorf("%+v: quarters %v", c, quarters)
+			}
+		}
+	}
+	config := Config{Channel: "x", Probes: 6, Spread: Spread{Connections: 10, PerPort: 1, FirstPort: 1}}
+	if config.check() == nil {
+		t.Error("6 probes of 10 are taken")
+	}
+}
+
+// What has been published and has not come is missing, at connections that are
+// there and at those that the server ended, not at those that left by
+// themselves.
+func TestMissing(t *testing.T) {
+	h, fds := benchHandler(t, 3)
+	ledger := h.groups[Main].ledger
+	publish := func(to ...uint32) {
+		n := ledger.next(0)
+		for _, fd := range to {
+			h.frames(fd, AppendStampedFrame(nil, n, Nanos(), 64))
+		}
+	}
+	missing := func(wanted uint64) {
+		t.Helper()
+		if n := h.missing(); n != [Groups]uint64{Main: wanted} {
+			t.Errorf("%v missing instead of %d", n, wanted)
+		}
+	}
+	missing(0)
+	publish(fds[0], fds[1])
+	missing(1)
+	publish(fds[0], fds[1], fds[2]) // now it is a gap, and known as lost
+	missing(0)
+	if h.groups[Main].sequence.Lost != 1 {
+		t.Errorf("%d lost", h.groups[Main].sequence.Lost)
+	}
+	h.ended(fds[2])
+	publish(fds[0])
+	missing(2)
+	h.leave(fds[1], false)
+	missing(1)
+	if h.counters.Open != 1 || h.counters.Left != 1 || h.counters.Dropped != 1 {
+		t.Errorf("%+v", h.counters)
+	}
+}
+
+// The first message of a connection that comes while messages flow may be an
+// old one, and at most the next.
+func TestFirstDue(t *testing.T) {
+	h, fds := benchHandler(t, 2)
+	ledger := h.groups[Main].ledger
+	for range 5 {
+		ledger.next(0)
+	}
+	for _, fd := range fds {
+		h.connection(fd).next = h.firstDue(&h.groups[Main], 0)
+	}
+	if n := h.missing(); n != [Groups]uint64{} {
+		t.Errorf("%v missing of what was published before", n)
+	}
+	h.frames(fds[0], AppendStampedFrame(nil, 4, 0, 64)) // it overtook us
+	if n := h.missing(); n != [Groups]uint64{Main: 1} {
+		t.Errorf("%v missing after an early one", n)
+	}
+	h.frames(fds[0], AppendStampedFrame(nil, 5, 0, 64))
+	ledger.next(0)
+	ledger.next(0)
+	h.frames(fds[0], AppendStampedFrame(nil, 6, 0, 64))
+	h.frames(fds[0], AppendStampedFrame(nil, 7, 0, 64))
+	h.frames(fds[1], AppendStampedFrame(nil, 7, 0, 64)) // 6 was due
+	if s := h.report(false); s.Lost != 1 || s.Duplicated != 0 || s.OutOfOrder != 0 || s.Groups[Main].Delivered() != 5 {
+		t.Errorf("%+v", s.Counters)
+	}
+}

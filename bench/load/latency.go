@@ -1,0 +1,101 @@
+package load
+
+import (
+	"math"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Latencies counts durations of one kind: an HDR histogram in microseconds,
+// from 1 us to 1 h with two significant figures (a percentile is at most 0.8 %
+// too high), and beside it the exact sum and maximum. One goroutine owns it.
+// The zero value is empty and costs nothing until the first duration.
+type Latencies struct {
+	histogram *hdrhistogram.Histogram // 26,692 bytes; nil while it is empty
+	sum       int64                   // nanoseconds
+	longest   int64                   // nanoseconds
+}
+
+// Observe adds one duration in nanoseconds. Negative ones (clocks) count as 0,
+// and what is longer than an hour as an hour.
+func (l *Latencies) Observe(nanos int64) {
+	nanos = max(nanos, 0)
+	if l.histogram == nil {
+		l.histogram = hdrhistogram.New(1, latencyMicrosMax, latencyFigures)
+	}
+	// Cannot fail: the value is in the histogram's range.
+	l.histogram.RecordValue(min(nanos/1000, latencyMicrosMax))
+	l.sum += nanos
+	l.longest = max(l.longest, nanos)
+}
+
+// Merge adds what other counted; other stays as it is.
+func (l *Latencies) Merge(other *Latencies) {
+	if other.histogram == nil {
+		return
+	}
+	if l.histogram == nil {
+		l.histogram = hdrhistogram.New(1, latencyMicrosMax, latencyFigures)
+	}
+	l.histogram.Merge(other.histogram)
+	l.sum += other.sum
+	l.longest = max(l.longest, other.longest)
+}
+
+// clone is a copy that shares nothing.
+func (l *Latencies) clone() (copied Latencies) {
+	copied.Merge(l)
+	return copied
+}
+
+// Count is how many durations there are.
+func (l *Latencies) Count() uint64 {
+	if l.histogram == nil {
+		return 0
+	}
+	return uint64(l.histogram.TotalCount())
+}
+
+// Mean is exact, not from the histogram.
+func (l *Latencies) Mean() time.Duration {
+	return time.Duration(l.sum / max(int64(l.Count()), 1))
+}
+
+// Max is exact.
+func (l *Latencies) Max() time.Duration { return time.Duration(l.longest) }
+
+// Quantile returns the duration that a share of q (0 to 1) does not exceed.
+func (l *Latencies) Quantile(q float64) time.Duration {
+	if l.histogram == nil {
+		return 0
+	}
+	micros := l.histogram.ValueAtQuantile(min(q*100, 100))
+	return min(time.Duration(micros)*time.Microsecond+time.Microsecond, l.Max())
+}
+
+// Latency is a histogram in a few numbers, in milliseconds.
+type Latency struct {
+	Count        uint64  `json:"count"`
+	MeanMillis   float64 `json:"mean_ms"`
+	P50Millis    float64 `json:"p50_ms"`
+	P90Millis    float64 `json:"p90_ms"`
+	P99Millis    float64 `json:"p99_ms"`
+	P999Millis   float64 `json:"p999_ms"`
+	LongestMilli float64 `json:"max_ms"`
+}
+
+// Summary returns the usual quantiles.
+func (l *Latencies) Summary() Latency {
+	return Latency{
+		Count:        l.Count(),
+		MeanMillis:   millis(l.Mean()),
+		P50Millis:    millis(l.Quantile(0.50)),
+		P90Millis:    millis(l.Quantile(0.90)),
+		P99Millis:    millis(l.Quantile(0.99)),
+		P999Millis:   millis(l.Quantile(0.999)),
+		LongestMilli: millis(l.Max()),
+	}
+}
+
+func millis(d time.Duration) float64 { return math.Round(float64(d)/1e3) / 1e3 }

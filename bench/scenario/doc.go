@@ -1,0 +1,64 @@
+// Package scenario runs what 10m-client measures, from the first connect to a
+// report.Result: who connects when, what is published to whom, and what of it
+// counts.
+//
+//	result, err := scenario.Run(ctx, scenario.Options{Name: "fanout", Load: config, ...})
+//
+// # The scenarios
+//
+//	connect   open, hold; check what others publish
+//	fanout    one channel, messages at a rate
+//	unicast   a channel per connection, messages at a rate to random ones
+//	mixed     fan-out to most, unicast to a few (probes) measured by itself
+//	saturate  the next message when one has reached everybody
+//	storm     all leave at once and come back over a time
+//	churn     some leave and come back all the time, while messages flow
+//
+// # Who owns what
+//
+// Run's goroutine goes through the phases. A sampler looks at everything once
+// a second. Each publisher has a goroutine, locked to a thread while it runs,
+// and a connection to the bus of its own, so that a large fan-out does not
+// stand before a small message in one stream of bytes. What arrives is counted
+// by package load, on its loops.
+//
+// # What is exact, and how
+//
+// Every message has a number in its channel, entered in the client's ledger
+// before it is handed to the bus. A connection that opens reads the ledger: the
+// first message to come to it may be any of those handed out before (who was
+// faster cannot be known from outside), and has to be at most the next one.
+// From there on every number has to come once and in order. When nothing more
+// comes, every connection has to stand at the end of the ledger, also those
+// that the server dropped on the way; what is between is lost. So expected =
+// delivered + lost, whoever comes and goes, and if nobody does, it has to be
+// published times subscribers, which is checked.
+//
+// A connection that the client itself closes (storm, churn) is due nothing
+// from then on.
+//
+// # Latency
+//
+// The publishers of all scenarios but saturate work to a timetable: message n
+// is due at begin + n/rate, whatever happened to those before, and that time
+// stands in the stamp. So a server (or a bus) that makes the publisher wait
+// pays for it in the latencies of all that should have left meanwhile
+// (coordinated omission). A message that left more than a millisecond after it
+// was due is counted as late: many of them say that the publisher or its host
+// was short of time.
+//
+// saturate is a closed loop: nothing is due at a time, and its latency is from
+// the publish.
+//
+// # What looks wrong but is deliberate
+//
+//   - A publisher sleeps with clock_nanosleep(2) on a thread of its own: Go's
+//     timers are late by up to a millisecond when all else waits in epoll, which
+//     would be a third of the latency to be measured.
+//   - The ends of the sequences are looked at again and again until none is
+//     missing, instead of waiting for a number of deliveries: with churn the
+//     number is not known before.
+//   - The bus is dialled twice: once before the first connect, since to learn
+//     after a million of them that it is not there would be late, and once
+//     when the loops hold their descriptors (package load says why).
+package scenario

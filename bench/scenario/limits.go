@@ -1,0 +1,33 @@
+package scenario
+
+import "time"
+
+const (
+	// settleQuiet is how long nothing may arrive, with messages still missing,
+	// until these count as lost.
+	settleQuiet = 3 * time.Second
+	// settlePause is between two looks at what is missing.
+	settlePause = 50 * time.Millisecond
+	// surplusWait is how long the client goes on listening when everything
+	// has come, so that one too many is seen.
+	surplusWait = 250 * time.Millisecond
+	// lateNanos is from when on a message counts as late: twice what a thread
+	// of a busy host takes to wake up.
+	lateNanos = int64(time.Millisecond)
+	// publishBatchMax bounds the messages of one write to the bus.
+	publishBatchMax = 1024
+	// publishSleepMax is how late a publisher notices that it is to end.
+	publishSleepMax = int64(100 * time.Millisecond)
+	// probesMax and probesShare: enough probes for a steady p99, few enough
+	// not to change what the others see.
+	probesMax   = 1000
+	probesShare = 100
+	// recoverMax is what a storm may take beyond its jitter, and servedMax
+	// what the first message to everybody may take beyond that.
+	recoverMax = 5 * time.Minute
+	servedMax  = time.Minute
+	// backMax is how long those that left last may take to come back.
+	backMax = 30 * time.Second
+	// shortestSample is 20 of the kernel's ticks.
+	shortestSample = 200 * time.Millisecond
+)

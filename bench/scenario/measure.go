@@ -1,0 +1,151 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+
+	"c10m/bench/load"
+	"c10m/bench/report"
+)
+
+// openLoop is the scenarios fanout, unicast and mixed: messages by timetables.
+func (r *run) openLoop() error {
+	name := "fanout"
+	if r.client.OwnChannels() {
+		name = "unicast"
+	}
+	if err := r.addPublisher(name, load.Main, r.options.Rate); err != nil {
+		return err
+	}
+	if r.options.Load.Probes > 0 {
+		if err := r.addPublisher("unicast", load.Probes, r.options.ProbeRate); err != nil {
+			return err
+		}
+	}
+	return r.publish(r.ctx, int64(r.options.Duration))
+}
+
+func (r *run) addPublisher(name string, g load.Group, rate float64) error {
+	p, err := r.newPublisher(name, g, rate)
+	if err == nil {
+		r.publishers = append(r.publishers, p)
+	}
+	return err
+}
+
+// publish runs all publishers until their time is over or ctx ends.
+func (r *run) publish(ctx context.Context, nanos int64) error {
+	errs := make([]error, len(r.publishers))
+	var running sync.WaitGroup
+	for i, p := range r.publishers {
+		running.Go(func() { errs[i] = p.run(ctx, nanos) })
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// background publishes until the returned function is called.
+func (r *run) background() (stop func() error) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- r.publish(ctx, math.MaxInt64/2) }()
+	return func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+// saturate is a closed loop: the next message when one has reached everybody.
+func (r *run) saturate() error {
+	bus, err := load.DialBus(r.options.Bus, r.options.BusPassword)
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	r.driveBegun = load.Nanos()
+	drive, err := r.client.Drive(r.ctx, load.Drive{
+		Messages:     r.options.Messages,
+		Duration:     r.options.Duration,
+		InFlight:     r.options.InFlight,
+		StallTimeout: r.options.Patience,
+		Send:         r.client.Publisher(bus, r.options.Bytes),
+	})
+	r.drive = &drive
+	return err
+}
+
+// storm drops connections, has them come back, and waits until each is served
+// again.
+func (r *run) storm() error {
+	r.static = false
+	if err := r.addPublisher("fanout", load.Main, r.options.Rate); err != nil {
+		return err
+	}
+	stop := r.background()
+	err := r.weather()
+	return errors.Join(err, stop())
+}
+
+// weather is the storm itself, while messages flow.
+func (r *run) weather() error {
+	open := r.subscribers[load.Main]
+	drop := r.options.Drop
+	if drop == 0 || drop > open {
+		drop = open
+	}
+	r.sampler.enter("storm")
+	begun := load.Nanos()
+	if err := r.client.Storm(load.Storm{Drop: drop, Jitter: r.options.Jitter, Reset: r.options.Reset}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, r.options.Jitter+recoverMax)
+	defer cancel()
+	// One that the server drops meanwhile is not the client's to drop.
+	s, err := r.client.Await(ctx, func(s *load.Snapshot) bool { return s.Left+int(s.Dropped) >= drop && s.AllBack() })
+	if err == nil {
+		ctx, cancel = context.WithTimeout(r.ctx, servedMax)
+		defer cancel()
+		s, err = r.client.Await(ctx, func(s *load.Snapshot) bool { return s.Served >= s.Returned })
+	}
+	storm := &report.Storm{Dropped: s.Left, JitterSeconds: r.options.Jitter.Seconds()}
+	if s.ReturnedAtNanos > 0 {
+		storm.RecoverySeconds = float64(s.ReturnedAtNanos-begun) / 1e9
+	}
+	if s.ServedAtNanos > 0 {
+		storm.ServedSeconds = float64(s.ServedAtNanos-begun) / 1e9
+	}
+	r.result.Storm = storm
+	return r.late(err, &s)
+}
+
+// late turns the end of patience into a fault.
+func (r *run) late(err error, s *load.Snapshot) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	r.fault("%d of %d connections came back, %d of them got a message", s.Returned, s.Left, s.Served)
+	return nil
+}
+
+// churn has connections come and go while messages flow.
+func (r *run) churn() error {
+	r.static = false
+	if err := r.addPublisher("fanout", load.Main, r.options.Rate); err != nil {
+		return err
+	}
+	if err := r.client.Churn(load.Churn{Rate: r.options.ChurnRate, Reset: r.options.Reset}); err != nil {
+		return err
+	}
+	err := r.publish(r.ctx, int64(r.options.Duration))
+	if stopped := r.client.Churn(load.Churn{}); stopped != nil {
+		return stopped
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), backMax)
+	defer cancel()
+	s, errBack := r.client.Await(ctx, (*load.Snapshot).AllBack)
+	r.result.Churn = &report.Churn{Rate: r.options.ChurnRate,
+		Disconnected: uint64(s.Left), Reconnected: uint64(s.Returned)}
+	return errors.Join(err, r.late(errBack, &s))
+}

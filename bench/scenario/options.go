@@ -1,0 +1,126 @@
+package scenario
+
+import (
+	"fmt"
+	"time"
+
+	"c10m/bench/load"
+	"c10m/bench/report"
+)
+
+// Options say what to run. The zero value of a field is its default.
+type Options struct {
+	Name    string   // of the scenario
+	Command []string // for the Result
+	// Load says whom to connect to and how. Publishes, Probes, FirstSequence
+	// and Expect are set by Run.
+	Load load.Config
+
+	Bus         string // address of the Redis to publish through
+	BusPassword string
+	ServerPID   int // 0: unknown
+
+	Expect int           // connect: messages for each connection; 0: any
+	Hold   time.Duration // how long to stay connected at the end; connect: 0 is until ctx ends
+
+	Bytes    int           // payload of a message
+	Duration time.Duration // of the measured part
+	Rate     float64       // messages a second
+	// ProbeRate is the rate of messages to the probes (mixed).
+	ProbeRate float64
+	Probes    int // mixed; 0: 1000 or 1 %, whichever is less
+	Messages  int // saturate: end after so many; 0: after Duration
+	InFlight  int // saturate
+
+	Drop      int           // storm: how many; 0: all
+	Jitter    time.Duration // storm
+	Reset     bool          // storm and churn: end connections with a RST
+	ChurnRate float64       // churn: connections a second
+
+	// Patience is how long nothing may arrive while messages are missing until
+	// they count as lost; 0: 3 s, and 10 s in saturate, which ends then.
+	Patience time.Duration
+
+	// Progress is called once a second, and at the end of a phase.
+	Progress func(*report.Sample, *load.Snapshot)
+}
+
+// A plan is a row of the table of scenarios.
+type plan struct {
+	publishes bool
+	own       bool // every connection has a channel of its own
+	rate      bool // it publishes at a rate
+	measure   func(*run) error
+}
+
+var plans = map[string]plan{
+	"connect":  {measure: (*run).wait},
+	"fanout":   {publishes: true, rate: true, measure: (*run).openLoop},
+	"unicast":  {publishes: true, rate: true, own: true, measure: (*run).openLoop},
+	"mixed":    {publishes: true, rate: true, measure: (*run).openLoop},
+	"saturate": {publishes: true, measure: (*run).saturate},
+	"storm":    {publishes: true, rate: true, measure: (*run).storm},
+	"churn":    {publishes: true, rate: true, measure: (*run).churn},
+}
+
+// ChannelDefault is the channel of a scenario, with %d if each connection has
+// its own.
+func ChannelDefault(name string) string {
+	if plans[name].own {
+		return "own/%d"
+	}
+	return "news"
+}
+
+// prepare checks the options and fills in what follows from the scenario.
+func (o *Options) prepare() (plan, error) {
+	p, known := plans[o.Name]
+	if !known {
+		return p, fmt.Errorf("there is no scenario %q", o.Name)
+	}
+	if o.Load.Channel == "" {
+		o.Load.Channel = ChannelDefault(o.Name)
+	}
+	o.Load.Publishes = p.publishes
+	if o.Expect > 0 {
+		o.Load.Expect, o.Load.FirstSequence = o.Expect, 1
+	}
+	if !p.publishes {
+		return p, nil
+	}
+	o.Bytes = max(o.Bytes, 0)
+	if o.Bytes < load.StampBytes {
+		return p, fmt.Errorf("--size is %d; a stamped payload has at least %d bytes", o.Bytes, load.StampBytes)
+	}
+	if o.Duration <= 0 && o.Messages <= 0 && o.Name != "storm" {
+		return p, fmt.Errorf("--duration is %v; say for how long to measure", o.Duration)
+	}
+	if p.rate && !(o.Rate > 0 && o.Rate <= rateMax) {
+		return p, fmt.Errorf("--messages-rate is %v; it is above 0 and at most %.0f", o.Rate, float64(rateMax))
+	}
+	if o.Name == "churn" && !(o.ChurnRate > 0) {
+		return p, fmt.Errorf("--churn-rate is %v; it has to be above 0", o.ChurnRate)
+	}
+	if o.Name == "mixed" {
+		return p, o.prepareProbes()
+	}
+	return p, nil
+}
+
+// rateMax is a message a microsecond: what a latency can tell apart.
+const rateMax = 1_000_000
+
+func (o *Options) prepareProbes() error {
+	if !(o.ProbeRate > 0 && o.ProbeRate <= rateMax) {
+		return fmt.Errorf("--probe-rate is %v; it is above 0 and at most %.0f", o.ProbeRate, float64(rateMax))
+	}
+	connections := o.Load.Spread.Connections
+	if o.Probes == 0 {
+		o.Probes = min(probesMax, max(1, connections/probesShare))
+	}
+	if o.Probes < 0 || o.Probes > connections/2 {
+		return fmt.Errorf("--probes is %d; at most half of the %d connections can be probes", o.Probes, connections)
+	}
+	o.Load.Probes = o.Probes
+	return nil
+}

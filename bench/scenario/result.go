@@ -1,0 +1,208 @@
+package scenario
+
+import (
+	"bufio"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"c10m/bench/load"
+	"c10m/bench/proc"
+	"c10m/bench/report"
+)
+
+// host describes where the client runs.
+func host(client *load.Client) report.Host {
+	h := report.Host{Cores: runtime.NumCPU(), Go: runtime.Version(), Loops: client.Loops(),
+		PrivateFDs: client.PrivateTables(), Processor: processor()}
+	var name unix.Utsname
+	if unix.Uname(&name) == nil {
+		h.Kernel = unix.ByteSliceToString(name.Release[:])
+	}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
+		h.NofileHard = limit.Max
+	}
+	if memory, err := proc.HostMemory(); err == nil {
+		h.MemoryBytes = memory.Total
+	}
+	return h
+}
+
+// processor is the first model name of proc_cpuinfo(5).
+func processor() string {
+	file, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if name, value, found := strings.Cut(lines.Text(), ":"); found && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+// connected notes how the first round of connects went.
+func (r *run) connected(s *load.Snapshot) {
+	c := &r.result.Connections
+	c.Seconds = time.Since(r.started).Seconds()
+	if s.GaveUp == 0 && s.OpenedAtNanos > 0 {
+		// Exact, where the look at the counters is up to 50 ms late.
+		c.Seconds -= float64(load.Nanos()-s.OpenedAtNanos) / 1e9
+	}
+	c.PerSecond = float64(s.Opened-s.Returned) / max(c.Seconds, 1e-9)
+	now, u := readUsage(r.options.ServerPID), &r.result.Usage
+	u.ServerBefore, u.ServerResident, u.ClientResident = r.before.serverBytes, now.serverBytes, now.clientBytes
+	if s.Open == 0 {
+		return
+	}
+	per := func(now, before uint64) float64 { return (float64(now) - float64(before)) / float64(s.Open) }
+	if u.ServerBefore > 0 && u.ServerResident > 0 {
+		u.ServerPerConn = per(u.ServerResident, u.ServerBefore)
+	}
+	u.HostPerConn = per(now.hostBytes, r.before.hostBytes)
+	u.KernelPerConn = per(now.kernelBytes, r.before.kernelBytes)
+}
+
+// connections fills in what is known at the end only.
+func (r *run) connections(s *load.Snapshot) {
+	c := &r.result.Connections
+	c.Wanted, c.Opened, c.Open, c.GaveUp, c.Retries = s.Wanted, s.Opened, s.Open, s.GaveUp, s.Retries
+	c.Latency = quantiles(&s.Connects)
+	c.Failures, c.Closes, c.Dropped, c.Broken = s.Failures, s.Closes, s.Dropped, s.Broken
+	c.Problem, c.Pings, c.Pongs = s.Problem, s.Pings, s.Pongs
+	if r.result.Storm != nil {
+		r.result.Storm.Latency = quantiles(&s.Reconnects)
+	}
+	if r.result.Churn != nil {
+		r.result.Churn.Latency = quantiles(&s.Reconnects)
+	}
+}
+
+// streams makes a Stream of each publisher, of the closed loop, or of what
+// others published.
+func (r *run) streams(s *load.Snapshot) {
+	for _, p := range r.publishers {
+		stream := r.stream(p.name, p.group, p.begun, s)
+		stream.Rate, stream.Late, stream.Corrected = p.rate, p.late, true
+		r.result.Streams = append(r.result.Streams, stream)
+	}
+	switch {
+	case r.drive != nil:
+		name := "fanout"
+		if r.client.OwnChannels() {
+			name = "unicast"
+		}
+		stream := r.stream(name, load.Main, r.driveBegun, s)
+		stream.InFlight = max(r.options.InFlight, 1)
+		r.result.Streams = append(r.result.Streams, stream)
+	case !r.plan.publishes && s.Stamped > 0:
+		r.result.Streams = append(r.result.Streams, r.received(s))
+	}
+}
+
+// stream is what is known of a group.
+func (r *run) stream(name string, g load.Group, begun int64, s *load.Snapshot) report.Stream {
+	counters := &s.Groups[g]
+	stream := report.Stream{
+		Name:         name,
+		PayloadBytes: r.options.Bytes,
+		Subscribers:  r.subscribers[g],
+		Published:    r.client.Published(g),
+		Delivered:    counters.Delivered(),
+		Expected:     counters.Delivered() + counters.Lost,
+		Lost:         counters.Lost,
+		Duplicated:   counters.Duplicated,
+		OutOfOrder:   counters.OutOfOrder,
+		Corrupt:      counters.Corrupt,
+		Latency:      quantiles(&s.Latencies[g]),
+		Curve:        curve(&s.Latencies[g]),
+	}
+	if r.client.HasOwnChannels(g) {
+		stream.Subscribers = min(1, stream.Subscribers)
+	}
+	if counters.LastAtNanos > begun {
+		stream.Seconds = float64(counters.LastAtNanos-begun) / 1e9
+		stream.PerSecond = float64(stream.Delivered) / stream.Seconds
+	}
+	if due := stream.Published * uint64(stream.Subscribers); r.static && stream.Expected != due {
+		r.fault("%d deliveries of %s are accounted for, and %d were due", stream.Expected, name, due)
+	}
+	return stream
+}
+
+// received is a stream of somebody else's.
+func (r *run) received(s *load.Snapshot) report.Stream {
+	return report.Stream{Name: "received", Subscribers: r.subscribers[load.Main],
+		Expected:  s.Groups[load.Main].Delivered() + s.Lost,
+		Delivered: s.Groups[load.Main].Delivered(), Lost: s.Lost, Duplicated: s.Duplicated,
+		OutOfOrder: s.OutOfOrder, Corrupt: s.Corrupt,
+		Latency: quantiles(&s.Latencies[load.Main]), Curve: curve(&s.Latencies[load.Main])}
+}
+
+// usage is the cost of the measured part.
+func (r *run) usage(s *load.Snapshot) {
+	u, begin, end := &r.result.Usage, &r.measuring[0], &r.measuring[1]
+	if seconds := end.at.Sub(begin.at).Seconds(); seconds > 0 && !begin.at.IsZero() {
+		u.ClientCores = (end.client - begin.client) / seconds
+		u.ServerCores = max(0, end.server-begin.server) / seconds
+		u.HostCores = (end.host - begin.host) / seconds
+	}
+	u.ClientCoresMax, u.HostCoresMax = u.ClientCores, u.HostCores
+	for _, sample := range r.result.Samples {
+		if sample.Phase != "measuring" && sample.Phase != "storm" {
+			continue
+		}
+		u.ClientCoresMax = max(u.ClientCoresMax, sample.ClientCores)
+		u.HostCoresMax = max(u.HostCoresMax, sample.HostCores)
+	}
+	u.ReadDelayP99Mill = millis(s.ReadDelay.Quantile(0.99))
+	u.ClientTurnP99Mill = turnP99(s.Turns, r.turns)
+}
+
+// turnP99 is the upper end, in milliseconds, of the bucket of powers of two
+// microseconds that holds the 99th percentile of the turns since before.
+func turnP99(turns, before []uint64) float64 {
+	total := uint64(0)
+	since := make([]uint64, len(turns))
+	for i, n := range turns {
+		if since[i] = n; i < len(before) {
+			since[i] -= before[i]
+		}
+		total += since[i]
+	}
+	seen := uint64(0)
+	for i, n := range since {
+		if seen += n; total > 0 && seen*100 >= total*99 {
+			return float64(uint64(1)<<i) / 1000
+		}
+	}
+	return 0
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func quantiles(l *load.Latencies) report.Quantiles {
+	s := l.Summary()
+	return report.Quantiles{Count: s.Count, MeanMillis: s.MeanMillis, P50Millis: s.P50Millis,
+		P90Millis: s.P90Millis, P99Millis: s.P99Millis, P999Millis: s.P999Millis, MaxMillis: s.LongestMilli}
+}
+
+// curvePercentiles are where a page draws points: denser towards the end.
+var curvePercentiles = []float64{0, 5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97.5, 98, 99,
+	99.25, 99.5, 99.75, 99.9, 99.95, 99.99, 99.999, 100}
+
+func curve(l *load.Latencies) (points []report.Point) {
+	if l.Count() == 0 {
+		return nil
+	}
+	for _, p := range curvePercentiles {
+		points = append(points, report.Point{Percentile: p, Millis: millis(l.Quantile(p / 100))})
+	}
+	return points
+}
