@@ -137,9 +137,6 @@ func (config *Config) check() error {
 	if config.HandshakeTimeout == 0 {
 		config.HandshakeTimeout = HandshakeTimeoutDefault
 	}
-	if config.Spread.Binding == BindAuto {
-		config.Spread.Binding = bindingDefault
-	}
 	if config.Channel == "" && !config.Raw {
 		return errors.New("no channel is given")
 	}

@@ -132,11 +132,13 @@ func (h *handler) open(next retry) {
 		next.begun = Nanos()
 	}
 	source, target := h.config.Spread.Of(int(number))
-	if next.tries > 0 && source.Port() != 0 {
-		// Somebody else may have the port: leave it to the kernel.
+	fd, errno := openSocket(source, target)
+	if source.Port() != 0 && (errno == unix.EADDRINUSE || errno == unix.EADDRNOTAVAIL) {
+		// Somebody else has the port, or had it a minute ago: the kernel may
+		// find another.
 		source = netip.AddrPortFrom(source.Addr(), 0)
+		fd, errno = openSocket(source, target)
 	}
-	fd, errno := openSocket(source, target, h.config.Spread.Binding)
 	if errno == 0 {
 		if errno = h.loop.Adopt(fd); errno != 0 {
 			unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)

@@ -58,10 +58,11 @@
 // All in limits.go. With a hard limit of 20,000 open files a loop holds 19,400
 // connections; the number of loops follows (loops = connections / (limit -
 // 600), never fewer than the cores), and GOMAXPROCS is two more than all loops.
-// One source address has 28,232 local ports towards one port; only half of them
-// are found quickly (limits.go), so a new source is taken every 12,500; with
-// ports of our own choice (BindExplicit) every 50,000. On loopback there are
-// addresses enough; elsewhere Spread.Sources names them.
+// A source address is used for 50,000 connections to one port, from local ports
+// 12,000 on that the client binds to; 5,000,000 to 100 ports need 100 addresses.
+// On loopback there are addresses enough; elsewhere Spread.Sources names them.
+// If the kernel chooses (BindKernel), it has 28,232 ports, of which only half
+// are found quickly (limits.go), so a new source is taken every 12,500.
 //
 // # Checks
 //
@@ -79,24 +80,30 @@
 //
 // # Tried and dropped
 //
-//   - 25,000 connections per source address and port: the last 500 of 15,000
-//     came at 745 a second, since connect(2) searched 14,116 taken ports for
-//     each. At 12,500, 18,000 connections took 1.2 s instead of 2.7 s for
+//   - Local ports chosen by the kernel (IP_BIND_ADDRESS_NO_PORT), which was the
+//     only way before: 200,000 connections in 8.9 and 9.6 s, 22,500 and
+//     20,900 a second. Bound to by number, with SO_REUSEADDR: 6.2 and 7.3 s,
+//     32,500 and 27,400 a second, since connect(2) searches nothing. 45,000 took
+//     2.0 to 2.8 s with the kernel's, 2.2 s and once, unexplained, 7.7 s with ours
+//     (10m-client 127.0.0.1 200000 --bind kernel, or explicit). Without
+//     SO_REUSEADDR a port that is in TIME_WAIT, or that another client process
+//     uses towards another server, cannot be bound.
+//   - A range of one port for each socket (IP_LOCAL_PORT_RANGE, Linux 6.3), which
+//     binds to nothing: 8.0 s, 24,900 a second, and it only counts inside of the
+//     host's own range, 28,232 ports.
+//   - 25,000 connections per source address and port, chosen by the kernel: the
+//     last 500 of 15,000 came at 745 a second, since connect(2) searched 14,116
+//     taken ports for each. At 12,500, 18,000 connections took 1.2 s instead of 2.7 s for
 //     15,000.
-//
 //   - Waiting for epoll to say that a connect is done: on loopback it is done
 //     when connect returns, so the request is sent at once and epoll is asked
 //     only after EAGAIN. It saves two epoll_ctl and a turn per connection.
-//
 //   - A stamp of 24 binary bytes: the server would make binary frames of it,
 //     while users send text. It is 40 bytes of text.
-//
 //   - Collecting messages before looking at them: a digest takes any pieces,
 //     so that a message of 64 MiB to 100,000 connections costs no memory.
-//
 //   - A histogram of our own, with 32 buckets to a power of two: HDR's
 //     RecordValue takes 3.7 ns, which nobody notices.
-//
 //   - Reading the clock for every read (40 ns of the 137 that a delivery of 256
 //     bytes cost, the kernel aside) and stamps digit by digit (another 30). With
 //     one look at the clock for four reads and eight digits at a time it is 97

@@ -66,17 +66,11 @@ const (
 	// parity first, 14,116 of them, and once they are taken every further
 	// connect goes past them all: 1.3 ms each instead of 0.03 ms.
 	connectionsPerSourceMax = 12_500
-	// bindingDefault is what BindAuto means.
-	bindingDefault = BindKernel
 	// explicitPortFirst and explicitPortsPerSource are the local ports that
 	// the client chooses itself: above the ports on which servers of this
 	// project listen by default, and a block for 50,000 connections to a port.
 	explicitPortFirst      = 12_000
 	explicitPortsPerSource = 50_000
-	// A socket's own range only counts inside of the host's
-	// (net.ipv4.ip_local_port_range, 32768 to 60999 by default).
-	rangePortFirst      = 32_768
-	rangePortsPerSource = 28_000
 	// descriptorsSpare is what a loop leaves free below RLIMIT_NOFILE:
 	// inherited descriptors, epolls, eventfds of all loops.
 	descriptorsSpare = 600

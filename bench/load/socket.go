@@ -16,7 +16,7 @@ import (
 // openSocket starts a connection from source (invalid: the kernel chooses
 // address and port; port 0: the kernel chooses the port) to target. The
 // connection is usually still under way when it returns.
-func openSocket(source, target netip.AddrPort, binding Binding) (fd uint32, errno syscall.Errno) {
+func openSocket(source, target netip.AddrPort) (fd uint32, errno syscall.Errno) {
 	family := uintptr(unix.AF_INET)
 	if target.Addr().Is6() {
 		family = unix.AF_INET6
@@ -27,7 +27,7 @@ func openSocket(source, target netip.AddrPort, binding Binding) (fd uint32, errn
 		return 0, errno
 	}
 	if source.Addr().IsValid() {
-		errno = bindTo(r, source, binding)
+		errno = bindTo(r, source)
 	}
 	if errno == 0 {
 		errno = connectTo(r, target)
@@ -40,21 +40,14 @@ func openSocket(source, target netip.AddrPort, binding Binding) (fd uint32, errn
 }
 
 // bindTo gives a socket its local address.
-func bindTo(fd uintptr, source netip.AddrPort, binding Binding) (errno syscall.Errno) {
-	switch {
-	case source.Port() == 0:
+func bindTo(fd uintptr, source netip.AddrPort) (errno syscall.Errno) {
+	switch source.Port() {
+	case 0:
 		// Without this option bind would take a local port for itself alone,
 		// and 28,000 connections would use up all of them; with it, connect
 		// chooses a port that is free for this pair of ends (ip(7)).
 		errno = setOption(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-	case binding == BindRange:
-		errno = setOption(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-		if errno == 0 {
-			port := int32(source.Port())
-			errno = setOption(fd, unix.IPPROTO_IP, unix.IP_LOCAL_PORT_RANGE, port<<16|port)
-		}
-		source = netip.AddrPortFrom(source.Addr(), 0)
-	case binding == BindExplicit:
+	default:
 		// bind(2) then does not walk over all sockets of this port on other
 		// addresses, and takes a port whose last use is in TIME_WAIT.
 		errno = setOption(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)

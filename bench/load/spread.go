@@ -24,20 +24,18 @@ type Spread struct {
 type Binding uint8
 
 const (
-	// BindAuto is what connects fastest (doc.go has the figures).
+	// BindAuto is what connects faster, which is BindExplicit (doc.go has the
+	// figures).
 	BindAuto Binding = iota
 	// BindKernel leaves it to connect(2), which takes a free one of
 	// net.ipv4.ip_local_port_range: blocks of 12,500 connections.
 	BindKernel
 	// BindExplicit takes it from the number and binds to it: blocks of 50,000.
 	BindExplicit
-	// BindRange is the same by a range of one port (IP_LOCAL_PORT_RANGE, Linux
-	// 6.3).
-	BindRange
 )
 
 // BindingNames are their names, as flags have them.
-var BindingNames = []string{"auto", "kernel", "explicit", "range"}
+var BindingNames = []string{"auto", "kernel", "explicit"}
 
 // ParseBinding knows a Binding by its name.
 func ParseBinding(name string) (Binding, error) {
@@ -50,11 +48,8 @@ func ParseBinding(name string) (Binding, error) {
 
 // blockMax is how many connections of one port have a source in common.
 func (s Spread) blockMax() int {
-	switch s.Binding {
-	case BindExplicit:
+	if s.Binding != BindKernel {
 		return explicitPortsPerSource
-	case BindRange:
-		return rangePortsPerSource
 	}
 	return connectionsPerSourceMax
 }
@@ -102,11 +97,8 @@ func (s Spread) Of(number int) (source, target netip.AddrPort) {
 		return source, target
 	}
 	local := 0
-	switch s.Binding {
-	case BindExplicit:
+	if s.Binding != BindKernel {
 		local = explicitPortFirst + place%s.blockMax()
-	case BindRange:
-		local = rangePortFirst + place%s.blockMax()
 	}
 	return netip.AddrPortFrom(address, uint16(local)), target
 }
@@ -114,7 +106,7 @@ func (s Spread) Of(number int) (source, target netip.AddrPort) {
 // loopbackSource is the address of a block in 127.0.0.0/8, which is loopback
 // as a whole without being configured. 127.0.x.x is left to others, and no
 // last byte is 0 or 255. There is a block for
-// every port and for every 12,500 connections at most, and 254 * 254 * 254 fit.
+// every port and for every 12,500 connections at the least, and 254 * 254 * 254 fit.
 func loopbackSource(block int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, byte(1 + block/(254*254)%254), byte(1 + block/254%254), byte(1 + block%254)})
 }

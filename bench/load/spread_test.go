@@ -29,6 +29,7 @@ func TestSpread(t *testing.T) {
 		{"four sources", Spread{Host: far, FirstPort: 10000, PerPort: 50_000, Sources: four, Connections: 5_000_000}, 400, 10099},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			c.spread.Binding = BindKernel
 			if err := c.spread.Check(); err != nil {
 				t.Fatal(err)
 			}
@@ -92,36 +93,27 @@ func checkTuples(t *testing.T, s Spread, pairs, last int) {
 // With ports of our own choice no pair of ends comes twice, though a source
 // has four times the connections.
 func TestSpreadExplicitPorts(t *testing.T) {
-	for _, c := range []struct {
-		binding    Binding
-		least, max uint16
-		sources    int
-	}{
-		{BindExplicit, explicitPortFirst, explicitPortFirst + explicitPortsPerSource - 1, 100},
-		{BindRange, rangePortFirst, rangePortFirst + rangePortsPerSource - 1, 200},
-	} {
-		s := Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: 10000, PerPort: 50_000,
-			Connections: 5_000_000, Binding: c.binding}
-		seen := make(map[netip.Addr][]uint64)
-		for number := range s.Connections {
-			source, _ := s.Of(number)
-			if source.Port() < c.least || source.Port() > c.max {
-				t.Fatalf("port %d", source.Port())
-			}
-			ports := seen[source.Addr()]
-			if ports == nil {
-				ports = make([]uint64, 1024)
-				seen[source.Addr()] = ports
-			}
-			word, bit := source.Port()/64, uint64(1)<<(source.Port()%64)
-			if ports[word]&bit != 0 {
-				t.Fatalf("connection %d is the second from %v", number, source)
-			}
-			ports[word] |= bit
+	s := Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: 10000, PerPort: 50_000,
+		Connections: 5_000_000}
+	seen := make(map[netip.Addr][]uint64)
+	for number := range s.Connections {
+		source, _ := s.Of(number)
+		if source.Port() < explicitPortFirst || source.Port() >= explicitPortFirst+explicitPortsPerSource {
+			t.Fatalf("port %d", source.Port())
 		}
-		if len(seen) != c.sources {
-			t.Errorf("%d sources", len(seen))
+		ports := seen[source.Addr()]
+		if ports == nil {
+			ports = make([]uint64, 1024)
+			seen[source.Addr()] = ports
 		}
+		word, bit := source.Port()/64, uint64(1)<<(source.Port()%64)
+		if ports[word]&bit != 0 {
+			t.Fatalf("connection %d is the second from %v", number, source)
+		}
+		ports[word] |= bit
+	}
+	if len(seen) != 100 {
+		t.Errorf("%d sources", len(seen))
 	}
 	for i, name := range BindingNames {
 		if b, err := ParseBinding(name); err != nil || b != Binding(i) {
@@ -154,7 +146,8 @@ func TestSpreadCheck(t *testing.T) {
 		{Spread{Host: host, FirstPort: 1, Connections: 1}, "--per-port"},
 		{Spread{Host: host, FirstPort: 0, PerPort: 1, Connections: 1}, "--first-port"},
 		{Spread{Host: host, FirstPort: 65535, PerPort: 1, Connections: 2}, "65535 is the last"},
-		{Spread{Host: host, FirstPort: 1, PerPort: 12_501, Connections: 2, Sources: one}, "need 2 source addresses"},
+		{Spread{Host: host, FirstPort: 1, PerPort: 12_501, Connections: 2, Sources: one, Binding: BindKernel}, "need 2 source addresses"},
+		{Spread{Host: host, FirstPort: 1, PerPort: 50_001, Connections: 2, Sources: one}, "need 2 source addresses"},
 	} {
 		if err := c.spread.Check(); err == nil || !strings.Contains(err.Error(), c.wanted) {
 			t.Errorf("%+v: %v", c.spread, err)

@@ -108,9 +108,10 @@ func parseHex8(text uint64) (v uint64, ok bool) {
 	// In the low half of its byte a digit has its value, a letter its value
 	// less 9; bit 6 tells them apart.
 	v = text&(0x0f*ones) + text>>6&ones*9
-	// Whatever is no digit does not come back from its value.
+	// Whatever is no digit does not come back from its value, or has one of
+	// more than 15 (g to o).
 	letters := (v + 0x06*ones) >> 4 & ones
-	ok = v+0x30*ones+letters*('a'-'0'-10) == text
+	ok = v+0x30*ones+letters*('a'-'0'-10) == text && v&(0xf0*ones) == 0
 	// Nibbles to bytes, to halves, to one word.
 	v = (v | v>>4) & 0x00ff00ff00ff00ff
 	v = (v | v>>8) & 0x0000ffff0000ffff

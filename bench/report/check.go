@@ -50,11 +50,12 @@ func checkConnections(r *Result) Criterion {
 
 // subscribers is to how many connections a message goes at most.
 func subscribers(r *Result) int {
-	widest := 0
+	widest, listeners := 0, 0
 	for i := range r.Streams {
 		widest = max(widest, r.Streams[i].Subscribers)
+		listeners += r.Streams[i].Listeners // no connection listens to two streams
 	}
-	return widest
+	return max(widest, listeners)
 }
 
 func checkMean(name string, q Quantiles, limit float64) Criterion {

@@ -43,6 +43,18 @@ func TestCheck(t *testing.T) {
 		{"a channel each", func(r *Result) {
 			r.Streams[0].Subscribers, r.Streams[0].Expected, r.Streams[0].Delivered = 1, 30, 30
 		}, nil},
+		{"some listen to another stream", func(r *Result) {
+			s := &r.Streams[0]
+			s.Subscribers, s.Listeners, s.Expected, s.Delivered = 990, 990, 29_700, 29_700
+			r.Streams = append(r.Streams, Stream{Name: "unicast", Subscribers: 1, Listeners: 10, Published: 5, Expected: 5, Delivered: 5,
+				Latency: Quantiles{Count: 5, MeanMillis: 1}})
+		}, nil},
+		{"one listens to none", func(r *Result) {
+			s := &r.Streams[0]
+			s.Subscribers, s.Listeners, s.Expected, s.Delivered = 990, 990, 29_700, 29_700
+			r.Streams = append(r.Streams, Stream{Name: "unicast", Subscribers: 1, Listeners: 9, Published: 5, Expected: 5, Delivered: 5,
+				Latency: Quantiles{Count: 5, MeanMillis: 1}})
+		}, []string{"subscriptions"}},
 		{"connects below 100 ms", func(r *Result) { r.Connections.Latency.MeanMillis = 99.9 }, nil},
 		{"connects at 100 ms", func(r *Result) { r.Connections.Latency.MeanMillis = 100 }, []string{"connect latency"}},
 		{"latency below 500 ms", func(r *Result) { r.Streams[0].Latency.MeanMillis = 499.9 }, nil},

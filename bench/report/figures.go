@@ -103,6 +103,7 @@ func streamFigures(s *Stream) group {
 	g.add(s.Rate > 0, "asked for", "%s messages a second", number(s.Rate))
 	g.add(s.InFlight > 0, "under way at a time", "%s", count(s.InFlight))
 	g.add(s.Subscribers > 0, "connections per message", "%s", count(s.Subscribers))
+	g.add(s.Listeners > 0, "connections that listen", "%s", count(s.Listeners))
 	g.add(true, "published", "%s", count(s.Published))
 	g.add(s.Corrected, "published late", "%s", count(s.Late))
 	g.add(true, "deliveries due", "%s", count(s.Expected))

@@ -69,6 +69,7 @@ type Stream struct {
 	Rate         float64 `json:"rate,omitempty"`      // messages a second that were asked for; 0: as fast as InFlight allows
 	InFlight     int     `json:"in_flight,omitempty"` // of a closed loop
 	Subscribers  int     `json:"subscribers"`         // connections that a message goes to
+	Listeners    int     `json:"listeners"`           // connections that such messages go to, all at once or one at a time
 	Published    uint64  `json:"published"`
 	Expected     uint64  `json:"expected"` // deliveries that are due: published times subscribers
 	Delivered    uint64  `json:"delivered"`

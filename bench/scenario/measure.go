@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"sync"
+	"time"
 
 	"c10m/bench/load"
 	"c10m/bench/report"
@@ -76,8 +77,8 @@ func (r *run) saturate() error {
 	return err
 }
 
-// storm drops connections, has them come back, and waits until each is served
-// again.
+// storm drops connections, has them come back, waits until each is served
+// again, and goes on for a while.
 func (r *run) storm() error {
 	r.static = false
 	if err := r.addPublisher("fanout", load.Main, r.options.Rate); err != nil {
@@ -105,7 +106,11 @@ func (r *run) weather() error {
 	// One that the server drops meanwhile is not the client's to drop.
 	s, err := r.client.Await(ctx, func(s *load.Snapshot) bool { return s.Left+int(s.Dropped) >= drop && s.AllBack() })
 	if err == nil {
-		ctx, cancel = context.WithTimeout(r.ctx, servedMax)
+		patience := servedMax
+		if r.options.Patience > 0 {
+			patience = r.options.Patience
+		}
+		ctx, cancel = context.WithTimeout(r.ctx, patience+time.Duration(2e9/r.options.Rate))
 		defer cancel()
 		s, err = r.client.Await(ctx, func(s *load.Snapshot) bool { return s.Served >= s.Returned })
 	}
@@ -117,7 +122,11 @@ func (r *run) weather() error {
 		storm.ServedSeconds = float64(s.ServedAtNanos-begun) / 1e9
 	}
 	r.result.Storm = storm
-	return r.late(err, &s)
+	if err = r.late(err, &s); err != nil {
+		return err
+	}
+	r.sampler.enter("measuring")
+	return r.pause(r.options.Duration)
 }
 
 // late turns the end of patience into a fault.

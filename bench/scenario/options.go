@@ -24,7 +24,7 @@ type Options struct {
 	Hold   time.Duration // how long to stay connected at the end; connect: 0 is until ctx ends
 
 	Bytes    int           // payload of a message
-	Duration time.Duration // of the measured part
+	Duration time.Duration // of the measured part; storm: after it
 	Rate     float64       // messages a second
 	// ProbeRate is the rate of messages to the probes (mixed).
 	ProbeRate float64

@@ -113,6 +113,7 @@ func (r *run) stream(name string, g load.Group, begun int64, s *load.Snapshot) r
 		Name:         name,
 		PayloadBytes: r.options.Bytes,
 		Subscribers:  r.subscribers[g],
+		Listeners:    r.subscribers[g],
 		Published:    r.client.Published(g),
 		Delivered:    counters.Delivered(),
 		Expected:     counters.Delivered() + counters.Lost,
@@ -138,7 +139,7 @@ func (r *run) stream(name string, g load.Group, begun int64, s *load.Snapshot) r
 
 // received is a stream of somebody else's.
 func (r *run) received(s *load.Snapshot) report.Stream {
-	return report.Stream{Name: "received", Subscribers: r.subscribers[load.Main],
+	return report.Stream{Name: "received", Subscribers: r.subscribers[load.Main], Listeners: r.subscribers[load.Main],
 		Expected:  s.Groups[load.Main].Delivered() + s.Lost,
 		Delivered: s.Groups[load.Main].Delivered(), Lost: s.Lost, Duplicated: s.Duplicated,
 		OutOfOrder: s.OutOfOrder, Corrupt: s.Corrupt,

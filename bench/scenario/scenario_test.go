@@ -24,9 +24,9 @@ const connections = 200
 // options are small ones for a scenario.
 func options(name string, port int, bus string) Options {
 	return Options{
-		Name: name, Bus: bus, Bytes: 100, Duration: 400 * time.Millisecond, Rate: 50,
-		ProbeRate: 200, Probes: 10, InFlight: 4, Hold: 100 * time.Millisecond,
-		Jitter: 200 * time.Millisecond, Reset: true, ChurnRate: 100, Patience: 500 * time.Millisecond,
+		Name: name, Bus: bus, Bytes: 100, Duration: 200 * time.Millisecond, Rate: 50,
+		ProbeRate: 500, Probes: 5, InFlight: 4,
+		Jitter: 100 * time.Millisecond, Reset: true, ChurnRate: 100, Patience: 500 * time.Millisecond,
 		Load: load.Config{Retries: 3, Loops: 2, HandshakeTimeout: hangGuard,
 			Spread: load.Spread{Host: netip.MustParseAddr("127.0.0.1"),
 				FirstPort: port, PerPort: 50_000, Connections: connections}},
@@ -98,8 +98,13 @@ func checkComplete(t *testing.T, o *Options, r *report.Result) {
 	if len(r.Streams) != wanted || len(r.Samples) == 0 {
 		t.Errorf("%d streams, %d samples", len(r.Streams), len(r.Samples))
 	}
+	listeners := 0
 	for _, s := range r.Streams {
 		checkStream(t, o, &s)
+		listeners += s.Listeners
+	}
+	if wanted > 0 && listeners != connections {
+		t.Errorf("%d connections listen", listeners)
 	}
 	if (r.Storm != nil) != (o.Name == "storm") || (r.Churn != nil) != (o.Name == "churn") {
 		t.Errorf("storm %v, churn %v", r.Storm, r.Churn)
@@ -138,6 +143,9 @@ func TestEveryScenario(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := options(name, port, bus)
 			o.ServerPID = pid
+			if name == "connect" || name == "fanout" {
+				o.Hold = 100 * time.Millisecond
+			}
 			result, err := runScenario(t, o)
 			if err != nil || result.Fault != "" {
 				t.Fatalf("%v; %s", err, result.Fault)
@@ -181,7 +189,7 @@ func TestEveryScenarioFindsOneFault(t *testing.T) {
 				s := loadtest.Start(t, f)
 				o := options(name, s.Port, s.Bus)
 				if name == "unicast" {
-					o.Load.Spread.Connections, o.Rate = 10, 500
+					o.Load.Spread.Connections, o.Rate = 10, 1000
 				}
 				result, err := runScenario(t, o)
 				if (err != nil) != (name == "saturate" && what == "lost") {

@@ -164,12 +164,17 @@ func (s *Server) serve(conn net.Conn) {
 // read goes on until the end of the stream (0) or a close frame (its code).
 func (s *Server) read(conn net.Conn) ws.StatusCode {
 	for {
-		frame, err := ws.ReadFrame(conn)
-		if err != nil {
+		header, err := ws.ReadHeader(conn)
+		if err != nil || header.Length > ws.MaxControlFramePayloadSize {
 			return 0
 		}
-		if frame.Header.OpCode == ws.OpClose {
-			code, _ := ws.ParseCloseFrameData(ws.UnmaskFrame(frame).Payload)
+		payload := make([]byte, header.Length)
+		if _, err := io.ReadFull(conn, payload); err != nil {
+			return 0
+		}
+		if header.OpCode == ws.OpClose {
+			ws.Cipher(payload, header.Mask, 0)
+			code, _ := ws.ParseCloseFrameData(payload)
 			return code
 		}
 	}
