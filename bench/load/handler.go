@@ -333,4 +333,7 @@ func (h *handler) Closed(fd uint32) {
 		delete(h.unsent, fd)
 	}
 	h.sequence.forget(h.connection(fd).number)
+	if h.config.Reset {
+		resetOnClose(fd)
+	}
 }
