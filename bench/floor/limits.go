@@ -62,11 +62,14 @@ const (
 	memorySettle  = 300 * time.Millisecond
 	memorySamples = 5
 	memoryPause   = 50 * time.Millisecond
-	// freedShare of the slab that a side has taken may be left when the next
-	// begins, and freedTimeout is when it begins anyway: some slabs stay
-	// partly filled for long.
-	freedShare   = 0.02
-	freedTimeout = 20 * time.Second
+	// freedShare of the slab that a side has taken, or freedBytesMin of what
+	// others take meanwhile, may be left when the next begins. It begins
+	// anyway when nothing was freed for freedStill, since some slabs stay
+	// partly filled for long, and after freedTimeout.
+	freedShare    = 0.02
+	freedBytesMin = 1 << 20
+	freedStill    = time.Second
+	freedTimeout  = 30 * time.Second
 )
 
 // setUpTimeout is how long a side may take to start and connect.

@@ -61,9 +61,11 @@ func (p *plan) perPort() int { return (p.connections + p.ports - 1) / p.ports }
 // none is given out twice until all have been.
 func (p *plan) takePorts(n int) (first int, err error) {
 	first = p.nextPort
-	for range 2 * portLast {
+	for wraps := 0; wraps < 2; {
 		if first+n-1 > portLast {
 			first = p.common.FirstPort
+			wraps++
+			continue
 		}
 		taken := firstTaken(first, n)
 		if taken == 0 {
