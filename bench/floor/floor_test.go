@@ -23,7 +23,9 @@ func TestMain(m *testing.M) {
 	if playRole() {
 		return
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	os.RemoveAll(serverDir)
+	os.Exit(status)
 }
 
 const asFloor = "as-floor"

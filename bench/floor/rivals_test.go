@@ -15,13 +15,14 @@ import (
 	"time"
 )
 
+var serverDir string // removed at the end
+
 // serverProgram builds the server once for all tests.
-var serverProgram = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "floor")
-	if err != nil {
+var serverProgram = sync.OnceValues(func() (_ string, err error) {
+	if serverDir, err = os.MkdirTemp("", "floor"); err != nil {
 		return "", err
 	}
-	program := filepath.Join(dir, "10m-server")
+	program := filepath.Join(serverDir, "10m-server")
 	if output, err := exec.Command("go", "build", "-o", program, "c10m").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build the server: %w\n%s", err, output)
 	}
