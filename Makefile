@@ -54,8 +54,9 @@ mutants: ## Prove that each known one-line bug is caught by a test.
 bench: ## Benchmarks with allocations.
 	go test -run '^$$' -bench . -benchmem ./...
 
-floor: build ## Deliveries a second beside a bare send loop, in one run.
+floor: build ## Deliveries and connects a second beside bare programs, in one run.
 	bin/floor
+	bin/floor connects --exchange
 
 compare: build baselines peers ## The server beside its peers, in one run: a table and plots in bench/results.
 	scripts/install-compare-deps

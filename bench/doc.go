@@ -5,8 +5,9 @@
 //     arrives and can publish and measure at the same time.
 //   - bench/scenario is what it does: who connects when, what is published, what
 //     counts; bench/report is how the result is told.
-//   - bench/floor measures the server beside a bare send loop over as many
-//     sockets, in one run.
+//   - bench/floor measures the server beside bare programs that do the same
+//     with nothing but system calls, in one run: deliveries, connects and
+//     memory, and the return of all after all were dropped.
 //   - bench/compare measures the server beside its peers (bench/baseline), and
 //     writes a table and plots.
 //   - bench/child and bench/proc start programs and read what they use.

@@ -12,35 +12,48 @@ import (
 	"time"
 )
 
-// The test's own program is the sender, as floor is.
+// The test's own program plays the roles, as floor does, and is floor itself
+// with asFloor before the arguments.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == senderArgument {
+	if len(os.Args) > 1 && os.Args[1] == asFloor {
+		os.Args = append(os.Args[:1], os.Args[2:]...)
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	if playRole() {
+		return
+	}
+	status := m.Run()
+	os.RemoveAll(serverDir)
+	os.Exit(status)
+}
+
+const asFloor = "as-floor"
+
+// testPlan has ports of its own, so that tests of packages that run at the
+// same time keep out of each other's way.
+func testPlan(t *testing.T, connections int) *plan {
+	t.Helper()
+	p, err := newPlan(&commonFlags{FirstPort: 24_000}, connections, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // The sender and the client that drains it, with both windows.
 func TestFloorSide(t *testing.T) {
 	for _, inFlight := range []int{1, 8} {
-		f := &flags{Connections: 60, Size: 256, InFlight: inFlight, Loops: 2, Each: 20 * time.Millisecond}
+		f := &sendsFlags{Connections: 60, Size: 256, InFlight: inFlight, Loops: 2, Each: 20 * time.Millisecond}
+		p := testPlan(t, f.Connections)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		s, err := startFloor(ctx, f)
+		s, err := startFloor(ctx, f, p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.stop()
-		if err := connect(ctx, s); err != nil {
-			t.Fatal(err)
-		}
-		for range 2 {
-			m, err := s.measure(ctx, f)
-			if err != nil || m.Messages == 0 || m.PerSecond <= 0 || m.Latency.Count != uint64(60*m.Messages) {
-				t.Fatalf("%+v, %v", m, err)
-			}
-		}
+		measureTwice(ctx, t, f, p, s)
 		process := s.child.process
 		s.stop()
 		if err := process.Signal(syscall.Signal(0)); err == nil {
@@ -49,15 +62,29 @@ func TestFloorSide(t *testing.T) {
 	}
 }
 
+func measureTwice(ctx context.Context, t *testing.T, f *sendsFlags, p *plan, s *side) {
+	t.Helper()
+	if err := connect(ctx, p, s); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		m, err := s.measure(ctx, f)
+		if err != nil || m.Messages == 0 || m.PerSecond <= 0 || m.Latency.Count != uint64(f.Connections*m.Messages) {
+			t.Fatalf("%+v, %v", m, err)
+		}
+	}
+}
+
 // A server that ends at once, or is not there, is an error with its last
 // words, and leaves nothing behind.
 func TestServerThatFails(t *testing.T) {
-	f := &flags{Connections: 1, Size: 256, Loops: 1, Server: "/bin/ls"}
-	if _, err := startServer(t.Context(), f); err == nil || !strings.Contains(err.Error(), "unrecognized option") {
+	f, p := &sendsFlags{Connections: 1, Size: 256, Loops: 1}, testPlan(t, 1)
+	p.common.Server = "/bin/ls"
+	if _, err := startServer(t.Context(), f, p); err == nil || !strings.Contains(err.Error(), "unrecognized option") {
 		t.Errorf("a program that takes no such flags: %v", err)
 	}
-	f.Server = "/nowhere"
-	if _, err := startServer(t.Context(), f); err == nil || !strings.Contains(err.Error(), "--server") {
+	p.common.Server = "/nowhere"
+	if _, err := startServer(t.Context(), f, p); err == nil || !strings.Contains(err.Error(), "--server") {
 		t.Errorf("no program: %v", err)
 	}
 }

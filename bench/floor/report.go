@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 
 	"c10m/bench/load"
 )
@@ -51,15 +50,7 @@ func (r *report) conclude() {
 	r.PerCoreMedian = r.median(func(p pair) float64 { return p.Server.PerCore / max(p.Floor.PerCore, 1) })
 }
 
-func (r *report) median(of func(pair) float64) float64 {
-	var values []float64
-	for _, p := range r.Rounds {
-		values = append(values, of(p))
-	}
-	slices.Sort(values)
-	n := len(values)
-	return (values[(n-1)/2] + values[n/2]) / 2
-}
+func (r *report) median(of func(pair) float64) float64 { return medianOf(r.Rounds, of) }
 
 const (
 	titleFormat = "%-7s %-7s %12s %9s %9s %10s %7s %7s %7s  %s\n"

@@ -15,50 +15,117 @@ import (
 	"c10m/bench/load"
 )
 
-// send is the floor: a process of one thread that accepts connections, and for
-// each line on its standard input sends one frame to each, in a row, with
-// nothing else between two sends. It ends with its standard input.
+// A senderConfig is the argument of the sender's role.
+type senderConfig struct {
+	Connections int
+	Size        int
+	// Tables are descriptor tables: with more than one, a thread for each.
+	Tables    int
+	FirstPort int // of the first table; each further one listens on the next
+}
+
+// perTable is how many connections a table gets at most: the client counts on
+// it, too (Spread.PerPort).
+func (c *senderConfig) perTable() int { return (c.Connections + c.Tables - 1) / c.Tables }
+
+// share is what table index gets.
+func (c *senderConfig) share(index int) int {
+	return min(c.perTable(), c.Connections-index*c.perTable())
+}
+
+// senderTables is how many tables the sender needs for its connections.
+func senderTables(connections, limit int) int {
+	if connections <= limit-oneTableSpare {
+		return 1
+	}
+	perTable := max(limit-tableSpare, 1)
+	return (connections + perTable - 1) / perTable
+}
+
+// sendMain is the floor: a process that accepts connections, and for each line
+// on its standard input sends one frame to each, in a row, with nothing else
+// between two sends. It ends with its standard input.
 //
-// It says "port N" when it listens and "ready" when all are there.
-func send(connectionsText, sizeText string) error {
-	connections, err := strconv.Atoi(connectionsText)
-	if err != nil {
+// It says "listening" when it listens and "ready" when all are there.
+func sendMain(arguments []string) error {
+	var config senderConfig
+	if err := parseRole(arguments, &config); err != nil {
 		return err
 	}
-	size, err := strconv.Atoi(sizeText)
-	if err != nil {
-		return err
-	}
-	runtime.LockOSThread()
 	limit, err := load.RaiseDescriptorLimit()
 	if err != nil {
 		return err
 	}
-	if connections > limit-100 {
-		return fmt.Errorf("%d connections do not fit one descriptor table of %d", connections, limit)
+	if config.Tables > 1 {
+		return sendInTurns(config, limit)
 	}
-	listener, port, err := listen()
+	runtime.LockOSThread()
+	listener, err := listen(config.FirstPort)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("port %d\n", port)
-	fds := make([]uintptr, 0, connections)
+	fmt.Println("listening")
+	fds, err := acceptAll(listener, config.Connections)
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	return eachLine(config.Size, func(frame []byte) error { return sendTo(fds, frame) })
+}
+
+// sendInTurns is the floor beyond one descriptor table: a thread for each, of
+// which one sends at a time. So it is the work of one thread all the same, and
+// of a few switches per message, which vanish beside 20,000 sends each.
+func sendInTurns(config senderConfig, limit int) error {
+	baton := newBaton(config.Tables)
+	listening, ready := make(chan error, config.Tables), make(chan error, config.Tables)
+	err := startThreads(config.Tables, true, limit, func(index int) {
+		listener, err := listen(config.FirstPort + index)
+		listening <- err
+		if err != nil {
+			return
+		}
+		fds, err := acceptAll(listener, config.share(index))
+		ready <- err
+		if err != nil {
+			return
+		}
+		baton.serve(index, func(frame []byte) error { return sendTo(fds, frame) })
+	})
+	if err != nil {
+		return err
+	}
+	for _, phase := range []struct {
+		word string
+		done <-chan error
+	}{{"listening", listening}, {"ready", ready}} {
+		for range config.Tables {
+			if err := <-phase.done; err != nil {
+				return err
+			}
+		}
+		fmt.Println(phase.word)
+	}
+	return eachLine(config.Size, baton.pass)
+}
+
+func acceptAll(listener, connections int) (fds []uintptr, err error) {
+	fds = make([]uintptr, 0, connections)
 	for len(fds) < connections {
 		fd, _, err := unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		if err == unix.EINTR || err == unix.ECONNABORTED {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("accept %d of %d: %w", len(fds), connections, err)
+			return nil, fmt.Errorf("accept %d of %d: %w", len(fds), connections, err)
 		}
 		fds = append(fds, uintptr(fd))
 	}
-	fmt.Println("ready")
-	return sendLines(fds, size)
+	return fds, nil
 }
 
-// sendLines sends a frame for every sequence number on standard input.
-func sendLines(fds []uintptr, size int) error {
+// eachLine hands over a frame for every sequence number on standard input.
+func eachLine(size int, send func(frame []byte) error) error {
 	lines := bufio.NewScanner(os.Stdin)
 	var frame []byte
 	for lines.Scan() {
@@ -67,18 +134,26 @@ func sendLines(fds []uintptr, size int) error {
 			return err
 		}
 		frame = load.AppendStampedFrame(frame[:0], sequence, load.Nanos(), size)
-		first, length := uintptr(unsafe.Pointer(unsafe.SliceData(frame))), uintptr(len(frame))
-		for _, fd := range fds {
-			n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, fd, first, length, unix.MSG_NOSIGNAL, 0, 0)
-			if errno != 0 || n != length {
-				if err := finish(fd, frame, n, errno); err != nil {
-					return err
-				}
-			}
+		if err := send(frame); err != nil {
+			return err
 		}
-		runtime.KeepAlive(&frame[0])
 	}
 	return lines.Err()
+}
+
+// sendTo sends a frame to each of fds, which are of this thread's table.
+func sendTo(fds []uintptr, frame []byte) error {
+	first, length := uintptr(unsafe.Pointer(unsafe.SliceData(frame))), uintptr(len(frame))
+	for _, fd := range fds {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, fd, first, length, unix.MSG_NOSIGNAL, 0, 0)
+		if errno != 0 || n != length {
+			if err := finish(fd, frame, n, errno); err != nil {
+				return err
+			}
+		}
+	}
+	runtime.KeepAlive(&frame[0])
+	return nil
 }
 
 // finish is the rare case that a socket was full: it waits, as a blocking send
@@ -107,23 +182,23 @@ func finish(fd uintptr, frame []byte, n uintptr, errno syscall.Errno) error {
 	return nil
 }
 
-func listen() (fd, port int, err error) {
+func listen(port int) (fd int, err error) {
 	if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
-		return 0, 0, err
+		return 0, err
+	}
+	// Those whom an earlier sender left in TIME_WAIT do not matter.
+	if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return 0, err
 	}
 	// As the server's listeners have it; accepted sockets inherit it.
 	if err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	if err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		return 0, 0, err
+	if err = unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return 0, fmt.Errorf("cannot listen on port %d: %w", port, err)
 	}
 	if err = unix.Listen(fd, senderBacklog); err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		return 0, 0, err
-	}
-	return fd, name.(*unix.SockaddrInet4).Port, nil
+	return fd, nil
 }

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
 	"strconv"
 	"time"
 
@@ -43,10 +40,10 @@ func (s *side) stop() {
 // drain starts the client, which is the same for both sides but for the
 // handshake. Private tables, since both sides' sockets together are more than
 // one table may hold.
-func (s *side) drain(f *flags, port int, raw bool) (err error) {
+func (s *side) drain(f *sendsFlags, port, perPort int, raw bool) (err error) {
 	s.client, err = load.Start(load.Config{
 		Spread: load.Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: port,
-			PerPort: f.Connections, Connections: f.Connections},
+			PerPort: perPort, Connections: f.Connections},
 		Channel:         "floor",
 		Raw:             raw,
 		Retries:         3,
@@ -58,102 +55,65 @@ func (s *side) drain(f *flags, port int, raw bool) (err error) {
 }
 
 // startFloor starts the bare sender and the client that drains it.
-func startFloor(ctx context.Context, f *flags) (*side, error) {
+func startFloor(ctx context.Context, f *sendsFlags, p *plan) (*side, error) {
 	s := &side{name: "floor"}
-	if err := s.send(ctx, f); err != nil {
+	if err := s.send(ctx, f, p); err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *side) send(ctx context.Context, f *flags) error {
-	program, err := os.Executable()
+func (s *side) send(ctx context.Context, f *sendsFlags, p *plan) error {
+	config := senderConfig{Connections: f.Connections, Size: f.Size, Tables: senderTables(f.Connections, p.limit)}
+	var err error
+	if config.FirstPort, err = p.takePorts(config.Tables); err != nil {
+		return err
+	}
+	sender, err := startPartner(ctx, senderRole, config)
 	if err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, program, senderArgument, strconv.Itoa(f.Connections), strconv.Itoa(f.Size))
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		return err
-	}
-	words, stdout, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	command.Stdout = stdout
-	s.closers = append(s.closers, stdin, words)
-	s.child, err = startChild(command)
-	stdout.Close()
-	if err != nil {
-		return err
-	}
-	reader := bufio.NewReader(words)
-	var port int
-	if _, err := fmt.Fscanf(reader, "port %d\n", &port); err != nil {
-		return fmt.Errorf("the sender does not say its port: %w; %s", err, s.child.output)
+	s.child = sender.child
+	s.closers = append(s.closers, sender)
+	startCtx, cancel := context.WithTimeout(ctx, setUpTimeout(f.Connections))
+	defer cancel()
+	if err := sender.await(startCtx, "listening"); err != nil {
+		return fmt.Errorf("the sender: %w", err)
 	}
 	ready := make(chan error, 1)
 	s.ready = ready
-	go func() {
-		_, err := fmt.Fscanf(reader, "ready\n")
-		ready <- err
-	}()
-	s.publish = func(m load.Message) error {
-		_, err := fmt.Fprintln(stdin, m.Sequence)
-		return err
-	}
-	return s.drain(f, port, true)
+	go func() { ready <- sender.await(ctx, "ready") }()
+	s.publish = func(m load.Message) error { return sender.tell(strconv.FormatUint(m.Sequence, 10)) }
+	return s.drain(f, config.FirstPort, config.perTable(), true)
 }
 
 // startServer starts the server and the client that drains it.
-func startServer(ctx context.Context, f *flags) (*side, error) {
+func startServer(ctx context.Context, f *sendsFlags, p *plan) (*side, error) {
 	s := &side{name: "server"}
-	if err := s.serve(ctx, f); err != nil {
+	if err := s.serve(ctx, f, p); err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *side) serve(ctx context.Context, f *flags) error {
-	ports, err := freePorts(3)
-	if err != nil {
+func (s *side) serve(ctx context.Context, f *sendsFlags, p *plan) error {
+	var firstPort, busPort int
+	var err error
+	if s.child, firstPort, busPort, err = p.startServerProcess(ctx, true); err != nil {
 		return err
 	}
-	address := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
-	arguments := append([]string{"--listen", address(0), "--bus-listen", address(1), "--admin", address(2)}, f.ServerArg...)
-	if s.child, err = startChild(exec.CommandContext(ctx, f.Server, arguments...)); err != nil {
-		return fmt.Errorf("%w; name the server's program with --server", err)
-	}
-	for _, i := range []int{1, 0} {
-		if err = s.child.awaitListener(ctx, address(i)); err != nil {
-			return err
-		}
-	}
-	if err = s.drain(f, ports[0], false); err != nil {
+	if err = s.drain(f, firstPort, p.perPort(), false); err != nil {
 		return err
 	}
-	bus, err := load.DialBus(address(1), "")
+	bus, err := load.DialBus(loopback(busPort), "")
 	if err != nil {
 		return err
 	}
 	s.closers = append(s.closers, bus)
 	s.publish = s.client.Publisher(bus, f.Size)
 	return nil
-}
-
-// freePorts asks the kernel for ports that nobody has now.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all at once, so that they differ
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }
 
 // awaitListener waits until the child accepts connections.
@@ -175,8 +135,8 @@ func (c *child) awaitListener(ctx context.Context, address string) error {
 }
 
 // connect waits until all sockets of both sides are there.
-func connect(ctx context.Context, sides ...*side) error {
-	ctx, cancel := context.WithTimeout(ctx, setUpTimeout)
+func connect(ctx context.Context, p *plan, sides ...*side) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*setUpTimeout(p.connections))
 	defer cancel()
 	for _, s := range sides {
 		if _, err := s.client.AwaitConnected(ctx); err != nil {
@@ -198,7 +158,7 @@ func connect(ctx context.Context, sides ...*side) error {
 }
 
 // measure sends for f.Each, after a little that does not count.
-func (s *side) measure(ctx context.Context, f *flags) (m measurement, err error) {
+func (s *side) measure(ctx context.Context, f *sendsFlags) (m measurement, err error) {
 	drive := load.Drive{Duration: warmUp, InFlight: f.InFlight, Send: s.publish}
 	if _, err = s.client.Drive(ctx, drive); err != nil {
 		return m, fmt.Errorf("%s: %w; %s", s.name, err, s.child.output)

@@ -54,6 +54,9 @@ type Config struct {
 	// so only when one table does not suffice. What the process has open when
 	// Start is called stays open until Stop then.
 	PrivateFDTables bool
+	// Reset closes connections with a reset instead of a FIN, so that neither
+	// end is left in TIME_WAIT: for those who open as many again at once.
+	Reset bool
 }
 
 // HandshakeTimeoutDefault is long enough for a SYN and two repetitions of it.

@@ -418,4 +418,7 @@ func (h *handler) Closed(fd uint32) {
 	if record.Marks&markReturns != 0 {
 		h.comeBack(c.number)
 	}
+	if h.config.Reset {
+		resetOnClose(fd)
+	}
 }

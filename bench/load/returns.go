@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -184,7 +183,7 @@ func (h *handler) leave(fd uint32, goodbye bool) {
 		return
 	}
 	if h.returns.reset {
-		lingerNot(fd)
+		resetOnClose(fd)
 	}
 	record.Phase = phaseClosing
 	h.loop.Close(fd)
@@ -224,13 +223,6 @@ func (h *handler) comeBack(number uint32) {
 	}
 	heap.Push(&h.dialer.retries, retry{number: number, at: at, again: true})
 	h.loop.TickNow()
-}
-
-// lingerNot makes close(2) send a RST (socket(7), SO_LINGER).
-func lingerNot(fd uint32) {
-	linger := unix.Linger{Onoff: 1}
-	unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER,
-		uintptr(unsafe.Pointer(&linger)), unsafe.Sizeof(linger), 0)
 }
 
 // pin binds the calling loop's thread to one core of the list.

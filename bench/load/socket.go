@@ -105,3 +105,11 @@ func socketError(fd uint32) syscall.Errno {
 	}
 	return syscall.Errno(value)
 }
+
+// resetOnClose makes the next close(2) send a reset (socket(7), SO_LINGER). If
+// it fails, the close is an ordinary one.
+func resetOnClose(fd uint32) {
+	linger := unix.Linger{Onoff: 1}
+	unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER,
+		uintptr(unsafe.Pointer(&linger)), unsafe.Sizeof(linger), 0)
+}
