@@ -80,14 +80,15 @@
 //
 // # Tried and dropped
 //
-//   - Local ports chosen by the kernel (IP_BIND_ADDRESS_NO_PORT), which was the
-//     only way before: 200,000 connections in 8.9 and 9.6 s, 22,500 and
-//     20,900 a second. Bound to by number, with SO_REUSEADDR: 6.2 and 7.3 s,
-//     32,500 and 27,400 a second, since connect(2) searches nothing. 45,000 took
-//     2.0 to 2.8 s with the kernel's, 2.2 s and once, unexplained, 7.7 s with ours
-//     (10m-client 127.0.0.1 200000 --bind kernel, or explicit). Without
-//     SO_REUSEADDR a port that is in TIME_WAIT, or that another client process
-//     uses towards another server, cannot be bound.
+//   - Local ports bound to by number, with SO_REUSEADDR, as the default
+//     (--bind explicit): 200,000 connections in 6.2 and 7.3 s, 32,500 and 27,400 a
+//     second, since connect(2) searches nothing, against 8.9 and 9.6 s with ports
+//     that the kernel chooses (IP_BIND_ADDRESS_NO_PORT). But connect(2) never
+//     chooses a port that any socket of the host, on whatever address, is bound to
+//     in this way: with 50,000 ports taken, nobody else on the host could connect
+//     to anything (EADDRNOTAVAIL, our own connection to the bus included), and in
+//     a run a minute later, over what was still in TIME_WAIT, 9,600 of 200,000
+//     connections found no port at all. Two seconds are not worth that.
 //   - A range of one port for each socket (IP_LOCAL_PORT_RANGE, Linux 6.3), which
 //     binds to nothing: 8.0 s, 24,900 a second, and it only counts inside of the
 //     host's own range, 28,232 ports.

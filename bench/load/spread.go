@@ -24,8 +24,7 @@ type Spread struct {
 type Binding uint8
 
 const (
-	// BindAuto is what connects faster, which is BindExplicit (doc.go has the
-	// figures).
+	// BindAuto is BindKernel, which leaves the rest of the host its ports (doc.go).
 	BindAuto Binding = iota
 	// BindKernel leaves it to connect(2), which takes a free one of
 	// net.ipv4.ip_local_port_range: blocks of 12,500 connections.
@@ -48,7 +47,7 @@ func ParseBinding(name string) (Binding, error) {
 
 // blockMax is how many connections of one port have a source in common.
 func (s Spread) blockMax() int {
-	if s.Binding != BindKernel {
+	if s.Binding == BindExplicit {
 		return explicitPortsPerSource
 	}
 	return connectionsPerSourceMax
@@ -97,7 +96,7 @@ func (s Spread) Of(number int) (source, target netip.AddrPort) {
 		return source, target
 	}
 	local := 0
-	if s.Binding != BindKernel {
+	if s.Binding == BindExplicit {
 		local = explicitPortFirst + place%s.blockMax()
 	}
 	return netip.AddrPortFrom(address, uint16(local)), target

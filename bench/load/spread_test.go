@@ -94,7 +94,7 @@ func checkTuples(t *testing.T, s Spread, pairs, last int) {
 // has four times the connections.
 func TestSpreadExplicitPorts(t *testing.T) {
 	s := Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: 10000, PerPort: 50_000,
-		Connections: 5_000_000}
+		Connections: 5_000_000, Binding: BindExplicit}
 	seen := make(map[netip.Addr][]uint64)
 	for number := range s.Connections {
 		source, _ := s.Of(number)
@@ -146,8 +146,8 @@ func TestSpreadCheck(t *testing.T) {
 		{Spread{Host: host, FirstPort: 1, Connections: 1}, "--per-port"},
 		{Spread{Host: host, FirstPort: 0, PerPort: 1, Connections: 1}, "--first-port"},
 		{Spread{Host: host, FirstPort: 65535, PerPort: 1, Connections: 2}, "65535 is the last"},
-		{Spread{Host: host, FirstPort: 1, PerPort: 12_501, Connections: 2, Sources: one, Binding: BindKernel}, "need 2 source addresses"},
-		{Spread{Host: host, FirstPort: 1, PerPort: 50_001, Connections: 2, Sources: one}, "need 2 source addresses"},
+		{Spread{Host: host, FirstPort: 1, PerPort: 12_501, Connections: 2, Sources: one}, "need 2 source addresses"},
+		{Spread{Host: host, FirstPort: 1, PerPort: 50_001, Connections: 2, Sources: one, Binding: BindExplicit}, "need 2 source addresses"},
 	} {
 		if err := c.spread.Check(); err == nil || !strings.Contains(err.Error(), c.wanted) {
 			t.Errorf("%+v: %v", c.spread, err)
