@@ -69,6 +69,7 @@ func serve(f *serveFlags) error {
 	for _, warning := range plan.warnings {
 		log.Warn(warning)
 	}
+	tuning.ShortSlices() // threads made from here on inherit it
 	runtime.GOMAXPROCS(tuning.GOMAXPROCS(plan.loops))
 
 	// The loops first: with private descriptor tables, each keeps a copy of

@@ -22,6 +22,8 @@ type host struct {
 	records  []poller.Record
 	peers    []peer
 
+	urgent   int
+	hurried  bool
 	standing bool // the loop has no seat: only what is urgent
 	closing  []uint32
 	mailbox  []any
@@ -106,6 +108,8 @@ func (h *host) message(name string, frame []byte, receipt *Receipt) *Message {
 func (h *host) Record(fd uint32) *poller.Record { return &h.records[fd] }
 func (h *host) Now() int64                      { return h.now }
 func (h *host) Clock() int64                    { return h.now }
+func (h *host) Urgent()                         { h.urgent++ }
+func (h *host) Hurried() bool                   { return h.hurried }
 func (h *host) Seated() bool                    { return !h.standing }
 
 func (h *host) Send(fd uint32, b []byte) (int, syscall.Errno) {

@@ -9,6 +9,9 @@ const (
 	// a write about half a millisecond, after which epoll, the mailbox and
 	// the small channels have their turn.
 	sliceWritesMax = 64
+	// sliceWritesHurried is the same where loops that share processors take
+	// turns, since one of them has an urgent message.
+	sliceWritesHurried = 16
 	// sliceVisitsMax bounds the members looked at in a slice, most of whom
 	// may need nothing.
 	sliceVisitsMax = 1024

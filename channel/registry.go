@@ -35,6 +35,8 @@ type Socket interface {
 	Now() int64
 	Clock() int64
 	Seated() bool
+	Urgent()
+	Hurried() bool
 }
 
 // An Owner has the connections that are members. It must not call the registry
@@ -65,24 +67,25 @@ type Registry struct {
 	ageUnit int64
 
 	// Owned by the loop.
-	cells      cells
-	index      index
-	logs       []*log // by cell.log-1; nil where free
-	logsFree   []uint32
-	spares     []*log
-	logHand    uint32 // where age and the total limit look next in logs
-	ageTodo    int    // logs that age has still to look at in this round
-	ageNext    int64  // when the next round begins
-	small      queue
-	large      queue
-	overfull   int // logs for whose sake letters wait
-	turn       uint32
-	burst      bool // a log has grown enough in this turn
-	overTotal  *log // that limitTotal began with
-	bytesTotal int
-	listings   []*listingOfLoop
-	iov        [framesPerWriteMax]unix.Iovec
-	tally      tally
+	cells       cells
+	index       index
+	logs        []*log // by cell.log-1; nil where free
+	logsFree    []uint32
+	spares      []*log
+	logHand     uint32 // where age and the total limit look next in logs
+	ageTodo     int    // logs that age has still to look at in this round
+	ageNext     int64  // when the next round begins
+	small       queue
+	large       queue
+	overfull    int // logs for whose sake letters wait
+	turn        uint32
+	sliceWrites int  // of this turn
+	burst       bool // a log has grown enough in this turn
+	overTotal   *log // that limitTotal began with
+	bytesTotal  int
+	listings    []*listingOfLoop
+	iov         [framesPerWriteMax]unix.Iovec
+	tally       tally
 }
 
 // tally collects what a sweep did, so that the shared counters are touched
@@ -213,6 +216,9 @@ func (r *Registry) enter(at ref, message *Message) {
 	r.limit(g)
 	r.gauge(g)
 	r.enqueue(g)
+	if c.members <= smallMembersMax && r.large.len() > 0 {
+		r.socket.Urgent()
+	}
 }
 
 // Full reports that letters should wait until Work has made room: a sweep is
@@ -330,6 +336,10 @@ func (r *Registry) enqueue(g *log) {
 func (r *Registry) Work() (more bool) {
 	r.turn++
 	r.burst = false
+	r.sliceWrites = sliceWritesMax
+	if r.socket.Hurried() {
+		r.sliceWrites = sliceWritesHurried
+	}
 	r.limitTotal()
 	for budget := smallWritesPerTurnMax; budget > 0; {
 		g := r.small.pop()

@@ -56,7 +56,7 @@ func (r *Registry) startEviction(g *log, to uint32, cause Cause) {
 // evict overruns blocked members before evictTo, a slice of the list. The
 // result is how many of them are to be closed, which costs like a write.
 func (r *Registry) evict(g *log) (closed int) {
-	for visits := sliceVisitsMax; visits > 0 && closed < sliceWritesMax; visits-- {
+	for visits := sliceVisitsMax; visits > 0 && closed < r.sliceWrites; visits-- {
 		fd := g.evictCursor
 		if fd == 0 {
 			g.evicting = false // and no longer Full for its sake: the next message asks anew

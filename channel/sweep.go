@@ -15,7 +15,7 @@ import (
 // care: a newcomer is up to date, a leaver moves the cursor on, and whoever
 // was passed before the newest message is met again in the next round.
 func (r *Registry) sweep(g *log) (writes int) {
-	for visits := sliceVisitsMax; visits > 0 && writes < sliceWritesMax && g.behind > g.blocked; visits-- {
+	for visits := sliceVisitsMax; visits > 0 && writes < r.sliceWrites && g.behind > g.blocked; visits-- {
 		fd := g.cursor
 		if fd == 0 {
 			fd = g.cell.first

@@ -33,13 +33,16 @@ const (
 	// deferAcceptSeconds is how long the kernel keeps a connection to itself
 	// until its request is there (TCP_DEFER_ACCEPT, tcp(7)).
 	deferAcceptSeconds = 3
+	// closedNanos is for how long loops take turns after an urgent message: so
+	// long that a trickle of them keeps the turnstile closed.
+	closedNanos = int64(2 * time.Second)
 	// quantumNanosMax is for how long a loop keeps its seat at the turnstile
-	// while others wait: a slice of the kernel's, so that there are no more
-	// switches than without a turnstile. With very many loops it is less, so
-	// that all have had their turn in roundNanos, about: what a handshake or a
-	// ping waits, at most, while all loops sweep. Messages do not wait for it.
-	quantumNanosMax = int64(3 * time.Millisecond)
-	roundNanos      = int64(20 * time.Millisecond)
+	// while others wait, about a slice of a sweep: the shorter, the sooner the
+	// kernel finds a processor for a loop with a pass. With very many loops it
+	// is less, so that all have had their turn in roundNanos, about: what a
+	// handshake or a ping waits, at most, while all loops sweep.
+	quantumNanosMax = int64(150 * time.Microsecond)
+	roundNanos      = int64(5 * time.Millisecond)
 	// yieldNanosMax is how long a loop that gave its seat away waits for
 	// somebody to leave one before it looks for itself.
 	yieldNanosMax = int64(time.Millisecond)

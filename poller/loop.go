@@ -67,6 +67,7 @@ type Loop struct {
 	generations uint32
 	more        bool  // Work has more to do
 	seated      bool  // it has a seat at the turnstile
+	free        bool  // it needs none in this turn
 	seatedAt    int64 // when it got its seat at the turnstile
 	balanceAt   int64 // when balance looks next
 	reported    int   // connections, to the crew
@@ -198,17 +199,39 @@ func (l *Loop) sitDown(msec int) {
 	switch {
 	case !l.seated:
 	case msec != 0:
-		l.turns.leave()
-		l.seated = false
+		l.giveBack()
 	case l.now-l.seatedAt > l.turns.quantum():
 		l.seatedAt = l.now
 		l.queue(l.turns.yield)
 	}
 }
 
+// giveBack leaves the seat that the loop may have.
+func (l *Loop) giveBack() {
+	if l.seated {
+		l.turns.leave()
+		l.seated = false
+	}
+}
+
+// Hurried reports whether loops take turns now, so that slices should be short.
+func (l *Loop) Hurried() bool { return l.turns != nil && !l.free }
+
+// Urgent says that a message should not wait for the loops that sweep over
+// many. Where loops share processors, they take turns for a while then.
+func (l *Loop) Urgent() {
+	if l.turns != nil {
+		l.turns.close(l.now)
+	}
+}
+
 // queue waits for a seat, or for a pass, which the loop has already if there is
 // something in the mailbox that the handler would take.
 func (l *Loop) queue(wait func(id int, pass *atomic.Bool) (seated bool)) {
+	if l.free = l.turns.open(l.now); l.free {
+		l.giveBack()
+		return
+	}
 	m := &l.mailbox
 	if !l.handler.Full() {
 		// Announce it first and look second, as before a sleep.
@@ -231,7 +254,7 @@ func (l *Loop) queue(wait func(id int, pass *atomic.Bool) (seated bool)) {
 // are processors. A loop that is passed in again and again, and so keeps losing
 // its place in the queue, may take its time after roundNanos all the same.
 func (l *Loop) Seated() bool {
-	return l.turns == nil || l.seated || l.now-l.seatedAt > roundNanos
+	return l.turns == nil || l.seated || l.free || l.now-l.seatedAt > roundNanos
 }
 
 // readMailbox obeys orders, and handles posted letters until the handler is

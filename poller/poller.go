@@ -185,9 +185,7 @@ func (l *Loop) run(config Config, started chan<- error, running *sync.WaitGroup)
 		l.turn()
 	}
 	l.shut()
-	if l.seated {
-		l.turns.leave()
-	}
+	l.giveBack()
 }
 
 // open makes the loop's descriptors and its handler.

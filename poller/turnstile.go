@@ -8,23 +8,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A turnstile lets only so many loops work at a time as there are processors. It is there when private descriptor tables
-// make more loops than processors; otherwise it is nil, and nothing waits.
+// A turnstile lets only so many loops work at a time as there are processors,
+// for as long as some messages are urgent. It is there when private descriptor
+// tables make more loops than processors; otherwise it is nil.
 //
-// Without it, all loops that have something to do share the processors by the
-// kernel's slices of some milliseconds. A message to a client of one loop then
-// waits for the slices of all the others, and the garbage collector, which can
-// stop a thread only while it runs, waits as long (doc.go has the figures). A
-// loop that waits here sleeps in a system call, where the collector needs
-// nothing of it.
+// Mostly it stands open, and the loops share the processors by the kernel's slices
+// of some milliseconds: nothing delivers more. But a message to a channel of
+// one then waits for the slices of all loops that sweep over many. So whoever
+// has such a message while it sweeps closes the turnstile for a while (close):
+// loops work by turns, in quanta so short that all have had theirs soon, and a
+// loop that is posted to gets a pass: one turn without a seat, at once, in which
+// it does what is urgent and leaves its sweep to a turn with a seat. doc.go has
+// the figures.
 //
 // It is a semaphore on which nobody spins and nobody holds a lock. A free seat
-// goes to whoever comes first, and a loop keeps its seat from turn to turn until
-// it has had it for a quantum and others wait. A loop that is posted to gets a
-// pass: one turn without a seat, at once, in which it does what is urgent and
-// leaves sweeps over many to turns with a seat (Loop.Seated). So quanta may be
-// long, which saves switches, and a message to a channel of one still does not
-// wait for them.
+// goes to whoever comes first: to hand it to the one that waits longest leaves
+// it empty for as long as the kernel takes to find that one a processor.
 type turnstile struct {
 	// Fixed after construction.
 	seats int32
@@ -37,6 +36,7 @@ type turnstile struct {
 	_       [60]byte
 	calls   atomic.Uint32 // seats given back and passes given: the futex
 	_       [60]byte
+	until   atomic.Int64 // closed until then, nanoseconds of Kernel.Now
 }
 
 func newTurnstile(seats int) *turnstile {
@@ -44,6 +44,17 @@ func newTurnstile(seats int) *turnstile {
 	t.free.Store(t.seats)
 	return t
 }
+
+// close has loops take turns for a while from now on.
+func (t *turnstile) close(now int64) {
+	// Not at every message, since all loops read it.
+	if until := now + closedNanos; until-t.until.Load() > closedNanos/4 {
+		t.until.Store(until)
+	}
+}
+
+// open reports whether loops need no seat now.
+func (t *turnstile) open(now int64) bool { return now >= t.until.Load() }
 
 // take takes a free seat, if there is one.
 func (t *turnstile) take() bool {
