@@ -3,10 +3,13 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
+# Connections of make million: 8.6 KB of memory each.
+N ?= 1000000
+
 # Seconds that each fuzz target runs in make check.
 FUZZ_SECONDS ?= 10
 
-.PHONY: run build test check fmt vet staticcheck race fuzz mutants bench floor compare baselines peers deps clean
+.PHONY: run build test check fmt vet staticcheck race fuzz mutants bench floor million results compare baselines peers deps clean
 
 run: build ## Build and start the server with its embedded bus.
 	exec bin/10m-server $(ARGS)
@@ -57,6 +60,12 @@ bench: ## Benchmarks with allocations.
 floor: build ## Deliveries and connects a second beside bare programs, in one run.
 	bin/floor
 	bin/floor connects --exchange
+
+million: build ## N connections (a million) in one process: one channel, then a channel each. Pages in bench/results.
+	scripts/million $(N)
+
+results: build ## Everything that bench/RESULTS.md cites, or some of it: NAMES="sends-18000 million". Two hours.
+	scripts/results $(NAMES)
 
 compare: build baselines peers ## The server beside its peers, in one run: a table and plots in bench/results.
 	scripts/install-compare-deps

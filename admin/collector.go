@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -49,7 +50,7 @@ func busGauge(name, help string, field func(*redisbus.Stats) float64) metric[*re
 // newRegistry holds everything that /metrics shows.
 func newRegistry(sources Sources, log *zap.Logger) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(&collector{sources}, collectors.NewGoCollector())
+	registry.MustRegister(&collector{sources}, newGoCollector())
 	if kernelCountsDescriptors() {
 		registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	} else {
@@ -92,6 +93,7 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	c.collectLoops(out)
 	c.collectHub(out)
 	c.collectBus(out)
+	collectStops(out)
 }
 
 func (c *collector) collectLoops(out output) {
@@ -148,6 +150,7 @@ func (c *collector) collectTimes(out output) {
 		out.value(loopBusySeconds, prometheus.CounterValue, busy, strconv.Itoa(i))
 	}
 	out.histogram(loopTurnSeconds, &turns)
+	out.value(loopTurnP99Seconds, prometheus.GaugeValue, turns.quantile(0.99))
 	out.histogram(deliveryLagSeconds, &lag)
 }
 
@@ -210,6 +213,27 @@ func (h *histogram) cumulative() (buckets map[float64]uint64, count uint64) {
 		}
 	}
 	return buckets, count
+}
+
+// quantile returns the upper bound of the bucket in which the q-th part of all
+// durations ends, in seconds: 0 if there are none, infinity if it is the last
+// bucket, which takes whatever is longer, too.
+func (h *histogram) quantile(q float64) (seconds float64) {
+	var all, below uint64
+	for _, n := range h.counts {
+		all += n
+	}
+	for i, n := range h.counts {
+		below += n
+		if n == 0 || float64(below) < q*float64(all) {
+			continue
+		}
+		if i == len(h.counts)-1 {
+			return math.Inf(1)
+		}
+		return h.bounds[i]
+	}
+	return 0
 }
 
 // output sends metrics. What the library refuses, like a label that is not

@@ -57,6 +57,16 @@
 // of the buckets that were read, so a histogram agrees with itself, except
 // that its sum may be an observation ahead or behind.
 //
+// # The worst since the start
+//
+// c10m_loop_turn_p99_seconds and c10m_gc_stop_max_seconds are for a look with
+// curl: they are about all the time since the start, and upper bounds of
+// buckets. Alerts belong on the rates of the histograms that they are made of
+// (c10m_loop_turn_seconds, go_sched_pauses_total_gc_seconds). The collector's
+// stops are the runtime's own figures (package runtime/metrics):
+// go_sched_pauses_stopping_gc_seconds is the part of each in which it waited for
+// the threads to stand still.
+//
 // # Limits
 //
 // limits.go has them, with the reasons.
@@ -79,6 +89,9 @@
 //     descriptors of the process means listing them: ten million per scrape.
 //   - The longest bucket of a histogram is not shown with its bound: it takes
 //     whatever is longer, too, and is +Inf.
+//   - go_sched_pauses_total_gc_seconds has only six or so buckets, since the library
+//     merges the runtime's to powers of ten. c10m_gc_stop_max_seconds does
+//     not go that way.
 //   - Call [Listen] when the loops run. A loop with a descriptor table of its
 //     own keeps a copy of each descriptor that was open when it started: the
 //     port would stay taken after [Server.Close].

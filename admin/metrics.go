@@ -78,6 +78,10 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Poller.StaleEvents }),
 	counter("wakeups_total", "Times that a poster woke a sleeping loop. Far fewer than letters means busy loops.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.Wakeups }),
+	counter("loop_passes_total", "Times that a poster let a loop past those that wait for a processor. Near c10m_wakeups_total means that messages find the processors busy; 0 with no more loops than processors, where nobody waits.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.Passes }),
+	counter("steerings_ended_total", "Loops that no longer take connections by the processor where they arrive, since far too many arrived at theirs: a network card with one queue, or one busy sender on this host. It ends once per loop and for good; --pin off does without from the start.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.SteeringsEnded }),
 	counter("posts_refused_total", "Letters that found a mailbox full; the publisher waits and posts again. A rise means a loop that is behind.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.PostsRefused }),
 	counter("letters_total", "Letters that loops handled: one per message and loop, and questions of the bus.",
@@ -148,6 +152,9 @@ var (
 	loopLogBytesMax    = newDesc("loop_log_bytes_max", "Bytes that the logs of the fullest loop hold. Each loop may hold an equal share of --log-bytes-total.")
 	loopBusySeconds    = newDesc("loop_busy_seconds_total", "Time in which a loop did not wait. A rate near 1 is a loop without a pause, however idle the others are; a rate of 0 is one that is stuck.", "loop")
 	loopTurnSeconds    = newDesc("loop_turn_seconds", "Time in which a turn of a loop was busy. Long turns delay everybody on that loop.")
+	loopTurnP99Seconds = newDesc("loop_turn_p99_seconds", "99 of 100 turns of all loops since the start were busy for this long or less: a power of two of microseconds, so up to twice the truth. A small message waits for the turn that its loop is in, so long ones show in its latency; for the last minutes, take a quantile over the rate of c10m_loop_turn_seconds.")
+
+	gcStopMaxSeconds = newDesc("gc_stop_max_seconds", "The longest time since the start for which the garbage collector stopped all loops, from the wish to the end; up to a quarter over the truth. Far over c10m_loop_turn_p99_seconds means that the collector waited for threads that had no processor.")
 
 	deliveryLagSeconds = newDesc("delivery_lag_seconds", "Time from publishing a message to its last write on a loop. The tail belongs to slow readers and ends at --write-deadline.")
 
@@ -161,5 +168,6 @@ var (
 var otherDescs = []*prometheus.Desc{
 	buildInfo, loopCount, closesTotal, overrunsTotal, messagesRefusedTotal,
 	loopConnectionsMin, loopConnectionsMax, loopLogBytesMax, loopBusySeconds, loopTurnSeconds,
+	loopTurnP99Seconds, gcStopMaxSeconds,
 	deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busPeersClosedTotal,
 }

@@ -36,6 +36,7 @@ type commonFlags struct {
 
 	Print     bool          `group:"Result" help:"Print each distinct message of others once, with how many connections got it. Costs a hash of every payload."`
 	JSON      bool          `group:"Result" name:"json" help:"Print the result as one JSON object, and nothing else, on standard output."`
+	JSONFile  string        `group:"Result" name:"json-file" placeholder:"FILE" help:"Write the same object to a file, beside what is printed."`
 	HTML      string        `group:"Result" name:"html" placeholder:"FILE" help:"Write the result as one self-contained page with plots."`
 	Criteria  bool          `group:"Result" help:"Judge the run by the criteria of a social feed: all connected and subscribed, mean connect latency under 100 ms, mean latency of messages under 500 ms and level, all messages received. The exit status says whether all are met."`
 	ServerPID int           `group:"Result" name:"server-pid" placeholder:"PID" help:"The server's process, if it is on this host: its memory and processor time become part of the result."`

@@ -174,9 +174,38 @@ func TestJSON(t *testing.T) {
 		t.Errorf("a page that cannot be: %v", err)
 	}
 	o.flags.HTML = ""
+	o.flags.JSONFile = filepath.Join(page, "no")
+	if err := o.write(&report.Result{}); err == nil || !strings.Contains(err.Error(), "--json-file") {
+		t.Errorf("a file that cannot be: %v", err)
+	}
 	text, err := os.ReadFile(file.Name())
 	var back report.Result
 	if err != nil || json.Unmarshal(text, &back) != nil || back.Scenario != "storm" {
 		t.Errorf("%v: %s", err, text)
+	}
+}
+
+// With --json-file, the result is in a file and in words, too.
+func TestJSONFile(t *testing.T) {
+	before := os.Stdout
+	defer func() { os.Stdout = before }()
+	said, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	os.Stdout = said
+	name := filepath.Join(t.TempDir(), "result.json")
+	o := newOutput(&commonFlags{JSONFile: name, Criteria: true})
+	if err := o.write(&report.Result{Scenario: "churn", Connections: report.Connections{Wanted: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(name)
+	var back report.Result
+	if err != nil || json.Unmarshal(text, &back) != nil || back.Scenario != "churn" || len(back.Criteria) == 0 {
+		t.Errorf("%v: the file has %q", err, text)
+	}
+	if words, err := os.ReadFile(said.Name()); err != nil || !strings.HasPrefix(string(words), "run") {
+		t.Errorf("%v: the words are %q", err, words)
 	}
 }

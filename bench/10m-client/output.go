@@ -67,8 +67,13 @@ func (o *output) write(r *report.Result) error {
 		o.pass = report.Check(r)
 	}
 	if o.flags.HTML != "" {
-		if err := writePage(o.flags.HTML, r); err != nil {
+		if err := writeFile(o.flags.HTML, r, report.HTML); err != nil {
 			return fmt.Errorf("cannot write the page: %w; name another file with --html", err)
+		}
+	}
+	if o.flags.JSONFile != "" {
+		if err := writeFile(o.flags.JSONFile, r, report.JSON); err != nil {
+			return fmt.Errorf("cannot write the result: %w; name another file with --json-file", err)
 		}
 	}
 	if o.flags.JSON {
@@ -78,12 +83,12 @@ func (o *output) write(r *report.Result) error {
 	return nil
 }
 
-func writePage(name string, r *report.Result) error {
+func writeFile(name string, r *report.Result, write func(io.Writer, *report.Result) error) error {
 	file, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	if err := report.HTML(file, r); err != nil {
+	if err := write(file, r); err != nil {
 		file.Close()
 		return err
 	}
