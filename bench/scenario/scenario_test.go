@@ -299,8 +299,8 @@ func TestOptions(t *testing.T) {
 	o := options("mixed", 1, "")
 	for connections, probes := range map[int]int{50: 1, 20_000: 200, 1_000_000: 1000} {
 		o.Probes, o.Load.Spread.Connections = 0, connections
-		if _, err := o.prepare(); err != nil || o.Load.Probes != probes {
-			t.Errorf("%d probes of %d, %v", o.Load.Probes, connections, err)
+		if _, err := o.prepare(); err != nil || o.Probes != probes {
+			t.Errorf("%d probes of %d, %v", o.Probes, connections, err)
 		}
 	}
 }
