@@ -188,11 +188,7 @@ func turnP99(turns, before []uint64) float64 {
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func quantiles(l *load.Latencies) report.Quantiles {
-	s := l.Summary()
-	return report.Quantiles{Count: s.Count, MeanMillis: s.MeanMillis, P50Millis: s.P50Millis,
-		P90Millis: s.P90Millis, P99Millis: s.P99Millis, P999Millis: s.P999Millis, MaxMillis: s.LongestMilli}
-}
+func quantiles(l *load.Latencies) report.Quantiles { return report.Quantiles(l.Summary()) }
 
 // curvePercentiles are where a page draws points: denser towards the end.
 var curvePercentiles = []float64{0, 5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97.5, 98, 99,
