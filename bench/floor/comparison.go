@@ -27,8 +27,8 @@ type outcome struct {
 	// Of connects alone.
 	HostBytesPerPair float64 `json:"host_bytes_per_pair,omitempty"` // both ends, kernel and processes
 	SlabBytesPerPair float64 `json:"slab_bytes_per_pair,omitempty"` // the kernel's objects in it
-	AcceptorResident int64   `json:"acceptor_resident_bytes,omitempty"`
-	ClientResident   int64   `json:"client_resident_bytes,omitempty"`
+	AcceptorResident uint64  `json:"acceptor_resident_bytes,omitempty"`
+	ClientResident   uint64  `json:"client_resident_bytes,omitempty"`
 }
 
 // Ratios are the server's figure by the floor's.
@@ -102,8 +102,8 @@ func (c *comparison) conclude() {
 			ListenDrops:      int64(of(func(o outcome) float64 { return float64(o.ListenDrops) })),
 			HostBytesPerPair: of(func(o outcome) float64 { return o.HostBytesPerPair }),
 			SlabBytesPerPair: of(func(o outcome) float64 { return o.SlabBytesPerPair }),
-			AcceptorResident: int64(of(func(o outcome) float64 { return float64(o.AcceptorResident) })),
-			ClientResident:   int64(of(func(o outcome) float64 { return float64(o.ClientResident) })),
+			AcceptorResident: uint64(of(func(o outcome) float64 { return float64(o.AcceptorResident) })),
+			ClientResident:   uint64(of(func(o outcome) float64 { return float64(o.ClientResident) })),
 		}
 		if side == sideServer {
 			continue
@@ -171,7 +171,7 @@ func (c *comparison) printSide(out io.Writer, side string, o outcome) {
 		mebibytes(o.AcceptorResident), mebibytes(o.ClientResident), o.AcceptorCores, o.ClientCores, o.OtherCores, o.saturated(c.Cores))
 }
 
-func mebibytes(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+func mebibytes(bytes uint64) float64 { return float64(bytes) / (1 << 20) }
 
 func (c *comparison) printRatios(out io.Writer, round string, of func(floor string) ratios) {
 	for _, floor := range c.sides {

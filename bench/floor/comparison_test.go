@@ -8,6 +8,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"c10m/bench/proc"
 )
 
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
@@ -77,40 +79,17 @@ func TestOutcomeSaturated(t *testing.T) {
 	}
 }
 
-func TestMemoryFiles(t *testing.T) {
-	m, err := parseMeminfo("MemTotal:  1000 kB\nMemFree: 300 kB\nMemAvailable: 9 kB\nBuffers: 20 kB\nCached: 80 kB\nSwapCached: 7 kB\nSlab: 50 kB\n")
-	if err != nil || m.Used != 600<<10 || m.Slab != 50<<10 {
-		t.Errorf("%+v, %v", m, err)
-	}
-	for _, text := range []string{"MemTotal: 1 kB\n", "MemTotal: x kB\nMemFree: 1 kB\nBuffers: 1 kB\nCached: 1 kB\nSlab: 1 kB\n"} {
-		if m, err := parseMeminfo(text); err == nil {
-			t.Errorf("%q gives %+v", text, m)
-		}
-	}
-	zones := "Node 0, zone  Normal\n  pagesets\n    cpu: 0\n              count:    40\n              high:     99\n    cpu: 1\n              count:    2\n"
-	if pages := parsePagesets(zones); pages != 42 {
-		t.Errorf("%d pages", pages)
-	}
-	netstat := "TcpExt: A ListenDrops B\nTcpExt: 1 22 3\nIpExt: X\nIpExt: 9\n"
-	if drops := parseListenDrops(netstat); drops != 22 {
-		t.Errorf("%d drops", drops)
-	}
-	if used, err := readHostMemory(); err != nil || used.Used <= 0 || used.Slab <= 0 {
-		t.Errorf("this host: %+v, %v", used, err)
-	}
-}
-
 // What may be left ends the wait at once; what does not become less ends it
 // before its time is over. Only the limits of time tell these apart.
 func TestAwaitFreed(t *testing.T) {
-	now, err := readHostMemory()
+	now, err := proc.HostMemory()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, before := range []int64{2 * now.Slab, 0} {
-		full := hostMemory{Slab: now.Slab / 2} // never undercut, so nothing is freed
+	for _, before := range []uint64{2 * now.Slab, 0} {
+		full := proc.Memory{Slab: now.Slab / 2} // never undercut, so nothing is freed
 		ctx, cancel := context.WithTimeout(t.Context(), freedTimeout/2)
-		if err := awaitFreed(ctx, hostMemory{Slab: before}, full); err != nil {
+		if err := awaitFreed(ctx, proc.Memory{Slab: before}, full); err != nil {
 			t.Errorf("with %d bytes allowed: %v", before, err)
 		}
 		cancel()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+
+	"c10m/bench/proc"
 )
 
 // rivalFlags are those of connects and storm.
@@ -80,14 +82,19 @@ func measureConnects(ctx context.Context, p *plan, side string, clientLoops int)
 	if err != nil {
 		return o, err
 	}
-	o.HostBytesPerPair = float64(full.Used-before.Used) / float64(p.connections)
-	o.SlabBytesPerPair = float64(full.Slab-before.Slab) / float64(p.connections)
-	if o.AcceptorResident, err = c.acceptor.residentBytes(); err != nil {
+	o.HostBytesPerPair = p.perPair(full.Used, before.Used)
+	o.SlabBytesPerPair = p.perPair(full.Slab, before.Slab)
+	if o.AcceptorResident, err = proc.Resident(c.acceptor.PID); err != nil {
 		return o, c.explain(err)
 	}
-	if o.ClientResident, err = c.client.residentBytes(); err != nil {
+	if o.ClientResident, err = proc.Resident(c.client.PID); err != nil {
 		return o, c.explain(err)
 	}
 	stop()
 	return o, awaitFreed(ctx, before, full)
+}
+
+// perPair is what each pair of sockets takes of a figure that may also shrink.
+func (p *plan) perPair(now, before uint64) float64 {
+	return (float64(now) - float64(before)) / float64(p.connections)
 }

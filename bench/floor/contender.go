@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"c10m/bench/child"
 	"c10m/bench/proc"
 )
 
@@ -13,7 +14,7 @@ import (
 type contender struct {
 	// Fixed after construction.
 	name     string
-	acceptor *child
+	acceptor *child.Child
 	accepts  *partner // the bare acceptor, which says when it has all; nil for the server
 	client   *partner
 	plan     *plan
@@ -59,7 +60,7 @@ func (c *contender) startAcceptor(ctx context.Context) (firstPort int, err error
 	if err != nil {
 		return 0, err
 	}
-	c.acceptor = c.accepts.child
+	c.acceptor = c.accepts.Child
 	ctx, cancel := context.WithTimeout(ctx, setUpBase)
 	defer cancel()
 	return firstPort, c.accepts.await(ctx, "listening")
@@ -71,7 +72,7 @@ func (c *contender) stop() {
 		c.client.end()
 	}
 	if c.acceptor != nil {
-		c.acceptor.stop()
+		c.acceptor.Stop()
 	}
 	if c.accepts != nil {
 		c.accepts.Close()
@@ -83,7 +84,7 @@ func (c *contender) explain(err error) error {
 	if err == nil || c.acceptor == nil {
 		return err
 	}
-	return fmt.Errorf("%s: %w; %s", c.name, errors.Join(err, c.acceptor.died()), c.acceptor.output)
+	return fmt.Errorf("%s: %w; %s", c.name, errors.Join(err, c.acceptor.Died()), c.acceptor.Output())
 }
 
 // connect has the client open all connections (wordOpen) or drop and open all
@@ -91,15 +92,15 @@ func (c *contender) explain(err error) error {
 func (c *contender) connect(ctx context.Context, word string) (o outcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, setUpTimeout(c.plan.connections))
 	defer cancel()
-	acceptorBefore, err := c.acceptor.cpu()
+	acceptorBefore, err := proc.CPU(c.acceptor.PID)
 	if err != nil {
 		return o, c.explain(err)
 	}
-	clientBefore, err := c.client.cpu()
+	clientBefore, err := proc.CPU(c.client.PID)
 	if err != nil {
 		return o, c.explain(err)
 	}
-	hostBefore, dropsBefore := proc.BusyCPU(), listenDrops()
+	hostBefore, dropsBefore := proc.BusyCPU(), proc.ListenDrops()
 	if err := c.client.tell(word); err != nil {
 		return o, c.explain(err)
 	}
@@ -117,12 +118,12 @@ func (c *contender) connect(ctx context.Context, word string) (o outcome, err er
 		}
 		end = max(end, there.Nanos)
 	}
-	busy, drops := proc.BusyCPU()-hostBefore, listenDrops()-dropsBefore
-	acceptorAfter, err := c.acceptor.cpu()
+	busy, drops := proc.BusyCPU()-hostBefore, proc.ListenDrops()-dropsBefore
+	acceptorAfter, err := proc.CPU(c.acceptor.PID)
 	if err != nil {
 		return o, c.explain(err)
 	}
-	clientAfter, err := c.client.cpu()
+	clientAfter, err := proc.CPU(c.client.PID)
 	if err != nil {
 		return o, c.explain(err)
 	}

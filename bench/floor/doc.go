@@ -87,9 +87,6 @@
 //
 // # What looks wrong but is deliberate
 //
-//   - The goroutine that starts a child keeps its thread until the child is
-//     gone: PDEATHSIG follows the thread that made the child, and the client's
-//     loops end their threads.
 //   - With --in-flight 8 the floor still does one send per message and socket:
 //     it is the floor, and batching is the server's merit.
 //   - The bare acceptor's threads are those of a poller whose loops never turn

@@ -7,9 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"c10m/bench/child"
+	"c10m/bench/proc"
 )
 
 // The test's own program plays the roles, as floor does, and is floor itself
@@ -54,9 +56,9 @@ func TestFloorSide(t *testing.T) {
 		}
 		defer s.stop()
 		measureTwice(ctx, t, f, p, s)
-		process := s.child.process
+		sender := s.child
 		s.stop()
-		if err := process.Signal(syscall.Signal(0)); err == nil {
+		if sender.Died() == nil {
 			t.Error("the sender outlives its side")
 		}
 	}
@@ -91,20 +93,20 @@ func TestServerThatFails(t *testing.T) {
 
 func TestChildEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	c, err := startChild(exec.CommandContext(ctx, "/bin/sleep", "1000"))
+	c, err := child.Start(exec.CommandContext(ctx, "/bin/sleep", "1000"), child.Kill)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.died(); err != nil {
+	if err := c.Died(); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.cpu(); err != nil {
+	if _, err := proc.CPU(c.PID); err != nil {
 		t.Error(err)
 	}
 	cancel()
-	<-c.ended
-	c.stop() // of one that is gone
-	if c.died() == nil {
+	<-c.Ended()
+	c.Stop() // of one that is gone
+	if c.Died() == nil {
 		t.Error("the child is said to live")
 	}
 }

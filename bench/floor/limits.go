@@ -14,8 +14,6 @@ const (
 	// warmUp is sent before a measurement and not counted: caches, congestion
 	// windows and the branch predictor have just served the other side.
 	warmUp = 300 * time.Millisecond
-	// readyPause is between two looks whether the server listens.
-	readyPause = 20 * time.Millisecond
 	// partnerEndTimeout is how long the client may take to reset its
 	// connections before it is killed: 10 us each, for millions.
 	partnerEndTimeout = 60 * time.Second

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"time"
+
+	"c10m/bench/child"
 )
 
 // A partner is a child that plays a role of this program: it is told what to
@@ -17,7 +19,7 @@ import (
 // and ends with its input.
 type partner struct {
 	// Fixed after construction.
-	*child
+	*child.Child
 	stdin io.WriteCloser
 	words *os.File
 	lines chan string // closed when its output ends
@@ -43,7 +45,7 @@ func startPartner(ctx context.Context, role string, config any) (*partner, error
 		return nil, err
 	}
 	command.Stdout, p.words = stdout, words
-	p.child, err = startChild(command)
+	p.Child, err = child.Start(command, child.Kill)
 	stdout.Close()
 	if err != nil {
 		p.Close()
@@ -83,14 +85,14 @@ func (p *partner) hear(ctx context.Context) (string, error) {
 		if open {
 			return line, nil
 		}
-		<-p.ended
-		return "", p.died()
+		<-p.Ended()
+		return "", p.Died()
 	case <-ctx.Done():
-		return "", fmt.Errorf("%w while %s is silent; %s", ctx.Err(), p.name(), p.output)
+		return "", fmt.Errorf("%w while %s is silent; %s", ctx.Err(), p.name(), p.Output())
 	}
 }
 
-func (p *partner) name() string { return fmt.Sprintf("process %d", p.process.Pid) }
+func (p *partner) name() string { return fmt.Sprintf("process %d", p.PID) }
 
 // await waits for one certain line.
 func (p *partner) await(ctx context.Context, wanted string) error {
@@ -117,10 +119,10 @@ func (p *partner) hearJSON(ctx context.Context, object any) error {
 func (p *partner) end() {
 	p.stdin.Close()
 	select {
-	case <-p.ended:
+	case <-p.Ended():
 	case <-time.After(partnerEndTimeout):
 	}
-	p.stop()
+	p.Stop()
 	p.Close()
 }
 

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 
+	"c10m/bench/child"
 	"c10m/tuning"
 )
 
@@ -93,7 +94,7 @@ func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.It
 
 // startServerProcess starts the server and waits until it listens. It has the
 // plan's loops and tables unless its own choice is wanted.
-func (p *plan) startServerProcess(ctx context.Context, own bool) (c *child, firstPort, busPort int, err error) {
+func (p *plan) startServerProcess(ctx context.Context, own bool) (c *child.Child, firstPort, busPort int, err error) {
 	first, err := p.takePorts(p.ports + 2)
 	if err != nil {
 		return nil, 0, 0, err
@@ -105,15 +106,15 @@ func (p *plan) startServerProcess(ctx context.Context, own bool) (c *child, firs
 		arguments = append(arguments, "--loops", strconv.Itoa(p.loops), "--max-connections", strconv.Itoa(p.connectionsMax()))
 	}
 	arguments = append(arguments, p.common.ServerArg...)
-	c, err = startChild(exec.CommandContext(ctx, p.common.Server, arguments...))
+	c, err = child.Start(exec.CommandContext(ctx, p.common.Server, arguments...), child.Kill)
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("%w; name the server's program with --server", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, setUpBase)
 	defer cancel()
 	for _, port := range []int{bus, first} {
-		if err = c.awaitListener(ctx, loopback(port)); err != nil {
-			c.stop()
+		if err = c.AwaitListener(ctx, loopback(port)); err != nil {
+			c.Stop()
 			return nil, 0, 0, err
 		}
 	}

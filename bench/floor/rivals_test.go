@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"c10m/bench/child"
 )
 
 var serverDir string // removed at the end
@@ -104,9 +106,9 @@ func TestContenderWithPrivateTables(t *testing.T) {
 				t.Errorf("%s %s: %+v, %v", side, word, o, err)
 			}
 		}
-		client := c.client.child
+		client := c.client.Child
 		c.stop()
-		if c.acceptor.died() == nil || client.died() == nil {
+		if c.acceptor.Died() == nil || client.Died() == nil {
 			t.Errorf("%s: a process outlives its side", side)
 		}
 	}
@@ -125,12 +127,12 @@ func TestAcceptorTableFull(t *testing.T) {
 	command := exec.CommandContext(ctx, "/bin/sh", "-c", `ulimit -n 64; exec "$0" "$@"`, os.Args[0], acceptorRole, string(config))
 	stdin, _ := command.StdinPipe()
 	defer stdin.Close()
-	c, err := startChild(command)
+	c, err := child.Start(command, child.Kill)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.stop()
-	if err := c.awaitListener(ctx, loopback(first)); err != nil {
+	defer c.Stop()
+	if err := c.AwaitListener(ctx, loopback(first)); err != nil {
 		t.Fatal(err)
 	}
 	for range 100 {
@@ -141,10 +143,10 @@ func TestAcceptorTableFull(t *testing.T) {
 		defer conn.Close()
 	}
 	select {
-	case <-c.ended:
+	case <-c.Ended():
 	case <-ctx.Done():
 	}
-	if err := c.died(); err == nil || !strings.Contains(err.Error(), "--acceptor-loops") {
+	if err := c.Died(); err == nil || !strings.Contains(err.Error(), "--acceptor-loops") {
 		t.Errorf("the acceptor with a full table: %v", err)
 	}
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"strconv"
-	"time"
 
+	"c10m/bench/child"
 	"c10m/bench/load"
 	"c10m/bench/proc"
 )
@@ -18,7 +17,7 @@ import (
 type side struct {
 	// Fixed after construction.
 	name    string
-	child   *child
+	child   *child.Child
 	client  *load.Client
 	publish func(load.Message) error
 	closers []io.Closer
@@ -27,7 +26,7 @@ type side struct {
 
 func (s *side) stop() {
 	if s.child != nil {
-		s.child.stop()
+		s.child.Stop()
 	}
 	if s.client != nil {
 		s.client.Stop()
@@ -74,7 +73,7 @@ func (s *side) send(ctx context.Context, f *sendsFlags, p *plan) error {
 	if err != nil {
 		return err
 	}
-	s.child = sender.child
+	s.child = sender.Child
 	s.closers = append(s.closers, sender)
 	startCtx, cancel := context.WithTimeout(ctx, setUpTimeout(f.Connections))
 	defer cancel()
@@ -116,31 +115,13 @@ func (s *side) serve(ctx context.Context, f *sendsFlags, p *plan) error {
 	return nil
 }
 
-// awaitListener waits until the child accepts connections.
-func (c *child) awaitListener(ctx context.Context, address string) error {
-	for {
-		conn, err := net.DialTimeout("tcp", address, time.Second)
-		if err == nil {
-			return conn.Close()
-		}
-		if died := c.died(); died != nil {
-			return died
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the server does not listen on %s: %w; %s", address, err, c.output)
-		case <-time.After(readyPause):
-		}
-	}
-}
-
 // connect waits until all sockets of both sides are there.
 func connect(ctx context.Context, p *plan, sides ...*side) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*setUpTimeout(p.connections))
 	defer cancel()
 	for _, s := range sides {
 		if _, err := s.client.AwaitConnected(ctx); err != nil {
-			return fmt.Errorf("%s: %w; %s", s.name, err, s.child.output)
+			return fmt.Errorf("%s: %w; %s", s.name, err, s.child.Output())
 		}
 		if s.ready == nil {
 			continue
@@ -148,7 +129,7 @@ func connect(ctx context.Context, p *plan, sides ...*side) error {
 		select {
 		case err := <-s.ready:
 			if err != nil {
-				return fmt.Errorf("%s: %w; %s", s.name, err, s.child.output)
+				return fmt.Errorf("%s: %w; %s", s.name, err, s.child.Output())
 			}
 		case <-ctx.Done():
 			return ctx.Err()
@@ -161,25 +142,25 @@ func connect(ctx context.Context, p *plan, sides ...*side) error {
 func (s *side) measure(ctx context.Context, f *sendsFlags) (m measurement, err error) {
 	drive := load.Drive{Duration: warmUp, InFlight: f.InFlight, Send: s.publish}
 	if _, err = s.client.Drive(ctx, drive); err != nil {
-		return m, fmt.Errorf("%s: %w; %s", s.name, err, s.child.output)
+		return m, fmt.Errorf("%s: %w; %s", s.name, err, s.child.Output())
 	}
-	childBefore, err := s.child.cpu()
+	childBefore, err := proc.CPU(s.child.PID)
 	if err != nil {
-		return m, err
+		return m, fmt.Errorf("%s: %w; %s", s.name, err, s.child.Output())
 	}
 	ownBefore, hostBefore := proc.OwnCPU(), proc.BusyCPU()
 	drive.Duration = f.Each
 	run, err := s.client.Drive(ctx, drive)
 	if err != nil {
-		return m, fmt.Errorf("%s: %w; %s", s.name, err, s.child.output)
+		return m, fmt.Errorf("%s: %w; %s", s.name, err, s.child.Output())
 	}
-	childAfter, err := s.child.cpu()
+	childAfter, err := proc.CPU(s.child.PID)
 	if err != nil {
-		return m, err
+		return m, fmt.Errorf("%s: %w; %s", s.name, err, s.child.Output())
 	}
 	snapshot := s.client.Snapshot()
 	if fault := snapshot.Fault(); fault != "" {
-		return m, fmt.Errorf("%s: %s; %s", s.name, fault, s.child.output)
+		return m, fmt.Errorf("%s: %s; %s", s.name, fault, s.child.Output())
 	}
 	seconds := run.Elapsed.Seconds()
 	m = measurement{

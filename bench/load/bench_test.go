@@ -12,12 +12,10 @@ import (
 func benchHandler(t testing.TB, connections int) (h *handler, fds []uint32) {
 	t.Helper()
 	kernel := pollertest.New(1)
-	var requesters [Groups]requester
-	var ledgers [Groups]ledger
 	config := &Config{Publishes: true, Spread: Spread{Connections: connections}}
 	loop, err := poller.NewLoop(poller.Config{Kernel: kernel, DescriptorsMax: connections + 100,
 		NewHandler: func(l *poller.Loop) poller.Handler {
-			h = newHandler(l, config, newDialer(0, connections, connections), &requesters, &ledgers)
+			h = newHandler(l, config, newDialer(0, connections, connections), newRequester("news"), &ledger{})
 			return h
 		}}, kernel.Eventfd())
 	if err != nil {

@@ -154,5 +154,5 @@ func (c *Client) Publisher(b *Bus, bytes int) func(Message) error {
 // next. nanos is the time from which its latency is to count.
 func (c *Client) Append(b *Bus, m Message, nanos int64, bytes int) {
 	b.payload = AppendStamped(b.payload[:0], m.Sequence, nanos, bytes)
-	b.Append(c.channelOf(m), b.payload)
+	b.Append(c.ChannelOf(m.Connection), b.payload)
 }

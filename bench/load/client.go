@@ -38,8 +38,6 @@ type Config struct {
 	// was published when it opened, whenever that was, and Missing knows the
 	// tail. FirstSequence has no meaning then.
 	Publishes bool
-	// Probes is how many of the connections are Probes instead of Main.
-	Probes int
 	// Expect is how many messages each connection should get; 0 is any.
 	Expect int
 	// Print collects unstamped messages for Snapshot.
@@ -47,6 +45,9 @@ type Config struct {
 	// Loops is their number; 0 is a loop per core, or more if the
 	// descriptors of one table do not suffice.
 	Loops int
+	// Fewest makes 0 as few loops as the descriptors allow: for a client whose
+	// few connections are to be measured apart from another's.
+	Fewest bool
 	// Cores are the processors to which the loops are bound, in turns; none
 	// leaves it to the scheduler.
 	Cores []int
@@ -70,8 +71,8 @@ type Client struct {
 	poller        *poller.Poller
 	handlers      []*handler
 	privateTables bool
-	requesters    [Groups]requester
-	ledgers       [Groups]ledger
+	requester     requester
+	ledger        ledger
 
 	// Owned by the caller of Drive, one at a time.
 	sent uint64 // messages, for the round of own channels
@@ -93,11 +94,7 @@ func Start(config Config) (*Client, error) {
 		return nil, err
 	}
 	connections := config.Spread.Connections
-	cores := runtime.NumCPU()
-	if len(config.Cores) > 0 {
-		cores = len(config.Cores)
-	}
-	loops, private, err := planLoops(connections, limit, config.Loops, cores, config.PrivateFDTables)
+	loops, private, err := planLoops(connections, limit, config.Loops, config.cores(), config.PrivateFDTables)
 	if err != nil {
 		return nil, err
 	}
@@ -105,22 +102,19 @@ func Start(config Config) (*Client, error) {
 		config.UnderWay = min(underWayPerLoopMax, max(underWayPerLoopMin, underWayMax/loops))
 	}
 	config.Loops = loops
-	c := &Client{config: config, privateTables: private}
-	c.requesters = [Groups]requester{Main: newRequester(config.Channel), Probes: newRequester(probeChannel)}
+	c := &Client{config: config, privateTables: private, requester: newRequester(config.Channel)}
 	if c.OwnChannels() {
-		c.ledgers[Main].own = make([]atomic.Uint32, connections)
+		c.ledger.own = make([]atomic.Uint32, connections)
 	}
-	c.ledgers[Probes].own = make([]atomic.Uint32, config.Probes)
-	var pinned error
 	raiseProcs(int(loopsRunning.Add(int64(loops))))
 	c.poller, err = poller.Start(poller.Config{
 		Loops:           loops,
 		PrivateFDTables: private,
+		CPUs:            config.Cores,
 		TakeTurns:       true,
 		DescriptorsMax:  limit,
 		NewHandler: func(l *poller.Loop) poller.Handler {
-			pinned = errors.Join(pinned, pin(l, config.Cores))
-			h := newHandler(l, &c.config, c.share(l.ID()), &c.requesters, &c.ledgers)
+			h := newHandler(l, &c.config, c.share(l.ID()), c.requester, &c.ledger)
 			c.handlers = append(c.handlers, h)
 			return h
 		},
@@ -128,10 +122,6 @@ func Start(config Config) (*Client, error) {
 	if err != nil {
 		loopsRunning.Add(int64(-loops))
 		return nil, err
-	}
-	if pinned != nil {
-		c.Stop()
-		return nil, fmt.Errorf("cannot bind a thread to one of the cores %v: %w; name cores that this process may use", config.Cores, pinned)
 	}
 	return c, nil
 }
@@ -146,10 +136,25 @@ func (config *Config) check() error {
 	if config.Rate < 0 || config.UnderWay < 0 || config.UnderWay > 1<<15 || config.Retries < 0 || config.Retries > 10 || config.Expect < 0 || config.Loops < 0 {
 		return errors.New("rate, expect and loops must not be negative, and retries are 0 to 10")
 	}
-	if config.Probes < 0 || config.Probes > config.Spread.Connections/2 {
-		return fmt.Errorf("%d probes of %d connections; at most half of them can be", config.Probes, config.Spread.Connections)
-	}
 	return config.Spread.Check()
+}
+
+// cores is how many loops there are at least, if nothing is said of them.
+func (config *Config) cores() int {
+	switch {
+	case config.Fewest:
+		return 1
+	case len(config.Cores) > 0:
+		return len(config.Cores)
+	}
+	return runtime.NumCPU()
+}
+
+// FitOneTable reports whether so many connections, of all clients together, have
+// room in one descriptor table.
+func FitOneTable(connections int) bool {
+	limit, err := RaiseDescriptorLimit()
+	return err == nil && connections <= limit-descriptorsSpare
 }
 
 // planLoops is how many loops there are, and whether each has a descriptor
@@ -204,6 +209,9 @@ func (c *Client) share(loop int) dialer {
 	return d
 }
 
+// Connections is how many there are when all are there.
+func (c *Client) Connections() int { return c.config.Spread.Connections }
+
 // Loops is the number of loops.
 func (c *Client) Loops() int { return len(c.handlers) }
 
@@ -212,11 +220,11 @@ func (c *Client) PrivateTables() bool { return c.privateTables }
 
 // ChannelOf is the channel that a connection subscribes to.
 func (c *Client) ChannelOf(number int) string {
-	return c.requesters[Main].channelOf(number)
+	return c.requester.channelOf(number)
 }
 
 // OwnChannels reports whether every connection has a channel of its own.
-func (c *Client) OwnChannels() bool { return c.requesters[Main].number }
+func (c *Client) OwnChannels() bool { return c.requester.number }
 
 // Stop closes all connections. The client cannot be used after it.
 func (c *Client) Stop() {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -303,8 +304,23 @@ func TestBindings(t *testing.T) {
 		}
 	}
 	if _, err := Start(Config{Spread: Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: 1, PerPort: 1, Connections: 1},
-		Channel: "news", Cores: []int{1023}}); err == nil || !strings.Contains(err.Error(), "core") {
+		Channel: "news", Cores: []int{1023}}); err == nil || !strings.Contains(err.Error(), "processor 1023") {
 		t.Errorf("core 1023: %v", err)
+	}
+}
+
+func TestCores(t *testing.T) {
+	three := []int{0, 1, 0}
+	for _, c := range []struct {
+		config Config
+		wanted int
+	}{{Config{}, runtime.NumCPU()}, {Config{Cores: three}, 3}, {Config{Cores: three, Fewest: true}, 1}} {
+		if got := c.config.cores(); got != c.wanted {
+			t.Errorf("%d loops at least for %+v", got, c.config)
+		}
+	}
+	if FitOneTable(1 << 31) {
+		t.Error("two thousand million connections fit one table")
 	}
 }
 

@@ -84,13 +84,13 @@ type Counters struct {
 	Pings   uint64 `json:"pings"`
 	Pongs   uint64 `json:"pongs_sent"`
 
-	Lost       uint64 `json:"lost"`
+	Lost       uint64 `json:"lost"` // so far; Client.Missing knows the tail
 	Duplicated uint64 `json:"duplicated"`
 	OutOfOrder uint64 `json:"out_of_order"`
 	Forgotten  uint64 `json:"gaps_forgotten"`
 	Corrupt    uint64 `json:"corrupt"` // wrong filler, or a text that is not UTF-8
-
-	Groups [Groups]GroupCounters `json:"-"` // main and probes apart; the sums stand above
+	// LastAtNanos is when the last stamped message came (CLOCK_MONOTONIC).
+	LastAtNanos int64 `json:"-"`
 
 	Complete int `json:"complete"` // connections that reached Config.Expect
 	Surplus  int `json:"surplus"`  // connections that got more than that
@@ -99,6 +99,9 @@ type Counters struct {
 func newCounters() Counters {
 	return Counters{Failures: map[string]uint64{}, Closes: map[uint16]uint64{}, Broken: map[string]uint64{}}
 }
+
+// Delivered is the number of stamped messages that arrived, each once.
+func (c *Counters) Delivered() uint64 { return c.Stamped - c.Duplicated }
 
 // Messages is the number of data messages, of both kinds.
 func (c *Counters) Messages() uint64 { return c.Text + c.Binary }
@@ -119,9 +122,6 @@ func (c *Counters) add(o *Counters) {
 	c.Retries += o.Retries
 	c.OpenedAtNanos = max(c.OpenedAtNanos, o.OpenedAtNanos)
 	c.ReturnCounters.add(&o.ReturnCounters)
-	for g := range c.Groups {
-		c.Groups[g].add(&o.Groups[g])
-	}
 	addMap(c.Failures, o.Failures)
 	addMap(c.Closes, o.Closes)
 	addMap(c.Broken, o.Broken)
@@ -140,6 +140,7 @@ func (c *Counters) add(o *Counters) {
 	c.OutOfOrder += o.OutOfOrder
 	c.Forgotten += o.Forgotten
 	c.Corrupt += o.Corrupt
+	c.LastAtNanos = max(c.LastAtNanos, o.LastAtNanos)
 	c.Complete += o.Complete
 	c.Surplus += o.Surplus
 }

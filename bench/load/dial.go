@@ -158,14 +158,12 @@ func (h *handler) open(next retry) {
 	c.number, c.slot = number, index
 	c.storm = h.returns.storm
 	h.highest = max(h.highest, fd)
-	group, place := h.config.place(number)
-	c.group = group
 	h.loop.Record(fd).Phase = phaseConnecting
 	if h.config.Raw {
 		h.loop.ArmWrite(fd, true)
 		return
 	}
-	s.buffer, s.accept = h.groups[group].requester.appendRequest(s.buffer[:0], target, int(place),
+	s.buffer, s.accept = h.requester.appendRequest(s.buffer[:0], target, int(number),
 		[2]uint64{h.random.Uint64(), h.random.Uint64()})
 	s.request = s.buffer
 	// On loopback the connection is there already, so the request goes out
@@ -249,12 +247,9 @@ func (h *handler) opened(fd uint32) {
 	s := &h.dialer.slots[c.slot]
 	h.freeSlot(c.slot)
 	h.loop.Record(fd).Phase = phaseOpen
-	g := &h.groups[c.group]
-	_, index := h.config.place(c.number)
-	c.next = h.firstDue(g, index)
+	c.next = h.firstDue(c.number)
 	h.counters.Opened++
 	h.counters.Open++
-	g.counters.Open++
 	now := Nanos()
 	if !s.again {
 		h.connects.Observe(now - s.begun)

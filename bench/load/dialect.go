@@ -106,9 +106,7 @@ type speaker struct {
 
 // speak makes the handler's frame reader follow the dialect.
 func (h *handler) speak() {
-	for g := range h.groups {
-		h.groups[g].requester.dialect = &h.config.Dialect
-	}
+	h.requester.dialect = &h.config.Dialect
 	if h.config.Dialect.greeting != nil {
 		h.speaker = speaker{scans: map[uint32]*scan{}, free: &scan{}}
 		h.reader.stream = h.payload
@@ -121,8 +119,7 @@ func (h *handler) greet(fd uint32, s *slot, rest []byte) {
 	h.loop.Record(fd).Phase = phaseGreeting
 	s.response = s.response[:0]
 	d := &h.config.Dialect
-	group, index := h.config.place(s.number)
-	h.send(fd, d.opcode, d.greeting(h.groups[group].requester.channelOf(int(index))))
+	h.send(fd, d.opcode, d.greeting(h.requester.channelOf(int(s.number))))
 	h.frames(fd, rest)
 }
 

@@ -24,11 +24,13 @@
 // publisher writes and a connection reads when it opens, and a track, while
 // Drive is on: one atomic per loop and message, not per delivery.
 //
-// # Groups, storms and churns
+// # Several clients, storms and churns
 //
-// Connections are of two groups (group.go). Most are Main; Config.Probes of
-// them, spread evenly over the numbers, listen to channels of their own, and
-// what arrives there is counted and timed by itself.
+// A process may have several clients, one for each kind of connections that is
+// to be measured by itself: what arrives at one does not wait behind what the
+// loops of another have to read. Spread.Skip keeps their local ports apart. One
+// with a descriptor table per loop starts before the connections of one without,
+// whose descriptors it would keep open else.
 //
 // Storm and Churn (returns.go) close connections and have them come back, each
 // under its number and so with its source address and channel. One that is
@@ -37,10 +39,10 @@
 //
 // # What a connection costs
 //
-// The client: its record of 32 bytes, of which the handler uses 21 (sequence,
-// number, messages received, slot, group, marks), and a bit in the loop's set.
+// The client: its record of 32 bytes, of which the handler uses 20 (sequence,
+// number, messages received, slot, marks), and a bit in the loop's set.
 // Four bytes more in a ledger if it has a channel of its own. Per loop, up to
-// five histograms of 26,692 bytes, each from its first duration on. No heap
+// four histograms of 26,692 bytes, each from its first duration on. No heap
 // object. Cold state exists only while it is needed: a slot while a handshake
 // is under way (at most 256 per loop), a partial inside a cut frame (about 500
 // bytes, reused), a list of gaps after a loss. Measured: see the table below.

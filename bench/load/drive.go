@@ -10,11 +10,9 @@ import (
 
 // A Message is one that is to be published now.
 type Message struct {
-	Group    Group
 	Sequence uint64 // for the stamp
-	// Connection is the only one to get it, if each of the group has a channel
-	// of its own: its index there. In the main group it is the number, and the
-	// channel is ChannelOf(Connection).
+	// Connection is the number of the only one to get it, if each has a channel
+	// of its own. The channel is ChannelOf(Connection).
 	Connection int
 }
 
@@ -134,8 +132,8 @@ type drive struct {
 func (s *drive) begin() {
 	own := s.client.OwnChannels()
 	s.client.each(func(h *handler) func() {
-		h.groups[Main].latency = Latencies{}
-		open := h.groups[Main].counters.Open
+		h.latency = Latencies{}
+		open := h.counters.Open
 		h.track = &loopTrack{need: open, shared: s.track}
 		if own {
 			h.track.need = 0
@@ -153,7 +151,7 @@ func (s *drive) end() {
 	var latency Latencies
 	s.client.each(func(h *handler) func() {
 		h.track = nil
-		mine := h.groups[Main].latency.clone()
+		mine := h.latency.clone()
 		return func() { latency.Merge(&mine) }
 	})
 	s.result.Latency = latency.Summary()
@@ -198,7 +196,7 @@ func (s *drive) run(ctx context.Context) error {
 
 // progressed reports whether anything arrived since it was last asked.
 func (s *drive) progressed() bool {
-	snapshot := s.client.snapshot(false, false)
+	snapshot := s.client.Glance()
 	before := s.arrived
 	s.arrived = snapshot.Stamped
 	return s.arrived != before
@@ -233,7 +231,7 @@ func (s *drive) send() error {
 	if c.OwnChannels() {
 		connection = int(c.sent % uint64(c.config.Spread.Connections))
 	}
-	m := c.Next(Main, connection)
+	m := c.Next(connection)
 	c.sent++
 	s.track.loopsLeft[m.Sequence%InFlightMax].Store(int32(s.loops))
 	s.underWay++

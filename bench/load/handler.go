@@ -19,10 +19,9 @@ type connection struct {
 	number   uint32
 	received uint32 // data messages
 	slot     uint16 // while it is under way
-	group    Group
-	storm    uint8 // returns.storm when it was opened
-	returned uint8 // 1: it came back and has got no message yet
-	_        [3]byte
+	storm    uint8  // returns.storm when it was opened
+	returned uint8  // 1: it came back and has got no message yet
+	_        [4]byte
 }
 
 // The room holds it; a negative array length would not compile.
@@ -41,11 +40,12 @@ type handler struct {
 	// Fixed after construction.
 	loop        *poller.Loop
 	config      *Config
+	requester   requester
+	ledger      *ledger
 	reader      frameReader
 	clockOrigin int64 // Nanos minus loop.Clock
 
 	// Owned by the loop.
-	groups  [Groups]group
 	dialer  dialer
 	returns returns
 	highest uint32 // descriptor that was ever open
@@ -54,12 +54,15 @@ type handler struct {
 	// When readAt is to be read again.
 	readTurn                 int64
 	readsLeft, readBytesLeft int
+	sequence                 sequenceChecker
+	gone                     []gone // lost against the client's will
 	random                   *rand.Rand
 	scratch                  []byte
 	partials                 map[uint32]*partial // connections inside a frame or a message
 	unsent                   map[uint32][]byte   // rests of control frames that a full socket cut
 	counters                 Counters
 	arrivals                 arrivals
+	latency                  Latencies // of stamped messages
 	// From connect(2) to the 101, of first connects and of ways back.
 	connects, reconnects Latencies
 	delays               Latencies // from the loop's wake-up to a read
@@ -74,20 +77,19 @@ type arrivals struct {
 	longest int64 // since it was last asked
 }
 
-func newHandler(loop *poller.Loop, config *Config, d dialer, requesters *[Groups]requester, ledgers *[Groups]ledger) *handler {
+func newHandler(loop *poller.Loop, config *Config, d dialer, requester requester, ledger *ledger) *handler {
 	h := &handler{
-		loop:     loop,
-		config:   config,
-		dialer:   d,
-		buffer:   make([]byte, readBufferBytes),
-		random:   rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		partials: make(map[uint32]*partial),
-		unsent:   make(map[uint32][]byte),
-		printed:  make(map[messageKey]*Printed),
-		counters: newCounters(),
-	}
-	for g := range h.groups {
-		h.groups[g].requester, h.groups[g].ledger = requesters[g], &ledgers[g]
+		loop:      loop,
+		config:    config,
+		requester: requester,
+		ledger:    ledger,
+		dialer:    d,
+		buffer:    make([]byte, readBufferBytes),
+		random:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		partials:  make(map[uint32]*partial),
+		unsent:    make(map[uint32][]byte),
+		printed:   make(map[messageKey]*Printed),
+		counters:  newCounters(),
 	}
 	h.reader = frameReader{sink: h, hashed: config.Print}
 	h.speak()
@@ -255,7 +257,6 @@ func (h *handler) message(fd uint32, d *digest) {
 		return
 	}
 	c := h.connection(fd)
-	g := &h.groups[c.group]
 	h.counters.Bytes += d.length
 	if d.opcode == opText {
 		h.counters.Text++
@@ -264,7 +265,6 @@ func (h *handler) message(fd uint32, d *digest) {
 	}
 	if d.corrupt {
 		h.counters.Corrupt++
-		g.counters.Corrupt++
 	}
 	c.received++
 	if h.config.Expect > 0 {
@@ -281,10 +281,10 @@ func (h *handler) message(fd uint32, d *digest) {
 		}
 		return
 	}
-	g.counters.Stamped++
-	g.counters.LastAtNanos = h.readAt
+	h.counters.Stamped++
+	h.counters.LastAtNanos = h.readAt
 	nanos := h.readAt - d.nanos
-	g.latency.Observe(nanos)
+	h.latency.Observe(nanos)
 	h.arrivals.nanos += nanos
 	h.arrivals.longest = max(h.arrivals.longest, nanos)
 	if c.returned != 0 {
@@ -292,7 +292,7 @@ func (h *handler) message(fd uint32, d *digest) {
 		h.counters.Served++
 		h.counters.ServedAtNanos = h.readAt
 	}
-	if g.sequence.see(c.number, &c.next, d.sequence) != duplicate && h.track != nil && c.group == Main {
+	if h.sequence.see(c.number, &c.next, d.sequence) != duplicate && h.track != nil {
 		h.track.delivered(d.sequence)
 	}
 }
@@ -414,7 +414,7 @@ func (h *handler) Closed(fd uint32) {
 		h.forgetScan(fd)
 	}
 	c := h.connection(fd)
-	h.groups[c.group].sequence.forget(c.number)
+	h.sequence.forget(c.number)
 	if record.Marks&markReturns != 0 {
 		h.comeBack(c.number)
 	}

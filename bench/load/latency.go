@@ -76,25 +76,25 @@ func (l *Latencies) Quantile(q float64) time.Duration {
 
 // Latency is a histogram in a few numbers, in milliseconds.
 type Latency struct {
-	Count        uint64  `json:"count"`
-	MeanMillis   float64 `json:"mean_ms"`
-	P50Millis    float64 `json:"p50_ms"`
-	P90Millis    float64 `json:"p90_ms"`
-	P99Millis    float64 `json:"p99_ms"`
-	P999Millis   float64 `json:"p999_ms"`
-	LongestMilli float64 `json:"max_ms"`
+	Count      uint64  `json:"count"`
+	MeanMillis float64 `json:"mean_ms"`
+	P50Millis  float64 `json:"p50_ms"`
+	P90Millis  float64 `json:"p90_ms"`
+	P99Millis  float64 `json:"p99_ms"`
+	P999Millis float64 `json:"p999_ms"`
+	MaxMillis  float64 `json:"max_ms"`
 }
 
 // Summary returns the usual quantiles.
 func (l *Latencies) Summary() Latency {
 	return Latency{
-		Count:        l.Count(),
-		MeanMillis:   millis(l.Mean()),
-		P50Millis:    millis(l.Quantile(0.50)),
-		P90Millis:    millis(l.Quantile(0.90)),
-		P99Millis:    millis(l.Quantile(0.99)),
-		P999Millis:   millis(l.Quantile(0.999)),
-		LongestMilli: millis(l.Max()),
+		Count:      l.Count(),
+		MeanMillis: millis(l.Mean()),
+		P50Millis:  millis(l.Quantile(0.50)),
+		P90Millis:  millis(l.Quantile(0.90)),
+		P99Millis:  millis(l.Quantile(0.99)),
+		P999Millis: millis(l.Quantile(0.999)),
+		MaxMillis:  millis(l.Max()),
 	}
 }
 

@@ -5,10 +5,6 @@ import (
 	"errors"
 	"math"
 	"time"
-
-	"golang.org/x/sys/unix"
-
-	"c10m/poller"
 )
 
 // A Storm closes connections at once and has each come back.
@@ -223,14 +219,4 @@ func (h *handler) comeBack(number uint32) {
 	}
 	heap.Push(&h.dialer.retries, retry{number: number, at: at, again: true})
 	h.loop.TickNow()
-}
-
-// pin binds the calling loop's thread to one core of the list.
-func pin(loop *poller.Loop, cores []int) error {
-	if len(cores) == 0 {
-		return nil
-	}
-	var set unix.CPUSet
-	set.Set(cores[loop.ID()%len(cores)])
-	return unix.SchedSetaffinity(0, &set)
 }

@@ -13,19 +13,18 @@ type Snapshot struct {
 	Counters
 	Wanted  int       `json:"wanted"`
 	Loops   int       `json:"loops"`
-	Latency Latency   `json:"latency"` // of the main group
 	Printed []Printed `json:"messages,omitempty"`
 
-	// LatencySum is over all stamped messages of both groups, LatencyMax over
+	// LatencySum is over all stamped messages, LatencyMax over
 	// those since Moment was last called.
 	LatencySum time.Duration `json:"-"`
 	LatencyMax time.Duration `json:"-"`
 
 	// Only from Client.Snapshot.
-	Latencies  [Groups]Latencies `json:"-"`
-	Connects   Latencies         `json:"-"` // from the first connect(2) to the 101
-	Reconnects Latencies         `json:"-"` // the same of those that came back
-	ReadDelay  Latencies         `json:"-"` // from a loop's wake-up to a read
+	Latencies  Latencies `json:"-"` // from the stamp to the read
+	Connects   Latencies `json:"-"` // from the first connect(2) to the 101
+	Reconnects Latencies `json:"-"` // the same of those that came back
+	ReadDelay  Latencies `json:"-"` // from a loop's wake-up to a read
 	// Turns counts the loops' turns by how long they took: bucket i is up to
 	// 2^i microseconds.
 	Turns []uint64 `json:"-"`
@@ -51,12 +50,15 @@ func (s *Snapshot) AllBack() bool { return s.Returned+s.NotBack >= s.Left }
 // KB of each kind from each loop.
 func (c *Client) Snapshot() Snapshot { return c.snapshot(true, false) }
 
-// Moment is a Snapshot without histograms. It begins a new LatencyMax, so one
+// Glance is a Snapshot without histograms.
+func (c *Client) Glance() Snapshot { return c.snapshot(false, false) }
+
+// Moment is a Glance. It begins a new LatencyMax, so one
 // goroutine is to call it.
 func (c *Client) Moment() Snapshot { return c.snapshot(false, true) }
 
 func (c *Client) snapshot(histograms, moment bool) Snapshot {
-	total := Snapshot{Counters: newCounters(), Wanted: c.config.Spread.Connections, Loops: c.Loops()}
+	total := Snapshot{Wanted: c.config.Spread.Connections, Loops: c.Loops()}
 	printed := map[messageKey]Printed{}
 	c.each(func(h *handler) func() {
 		mine := h.report(histograms)
@@ -68,14 +70,13 @@ func (c *Client) snapshot(histograms, moment bool) Snapshot {
 			h.arrivals.longest = 0
 		}
 		return func() {
-			total.merge(&mine)
+			total.Merge(&mine)
 			for key, p := range seen {
 				p.Connections += printed[key].Connections
 				printed[key] = p
 			}
 		}
 	})
-	total.Latency = total.Latencies[Main].Summary()
 	for _, p := range printed {
 		total.Printed = append(total.Printed, p)
 	}
@@ -86,38 +87,30 @@ func (c *Client) snapshot(histograms, moment bool) Snapshot {
 func (h *handler) report(histograms bool) (s Snapshot) {
 	h.counters.UnderWay = len(h.dialer.slots) - len(h.dialer.free)
 	h.counters.Waiting = len(h.dialer.retries)
-	h.counters.Lost, h.counters.Duplicated, h.counters.OutOfOrder, h.counters.Forgotten = 0, 0, 0, 0
-	h.counters.Stamped = 0
-	for i := range h.groups {
-		g := &h.groups[i]
-		g.counters.Lost, g.counters.Duplicated = g.sequence.Lost, g.sequence.Duplicated
-		g.counters.OutOfOrder = g.sequence.OutOfOrder
-		h.counters.Groups[i] = g.counters
-		h.counters.Stamped += g.counters.Stamped
-		h.counters.Lost += g.sequence.Lost
-		h.counters.Duplicated += g.sequence.Duplicated
-		h.counters.OutOfOrder += g.sequence.OutOfOrder
-		h.counters.Forgotten += g.sequence.Forgotten
-		if histograms {
-			s.Latencies[i] = g.latency.clone()
-		}
-	}
+	h.counters.Lost, h.counters.Duplicated = h.sequence.Lost, h.sequence.Duplicated
+	h.counters.OutOfOrder, h.counters.Forgotten = h.sequence.OutOfOrder, h.sequence.Forgotten
 	s.Counters = h.counters.clone()
 	s.LatencySum, s.LatencyMax = time.Duration(h.arrivals.nanos), time.Duration(h.arrivals.longest)
 	if histograms {
+		s.Latencies = h.latency.clone()
 		s.Connects, s.Reconnects, s.ReadDelay = h.connects.clone(), h.reconnects.clone(), h.delays.clone()
 		_, s.Turns, _ = h.loop.Stats().Turns.Read()
 	}
 	return s
 }
 
-func (s *Snapshot) merge(o *Snapshot) {
+// Merge adds what another client has seen, to nothing at first; Printed is left
+// alone. It keeps nothing of o.
+func (s *Snapshot) Merge(o *Snapshot) {
+	if s.Failures == nil {
+		s.Counters = newCounters()
+	}
 	s.add(&o.Counters)
+	s.Wanted += o.Wanted
+	s.Loops += o.Loops
 	s.LatencySum += o.LatencySum
 	s.LatencyMax = max(s.LatencyMax, o.LatencyMax)
-	for g := range s.Latencies {
-		s.Latencies[g].Merge(&o.Latencies[g])
-	}
+	s.Latencies.Merge(&o.Latencies)
 	s.Connects.Merge(&o.Connects)
 	s.Reconnects.Merge(&o.Reconnects)
 	s.ReadDelay.Merge(&o.ReadDelay)
@@ -151,7 +144,7 @@ func (c *Client) each(ask func(*handler) func()) {
 // ends.
 func (c *Client) Await(ctx context.Context, wanted func(*Snapshot) bool) (Snapshot, error) {
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		s := c.snapshot(false, false)
+		s := c.Glance()
 		if wanted(&s) {
 			return s, nil
 		}

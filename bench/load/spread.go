@@ -17,7 +17,10 @@ type Spread struct {
 	PerPort     int          // connections to a port before the next
 	Sources     []netip.Addr // of a host that is not loopback; none: the kernel chooses
 	Connections int
-	Binding     Binding
+	// Skip is where numbers begin: two clients to one server do not use each
+	// other's ports if one skips the connections of the other.
+	Skip    int
+	Binding Binding
 }
 
 // Binding is who chooses the local port of a connection.
@@ -65,7 +68,7 @@ func (s Spread) Check() error {
 		return fmt.Errorf("--first-port is %d; a port is a number from 1 to 65535", s.FirstPort)
 	}
 	if last := s.LastPort(); last > 65535 {
-		return fmt.Errorf("%d connections at %d per port from port %d on need ports up to %d, and 65535 is the last; raise --per-port", s.Connections, s.PerPort, s.FirstPort, last)
+		return fmt.Errorf("%d connections at %d per port from port %d on need ports up to %d, and 65535 is the last; raise --per-port", s.Skip+s.Connections, s.PerPort, s.FirstPort, last)
 	}
 	if blocks := s.blocksPerPort(); len(s.Sources) > 0 && len(s.Sources) < blocks {
 		return fmt.Errorf("%d connections per port need %d source addresses (%d connections each), and --source gives %d; name more or lower --per-port", s.PerPort, blocks, s.blockMax(), len(s.Sources))
@@ -74,7 +77,7 @@ func (s Spread) Check() error {
 }
 
 // LastPort is the last port that is connected to.
-func (s Spread) LastPort() int { return s.FirstPort + (s.Connections-1)/s.PerPort }
+func (s Spread) LastPort() int { return s.FirstPort + (s.Skip+s.Connections-1)/s.PerPort }
 
 func (s Spread) blocksPerPort() int {
 	return (s.PerPort + s.blockMax() - 1) / s.blockMax()
@@ -83,6 +86,7 @@ func (s Spread) blocksPerPort() int {
 // Of returns both ends of connection number, which counts from 0. An invalid
 // source address, or a source port of 0, is for the kernel to choose.
 func (s Spread) Of(number int) (source, target netip.AddrPort) {
+	number += s.Skip
 	port, place := number/s.PerPort, number%s.PerPort
 	target = netip.AddrPortFrom(s.Host, uint16(s.FirstPort+port))
 	block := port*s.blocksPerPort() + place/s.blockMax()

@@ -90,6 +90,29 @@ func checkTuples(t *testing.T, s Spread, pairs, last int) {
 	}
 }
 
+// Who skips the connections of another client goes on where it ends.
+func TestSpreadSkip(t *testing.T) {
+	all := Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: 10000, PerPort: 60_000, Connections: 130_000}
+	for _, binding := range []Binding{BindKernel, BindExplicit} {
+		all.Binding = binding
+		rest := all
+		rest.Skip, rest.Connections = 49_990, all.Connections-49_990
+		if rest.LastPort() != all.LastPort() {
+			t.Errorf("the last ports are %d and %d", rest.LastPort(), all.LastPort())
+		}
+		for number := range rest.Connections {
+			source, target := rest.Of(number)
+			if s, to := all.Of(rest.Skip + number); s != source || to != target {
+				t.Fatalf("%d is from %v to %v, instead of %v to %v", number, source, target, s, to)
+			}
+		}
+	}
+	all.FirstPort, all.Skip = 65_535, 1
+	if all.PerPort = all.Connections; all.Check() == nil {
+		t.Error("a port above 65535 is taken")
+	}
+}
+
 // With ports of our own choice no pair of ends comes twice, though a source
 // has four times the connections.
 func TestSpreadExplicitPorts(t *testing.T) {

@@ -23,6 +23,14 @@ func TestParse(t *testing.T) {
 	if _, err := parseMemory("MemTotal: 1000 kB\n"); err == nil {
 		t.Error("a memory without free is taken")
 	}
+	zones := "Node 0, zone  Normal\n  pagesets\n    cpu: 0\n              count:    40\n              high:     99\n    cpu: 1\n              count:    2\n"
+	if pages := parsePagesets(zones); pages != 42 {
+		t.Errorf("%d pages", pages)
+	}
+	netstat := "TcpExt: A ListenDrops B\nTcpExt: 1 22 3\nIpExt: X\nIpExt: 9\n"
+	if drops := parseListenDrops(netstat); drops != 22 {
+		t.Errorf("%d drops", drops)
+	}
 }
 
 // What the kernel says of this process and host can be read at all.

@@ -9,7 +9,7 @@
 //	connect   open, hold; check what others publish
 //	fanout    one channel, messages at a rate
 //	unicast   a channel per connection, messages at a rate to random ones
-//	mixed     fan-out to most, unicast to a few (probes) measured by itself
+//	mixed     fan-out to most, unicast to a few (probes) on loops of their own
 //	saturate  the next message when one has reached everybody
 //	storm     all leave at once and come back over a time
 //	churn     some leave and come back all the time, while messages flow
@@ -20,7 +20,9 @@
 // a second. Each publisher has a goroutine, locked to a thread while it runs,
 // and a connection to the bus of its own, so that a large fan-out does not
 // stand before a small message in one stream of bytes. What arrives is counted
-// by package load, on its loops.
+// by package load, on its loops. The probes of mixed have a load.Client of their
+// own (parties.go), with as few loops as descriptors allow: on loops that also
+// read a fan-out they would measure how long the client takes for that.
 //
 // # What is exact, and how
 //

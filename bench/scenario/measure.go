@@ -14,22 +14,22 @@ import (
 // openLoop is the scenarios fanout, unicast and mixed: messages by timetables.
 func (r *run) openLoop() error {
 	name := "fanout"
-	if r.client.OwnChannels() {
+	if r.main().OwnChannels() {
 		name = "unicast"
 	}
-	if err := r.addPublisher(name, load.Main, r.options.Rate); err != nil {
+	if err := r.addPublisher(name, r.main(), r.options.Rate); err != nil {
 		return err
 	}
-	if r.options.Load.Probes > 0 {
-		if err := r.addPublisher("unicast", load.Probes, r.options.ProbeRate); err != nil {
+	for _, probes := range r.parties[1:] {
+		if err := r.addPublisher("unicast", probes, r.options.ProbeRate); err != nil {
 			return err
 		}
 	}
 	return r.publish(r.ctx, int64(r.options.Duration))
 }
 
-func (r *run) addPublisher(name string, g load.Group, rate float64) error {
-	p, err := r.newPublisher(name, g, rate)
+func (r *run) addPublisher(name string, to *party, rate float64) error {
+	p, err := r.newPublisher(name, to, rate)
 	if err == nil {
 		r.publishers = append(r.publishers, p)
 	}
@@ -66,12 +66,12 @@ func (r *run) saturate() error {
 	}
 	defer bus.Close()
 	r.driveBegun = load.Nanos()
-	drive, err := r.client.Drive(r.ctx, load.Drive{
+	drive, err := r.main().Drive(r.ctx, load.Drive{
 		Messages:     r.options.Messages,
 		Duration:     r.options.Duration,
 		InFlight:     r.options.InFlight,
 		StallTimeout: r.options.Patience,
-		Send:         r.client.Publisher(bus, r.options.Bytes),
+		Send:         r.main().Publisher(bus, r.options.Bytes),
 	})
 	r.drive = &drive
 	return err
@@ -81,7 +81,7 @@ func (r *run) saturate() error {
 // again, and goes on for a while.
 func (r *run) storm() error {
 	r.static = false
-	if err := r.addPublisher("fanout", load.Main, r.options.Rate); err != nil {
+	if err := r.addPublisher("fanout", r.main(), r.options.Rate); err != nil {
 		return err
 	}
 	stop := r.background()
@@ -91,20 +91,20 @@ func (r *run) storm() error {
 
 // weather is the storm itself, while messages flow.
 func (r *run) weather() error {
-	open := r.subscribers[load.Main]
+	open := r.main().subscribers
 	drop := r.options.Drop
 	if drop == 0 || drop > open {
 		drop = open
 	}
 	r.sampler.enter("storm")
 	begun := load.Nanos()
-	if err := r.client.Storm(load.Storm{Drop: drop, Jitter: r.options.Jitter, Reset: r.options.Reset}); err != nil {
+	if err := r.main().Storm(load.Storm{Drop: drop, Jitter: r.options.Jitter, Reset: r.options.Reset}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.options.Jitter+recoverMax)
 	defer cancel()
 	// One that the server drops meanwhile is not the client's to drop.
-	s, err := r.client.Await(ctx, func(s *load.Snapshot) bool { return s.Left+int(s.Dropped) >= drop && s.AllBack() })
+	s, err := r.main().Await(ctx, func(s *load.Snapshot) bool { return s.Left+int(s.Dropped) >= drop && s.AllBack() })
 	if err == nil {
 		patience := servedMax
 		if r.options.Patience > 0 {
@@ -112,7 +112,7 @@ func (r *run) weather() error {
 		}
 		ctx, cancel = context.WithTimeout(r.ctx, patience+time.Duration(2e9/r.options.Rate))
 		defer cancel()
-		s, err = r.client.Await(ctx, func(s *load.Snapshot) bool { return s.Served >= s.Returned })
+		s, err = r.main().Await(ctx, func(s *load.Snapshot) bool { return s.Served >= s.Returned })
 	}
 	storm := &report.Storm{Dropped: s.Left, JitterSeconds: r.options.Jitter.Seconds()}
 	if s.ReturnedAtNanos > 0 {
@@ -141,19 +141,19 @@ func (r *run) late(err error, s *load.Snapshot) error {
 // churn has connections come and go while messages flow.
 func (r *run) churn() error {
 	r.static = false
-	if err := r.addPublisher("fanout", load.Main, r.options.Rate); err != nil {
+	if err := r.addPublisher("fanout", r.main(), r.options.Rate); err != nil {
 		return err
 	}
-	if err := r.client.Churn(load.Churn{Rate: r.options.ChurnRate, Reset: r.options.Reset}); err != nil {
+	if err := r.main().Churn(load.Churn{Rate: r.options.ChurnRate, Reset: r.options.Reset}); err != nil {
 		return err
 	}
 	err := r.publish(r.ctx, int64(r.options.Duration))
-	if stopped := r.client.Churn(load.Churn{}); stopped != nil {
+	if stopped := r.main().Churn(load.Churn{}); stopped != nil {
 		return stopped
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), backMax)
 	defer cancel()
-	s, errBack := r.client.Await(ctx, (*load.Snapshot).AllBack)
+	s, errBack := r.main().Await(ctx, (*load.Snapshot).AllBack)
 	r.result.Churn = &report.Churn{Rate: r.options.ChurnRate,
 		Disconnected: uint64(s.Left), Reconnected: uint64(s.Returned)}
 	return errors.Join(err, r.late(errBack, &s))

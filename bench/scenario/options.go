@@ -12,8 +12,8 @@ import (
 type Options struct {
 	Name    string   // of the scenario
 	Command []string // for the Result
-	// Load says whom to connect to and how. Publishes, Probes, FirstSequence
-	// and Expect are set by Run.
+	// Load says whom to connect to and how. Publishes, FirstSequence and Expect
+	// are set by Run.
 	Load load.Config
 
 	Bus         string // address of the Redis to publish through
@@ -82,6 +82,9 @@ func (o *Options) prepare() (plan, error) {
 		o.Load.Channel = ChannelDefault(o.Name)
 	}
 	o.Load.Publishes = p.publishes
+	if o.Name != "mixed" {
+		o.Probes = 0
+	}
 	if o.Expect > 0 {
 		o.Load.Expect, o.Load.FirstSequence = o.Expect, 1
 	}
@@ -121,6 +124,5 @@ func (o *Options) prepareProbes() error {
 	if o.Probes < 0 || o.Probes > connections/2 {
 		return fmt.Errorf("--probes is %d; at most half of the %d connections can be probes", o.Probes, connections)
 	}
-	o.Load.Probes = o.Probes
 	return nil
 }

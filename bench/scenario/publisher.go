@@ -19,16 +19,15 @@ type timetable struct {
 
 func (t timetable) due(n uint64) int64 { return t.begin + int64(float64(n)*1e9/t.rate) }
 
-// A publisher publishes to one group by a timetable. One goroutine runs it.
+// A publisher publishes to one party by a timetable. One goroutine runs it.
 type publisher struct {
 	// Fixed after construction.
 	name   string
-	client *load.Client
+	to     *party
 	bus    *load.Bus
-	group  load.Group
 	rate   float64
 	bytes  int
-	target func() int // the index, in its group, of whom a message is for
+	target func() int // the number of whom a message is for
 
 	// Test seams: load.Nanos and sleepUntil.
 	now   func() int64
@@ -41,16 +40,15 @@ type publisher struct {
 }
 
 // newPublisher connects to the bus.
-func (r *run) newPublisher(name string, group load.Group, rate float64) (*publisher, error) {
+func (r *run) newPublisher(name string, to *party, rate float64) (*publisher, error) {
 	bus, err := load.DialBus(r.options.Bus, r.options.BusPassword)
 	if err != nil {
 		return nil, err
 	}
-	p := &publisher{name: name, client: r.client, bus: bus, group: group, rate: rate, bytes: r.options.Bytes,
+	p := &publisher{name: name, to: to, bus: bus, rate: rate, bytes: r.options.Bytes,
 		now: load.Nanos, sleep: sleepUntil, target: func() int { return 0 }}
-	if r.client.HasOwnChannels(group) {
-		members := r.client.Members(group)
-		p.target = func() int { return rand.IntN(members) }
+	if to.OwnChannels() {
+		p.target = func() int { return rand.IntN(to.Connections()) }
 	}
 	return p, nil
 }
@@ -72,7 +70,7 @@ func (p *publisher) run(ctx context.Context, duration int64) error {
 				break
 			}
 			// The ledger knows the number before the bus has it (load.ledger).
-			p.client.Append(p.bus, p.client.Next(p.group, p.target()), due, p.bytes)
+			p.to.Append(p.bus, p.to.Next(p.target()), due, p.bytes)
 			p.published++
 		}
 		if p.published > first {

@@ -43,8 +43,8 @@ func TestPublisherIsOnTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer client.Stop()
-			r := run{client: client, options: Options{Bus: s.Bus, Bytes: 64}}
-			p, err := r.newPublisher("fanout", load.Main, 100)
+			r := run{options: Options{Bus: s.Bus, Bytes: 64}}
+			p, err := r.newPublisher("fanout", &party{Client: client}, 100)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +55,7 @@ func TestPublisherIsOnTime(t *testing.T) {
 			if err := p.run(context.Background(), int64(time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			if p.published != c.published || p.late != c.late || client.Published(load.Main) != c.published {
+			if p.published != c.published || p.late != c.late || client.Published() != c.published {
 				t.Errorf("%d published, %d late", p.published, p.late)
 			}
 			due := timetable{begin: start, rate: 100}.due(c.published - 1)

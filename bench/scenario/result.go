@@ -15,9 +15,9 @@ import (
 )
 
 // host describes where the client runs.
-func host(client *load.Client) report.Host {
-	h := report.Host{Cores: runtime.NumCPU(), Go: runtime.Version(), Loops: client.Loops(),
-		PrivateFDs: client.PrivateTables(), Processor: processor()}
+func host(clients parties) report.Host {
+	h := report.Host{Cores: runtime.NumCPU(), Go: runtime.Version(), Loops: clients.loops(),
+		PrivateFDs: clients[0].PrivateTables(), Processor: processor()}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
 		h.Kernel = unix.ByteSliceToString(name.Release[:])
@@ -88,17 +88,17 @@ func (r *run) connections(s *load.Snapshot) {
 // others published.
 func (r *run) streams(s *load.Snapshot) {
 	for _, p := range r.publishers {
-		stream := r.stream(p.name, p.group, p.begun, s)
+		stream := r.stream(p.name, p.to, p.begun)
 		stream.Rate, stream.Late, stream.Corrected = p.rate, p.late, true
 		r.result.Streams = append(r.result.Streams, stream)
 	}
 	switch {
 	case r.drive != nil:
 		name := "fanout"
-		if r.client.OwnChannels() {
+		if r.main().OwnChannels() {
 			name = "unicast"
 		}
-		stream := r.stream(name, load.Main, r.driveBegun, s)
+		stream := r.stream(name, r.main(), r.driveBegun)
 		stream.InFlight = max(r.options.InFlight, 1)
 		r.result.Streams = append(r.result.Streams, stream)
 	case !r.plan.publishes && s.Stamped > 0:
@@ -106,29 +106,29 @@ func (r *run) streams(s *load.Snapshot) {
 	}
 }
 
-// stream is what is known of a group.
-func (r *run) stream(name string, g load.Group, begun int64, s *load.Snapshot) report.Stream {
-	counters := &s.Groups[g]
+// stream is what is known of a party.
+func (r *run) stream(name string, to *party, begun int64) report.Stream {
+	s := &to.seen
 	stream := report.Stream{
 		Name:         name,
 		PayloadBytes: r.options.Bytes,
-		Subscribers:  r.subscribers[g],
-		Listeners:    r.subscribers[g],
-		Published:    r.client.Published(g),
-		Delivered:    counters.Delivered(),
-		Expected:     counters.Delivered() + counters.Lost,
-		Lost:         counters.Lost,
-		Duplicated:   counters.Duplicated,
-		OutOfOrder:   counters.OutOfOrder,
-		Corrupt:      counters.Corrupt,
-		Latency:      quantiles(&s.Latencies[g]),
-		Curve:        curve(&s.Latencies[g]),
+		Subscribers:  to.subscribers,
+		Listeners:    to.subscribers,
+		Published:    to.Published(),
+		Delivered:    s.Delivered(),
+		Expected:     s.Delivered() + s.Lost,
+		Lost:         s.Lost,
+		Duplicated:   s.Duplicated,
+		OutOfOrder:   s.OutOfOrder,
+		Corrupt:      s.Corrupt,
+		Latency:      quantiles(&s.Latencies),
+		Curve:        curve(&s.Latencies),
 	}
-	if r.client.HasOwnChannels(g) {
+	if to.OwnChannels() {
 		stream.Subscribers = min(1, stream.Subscribers)
 	}
-	if counters.LastAtNanos > begun {
-		stream.Seconds = float64(counters.LastAtNanos-begun) / 1e9
+	if s.LastAtNanos > begun {
+		stream.Seconds = float64(s.LastAtNanos-begun) / 1e9
 		stream.PerSecond = float64(stream.Delivered) / stream.Seconds
 	}
 	if due := stream.Published * uint64(stream.Subscribers); r.static && stream.Expected != due {
@@ -139,11 +139,11 @@ func (r *run) stream(name string, g load.Group, begun int64, s *load.Snapshot) r
 
 // received is a stream of somebody else's.
 func (r *run) received(s *load.Snapshot) report.Stream {
-	return report.Stream{Name: "received", Subscribers: r.subscribers[load.Main], Listeners: r.subscribers[load.Main],
-		Expected:  s.Groups[load.Main].Delivered() + s.Lost,
-		Delivered: s.Groups[load.Main].Delivered(), Lost: s.Lost, Duplicated: s.Duplicated,
+	return report.Stream{Name: "received", Subscribers: r.main().subscribers, Listeners: r.main().subscribers,
+		Expected:  s.Delivered() + s.Lost,
+		Delivered: s.Delivered(), Lost: s.Lost, Duplicated: s.Duplicated,
 		OutOfOrder: s.OutOfOrder, Corrupt: s.Corrupt,
-		Latency: quantiles(&s.Latencies[load.Main]), Curve: curve(&s.Latencies[load.Main])}
+		Latency: quantiles(&s.Latencies), Curve: curve(&s.Latencies)}
 }
 
 // usage is the cost of the measured part.
@@ -188,11 +188,7 @@ func turnP99(turns, before []uint64) float64 {
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func quantiles(l *load.Latencies) report.Quantiles {
-	s := l.Summary()
-	return report.Quantiles{Count: s.Count, MeanMillis: s.MeanMillis, P50Millis: s.P50Millis,
-		P90Millis: s.P90Millis, P99Millis: s.P99Millis, P999Millis: s.P999Millis, MaxMillis: s.LongestMilli}
-}
+func quantiles(l *load.Latencies) report.Quantiles { return report.Quantiles(l.Summary()) }
 
 // curvePercentiles are where a page draws points: denser towards the end.
 var curvePercentiles = []float64{0, 5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97.5, 98, 99,

@@ -20,18 +20,17 @@ type run struct {
 	started time.Time
 	before  usage // the first connect
 
-	client  *load.Client
+	parties parties
 	sampler *sampler
 
-	subscribers [load.Groups]int // when measuring began
-	publishers  []*publisher
-	drive       *load.Run
-	driveBegun  int64
-	measuring   [2]usage // begin and end of the measured part
-	turns       []uint64 // of the loops before it
-	static      bool     // nobody leaves by the client's will
-	faults      []string
-	result      *report.Result
+	publishers []*publisher
+	drive      *load.Run
+	driveBegun int64
+	measuring  [2]usage // begin and end of the measured part
+	turns      []uint64 // of the loops before it
+	static     bool     // nobody leaves by the client's will
+	faults     []string
+	result     *report.Result
 }
 
 // Run goes through a scenario and returns what it saw. With an error, which is
@@ -54,13 +53,13 @@ func Run(ctx context.Context, options Options) (*report.Result, error) {
 		before: readUsage(options.ServerPID)}
 	// The loops first: with private descriptor tables, what is open when they
 	// start stays open in each.
-	if r.client, err = load.Start(options.Load); err != nil {
+	if r.parties, err = startParties(options.Load, options.Probes); err != nil {
 		return nil, err
 	}
-	defer r.client.Stop()
+	defer r.parties.stop()
 	r.result = &report.Result{Scenario: options.Name, Command: options.Command, Started: r.started,
-		Host: host(r.client)}
-	r.sampler = startSampler(r.client, options.ServerPID, r.started, options.Progress)
+		Host: host(r.parties)}
+	r.sampler = startSampler(r.parties, options.ServerPID, r.started, options.Progress)
 	err = r.phases()
 	for _, p := range r.publishers {
 		p.bus.Close()
@@ -75,7 +74,7 @@ func Run(ctx context.Context, options Options) (*report.Result, error) {
 
 // phases are connecting, measuring and holding.
 func (r *run) phases() error {
-	snapshot, err := r.client.Await(r.ctx, (*load.Snapshot).Decided)
+	snapshot, err := r.parties.decided(r.ctx)
 	if err != nil {
 		return err
 	}
@@ -85,9 +84,6 @@ func (r *run) phases() error {
 	}
 	if r.plan.publishes && snapshot.Open < snapshot.Wanted {
 		return fmt.Errorf("nothing is published: %d of %d connections are open", snapshot.Open, snapshot.Wanted)
-	}
-	for g := range r.subscribers {
-		r.subscribers[g] = snapshot.Groups[g].Open
 	}
 	r.beginMeasuring()
 	r.sampler.enter("measuring")
@@ -103,9 +99,15 @@ func (r *run) phases() error {
 	return r.pause(r.options.Hold)
 }
 
-// beginMeasuring notes what was used up to here.
+// main are the connections that are not probes.
+func (r *run) main() *party { return r.parties[0] }
+
+// beginMeasuring notes who is there, and what was used up to here.
 func (r *run) beginMeasuring() {
-	r.turns = r.client.Snapshot().Turns
+	r.turns = r.parties.sum(func(p *party) load.Snapshot { return p.Snapshot() }).Turns
+	for _, p := range r.parties {
+		p.subscribers = p.Glance().Open
+	}
 	r.measuring[0] = readUsage(r.options.ServerPID)
 }
 
@@ -129,10 +131,10 @@ func (r *run) settle() {
 	r.sampler.enter("settling")
 	arrived, quiet := uint64(0), time.Now()
 	for {
-		s, _ := r.client.Await(context.Background(), func(*load.Snapshot) bool { return true })
+		s := r.parties.sum(func(p *party) load.Snapshot { return p.Glance() })
 		if s.Stamped != arrived {
 			arrived, quiet = s.Stamped, time.Now()
-		} else if r.client.Missing() == [load.Groups]uint64{} || time.Since(quiet) >= patience {
+		} else if r.parties.missing() == 0 || time.Since(quiet) >= patience {
 			break
 		}
 		time.Sleep(settlePause)
@@ -149,7 +151,7 @@ func (r *run) wait() error {
 		ctx, cancel = context.WithTimeout(ctx, r.options.Hold)
 	}
 	defer cancel()
-	s, err := r.client.Await(ctx, func(s *load.Snapshot) bool {
+	s, err := r.main().Await(ctx, func(s *load.Snapshot) bool {
 		return s.Open == 0 || r.options.Expect > 0 && s.Complete == s.Wanted
 	})
 	if r.options.Expect > 0 {
@@ -170,15 +172,13 @@ func (r *run) fault(format string, arguments ...any) {
 
 // conclude fills the Result from what was seen.
 func (r *run) conclude() {
-	s := r.client.Snapshot()
-	var missing [load.Groups]uint64
-	if r.plan.publishes {
-		missing = r.client.Missing()
+	for _, p := range r.parties {
+		p.seen = p.Snapshot()
+		if r.plan.publishes {
+			p.seen.Lost += p.Missing()
+		}
 	}
-	for g, n := range missing {
-		s.Lost += n
-		s.Groups[g].Lost += n
-	}
+	s := r.parties.sum(func(p *party) load.Snapshot { return p.seen })
 	r.connections(&s)
 	r.streams(&s)
 	r.usage(&s)

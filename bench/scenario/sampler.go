@@ -37,7 +37,7 @@ func readUsage(serverPID int) usage {
 // A sampler makes a report.Sample every second.
 type sampler struct {
 	// Fixed after construction.
-	client   *load.Client
+	clients  parties
 	pid      int
 	started  time.Time
 	progress func(*report.Sample, *load.Snapshot)
@@ -54,9 +54,9 @@ type sampler struct {
 	samples []report.Sample
 }
 
-func startSampler(client *load.Client, pid int, started time.Time, progress func(*report.Sample, *load.Snapshot)) *sampler {
-	s := &sampler{client: client, pid: pid, started: started, progress: progress,
-		ends: make(chan struct{}), phase: "connecting", usage: readUsage(pid), snapshot: client.Moment()}
+func startSampler(clients parties, pid int, started time.Time, progress func(*report.Sample, *load.Snapshot)) *sampler {
+	s := &sampler{clients: clients, pid: pid, started: started, progress: progress,
+		ends: make(chan struct{}), phase: "connecting", usage: readUsage(pid), snapshot: clients.moment()}
 	s.ended.Go(func() {
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
@@ -91,7 +91,7 @@ func (s *sampler) stop() []report.Sample {
 }
 
 func (s *sampler) sample() {
-	usage, snapshot := readUsage(s.pid), s.client.Moment()
+	usage, snapshot := readUsage(s.pid), s.clients.moment()
 	seconds := max(usage.at.Sub(s.usage.at).Seconds(), 1e-9)
 	messages := snapshot.Stamped - s.snapshot.Stamped
 	sample := report.Sample{

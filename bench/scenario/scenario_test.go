@@ -3,7 +3,6 @@ package scenario
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/bench/child"
 	"c10m/bench/load"
 	"c10m/bench/load/loadtest"
 	"c10m/bench/report"
@@ -51,35 +51,24 @@ func startServer(t *testing.T) (port int, bus string, pid int) {
 	if out, err := exec.Command("go", "build", "-o", program, "c10m").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	addresses := freeAddresses(t, 3)
-	command := exec.Command(program, "--listen", addresses[0], "--bus-listen", addresses[1], "--admin", addresses[2])
-	if err := command.Start(); err != nil {
+	ports, err := child.FreePorts(3)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { command.Process.Kill(); command.Wait() })
-	for _, address := range addresses[:2] {
-		for end := time.Now().Add(hangGuard); ; time.Sleep(10 * time.Millisecond) {
-			if conn, err := net.Dial("tcp", address); err == nil {
-				conn.Close()
-				break
-			} else if time.Now().After(end) {
-				t.Fatal(err)
-			}
-		}
+	address := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
+	server, err := child.Start(exec.Command(program, "--listen", address(0), "--bus-listen", address(1), "--admin", address(2)), child.Kill)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return int(netip.MustParseAddrPort(addresses[0]).Port()), addresses[1], command.Process.Pid
-}
-
-func freeAddresses(t *testing.T, n int) (addresses []string) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	t.Cleanup(server.Stop)
+	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
+	defer cancel()
+	for i := range 2 {
+		if err := server.AwaitListener(ctx, address(i)); err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() // all at once, so that they differ
-		addresses = append(addresses, l.Addr().String())
 	}
-	return addresses
+	return ports[0], address(1), server.PID
 }
 
 // What a correct server gives: everything that is due, once.
@@ -299,8 +288,8 @@ func TestOptions(t *testing.T) {
 	o := options("mixed", 1, "")
 	for connections, probes := range map[int]int{50: 1, 20_000: 200, 1_000_000: 1000} {
 		o.Probes, o.Load.Spread.Connections = 0, connections
-		if _, err := o.prepare(); err != nil || o.Load.Probes != probes {
-			t.Errorf("%d probes of %d, %v", o.Load.Probes, connections, err)
+		if _, err := o.prepare(); err != nil || o.Probes != probes {
+			t.Errorf("%d probes of %d, %v", o.Probes, connections, err)
 		}
 	}
 }

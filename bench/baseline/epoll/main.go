@@ -21,10 +21,8 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"net"
-	"os"
 	"runtime"
 	"unicode/utf8"
 
@@ -33,23 +31,12 @@ import (
 	"c10m/bench/baseline/feed"
 )
 
-func main() {
-	listen := flag.String("listen", "127.0.0.1:10000", "address and port to listen on")
-	redis := flag.String("redis", "127.0.0.1:6379", "the Redis to subscribe at")
-	flag.Parse()
-	fmt.Fprintln(os.Stderr, "epoll:", run(*listen, *redis))
-	os.Exit(1)
-}
+func main() { feed.Main("epoll", serve) }
 
-func run(listen, redis string) error {
-	ctx := context.Background()
-	f, err := feed.Subscribe(ctx, redis)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+func serve(ctx context.Context, f *feed.Feed, listen string) error {
 	workers := newPool(poolWorkersPerCore*runtime.NumCPU(), poolQueueMax)
 	shards := make([]*shard, runtime.NumCPU())
+	var err error
 	for i := range shards {
 		if shards[i], err = newShard(workers); err != nil {
 			return err

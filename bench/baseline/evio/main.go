@@ -26,30 +26,16 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"os"
 
 	"github.com/tidwall/evio"
 
 	"c10m/bench/baseline/feed"
 )
 
-func main() {
-	listen := flag.String("listen", "127.0.0.1:10000", "address and port to listen on")
-	redis := flag.String("redis", "127.0.0.1:6379", "the Redis to subscribe at")
-	flag.Parse()
-	fmt.Fprintln(os.Stderr, "evio:", run(*listen, *redis))
-	os.Exit(1)
-}
+func main() { feed.Main("evio", serve) }
 
-func run(listen, redis string) error {
-	ctx := context.Background()
-	f, err := feed.Subscribe(ctx, redis)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+func serve(ctx context.Context, f *feed.Feed, listen string) error {
 	s := newServer()
 	ended := make(chan error, 2)
 	go func() { ended <- f.Run(ctx, s.publish) }()

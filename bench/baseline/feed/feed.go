@@ -4,7 +4,9 @@ package feed
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"os"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -14,6 +16,22 @@ type Feed struct {
 	// Fixed after construction.
 	client       *redis.Client
 	subscription *redis.PubSub
+}
+
+// Main is the main function of a baseline: serve has a subscription and the
+// address to listen on, and returns why it ended.
+func Main(name string, serve func(ctx context.Context, f *Feed, listen string) error) {
+	listen := flag.String("listen", "127.0.0.1:10000", "address and port to listen on")
+	redis := flag.String("redis", "127.0.0.1:6379", "the Redis to subscribe at")
+	flag.Parse()
+	ctx := context.Background()
+	f, err := Subscribe(ctx, *redis)
+	if err == nil {
+		err = serve(ctx, f, *listen)
+		f.Close()
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	os.Exit(1)
 }
 
 // Subscribe returns once Redis has confirmed, so that a server which listens

@@ -4,43 +4,12 @@ import (
 	"testing"
 )
 
-// Probes are spread evenly over the numbers, and so over loops and ports.
-func TestProbePlaces(t *testing.T) {
-	for _, c := range []struct{ connections, probes int }{{1000, 10}, {1003, 10}, {7, 3}, {200_000, 1000}, {10, 0}} {
-		config := Config{Spread: Spread{Connections: c.connections}, Probes: c.probes}
-		next, quarters := uint32(0), [4]int{}
-		for number := range uint32(c.connections) {
-			group, index := config.place(number)
-			if group == Main && index == number {
-				continue
-			}
-			if group != Probes || index != next {
-				t.Fatalf("%+v: number %d is %d of group %d", c, number, index, group)
-			}
-			next++
-			quarters[int(number)*4/c.connections]++
-		}
-		if int(next) != c.probes {
-			t.Errorf("%+v: %d probes", c, next)
-		}
-		for _, q := range quarters {
-			if q < c.probes/4-1 || q > c.probes/4+1 {
-				t.Errorf("%+v: quarters %v", c, quarters)
-			}
-		}
-	}
-	config := Config{Channel: "x", Probes: 6, Spread: Spread{Connections: 10, PerPort: 1, FirstPort: 1}}
-	if config.check() == nil {
-		t.Error("6 probes of 10 are taken")
-	}
-}
-
 // What has been published and has not come is missing, at connections that are
 // there and at those that the server ended, not at those that left by
 // themselves.
 func TestMissing(t *testing.T) {
 	h, fds := benchHandler(t, 3)
-	ledger := h.groups[Main].ledger
+	ledger := h.ledger
 	publish := func(to ...uint32) {
 		n := ledger.next(0)
 		for _, fd := range to {
@@ -49,7 +18,7 @@ func TestMissing(t *testing.T) {
 	}
 	missing := func(wanted uint64) {
 		t.Helper()
-		if n := h.missing(); n != [Groups]uint64{Main: wanted} {
+		if n := h.missing(); n != wanted {
 			t.Errorf("%v missing instead of %d", n, wanted)
 		}
 	}
@@ -58,8 +27,8 @@ func TestMissing(t *testing.T) {
 	missing(1)
 	publish(fds[0], fds[1], fds[2]) // now it is a gap, and known as lost
 	missing(0)
-	if h.groups[Main].sequence.Lost != 1 {
-		t.Errorf("%d lost", h.groups[Main].sequence.Lost)
+	if h.sequence.Lost != 1 {
+		t.Errorf("%d lost", h.sequence.Lost)
 	}
 	h.ended(fds[2])
 	publish(fds[0])
@@ -75,18 +44,18 @@ func TestMissing(t *testing.T) {
 // old one, and at most the next.
 func TestFirstDue(t *testing.T) {
 	h, fds := benchHandler(t, 2)
-	ledger := h.groups[Main].ledger
+	ledger := h.ledger
 	for range 5 {
 		ledger.next(0)
 	}
 	for _, fd := range fds {
-		h.connection(fd).next = h.firstDue(&h.groups[Main], 0)
+		h.connection(fd).next = h.firstDue(0)
 	}
-	if n := h.missing(); n != [Groups]uint64{} {
+	if n := h.missing(); n != 0 {
 		t.Errorf("%v missing of what was published before", n)
 	}
 	h.frames(fds[0], AppendStampedFrame(nil, 4, 0, 64)) // it overtook us
-	if n := h.missing(); n != [Groups]uint64{Main: 1} {
+	if n := h.missing(); n != 1 {
 		t.Errorf("%v missing after an early one", n)
 	}
 	h.frames(fds[0], AppendStampedFrame(nil, 5, 0, 64))
@@ -95,7 +64,7 @@ func TestFirstDue(t *testing.T) {
 	h.frames(fds[0], AppendStampedFrame(nil, 6, 0, 64))
 	h.frames(fds[0], AppendStampedFrame(nil, 7, 0, 64))
 	h.frames(fds[1], AppendStampedFrame(nil, 7, 0, 64)) // 6 was due
-	if s := h.report(false); s.Lost != 1 || s.Duplicated != 0 || s.OutOfOrder != 0 || s.Groups[Main].Delivered() != 5 {
+	if s := h.report(false); s.Lost != 1 || s.Duplicated != 0 || s.OutOfOrder != 0 || s.Delivered() != 5 {
 		t.Errorf("%+v", s.Counters)
 	}
 }
