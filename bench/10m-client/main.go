@@ -23,6 +23,7 @@ import (
 
 	"c10m/bench/report"
 	"c10m/bench/scenario"
+	"c10m/tuning"
 )
 
 type commands struct {
@@ -40,6 +41,8 @@ func main() {
 	parsed := kong.Parse(&c, kong.Name("10m-client"), kong.UsageOnError(),
 		kong.Description("Opens very many WebSockets to one server, publishes to them, checks and measures what arrives."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
+	// A client that is late to wake would blame the server for it.
+	tuning.ShortSlices()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	good, err := run(ctx, selectedCommand(parsed))
