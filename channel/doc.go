@@ -101,7 +101,9 @@
 // Nothing here takes time in proportion to members or channels within a turn:
 //
 //	a slice of a sweep      64 writes, 1,024 members looked at; one write per
-//	                        visit, of at most 64 frames and 256 KiB
+//	                        visit, of at most 64 frames and 256 KiB; 16 writes
+//	                        where loops take turns on a processor, and none in
+//	                        a turn without a seat (poller/turnstile.go)
 //	small channels          up to 256 writes a turn, before the large ones; a
 //	                        channel of at most 16 members is small
 //	overrunning             a slice of the blocked list: 64 closes, which count as
@@ -178,6 +180,9 @@
 //     wake-up each, and half the p99. A Bloom filter per loop would have cost 8
 //     bytes per channel and answered yes too often at hundreds of loops; a
 //     directory over all loops, locks that loops take.
+//   - To copy the frames of a batch into one buffer and send that, once for all
+//     members that lack the same ones: 1.41 us of the server's time for each of
+//     eight deliveries in a write, against 1.46 with a vector, within the noise.
 //   - To write to a member until it is at the head: one reader with a long
 //     backlog of small frames held a turn for more than a thousand writes.
 package channel

@@ -5,12 +5,12 @@
 // # Who calls what
 //
 //	at the start of the server   RaiseNofile, DefaultMaxConnections, Plan,
-//	                             GOMAXPROCS, Warnings
+//	                             CPUs, GOMAXPROCS, ShortSlices, Warnings
 //	10m-server doctor            Doctor
 //
 // Nothing here is called again while the server runs, and nothing is kept: all
 // functions read the host anew and may be called from any goroutine. Only
-// [RaiseNofile] and [Apply] change anything.
+// [RaiseNofile], [ShortSlices] and [Apply] change anything.
 //
 // # What is read
 //
