@@ -2,8 +2,10 @@ package scenario
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,6 +17,13 @@ import (
 	"c10m/bench/load/loadtest"
 	"c10m/bench/report"
 )
+
+// TestMain lets four tests run at a time, on any host: they mostly wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	flag.Set("test.parallel", "4")
+	os.Exit(m.Run())
+}
 
 // hangGuard is no expectation of speed.
 const hangGuard = 60 * time.Second
@@ -130,8 +139,12 @@ func TestEveryScenario(t *testing.T) {
 	port, bus, pid := startServer(t)
 	for name := range plans {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			o := options(name, port, bus)
 			o.ServerPID = pid
+			if name != "unicast" {
+				o.Load.Channel = name // nobody else's, on this server
+			}
 			if name == "connect" || name == "fanout" {
 				o.Hold = 100 * time.Millisecond
 			}
@@ -236,6 +249,7 @@ func TestLostTail(t *testing.T) {
 
 // connect takes others' messages, and says so if too few of them come.
 func TestConnectExpects(t *testing.T) {
+	t.Parallel()
 	s := loadtest.Start(t, loadtest.Fault{})
 	o := options("connect", s.Port, s.Bus)
 	o.Expect, o.Hold = 2, 300*time.Millisecond
@@ -296,6 +310,7 @@ func TestOptions(t *testing.T) {
 
 // A run that is interrupted says what it saw.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	s := loadtest.Start(t, loadtest.Fault{})
 	ctx, cancel := context.WithCancel(t.Context())
 	o := options("fanout", s.Port, s.Bus)
