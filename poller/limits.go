@@ -46,6 +46,13 @@ const (
 	// yieldNanosMax is how long a loop that gave its seat away waits for
 	// somebody to leave one before it looks for itself.
 	yieldNanosMax = int64(time.Millisecond)
+	// collectLookInterval is between two looks at the heap, where loops share
+	// processors; in between it may grow past collectPercentOfGoal, and the
+	// runtime then collects by itself. collectSettle is what loops get to end
+	// the turns that they are in.
+	collectLookInterval  = 20 * time.Millisecond
+	collectPercentOfGoal = 80
+	collectSettle        = 2 * time.Millisecond
 	// steerHalves, in halves of the mean, and steerSlackConnections are when a loop has so many more
 	// connections that it no longer asks for those that arrive
 	// at its processor. Fan-out waits for the fullest loop, and what steering
