@@ -39,7 +39,12 @@ func (t *turnstile) collect(ended <-chan struct{}) {
 		}
 		if collectionIsDue(samples) {
 			t.held.Add(1)
-			time.Sleep(collectSettle)
+			for range collectSettleMillisMax {
+				if t.without.Load() == 0 {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
 			runtime.GC()
 			t.held.Add(-1)
 		}

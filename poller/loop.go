@@ -197,20 +197,23 @@ func (l *Loop) wait() int {
 // has just slept, or done a turn with a pass: it asks for one after epoll_wait.
 func (l *Loop) sitDown(msec int) {
 	switch {
-	case !l.seated:
 	case msec != 0:
 		l.giveBack()
-	case l.now-l.seatedAt > l.turns.quantum():
+	case l.seated && l.now-l.seatedAt > l.turns.quantum():
 		l.seatedAt = l.now
 		l.queue(l.turns.yield)
 	}
 }
 
-// giveBack leaves the seat that the loop may have.
+// giveBack leaves the seat that the loop may have, or ends its going without.
 func (l *Loop) giveBack() {
 	if l.seated {
 		l.turns.leave()
 		l.seated = false
+	}
+	if l.free {
+		l.turns.without.Add(-1)
+		l.free = false
 	}
 }
 
@@ -228,9 +231,16 @@ func (l *Loop) Urgent() {
 // queue waits for a seat, or for a pass, which the loop has already if there is
 // something in the mailbox that the handler would take.
 func (l *Loop) queue(wait func(id int, pass *atomic.Bool) (seated bool)) {
-	if l.free = l.turns.open(l.now); l.free {
-		l.giveBack()
+	switch open := l.turns.open(l.now); {
+	case open && l.free:
 		return
+	case open:
+		l.giveBack()
+		l.free = true
+		l.turns.without.Add(1)
+		return
+	case l.free:
+		l.giveBack()
 	}
 	m := &l.mailbox
 	if !l.handler.Full() {

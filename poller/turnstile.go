@@ -38,6 +38,8 @@ type turnstile struct {
 	_       [60]byte
 	until   atomic.Int64 // closed until then, nanoseconds of Kernel.Now
 	held    atomic.Int32 // and while this is not 0
+	_       [52]byte
+	without atomic.Int32 // loops that work without a seat, since it is open
 }
 
 func newTurnstile(seats int) *turnstile {

@@ -184,7 +184,9 @@ func TestEveryScenarioFindsOneFault(t *testing.T) {
 				case "mixed":
 					f.Channel = "probe/"
 				case "storm":
-					f.Upgrades = 2 * connections // the connection has to stay, so that it is due
+					// The connection has to stay, and to be known as open, so
+					// that the message is due.
+					f.Upgrades, f.Deliveries = 2*connections, 4*connections
 				case "churn":
 					f.Count = 5 // not all of the five leave before the next message
 				}
@@ -228,7 +230,7 @@ func TestLostTail(t *testing.T) {
 			t.Parallel()
 			f := loadtest.Fault{Kind: loadtest.LoseTail, Deliveries: 50, Count: 1}
 			if name == "storm" {
-				f.Upgrades = 2 * connections
+				f.Upgrades, f.Deliveries = 2*connections, 4*connections
 			}
 			s := loadtest.Start(t, f)
 			o := options(name, s.Port, s.Bus)

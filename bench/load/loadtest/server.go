@@ -28,7 +28,7 @@ const (
 type Fault struct {
 	Kind    Kind
 	Channel string // only deliveries of channels that begin with it
-	// Only when there have been so many upgrades and deliveries.
+	// Only when there have been so many upgrades, and then so many deliveries.
 	Upgrades, Deliveries int
 	Count                int // how often; 0 is once
 }
@@ -44,7 +44,7 @@ type Server struct {
 	mu          sync.Mutex
 	subscribers map[string]map[*subscriber]bool
 	upgrades    int
-	deliveries  int
+	deliveries  int // since there have been fault.Upgrades
 	injected    int
 	closes      int // close frames from clients
 	last        string
@@ -193,7 +193,9 @@ func (s *Server) publish(channel string, payload []byte) (receivers int) {
 }
 
 func (s *Server) deliver(c *subscriber, channel string, frame []byte) {
-	s.deliveries++
+	if s.upgrades >= s.fault.Upgrades {
+		s.deliveries++
+	}
 	switch {
 	case c.mute:
 		s.injected++
@@ -217,5 +219,5 @@ func (s *Server) deliver(c *subscriber, channel string, frame []byte) {
 
 func (s *Server) wrong(channel string) bool {
 	return s.fault.Kind != None && s.injected < s.fault.Count && strings.HasPrefix(channel, s.fault.Channel) &&
-		s.upgrades >= s.fault.Upgrades && s.deliveries > s.fault.Deliveries
+		s.deliveries > s.fault.Deliveries
 }
