@@ -149,6 +149,11 @@
 //   - A turnstile of tickets, first come first served: each seat goes to the loop
 //     that waited longest, and stays empty until the kernel has found that one a
 //     processor. 54,800 deliveries a second where 90,800 were without.
+//   - To begin the collector's cycles ourselves, a little early, once all loops but
+//     two had gone to wait at the turnstile. The longest stop of a run up to
+//     1,000,000 connections was 84 to 134 ms without and 100 ms with it: it is
+//     not loops in the middle of a turn that it waits for, but most likely the
+//     collector's own thread, one beside the 52 of the client on two processors.
 //   - Edge-triggered epoll, to spare one poll of the socket per event: no
 //     difference that the noise of 3 % did not hide.
 //   - Loops in fewer threads than tables: a thread has one table for good, and

@@ -46,14 +46,6 @@ const (
 	// yieldNanosMax is how long a loop that gave its seat away waits for
 	// somebody to leave one before it looks for itself.
 	yieldNanosMax = int64(time.Millisecond)
-	// collectLookInterval is between two looks at the heap, where loops share
-	// processors; in between it may grow past collectPercentOfGoal, and the
-	// runtime then collects by itself. collectSettleMillisMax is how long loops
-	// may take to end the turns that they are in: with 54 of them, and a client
-	// on the same two processors, each gets its next slice after 20 to 80 ms.
-	collectLookInterval    = 20 * time.Millisecond
-	collectPercentOfGoal   = 80
-	collectSettleMillisMax = 200
 	// steerHalves, in halves of the mean, and steerSlackConnections are when a loop has so many more
 	// connections that it no longer asks for those that arrive
 	// at its processor. Fan-out waits for the fullest loop, and what steering

@@ -211,10 +211,7 @@ func (l *Loop) giveBack() {
 		l.turns.leave()
 		l.seated = false
 	}
-	if l.free {
-		l.turns.without.Add(-1)
-		l.free = false
-	}
+	l.free = false
 }
 
 // Hurried reports whether loops take turns now, so that slices should be short.
@@ -231,17 +228,12 @@ func (l *Loop) Urgent() {
 // queue waits for a seat, or for a pass, which the loop has already if there is
 // something in the mailbox that the handler would take.
 func (l *Loop) queue(wait func(id int, pass *atomic.Bool) (seated bool)) {
-	switch open := l.turns.open(l.now); {
-	case open && l.free:
-		return
-	case open:
+	if l.turns.open(l.now) {
 		l.giveBack()
 		l.free = true
-		l.turns.without.Add(1)
 		return
-	case l.free:
-		l.giveBack()
 	}
+	l.free = false
 	m := &l.mailbox
 	if !l.handler.Full() {
 		// Announce it first and look second, as before a sleep.

@@ -51,7 +51,6 @@ type Poller struct {
 	// Fixed after construction.
 	loops   []*Loop
 	wakefds []int
-	ended   chan struct{} // closed by Stop; nil if nobody asks
 	running sync.WaitGroup
 }
 
@@ -99,10 +98,6 @@ func Start(config Config) (*Poller, error) {
 			return nil, err
 		}
 		p.loops = append(p.loops, l)
-	}
-	if turns != nil {
-		p.ended = make(chan struct{})
-		go turns.collect(p.ended)
 	}
 	return p, nil
 }
@@ -247,10 +242,6 @@ func (p *Poller) Stop() {
 		l.kernel.Wake(l.wakefd)
 	}
 	p.running.Wait()
-	if p.ended != nil {
-		close(p.ended)
-		p.ended = nil
-	}
 	for _, fd := range p.wakefds {
 		unix.Close(fd)
 	}

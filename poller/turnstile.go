@@ -37,9 +37,6 @@ type turnstile struct {
 	calls   atomic.Uint32 // seats given back and passes given: the futex
 	_       [60]byte
 	until   atomic.Int64 // closed until then, nanoseconds of Kernel.Now
-	held    atomic.Int32 // and while this is not 0
-	_       [52]byte
-	without atomic.Int32 // loops that work without a seat, since it is open
 }
 
 func newTurnstile(seats int) *turnstile {
@@ -57,7 +54,7 @@ func (t *turnstile) close(now int64) {
 }
 
 // open reports whether loops need no seat now.
-func (t *turnstile) open(now int64) bool { return t.held.Load() == 0 && now >= t.until.Load() }
+func (t *turnstile) open(now int64) bool { return now >= t.until.Load() }
 
 // take takes a free seat, if there is one.
 func (t *turnstile) take() bool {
