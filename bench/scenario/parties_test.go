@@ -13,7 +13,8 @@ import (
 // channels and a rate of their own.
 func TestConfigs(t *testing.T) {
 	config := load.Config{Channel: "news", Loops: 5, Rate: 1000, PrivateFDTables: true,
-		Spread: load.Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: 10000, PerPort: 300, Connections: 1000}}
+		Spread: load.Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: 10000, PerPort: 300, Connections: 1000,
+			Binding: load.BindExplicit}} // so that the ports of both can be compared
 	if same := configs(config, 0); len(same) != 1 || same[0].Spread.Connections != 1000 || same[0].Rate != 1000 || same[0].Loops != 5 {
 		t.Errorf("without probes: %+v", same)
 	}
