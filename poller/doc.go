@@ -139,6 +139,10 @@
 //     more kernel memory (tuning/limits.go).
 //   - A loop without work ticks once a second, because time-outs are looked
 //     for, not armed: 272 idle loops are 272 wake-ups a second.
+//   - A waiting loop keeps its P for up to 10 ms, until the runtime's sysmon takes
+//     it: 38 % of what 200,000 connections with a ping a minute cost is sysmon's
+//     looking (bench/RESULTS.md). entersyscallblock would give it back at once,
+//     and is not for us to call.
 //
 // # Weighed, and dropped
 //
