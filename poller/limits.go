@@ -46,10 +46,10 @@ const (
 	// yieldNanosMax is how long a loop that gave its seat away waits for
 	// somebody to leave one before it looks for itself.
 	yieldNanosMax = int64(time.Millisecond)
-	// steerHalves, in halves of the mean, and steerSlackConnections are when a loop has so many more
-	// connections that it no longer asks for those that arrive
-	// at its processor. Fan-out waits for the fullest loop, and what steering
-	// saves is a tenth or so.
+	// steerHalves, in halves of the mean, and steerSlackConnections are when a
+	// loop has so many more connections that it no longer asks for those that
+	// arrive at its processor. Fan-out waits for the fullest loop, and what
+	// steering saves is a tenth or so.
 	steerHalves           = 3
 	steerSlackConnections = 4096
 	// steerLooks is for how many seconds that has to be so.

@@ -68,7 +68,7 @@ type Loop struct {
 	more        bool  // Work has more to do
 	seated      bool  // it has a seat at the turnstile
 	free        bool  // it needs none in this turn
-	seatedAt    int64 // when it got its seat at the turnstile
+	seatedAt    int64 // when it got its seat, or last could take its time without
 	balanceAt   int64 // when balance looks next
 	reported    int   // connections, to the crew
 	unbalanced  int   // looks in a row at which it had far more than the others

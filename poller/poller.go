@@ -34,8 +34,8 @@ type Config struct {
 	// processors with other programs.
 	CPUs []int
 	// TakeTurns lets only so many loops work at a time as there are processors,
-	// where there are more loops. It keeps the turns of the others short to wait
-	// for, and the collector's stops; it costs a few per cent of throughput.
+	// where there are more loops that are not bound, while the handler has
+	// something urgent (Loop.Urgent). A handler that never has needs none.
 	TakeTurns bool
 	// Options are set on every listener.
 	Options ListenOptions

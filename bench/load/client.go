@@ -111,7 +111,6 @@ func Start(config Config) (*Client, error) {
 		Loops:           loops,
 		PrivateFDTables: private,
 		CPUs:            config.Cores,
-		TakeTurns:       true,
 		DescriptorsMax:  limit,
 		NewHandler: func(l *poller.Loop) poller.Handler {
 			h := newHandler(l, &c.config, c.share(l.ID()), c.requester, &c.ledger)
