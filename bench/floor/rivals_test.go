@@ -170,11 +170,10 @@ func TestPartnerThatFails(t *testing.T) {
 func TestPlanPorts(t *testing.T) {
 	p := testPlan(t, 10)
 	p.common.FirstPort, p.nextPort = portLast-9, portLast-9
-	taken, err := net.Listen("tcp", loopback(portLast-7))
-	if err != nil {
-		t.Skip("somebody has the port:", err)
+	// If somebody else has that port already, it is as taken as by us.
+	if taken, err := net.Listen("tcp", loopback(portLast-7)); err == nil {
+		defer taken.Close()
 	}
-	defer taken.Close()
 	seen := map[int]bool{}
 	for range 2 {
 		first, err := p.takePorts(3)
