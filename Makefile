@@ -9,7 +9,7 @@ N ?= 1000000
 # Seconds that each fuzz target runs in make check.
 FUZZ_SECONDS ?= 10
 
-.PHONY: run build test check fmt vet staticcheck race fuzz mutants bench floor million results compare baselines peers deps clean
+.PHONY: run build test faults check fmt vet staticcheck race fuzz mutants bench floor million results compare baselines peers deps clean
 
 run: build ## Build and start the server with its embedded bus.
 	exec bin/10m-server $(ARGS)
@@ -30,8 +30,11 @@ peers: ## Check the peers, which are a module of their own.
 deps: ## Install what the tests need and is not there.
 	scripts/install-test-deps
 
-test: deps build ## Run all tests.
-	go test -shuffle=on ./...
+test: deps build ## Run all tests, with faults in their bounded forms.
+	scripts/tests -shuffle=on ./...
+
+faults: deps build ## The fault tests at full size; the table goes to bench/results/faults.md.
+	C10M_FAULTS=full FAULTS_TABLE=bench/results/faults.md scripts/tests -v -count=1 -timeout 60m ./faults
 
 check: deps build fmt vet staticcheck race peers fuzz mutants ## All that a change must pass.
 

@@ -1,0 +1,155 @@
+package servertest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// hangGuard ends what hangs; it is no expectation of speed.
+const hangGuard = 60 * time.Second
+
+// binaries is where Main put 10m-server and 10m-client.
+var binaries string
+
+// Main builds the binaries, runs the tests of a package and ends the process.
+func Main(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "c10m")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		for name, source := range map[string]string{"10m-server": "c10m", "10m-client": "c10m/bench/10m-client"} {
+			if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), source).CombinedOutput(); err != nil {
+				fmt.Fprintf(os.Stderr, "building %s: %v\n%s", name, err, out)
+				return 1
+			}
+		}
+		binaries = dir
+		return m.Run()
+	}())
+}
+
+// Binary is the path of 10m-server or 10m-client.
+func Binary(name string) string { return filepath.Join(binaries, name) }
+
+// A Process is a program that a test started and that ends with it.
+type Process struct {
+	Cmd    *exec.Cmd
+	Output Buffer // both streams
+	Stdout Buffer
+
+	t     testing.TB
+	ended chan struct{}
+}
+
+// A Buffer may be read while it is written.
+type Buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *Buffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *Buffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// Start runs a program until the test ends, and prints what it said if the test
+// has failed then.
+func Start(t testing.TB, name string, args ...string) *Process {
+	t.Helper()
+	p := &Process{t: t, Cmd: exec.Command(name, args...), ended: make(chan struct{})}
+	p.Cmd.Stdout, p.Cmd.Stderr = io.MultiWriter(&p.Stdout, &p.Output), &p.Output
+	p.Cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		// The kernel sends the signal when the thread ends that made the child.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.Cmd.Start()
+		started <- err
+		if err == nil {
+			p.Cmd.Wait()
+		}
+		close(p.ended)
+	}()
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Cmd.Process.Kill()
+		p.Cmd.Process.Signal(syscall.SIGCONT)
+		<-p.ended
+		if t.Failed() {
+			t.Logf("%s %s:\n%s", filepath.Base(name), strings.Join(args, " "), p.Output.String())
+		}
+	})
+	return p
+}
+
+// Wait returns the exit status, -1 if a signal ended the process.
+func (p *Process) Wait() int {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(hangGuard):
+		p.t.Fatalf("the process does not end:\n%s", p.Output.String())
+	}
+	return p.Cmd.ProcessState.ExitCode()
+}
+
+// Ended reports whether the process is gone.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Signal sends a signal.
+func (p *Process) Signal(s syscall.Signal) { p.Cmd.Process.Signal(s) }
+
+// PID is the process's number.
+func (p *Process) PID() int { return p.Cmd.Process.Pid }
+
+// Eventually waits until ok.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(hangGuard); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// FreePort is a port of 127.0.0.1 that nobody has now.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}

@@ -1,0 +1,78 @@
+package servertest
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A Server is a running 10m-server on ports of its own.
+type Server struct {
+	*Process
+	Port, Bus, Admin int
+}
+
+// StartServer starts a server and waits until it is up. Its hard nofile limit is
+// nofile, or what there is if that is 0. Later flags win, so args may replace
+// those that it gives (--listen, --bus-listen, --admin, --drain).
+func StartServer(t testing.TB, nofile int, args ...string) *Server {
+	t.Helper()
+	s := &Server{Port: FreePort(t), Bus: FreePort(t), Admin: FreePort(t)}
+	all := append([]string{
+		"--listen", fmt.Sprintf("127.0.0.1:%d", s.Port), "--bus-listen", fmt.Sprintf("127.0.0.1:%d", s.Bus),
+		"--admin", fmt.Sprintf("127.0.0.1:%d", s.Admin), "--drain", "1s",
+	}, args...)
+	command := Binary("10m-server")
+	if nofile != 0 {
+		all = append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, nofile), command}, all...)
+		command = "sh"
+	}
+	s.Process = Start(t, command, all...)
+	Eventually(t, "the server's greeting", func() bool {
+		if s.Ended() {
+			t.Fatalf("the server ended:\n%s", s.Output.String())
+		}
+		return strings.Contains(s.Output.String(), "connect:") && s.Get("/metrics") != ""
+	})
+	return s
+}
+
+// Get returns status and body of a page of the admin address, "" if it does not
+// answer.
+func (s *Server) Get(path string) string {
+	answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", s.Admin, path))
+	if err != nil {
+		return ""
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(answer.Body)
+	return fmt.Sprintf("%d %s", answer.StatusCode, body)
+}
+
+// Healthy and Ready report whether /healthz and /readyz answer 200.
+func (s *Server) Healthy() bool { return strings.HasPrefix(s.Get("/healthz"), "200") }
+func (s *Server) Ready() bool   { return strings.HasPrefix(s.Get("/readyz"), "200") }
+
+// Metric returns the value of one line of /metrics, labels and all, or -1 if
+// there is none.
+func (s *Server) Metric(name string) float64 {
+	match := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindStringSubmatch(s.Get("/metrics"))
+	if match == nil {
+		return -1
+	}
+	value, err := strconv.ParseFloat(match[1], 64)
+	if err != nil {
+		return -1
+	}
+	return value
+}
+
+// HeapObjects asks for the objects that are live after a collection.
+func (s *Server) HeapObjects() float64 {
+	s.Get("/debug/pprof/heap?gc=1")
+	return s.Metric("go_memstats_heap_objects")
+}
