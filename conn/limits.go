@@ -37,8 +37,17 @@ const (
 	// and loop.
 	drainPerTickMax = 256
 	drainTick       = 5 * time.Millisecond
-	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep.
-	walkPerTickMax = 64
-	// walkTickMin is the shortest time between two such ticks.
+	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep, and
+	// pingBatchMax those of one beat.
+	walkPerTickMax = 16
+	pingBatchMax   = 128
+	// walkTickMin is the shortest time between two beats.
 	walkTickMin = time.Millisecond
+	// beatGroups is how many groups of loops beat at different times.
+	beatGroups = 4
+	// napMax is how long a loop lets the pongs to its pings gather, and
+	// napShare the part of its time, so that data from clients and newcomers
+	// wait at most so long, and seldom.
+	napMax   = 5 * time.Millisecond
+	napShare = 16
 )

@@ -244,6 +244,7 @@ func (s *simulation) checkDelivered() (connected int) {
 }
 
 func (s *simulation) run(steps int) {
+	s.loop.Nap(1) // opens what naps need, and keeps it
 	base := s.kernel.Open()
 	for range steps {
 		s.step()

@@ -10,14 +10,22 @@ import (
 // Tick does what depends on time. Nothing here is kept per connection but the
 // two queues of deadlines, which hold only connections that are in a hurry.
 func (s *Server) Tick() (next int64) {
+	now := s.loop.Now()
 	next = min(
-		s.loop.Now()+int64(time.Second),
+		onBeat(now, int64(time.Second), s.loop.ID()),
 		s.handshakes.expire(s.loop, phaseRequest, func(fd uint32) { s.refuse(fd, RequestTimeout) }),
 		s.lingers.expire(s.loop, phaseLingering, func(fd uint32) { s.end(fd, reasonNone) }),
 	)
 	s.registry.Tick()
 	if interval := s.shared.Config.PingInterval; interval > 0 {
-		next = min(next, s.pings.walk(s.loop, interval, s.pingOne))
+		before := s.stats.Pings.Load()
+		walk := s.pings.walk(s.loop, interval, s.pingOne)
+		next = min(next, walk)
+		if s.stats.Pings.Load() > before {
+			// The pongs come one by one in the next moment: each would wake
+			// this loop if it slept.
+			s.loop.Nap(int(min(napMax, time.Duration(walk-now)/napShare) / time.Millisecond))
+		}
 	}
 	if s.drain != nil {
 		next = min(next, s.drainSome())
@@ -43,35 +51,66 @@ func (s *Server) pingOne(fd uint32) {
 }
 
 // A pacer walks over a loop's connections again and again, each round in one
-// interval, a few connections at a time.
+// interval: a batch at each beat, in slices, so that letters and events come in
+// between.
 type pacer struct {
 	cursor uint32
-	last   int64   // time of the last step
-	credit float64 // connections that are due
+	last   int64   // time of the last beat
+	next   int64   // time of the next
+	credit float64 // connections that are due then
+	due    int     // of the batch at hand
 }
 
 func (p *pacer) start(now int64) { p.last = now }
 
-// walk visits what is due and returns when the next step is.
+// walk visits what is due, a slice at most, and returns when it wants to be
+// called again: at once if more is due.
 func (p *pacer) walk(loop *poller.Loop, interval time.Duration, visit func(fd uint32)) (next int64) {
-	now := loop.Now()
-	rate := float64(loop.Connections()) / float64(interval) // connections per nanosecond
-	// A loop that was late does not catch up in one burst: it goes round a
-	// little slower. Nobody is visited twice in one step.
-	p.credit = min(p.credit+rate*float64(now-p.last), walkPerTickMax, float64(loop.Connections()))
-	p.last = now
-	if due := int(p.credit); due > 0 {
-		p.credit -= float64(due)
+	now, connections := loop.Now(), float64(loop.Connections())
+	rate := connections / float64(interval) // connections per nanosecond
+	if p.due == 0 && now >= p.next {
+		// A loop that was late does not catch up in one burst: it goes round a
+		// little slower. Nobody is visited twice in one batch.
+		p.credit = min(p.credit+rate*float64(now-p.last), pingBatchMax, connections)
+		p.last = now
+		p.due = int(p.credit)
+		p.credit -= float64(p.due)
+		p.next = onBeat(now, beatOf(rate), loop.ID())
+	}
+	if slice := min(p.due, walkPerTickMax); slice > 0 {
+		p.due -= slice
 		visited := 0
-		p.cursor = loop.Walk(p.cursor, due, func(fd uint32) { visited++; visit(fd) })
-		if p.cursor == 0 && visited < due {
-			p.cursor = loop.Walk(0, due-visited, visit)
+		p.cursor = loop.Walk(p.cursor, slice, func(fd uint32) { visited++; visit(fd) })
+		if p.cursor == 0 && visited < slice {
+			p.cursor = loop.Walk(0, slice-visited, visit)
 		}
+	}
+	if p.due > 0 {
+		return now
 	}
 	if rate == 0 {
 		return math.MaxInt64
 	}
-	// Half the largest step, so that credit is seldom lost to its cap.
-	step := min(float64(walkPerTickMax), float64(loop.Connections())) / 2
-	return now + max(int64(step/rate), int64(walkTickMin))
+	return p.next
+}
+
+// beatOf is the time between two batches: a second, or the half, a quarter and so
+// on of one, so that a batch at this rate (connections per nanosecond) is at most
+// half of the largest, and credit is seldom lost to its cap.
+func beatOf(rate float64) (nanos int64) {
+	nanos = int64(time.Second)
+	for rate*float64(nanos) > pingBatchMax/2 && nanos > int64(walkTickMin) {
+		nanos /= 2
+	}
+	return nanos
+}
+
+// onBeat is the next time after now at which a loop beats. All loops share the
+// clock, and so most of their beats: those that wake in one moment cost the Go
+// runtime's watchdog one look, and have the packets of a batch handled together.
+// But not all: a quarter of the loops at a time, so that the processors are
+// busy for a short while only.
+func onBeat(now, beat int64, loop int) int64 {
+	phase := beat / beatGroups * int64(loop%beatGroups)
+	return ((now-phase)/beat+1)*beat + phase
 }

@@ -58,6 +58,8 @@ type Loop struct {
 
 	// Owned by the loop.
 	epfd        int
+	napfd       int // an epoll with nothing in it but wakefd; -1: never needed
+	nap         int // milliseconds that the next sleep may be a nap
 	now         int64
 	tickAt      int64
 	accept      acceptor
@@ -174,7 +176,11 @@ func (l *Loop) wait() int {
 	if l.turns != nil {
 		l.sitDown(msec)
 	}
-	n, errno := l.kernel.EpollWait(l.epfd, l.events[:], msec)
+	epfd := l.epfd
+	if l.nap > 0 && msec != 0 {
+		epfd, msec, l.nap = l.napfd, min(msec, l.nap), 0
+	}
+	n, errno := l.kernel.EpollWait(epfd, l.events[:], msec)
 	l.mailbox.asleep.Store(false)
 	l.now = l.kernel.Now()
 	if l.turns != nil && !l.seated {
@@ -223,6 +229,25 @@ func (l *Loop) Urgent() {
 	if l.turns != nil {
 		l.turns.close(l.now)
 	}
+}
+
+// Nap has the loop look at its mailbox only, and not at its connections, when it
+// next sleeps, for so many milliseconds or until somebody posts: for a handler that
+// expects many small answers and would rather read them together than be woken
+// for each. It does nothing if there is no descriptor left.
+func (l *Loop) Nap(msec int) {
+	if l.napfd < 0 {
+		epfd, errno := l.kernel.EpollCreate()
+		if errno != 0 {
+			return
+		}
+		if errno := l.watchWakefd(epfd); errno != 0 {
+			l.kernel.Close(epfd)
+			return
+		}
+		l.napfd = epfd
+	}
+	l.nap = msec
 }
 
 // queue waits for a seat, or for a pass, which the loop has already if there is

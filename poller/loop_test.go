@@ -2,6 +2,7 @@ package poller_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -425,5 +426,31 @@ func BenchmarkPost(b *testing.B) {
 		if i%256 == 255 {
 			l.Turn()
 		}
+	}
+}
+
+// A loop that naps leaves its connections alone, but not its mailbox, and wakes
+// from it by itself.
+func TestNap(t *testing.T) {
+	k := pollertest.New(1)
+	l, r := newLoop(t, k)
+	peer := k.Dial()
+	turns(l, 2)
+	r.take()
+	l.Nap(5)
+	peer.Write([]byte("x"))
+	l.Turn()
+	if got := r.take(); got != "[]" {
+		t.Fatalf("in the nap: %s", got)
+	}
+	l.Turn()
+	if got := r.take(); got != "[event 7 1]" {
+		t.Fatalf("after the nap: %s", got)
+	}
+	l.Nap(5)
+	l.Post(&poller.Letter{Body: "hello", Bytes: 1})
+	turns(l, 1)
+	if got := r.take(); !strings.Contains(got, "hello") {
+		t.Fatalf("posted in a nap: %s", got)
 	}
 }

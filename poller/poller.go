@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -190,20 +191,25 @@ func (l *Loop) run(config Config, started chan<- error, running *sync.WaitGroup)
 
 // open makes the loop's descriptors and its handler.
 func (l *Loop) open(config Config) error {
-	l.accept.epfd, l.epfd = -1, -1
+	l.accept.epfd, l.epfd, l.napfd = -1, -1, -1
 	epfd, errno := l.kernel.EpollCreate()
 	if errno != 0 {
 		return fmt.Errorf("cannot make an epoll descriptor: %w", errno)
 	}
 	l.epfd = epfd
-	// Edge-triggered: every wake-up is one event, and nobody has to read it.
-	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(l.wakefd)}
-	if errno := l.kernel.EpollCtl(epfd, unix.EPOLL_CTL_ADD, l.wakefd, &event); errno != 0 {
+	if errno := l.watchWakefd(epfd); errno != 0 {
 		return fmt.Errorf("cannot watch a wake-up descriptor: %w", errno)
 	}
 	l.now = l.kernel.Now()
 	l.handler = config.NewHandler(l)
 	return l.accept.open(l, config.Listen, config.Options)
+}
+
+// watchWakefd has an epoll tell when somebody posts. Edge-triggered: every
+// wake-up is one event, and nobody has to read it.
+func (l *Loop) watchWakefd(epfd int) syscall.Errno {
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(l.wakefd)}
+	return l.kernel.EpollCtl(epfd, unix.EPOLL_CTL_ADD, l.wakefd, &event)
 }
 
 // shut closes all that the loop owns.
@@ -214,7 +220,7 @@ func (l *Loop) shut() {
 	for _, fd := range l.accept.listeners {
 		l.kernel.Close(fd)
 	}
-	for _, fd := range []int{l.accept.epfd, l.epfd} {
+	for _, fd := range []int{l.accept.epfd, l.epfd, l.napfd} {
 		if fd >= 0 {
 			l.kernel.Close(fd)
 		}
