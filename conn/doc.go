@@ -97,6 +97,10 @@ Time-outs go by the tick and are late by up to a second.
     exact, but every refusal then touches a counter that all loops share.
   - A timer or list entry per connection for pings. A walk over the loop's
     descriptors needs neither, and is even by itself.
+  - Pings of each loop as soon as some are due. With 54 loops that was 108 bursts a
+    second and 0.198 of a core for 3,333 pings; by beats that the loops share, 0.131
+    with four groups of loops and 0.099 with one, which would have all processors
+    busy at the same moment.
   - Closing at once after a refusal. The client saw ECONNRESET and no status.
 
 # What looks wrong but is deliberate
