@@ -16,7 +16,8 @@ type acceptor struct {
 	listeners []int
 	pausedTo  int64 // 0 while accepting
 	watched   bool  // epfd is in the loop's epoll
-	closed    bool  // no listeners any more: draining
+	closed    bool  // no listeners any more, or only for a last look: draining
+	enough    bool  // the handler wants no more newcomers in this turn
 	steered   bool  // the kernel prefers them at the loop's processor
 	events    [acceptsPerTurnMax]unix.EpollEvent
 }
@@ -66,7 +67,7 @@ func (a *acceptor) run(l *Loop) {
 // drain accepts up to limit connections from one listener and returns how many
 // calls it made.
 func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
-	for calls < limit {
+	for calls < limit && (!a.enough || a.closed) {
 		calls++
 		if l.table.full() {
 			l.stats.AcceptPauses.Add(1)
@@ -185,6 +186,11 @@ func (a *acceptor) open(l *Loop, addresses []Address, options ListenOptions) err
 	return nil
 }
 
+// LeaveNewcomers has the others wait in the listeners' queues until the next
+// turn: for a handler that has done as much for newcomers as one turn allows. Not
+// if the listeners are about to close.
+func (l *Loop) LeaveNewcomers() { l.accept.enough = true }
+
 // StopAccepting closes the listeners for good. What already waits in their
 // queues is accepted first, as far as descriptors and
 // lastAcceptsPerListenerMax allow, since closing a listener resets it.
@@ -193,12 +199,12 @@ func (l *Loop) StopAccepting() {
 	if a.closed {
 		return
 	}
+	a.closed = true
 	for _, listener := range a.listeners {
 		if a.pausedTo == 0 {
 			a.drain(l, listener, lastAcceptsPerListenerMax)
 		}
 	}
-	a.closed = true
 	a.watch(l, false)
 	a.pausedTo = 0
 	for _, listener := range a.listeners {

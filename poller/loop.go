@@ -139,6 +139,8 @@ func (l *Loop) turn() {
 		l.dispatch(&l.events[i])
 	}
 
+	l.accept.enough = false
+
 	// 4. Ticks: time-outs, pings, accepting again after a pause.
 	if l.now >= l.tickAt {
 		l.tickAt = min(l.handler.Tick(), l.now+tickNanosMax)
@@ -454,13 +456,13 @@ func (l *Loop) Closing(fd uint32) bool { return l.table.get(fd).flags&flagClosin
 func (l *Loop) Record(fd uint32) *Record { return l.table.get(fd) }
 
 // Generation tells this use of the descriptor fd from earlier and later ones;
-// 0 means that it is not open.
+// 0 means that it is not open, or another loop's: loops that share a table count
+// generations each for itself, so theirs may be the same.
 func (l *Loop) Generation(fd uint32) uint32 {
-	record := l.table.get(fd)
-	if record == nil || record.flags&flagOpen == 0 {
+	if !l.own.has(fd) {
 		return 0
 	}
-	return record.generation
+	return l.table.get(fd).generation
 }
 
 // Now is the monotonic time in nanoseconds at which this turn began to work.

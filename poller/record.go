@@ -115,6 +115,11 @@ func (s *ownSet) add(fd uint32) {
 	s.count++
 }
 
+func (s *ownSet) has(fd uint32) bool {
+	word := int(fd >> 6)
+	return word < len(s.words) && s.words[word]>>(fd&63)&1 != 0
+}
+
 func (s *ownSet) remove(fd uint32) {
 	s.words[fd>>6] &^= 1 << (fd & 63)
 	s.count--
