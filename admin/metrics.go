@@ -109,6 +109,9 @@ var loopMetrics = []metric[Loop]{
 	counter("pongs_received_total", "Pongs from clients. Nobody waits for them: the kernel tells who is gone.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.PongsIn }),
 
+	counter("token_pauses_total", "Turns of a loop that had spent as much time on tokens as one may: newcomers waited for the next. A rise means a storm of newcomers, or somebody who tries tokens; see request_token_invalid in c10m_closes_total.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.TokenPauses }),
+
 	// The channels.
 	gauge("channels", "Channels with at least one member, counted once in each loop where they have one.",
 		func(l Loop) *atomic.Int64 { return &l.Channel.Channels }),

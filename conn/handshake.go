@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"c10m/access"
 	"c10m/channel"
 
 	"github.com/gobwas/ws"
@@ -22,6 +23,8 @@ type handshaker struct {
 	response bytes.Buffer
 	channel  []byte // of the request at hand
 	admit    func() error
+	judge    func(request, channel []byte) (access.Grant, error) // nil: all may
+	grant    access.Grant
 }
 
 // errReserved and errFull are told apart from the library's errors by identity.
@@ -40,6 +43,7 @@ func newHandshaker(admit func() error) *handshaker {
 		WriteBufferSize: 512,
 		OnRequest:       h.onRequest,
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) { return nil, h.admit() },
+		ProtocolCustom:  access.SelectProtocol,
 	}
 	return h
 }
@@ -49,7 +53,8 @@ func (h *handshaker) Read(p []byte) (int, error)  { return h.request.Read(p) }
 func (h *handshaker) Write(p []byte) (int, error) { return h.response.Write(p) }
 
 // upgrade judges a request that ends in an empty line. The response is valid
-// until the next call; so is h.channel if the reason is reasonNone.
+// until the next call; so are h.channel and h.grant if the reason is reasonNone.
+// The token comes last: it costs more than all the rest.
 func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
 	h.request.Reset(request)
 	h.response.Reset()
@@ -57,6 +62,9 @@ func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
 	_, err := h.upgrader.Upgrade(h)
 	if err == nil {
 		err = checkFields(request)
+	}
+	if err == nil && h.judge != nil {
+		h.grant, err = h.judge(request, h.channel)
 	}
 	if err != nil {
 		reason = requestReason(err)
@@ -183,6 +191,20 @@ func requestReason(err error) Reason {
 		return RequestReserved
 	case errFull:
 		return RequestFull
+	case access.ErrTokenMissing:
+		return RequestTokenMissing
+	case access.ErrTokenPlaces:
+		return RequestTokenPlaces
+	case access.ErrTokenExpired:
+		return RequestTokenExpired
+	case access.ErrTokenEarly:
+		return RequestTokenEarly
+	case access.ErrTokenAudience:
+		return RequestTokenAudience
+	case access.ErrTokenInvalid:
+		return RequestTokenInvalid
+	case access.ErrTokenChannel:
+		return RequestTokenChannel
 	case ws.ErrHandshakeBadMethod:
 		return RequestMethod
 	case ws.ErrHandshakeBadProtocol:
@@ -204,7 +226,7 @@ func requestReason(err error) Reason {
 // refusals are the whole HTTP answers, made once.
 var refusals = func() (all [reasons][]byte) {
 	statusText := map[int]string{
-		400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
+		400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
 		426: "Upgrade Required", 431: "Request Header Fields Too Large",
 		503: "Service Unavailable", 505: "HTTP Version Not Supported",
 	}

@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"c10m/access"
 	"c10m/channel"
 	"c10m/poller"
 
@@ -19,6 +20,8 @@ type Config struct {
 	ConnectionsMax int64
 	// Channel is the registries' part.
 	Channel channel.Config
+	// Tokens judge who may subscribe; nil is everybody.
+	Tokens *access.Tokens
 }
 
 // Shared is what the loops of a process have in common.
@@ -48,8 +51,11 @@ const (
 	phaseEnded            // counted and marked for the reaper
 )
 
-// markCold in Record.Marks: there is an entry in Server.cold.
-const markCold = 1
+// The bits of Record.Marks.
+const (
+	markCold    = 1 // there is an entry in Server.cold
+	markPublish = 2 // the client may publish to its channel
+)
 
 // cold is the state of a connection that does not fit its record: it exists
 // while a request is incomplete, a client's frame is partial, or something
@@ -81,6 +87,8 @@ type Server struct {
 	pinned       pins
 	handshakes   deadlines
 	lingers      deadlines
+	expiries     expiries
+	tokenNanos   int64 // spent on tokens in this turn
 	pings        pacer
 	drain        *drainState
 	in           inbound // of the connection at hand if it has no cold state
@@ -101,6 +109,9 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 		cold: make(map[uint32]*cold), pongs: make([]byte, 0, pongBatchBytesMax),
 	}
 	s.shake = newHandshaker(s.admit)
+	if shared.Config.Tokens != nil {
+		s.shake.judge = s.judge
+	}
 	s.registry = channel.NewRegistry(shared.Config.Channel, loop, s, &s.channelStats)
 	s.pings.start(loop.Now())
 	return s
@@ -126,7 +137,10 @@ func (s *Server) admit() error {
 // Open looks at a new connection's request, which is usually there.
 func (s *Server) Open(fd uint32) {
 	s.stats.Unfinished.Add(1)
-	n, errno := s.loop.Recv(fd, s.scratch[:])
+	n, errno := 0, unix.EAGAIN
+	if !s.tokensWait() {
+		n, errno = s.loop.Recv(fd, s.scratch[:])
+	}
 	if errno == unix.EAGAIN || errno == unix.EINTR {
 		if s.coldOf(fd) == nil {
 			s.refuse(fd, RequestMemory)
@@ -148,6 +162,9 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 		if s.loop.Closing(fd) {
 			return
 		}
+	}
+	if s.tokensWait() && s.loop.Record(fd).Phase == phaseRequest {
+		return // epoll tells it again
 	}
 	if event&poller.Readable != 0 {
 		n, errno := s.loop.Recv(fd, s.scratch[:])
@@ -243,6 +260,7 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 		panic("BUG: the handshake let a bad channel through")
 	}
 	s.setPhase(fd, phaseOpen)
+	s.grant(fd, s.shake.grant)
 	s.stats.Handshakes.Add(1)
 	if c := s.cold[fd]; c != nil {
 		s.requestBytes -= len(c.request)
@@ -315,7 +333,7 @@ func (s *Server) Letter(body any) {
 }
 
 func (s *Server) Full() bool { return s.registry.Full() }
-func (s *Server) Work() bool { return s.registry.Work() }
+func (s *Server) Work() bool { s.tokenNanos = 0; return s.registry.Work() }
 
 // Closed forgets a connection that the reaper is about to close.
 func (s *Server) Closed(fd uint32) {
