@@ -40,6 +40,10 @@ type serveFlags struct {
 	Frame          string        `enum:"auto,text,binary" default:"auto" help:"How payloads are framed: 'auto' makes text frames of UTF-8 and binary frames of the rest; 'text' saves that check, and browsers close at what is not UTF-8; 'binary' saves it, too."`
 	Drain          time.Duration `default:"30s" help:"Over which time SIGTERM closes the connections, so that clients do not all come back at once. A second signal ends the server now."`
 	DeferAccept    bool          `default:"true" negatable:"" help:"Let the kernel keep a connection until its request is there (TCP_DEFER_ACCEPT): one wake-up less per handshake."`
+	TokenKey       []string      `sep:"," placeholder:"FILE" help:"Who subscribes needs a token (JWT) that this key signed: a secret of 32 bytes or more for HS256, or public keys or certificates in PEM for RS256, ES256 and EdDSA; repeatable. HS256 costs the server a tenth of the others, but whoever can check its tokens can also make them. Read again on SIGHUP."`
+	TokenJWKS      string        `name:"token-jwks" placeholder:"FILE" help:"The same from a JSON Web Key Set, as issuers publish it. Fetching it is left to cron or a sidecar: write it beside, rename it, send SIGHUP."`
+	TokenAudience  []string      `placeholder:"NAME" help:"Take only tokens whose aud names this, or one of these; repeatable. Without, a token that the same issuer made for another service is as good."`
+	TokenQuery     string        `placeholder:"NAME" help:"Look for tokens in this query parameter of the URL, too (ws://host/news?NAME=TOKEN). URLs end in the logs of proxies and in browsers' histories, and so do the tokens; browsers can use subprotocols instead: new WebSocket(url, ['c10m.token', token])."`
 	LogLevel       string        `enum:"debug,info,warn,error" default:"info" help:"What is logged to standard error. Nothing is logged per connection."`
 }
 
@@ -125,6 +129,9 @@ func (f *serveFlags) Validate() error {
 	}
 	if f.MessageBytes < 1 || f.MessageBytes > f.LogBytes {
 		return fmt.Errorf("--message-bytes is %v and must be between 1 and --log-bytes (%v), since a message has to fit its channel's log", f.MessageBytes, f.LogBytes)
+	}
+	if len(f.TokenKey) == 0 && f.TokenJWKS == "" && (len(f.TokenAudience) > 0 || f.TokenQuery != "") {
+		return errors.New("--token-audience and --token-query are about tokens, and there is no key for them: give --token-key or --token-jwks")
 	}
 	if f.MaxConnections < 0 {
 		return fmt.Errorf("--max-connections is %d and must be 0 or more", f.MaxConnections)

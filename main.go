@@ -74,6 +74,7 @@ func serve(f *serveFlags) error {
 
 	// The loops first: with private descriptor tables, each keeps a copy of
 	// whatever is open now.
+	go reloadOnHangup(plan.conn.Tokens, log)
 	shared := conn.NewShared(plan.conn)
 	var sources admin.Sources
 	var servers []*conn.Server

@@ -40,8 +40,9 @@ const (
 // moved as a whole when it grows.
 //
 // Nobody says when a connection has ended before its token. Its entry stays
-// until add passes by: add looks at two old entries for each that it adds, and
-// so the entries are at most about twice the connections of the busiest moment.
+// until add passes by: add looks at three old entries for each that it adds, so
+// where as many come as go, about every third one is stale. The entries are at most
+// twice the connections of the busiest moment.
 type expiries struct {
 	chunks []*[expiryChunkEntries]expiry // as many as there ever were entries for
 	first  []uint32                      // of each chunk: nothing is due before
@@ -54,12 +55,12 @@ func (x *expiries) entry(i int) *expiry {
 	return &x.chunks[i>>expiryChunkShift][i&(expiryChunkEntries-1)]
 }
 
-// add adds an entry and drops those of two that are stale by the word of valid.
+// add adds an entry and drops those of three that are stale by the word of valid.
 func (x *expiries) add(e expiry, valid func(expiry) bool) {
 	if e.at == expiryNever {
 		return
 	}
-	for range 2 {
+	for range 3 {
 		switch {
 		case x.swept >= x.count:
 			x.swept = 0
