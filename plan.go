@@ -115,7 +115,7 @@ func (f *serveFlags) greet(w io.Writer, p *plan, bus redisbus.Bus) {
 		fmt.Fprintf(w, "  publish:   redis-cli PUBLISH news hello   (at the Redis of --bus)\n")
 	}
 	if tokens := p.conn.Tokens; tokens != nil {
-		fmt.Fprintf(w, "  access:    by token, %d keys (SIGHUP reads them again)\n", tokens.Keys())
+		fmt.Fprintf(w, "  access:    by token (keys: %d; SIGHUP reads them again)\n", tokens.Keys())
 	} else {
 		fmt.Fprintf(w, "  access:    everybody may subscribe to everything; --token-key asks for tokens\n")
 	}
