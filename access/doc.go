@@ -59,6 +59,7 @@ a browser sends, 3,000 bytes for the token are safe. 16 keys. Patterns cost at
 most their bytes times those of the channel in steps; only who can sign can make
 them long.
 
+Nothing is kept here per connection (conn keeps 12 bytes for a token with exp).
 The work is done on the loop's thread, since it does not block; how much of it
 there may be in one turn is conn's to limit. BenchmarkJudge has the times.
 

@@ -18,6 +18,8 @@ atomic, and Drain, which posts a letter.
 	Server.in       the parser of whoever is being read, if it has no cold state
 	Server.scratch  the bytes being read, lent to the parser, unmasked in place
 	Server.pongs    answers to the pings of one read, written together
+	Server.expiries when tokens end: 12 bytes for each connection whose token
+	                does, and none for the others
 
 So an idle connection has its record and nothing else: no buffer, timer, heap
 object or map entry.
@@ -80,6 +82,25 @@ websocket) and a Connection field that is spread over two lines are refused with
 subscribed before it is answered: a message published after a client saw its 101
 reaches it. Frames that came with the request are read at once.
 
+# Tokens
+
+With Config.Tokens a request is judged by access.Tokens last of all, on the loop's
+thread: it is arithmetic, and nobody waits for anybody. What it may take from those
+already connected is bounded by time. When a turn has spent tokenNanosPerTurnMax,
+it accepts nobody more (poller.Loop.LeaveNewcomers), and requests that come on
+connections it has stay unread in their sockets: epoll tells them again. So there is
+no queue of ours that a storm could fill, and none to be refused from; newcomers
+wait where they wait anyway, and get 408 if that takes longer than handshakeTimeout.
+
+What a token grants is kept as a mark (publish) and as an entry of expiries (exp).
+An entry is 12 bytes off the heap, and as connections leave without telling, up to
+as many again may be stale; memory stays what the busiest moment needed. A
+connection ends up to two seconds after its token: one for whole seconds, one for
+the tick. The token's time is the host's wall clock when it was shown, and the
+loop's monotonic clock from then on, so a clock that is set does not end
+connections; a suspended host (its monotonic clock stands still) lets them live as
+much longer.
+
 # Limits
 
 All are in limits.go with their reasons. Cold state is 264 bytes and a map entry, so
@@ -103,8 +124,15 @@ Time-outs go by the tick and are late by up to a second.
     busy at the same moment.
   - Closing at once after a refusal. The client saw ECONNRESET and no status.
 
+  - A heap of expiries: see expiry.go. A timing wheel: its lists need links in
+    fd-indexed memory, which loops that share a table would each pay in full.
+  - A queue of requests that wait for verification: it needs limits of its own, and
+    at its end 503 for clients that could as well wait in the kernel.
+
 # What looks wrong but is deliberate
 
+  - Event returns without reading while tokens wait. Level-triggered epoll says so
+    again in each turn; the loop is not idle then anyway.
   - After our last words we go on reading, and drop what comes.
   - After the client's close frame we answer and close without lingering: it may
     not send anything more (RFC 6455, 5.5.1), and at ten million connections
