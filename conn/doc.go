@@ -123,7 +123,6 @@ Time-outs go by the tick and are late by up to a second.
     with four groups of loops and 0.099 with one, which would have all processors
     busy at the same moment.
   - Closing at once after a refusal. The client saw ECONNRESET and no status.
-
   - A heap of expiries: see expiry.go. A timing wheel: its lists need links in
     fd-indexed memory, which loops that share a table would each pay in full.
   - A queue of requests that wait for verification: it needs limits of its own, and

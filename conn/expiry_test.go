@@ -119,3 +119,26 @@ func BenchmarkExpiries(b *testing.B) {
 		}
 	})
 }
+
+// An entry that takes the place of a stale one is due when it was.
+func TestExpiriesThatMove(t *testing.T) {
+	var x expiries
+	valid := func(e expiry) bool { return e.fd != 0 }
+	for i := range uint32(expiryChunkEntries) {
+		x.add(expiry{9000, 1 + i, 1}, valid)
+	}
+	x.entry(7).fd = 0 // it is gone
+	x.count++
+	x.chunks, x.first = append(x.chunks, new([expiryChunkEntries]expiry)), append(x.first, expiryNever)
+	x.put(expiryChunkEntries, expiry{2000, 5000, 1})
+	x.swept = 7
+	x.add(expiry{9001, 5001, 1}, valid) // the last one takes its place
+	if x.entry(7).fd != 5000 {
+		t.Fatalf("entry 7 is of %d", x.entry(7).fd)
+	}
+	var called []uint32
+	x.expire(2000*int64(time.Second), valid, func(fd uint32) { called = append(called, fd) })
+	if len(called) != 1 || called[0] != 5000 {
+		t.Errorf("%v were called", called)
+	}
+}
