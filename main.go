@@ -87,6 +87,7 @@ func serve(f *serveFlags) error {
 		DescriptorsMax:      plan.descriptorsMax,
 		TableConnectionsMax: plan.tableMax,
 		Listen:              plan.listen,
+		AcceptRate:          f.AcceptRate,
 		Options: poller.ListenOptions{
 			WriteDeadline: f.WriteDeadline, SendBufferBytes: int(f.SendBuffer), DeferAccept: f.DeferAccept,
 		},

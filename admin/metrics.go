@@ -70,6 +70,8 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptRetries }),
 	counter("accept_pauses_total", "Times that a loop stopped accepting for a moment, as descriptors or memory were used up. A rise means that newcomers wait; see 10m-server doctor.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptPauses }),
+	counter("accept_rate_waits_total", "Times that a loop left newcomers waiting since --accept-rate allowed no more for the moment. A rise is a storm that is being bounded; for a day on end it means that the rate is too low.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptRateWaits }),
 	counter("accept_refused_total", "Connections closed unserved, as the table or epoll was full. A rise means a limit of the host, such as fs.epoll.max_user_watches; see 10m-server doctor.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptRefused }),
 	counter("accept_unexpected_total", "Errors of accept that nobody foresaw. Any rise is worth a report.",

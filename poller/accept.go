@@ -15,6 +15,7 @@ type acceptor struct {
 	epfd      int
 	listeners []int
 	pausedTo  int64 // 0 while accepting
+	credit    int   // accepts that are reserved of the loops' rate and not made
 	watched   bool  // epfd is in the loop's epoll
 	closed    bool  // no listeners any more, or only for a last look: draining
 	enough    bool  // the handler wants no more newcomers in this turn
@@ -55,12 +56,18 @@ func (a *acceptor) run(l *Loop) {
 	if errno != 0 {
 		return // EINTR; level-triggered, so nothing is lost
 	}
-	budget := acceptsPerTurnMax
+	budget, waiting := acceptsPerTurnMax, false
 	for i := 0; i < n && budget > 0; i++ {
-		budget -= a.drain(l, int(a.events[i].Fd), min(budget, acceptsPerListenerMax))
+		limit := min(budget, acceptsPerListenerMax)
+		calls := a.drain(l, int(a.events[i].Fd), limit)
 		if a.pausedTo != 0 {
 			return
 		}
+		budget -= calls
+		waiting = waiting || calls == limit
+	}
+	if !waiting {
+		a.refund(l)
 	}
 }
 
@@ -74,9 +81,15 @@ func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
 			a.pause(l)
 			return calls
 		}
+		if !a.afford(l) {
+			return calls
+		}
 		fd, errno := l.kernel.Accept(listener)
 		if errno == 0 {
-			a.welcome(l, uint32(fd))
+			a.spent(l)
+			if a.welcome(l, uint32(fd)); a.pausedTo != 0 {
+				return calls // epoll is full
+			}
 			continue
 		}
 		switch classify(errno) {
@@ -121,8 +134,14 @@ func (a *acceptor) welcome(l *Loop, fd uint32) {
 }
 
 // pause takes the listeners out of the loop's epoll for acceptPauseNanos.
+// Others may have what it has reserved of the rate.
 func (a *acceptor) pause(l *Loop) {
-	a.pausedTo = l.now + acceptPauseNanos
+	a.refund(l)
+	a.pauseTo(l, l.now+acceptPauseNanos)
+}
+
+func (a *acceptor) pauseTo(l *Loop, at int64) {
+	a.pausedTo = at
 	a.watch(l, false)
 }
 
@@ -200,11 +219,15 @@ func (l *Loop) StopAccepting() {
 		return
 	}
 	a.closed = true
+	if a.credit > 0 {
+		a.pausedTo = 0 // it was waiting for its rate only
+	}
 	for _, listener := range a.listeners {
 		if a.pausedTo == 0 {
 			a.drain(l, listener, lastAcceptsPerListenerMax)
 		}
 	}
+	a.refund(l)
 	a.watch(l, false)
 	a.pausedTo = 0
 	for _, listener := range a.listeners {

@@ -54,7 +54,8 @@ type Loop struct {
 	wakefd  int
 	turns   *turnstile // nil if every loop may have a processor of its own
 	crew    *crew
-	cpu     int // it is bound to; -1: none
+	rate    *acceptRate // nil: no limit
+	cpu     int         // it is bound to; -1: none
 
 	// Owned by the loop.
 	epfd        int
