@@ -76,6 +76,8 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptRefused }),
 	counter("accept_unexpected_total", "Errors of accept that nobody foresaw. Any rise is worth a report.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptUnexpected }),
+	counter("write_stalls_total", "Times that a socket with room took nothing, so that it is tried again 50 ms later. A rise means that the kernel is short of memory for sockets (net.ipv4.tcp_mem, or the cgroup's): messages are late, none is lost.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.WriteStalls }),
 	counter("stale_events_total", "Events for a former owner of a descriptor, dropped. A few are normal where connections come and go.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.StaleEvents }),
 	counter("wakeups_total", "Times that a poster woke a sleeping loop. Far fewer than letters means busy loops.",

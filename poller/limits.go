@@ -37,6 +37,11 @@ const (
 	// acceptBurstNanos of the rate may be accepted at once after a lull, so that
 	// a loop that was busy for so long loses nothing.
 	acceptBurstNanos = int64(50 * time.Millisecond)
+	// stallNanos is for how long a socket is not tried again that took nothing
+	// though epoll said that it would: 20 tries a second while the kernel is
+	// short of memory. retriesPerTurnMax of them are made in a turn.
+	stallNanos        = int64(50 * time.Millisecond)
+	retriesPerTurnMax = 256
 	// deferAcceptSeconds is how long the kernel keeps a connection to itself
 	// until its request is there (TCP_DEFER_ACCEPT, tcp(7)).
 	deferAcceptSeconds = 3
