@@ -27,6 +27,7 @@ type serveFlags struct {
 	BusPassword    string        `help:"Password that the embedded bus asks for (AUTH). Better in the environment, C10M_BUS_PASSWORD, than on a command line that everybody sees."`
 	Admin          string        `default:"127.0.0.1:9100" help:"Where /metrics, /healthz, /readyz and /debug/pprof are; 'off' is nowhere. Loopback only, since it has no password."`
 	MaxConnections int           `default:"0" help:"Connections to hold at most; more are refused with 503. 0 is what memory and the nofile limit allow. A number above the hard nofile limit makes the loops take private descriptor tables, as many as that needs."`
+	MaxMemory      string        `default:"auto" help:"Memory above which new connections are refused with 503 until there is enough again; those here live on. 'auto' keeps a little back (3 to 6 per cent) of what the cgroups and the host have; a size like 4GiB is in addition a limit for the server itself, its sockets in the kernel included: their part is an estimate, and a little too high rather than too low. 'off' does not look, and leaves it to the kernel whom it kills."`
 	AcceptRate     int           `default:"0" help:"Connections to accept a second at most, over all loops; 0 is no limit. After an outage all clients come back at once: a limit leaves processor time to those who are already here. Who has to wait does so in the kernel's queue (net.core.somaxconn for each loop and port), and beyond that its SYN is dropped and sent again after 1, 3, 7 seconds: so a low rate with a short queue makes newcomers wait longer than the rate itself."`
 	Loops          int           `default:"0" help:"Reactor threads. 0 is one per core, more if private descriptor tables need it. More than cores costs fan-out speed."`
 	FDTables       string        `name:"fd-tables" enum:"auto,private,shared" default:"auto" help:"Whether each loop has a descriptor table of its own. 'private' gets past the nofile limit and spares loops each other's locks; 'shared' shows every connection in /proc/PID/fd."`
@@ -140,6 +141,9 @@ func (f *serveFlags) Validate() error {
 	}
 	if f.AcceptRate < 0 || f.AcceptRate > acceptRateMax {
 		return fmt.Errorf("--accept-rate is %d and must be between 0, for no limit, and %d connections a second", f.AcceptRate, acceptRateMax)
+	}
+	if _, _, err := f.maxMemory(); err != nil {
+		return err
 	}
 	if f.MaxConnections < 0 {
 		return fmt.Errorf("--max-connections is %d and must be 0 or more", f.MaxConnections)

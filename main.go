@@ -110,6 +110,7 @@ func serve(f *serveFlags) error {
 	}
 	defer closeSoon(bus)
 
+	defer watchMemory(f, shared, &sources, log)()
 	var draining atomic.Bool
 	sources.Hub, sources.Bus, sources.Draining, sources.Version = hub.Stats(), bus, draining.Load, version()
 	if f.Admin != "off" {

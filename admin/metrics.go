@@ -165,6 +165,10 @@ var (
 
 	deliveryLagSeconds = newDesc("delivery_lag_seconds", "Time from publishing a message to its last write on a loop. The tail belongs to slow readers and ends at --write-deadline.")
 
+	memoryUsedBytes  = newDesc("memory_used_bytes", "What is used of c10m_memory_limit_bytes, the kernel's part included. 0 if the server does not look (--max-memory off).")
+	memoryLimitBytes = newDesc("memory_limit_bytes", "The limit of memory that is nearest: --max-memory, the cgroup's or the host's.")
+	memoryShort      = newDesc("memory_short", "1 while newcomers are refused for want of memory, else 0; /readyz says which limit it is. c10m_closes_total, reason request_memory_limit, counts them.")
+
 	busUp               = newDesc("bus_up", "1 while published messages reach this server, else 0; /healthz says why.")
 	busChanged          = newDesc("bus_changed_timestamp_seconds", "When c10m_bus_up last changed, in Unix time.")
 	busDroppedTotal     = newDesc("bus_dropped_total", "Messages that reached the bus and not the clients, by reason. Each is lost; its publisher was told if the bus is the embedded one.", "reason")
@@ -176,5 +180,5 @@ var otherDescs = []*prometheus.Desc{
 	buildInfo, loopCount, closesTotal, overrunsTotal, messagesRefusedTotal,
 	loopConnectionsMin, loopConnectionsMax, loopLogBytesMax, loopBusySeconds, loopTurnSeconds,
 	loopTurnP99Seconds, gcStopMaxSeconds,
-	deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busPeersClosedTotal,
+	memoryUsedBytes, memoryLimitBytes, memoryShort, deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busPeersClosedTotal,
 }

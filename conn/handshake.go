@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 
 	"c10m/access"
 	"c10m/channel"
@@ -32,10 +33,11 @@ var (
 	errChannel  = errors.New("bad channel")
 	errReserved = errors.New("reserved path")
 	errFull     = errors.New("full")
+	errMemory   = errors.New("short of memory")
 )
 
-// newHandshaker makes a handshaker that asks admit last of all; errFull from it
-// refuses the client.
+// newHandshaker makes a handshaker that asks admit last of all; an error of
+// ours from it refuses the client.
 func newHandshaker(admit func() error) *handshaker {
 	h := &handshaker{admit: admit}
 	h.upgrader = ws.Upgrader{
@@ -205,6 +207,8 @@ func requestReason(err error) Reason {
 		return RequestTokenInvalid
 	case access.ErrTokenChannel:
 		return RequestTokenChannel
+	case errMemory:
+		return RequestNoMemory
 	case ws.ErrHandshakeBadMethod:
 		return RequestMethod
 	case ws.ErrHandshakeBadProtocol:
@@ -223,24 +227,36 @@ func requestReason(err error) Reason {
 	return RequestMalformed
 }
 
-// refusals are the whole HTTP answers, made once.
-var refusals = func() (all [reasons][]byte) {
+// refusals are the whole HTTP answers, made once. One with a Retry-After is there
+// for each second from its retry to twice as much: all who are refused in one
+// second would come back in one second otherwise.
+var refusals = func() (all [reasons][][]byte) {
 	statusText := map[int]string{
 		400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
 		426: "Upgrade Required", 431: "Request Header Fields Too Large",
 		503: "Service Unavailable", 505: "HTTP Version Not Supported",
 	}
 	for r, info := range reasonTable {
-		if info.status != 0 {
-			all[r] = fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\n%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
-				info.status, statusText[info.status], info.headers, len(info.text)+1, info.text)
+		if info.status == 0 {
+			continue
+		}
+		for seconds := info.retry; seconds <= 2*info.retry; seconds++ {
+			header := ""
+			if seconds > 0 {
+				header = fmt.Sprintf("Retry-After: %d\r\n", seconds)
+			}
+			all[r] = append(all[r], fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
+				info.status, statusText[info.status], info.headers, header, len(info.text)+1, info.text))
 		}
 	}
 	return all
 }()
 
-// refusal is the HTTP answer for a reason. It is shared: not to be changed.
-func refusal(reason Reason) []byte { return refusals[reason] }
+// refusal is an HTTP answer for a reason. It is shared: not to be changed.
+func refusal(reason Reason) []byte {
+	answers := refusals[reason]
+	return answers[rand.IntN(len(answers))]
+}
 
 // requestEnd returns the length of the request at the front of p, empty line
 // included, or 0 if it is not complete; from is where to look on, so that a

@@ -34,6 +34,7 @@ const (
 	RequestTokenEarly
 	RequestTokenAudience
 	RequestTokenChannel
+	RequestNoMemory
 	RequestGone
 	EpollFull // fs.epoll.max_user_watches or memory: the loop could not watch it
 
@@ -66,6 +67,7 @@ type reasonInfo struct {
 	// status is the HTTP answer of a refused request; headers are its own.
 	status  int
 	headers string
+	retry   int // seconds of Retry-After (RFC 9110, 10.2.3), at the least; see refusals
 	// code is the close code (RFC 6455, 7.4; IANA's registry for 1012 and
 	// 1013) of an open connection, 0 if nothing can be or is to be sent.
 	code uint16
@@ -86,8 +88,9 @@ var reasonTable = [reasons]reasonInfo{
 	RequestWSVersion: {name: "request_websocket_version", status: 426, headers: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", text: "Only WebSocket version 13 is understood."},
 	RequestChannel:   {name: "request_channel", status: 400, text: "The path must name a channel: 1 to 255 bytes of UTF-8, percent-encoded."},
 	RequestReserved:  {name: "request_reserved", status: 404, text: "Paths that begin with /-/ belong to the server, and there is nothing here."},
-	RequestFull:      {name: "request_full", status: 503, headers: "Retry-After: 10\r\n", text: "The server holds as many connections as it may."},
-	RequestMemory:    {name: "request_memory", status: 503, headers: "Retry-After: 1\r\n", text: "Too many requests are unfinished."},
+	RequestFull:      {name: "request_full", status: 503, retry: 10, text: "The server holds as many connections as it may."},
+	RequestMemory:    {name: "request_memory", status: 503, retry: 1, text: "Too many requests are unfinished."},
+	RequestNoMemory:  {name: "request_memory_limit", status: 503, retry: 10, text: "The server is short of memory."},
 	// RFC 6750, 3: the challenge, and its error codes (3.1), of which the first
 	// is for those who showed a token.
 	RequestTokenMissing:  {name: "request_token_missing", status: 401, headers: "WWW-Authenticate: Bearer realm=\"c10m\"\r\n", text: "A token is needed: Authorization: Bearer TOKEN, or the subprotocols c10m.token and TOKEN."},

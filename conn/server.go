@@ -31,7 +31,9 @@ type Shared struct {
 	handshakeTimeout time.Duration // these two of limits.go, or a test's own
 	lingerTimeout    time.Duration
 	// Shared: atomic.
-	open atomic.Int64
+	// MemoryShort refuses newcomers with 503 while it is true.
+	MemoryShort atomic.Bool
+	open        atomic.Int64
 }
 
 // NewShared makes the common part.
@@ -130,6 +132,9 @@ func (s *Server) Wants(hash uint32) bool          { return s.registry.Wants(hash
 func (s *Server) admit() error {
 	if s.shared.open.Load() >= s.shared.Config.ConnectionsMax {
 		return errFull
+	}
+	if s.shared.MemoryShort.Load() {
+		return errMemory
 	}
 	return nil
 }

@@ -34,11 +34,11 @@ type Record struct {
 const RecordBytesMax = 32
 
 const (
-	flagOpen       = 1 << iota // between accept and the reaper
-	flagClosing                // marked; the reaper takes it at the end of the turn
-	flagRegistered             // known to epoll
-	flagWriteArmed             // EPOLLOUT wanted
-	flagWriteStalled           // and not asked for: the kernel is short of memory (stall.go)
+	flagOpen         = 1 << iota // between accept and the reaper
+	flagClosing                  // marked; the reaper takes it at the end of the turn
+	flagRegistered               // known to epoll
+	flagWriteArmed               // EPOLLOUT wanted
+	flagWriteStalled             // and not asked for: the kernel is short of memory (stall.go)
 )
 
 const (
