@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"runtime/debug"
 
 	"c10m/admin"
 	"c10m/conn"
@@ -49,7 +51,11 @@ func watchMemory(f *serveFlags, shared *conn.Shared, sources *admin.Sources, log
 		MaxBytes: bytes, SendBufferBytes: int64(f.SendBuffer),
 		Connections: sum(func(l admin.Loop) int64 { return l.Poller.Connections.Load() }),
 		Blocked:     sum(func(l admin.Loop) int64 { return l.Channel.Blocked.Load() }),
+		Relieve:     debug.FreeOSMemory,
 	})
+	if soft := guard.SoftLimit(); soft > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(soft)
+	}
 	changed := func() {
 		shared.MemoryShort.Store(guard.Short())
 		if guard.Short() {

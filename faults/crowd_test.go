@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,8 +15,17 @@ import (
 // crowdPatience ends what hangs; it is no expectation of speed.
 const crowdPatience = 5 * time.Minute
 
+// A crowd is a load client that ends with the test, or before.
+type crowd struct {
+	*load.Client
+	stop func()
+}
+
+// Stop closes all connections, once.
+func (c *crowd) Stop() { c.stop() }
+
 // connectCrowd opens clients that read and check every message.
-func connectCrowd(t *testing.T, s *servertest.Server, config load.Config, connections int) *load.Client {
+func connectCrowd(t *testing.T, s *servertest.Server, config load.Config, connections int) *crowd {
 	t.Helper()
 	config.Spread.Host, config.Spread.FirstPort, config.Spread.PerPort = netip.MustParseAddr("127.0.0.1"), s.Port, 1<<30
 	config.Spread.Connections = connections
@@ -24,13 +34,14 @@ func connectCrowd(t *testing.T, s *servertest.Server, config load.Config, connec
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(client.Stop)
+	c := &crowd{client, sync.OnceFunc(client.Stop)}
+	t.Cleanup(c.Stop)
 	ctx, cancel := context.WithTimeout(context.Background(), crowdPatience)
 	defer cancel()
 	if _, err := client.AwaitConnected(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return client
+	return c
 }
 
 func crowdBus(t *testing.T, s *servertest.Server) *load.Bus {
@@ -45,7 +56,7 @@ func crowdBus(t *testing.T, s *servertest.Server) *load.Bus {
 
 // driveCrowd sends messages, so many at a time, each as soon as one of them has
 // reached every reader.
-func driveCrowd(t *testing.T, client *load.Client, bus *load.Bus, messages, inFlight, bytes int) load.Run {
+func driveCrowd(t *testing.T, client *crowd, bus *load.Bus, messages, inFlight, bytes int) load.Run {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), crowdPatience)
 	defer cancel()
@@ -61,7 +72,7 @@ func driveCrowd(t *testing.T, client *load.Client, bus *load.Bus, messages, inFl
 // crowdLostNothing waits until a client has every message that was published while it
 // was connected, and fails if one is lost, doubled, out of order or broken. It
 // returns what it saw.
-func crowdLostNothing(t *testing.T, name string, client *load.Client) load.Snapshot {
+func crowdLostNothing(t *testing.T, name string, client *crowd) load.Snapshot {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); client.Missing() > 0 && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)

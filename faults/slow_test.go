@@ -36,7 +36,7 @@ func slowServer(t *testing.T, clients int, args ...string) *servertest.Server {
 type slowReaders struct {
 	server  *servertest.Server
 	deaf    *deafClients
-	readers *load.Client
+	readers *crowd
 	bus     *load.Bus
 	heap    float64 // live bytes before any message
 }

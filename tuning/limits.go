@@ -42,6 +42,10 @@ const (
 	// memoryLookSeconds is how often a MemoryGuard looks. In a second 30,000
 	// newcomers take 120 MiB, which is less than what it still keeps back then.
 	memoryLookSeconds = 1
+	// memoryRelieveLooks is how often a collection is forced while memory is
+	// short: its own pace depends on what is allocated, which may be nothing by
+	// then, so that garbage would keep newcomers out for minutes.
+	memoryRelieveLooks = 3
 	// tcpWmemMaxDefault is the kernel's net.ipv4.tcp_wmem[2] (tcp(7)).
 	tcpWmemMaxDefault = 4 << 20
 

@@ -18,6 +18,10 @@ type MemoryConfig struct {
 	// Connections and Blocked are how many connections there are, and how many
 	// of them have a full socket. They are called from the guard's goroutine.
 	Connections, Blocked func() int64
+	// Relieve gives back what the process does not need: it is called when memory
+	// becomes short and every memoryRelieveLooks looks while it is, from the
+	// guard's goroutine. Nil is nothing.
+	Relieve func()
 }
 
 // A MemoryGuard says when memory is so short that newcomers are to be refused.
@@ -80,6 +84,19 @@ func (g *MemoryGuard) Reason() string {
 // 0 and 0 if nothing is known. Any goroutine may call it.
 func (g *MemoryGuard) Usage() (used, limit int64) { return g.used.Load(), g.limit.Load() }
 
+// SoftLimit is the lowest of the low-water marks, the host's aside: what the Go
+// runtime should stay below (runtime/debug.SetMemoryLimit), so that garbage alone
+// neither keeps newcomers out nor has the kernel kill the server. 0 is none. Call
+// it before Watch.
+func (g *MemoryGuard) SoftLimit() (bytes int64) {
+	for _, b := range g.budgets() {
+		if b.name != hostMemory && (bytes == 0 || b.low < bytes) {
+			bytes = b.low
+		}
+	}
+	return bytes
+}
+
 // Watch looks once a second from a goroutine of its own until stop is called, and
 // calls changed after each change.
 func (g *MemoryGuard) Watch(changed func()) (stop func()) {
@@ -87,14 +104,18 @@ func (g *MemoryGuard) Watch(changed func()) (stop func()) {
 	go func() {
 		defer close(ended)
 		defer ticker.Stop()
-		for {
+		for looks := 0; ; looks++ {
 			select {
 			case <-done:
 				return
 			case <-ticker.C:
-				if g.Look() {
-					changed()
-				}
+			}
+			if g.Look() {
+				changed()
+				looks = 0
+			}
+			if g.Short() && looks%memoryRelieveLooks == 0 && g.config.Relieve != nil {
+				g.config.Relieve()
 			}
 		}
 	}()
@@ -137,6 +158,8 @@ func (g *MemoryGuard) Look() (changed bool) {
 	return false
 }
 
+const hostMemory = "the memory of this host"
+
 // A memoryBudget is one limit: short from used >= high on, well from used < low.
 type memoryBudget struct {
 	name                   string
@@ -157,7 +180,7 @@ func (g *MemoryGuard) budgets() (all []memoryBudget) {
 	total, ok1 := g.host.meminfo("MemTotal")
 	available, ok2 := g.host.meminfo("MemAvailable")
 	if ok1 && ok2 {
-		all = append(all, g.kept("the memory of this host", total-available, total))
+		all = append(all, g.kept(hostMemory, total-available, total))
 	}
 	return all
 }

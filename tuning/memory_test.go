@@ -165,6 +165,22 @@ func TestUnknownMemoryIsNeverShort(t *testing.T) {
 	}
 }
 
+func TestTheSoftLimitIsTheLowestMarkButTheHosts(t *testing.T) {
+	h := newMemoryHost()
+	h.uses(63 * giB)
+	if n := h.guard(MemoryConfig{}).SoftLimit(); n != 0 {
+		t.Errorf("%d without a limit", n)
+	}
+	h.write("/sys/fs/cgroup/c10m.service/memory.max", plain(9*giB))
+	h.cgroupUses(giB, 0)
+	if n := h.guard(MemoryConfig{}).SoftLimit(); n != 9*giB-384*miB {
+		t.Errorf("%d of the cgroup", n)
+	}
+	if n := h.guard(MemoryConfig{MaxBytes: giB}).SoftLimit(); n != giB-64*miB {
+		t.Errorf("%d of --max-memory", n)
+	}
+}
+
 // The default number of connections leaves the server below both marks.
 func TestAServerThatIsFilledToItsDefaultIsNotShort(t *testing.T) {
 	for _, free := range []int64{2 * giB, 20 * giB, 60 * giB} {
@@ -184,15 +200,18 @@ func TestAServerThatIsFilledToItsDefaultIsNotShort(t *testing.T) {
 	}
 }
 
-func TestWatchLooksAndStops(t *testing.T) {
+func TestWatchLooksRelievesAndStops(t *testing.T) {
 	h := newMemoryHost()
 	h.uses(32 * giB)
-	g := h.guard(MemoryConfig{})
+	relieved := make(chan bool)
+	g := NewMemoryGuard(h.Host, MemoryConfig{Relieve: func() { relieved <- true }})
 	h.uses(64 * giB)
 	changed := make(chan bool)
 	stop := g.Watch(func() { changed <- g.Short() })
 	if !<-changed {
 		t.Error("it changed, and memory is not short")
 	}
+	<-relieved
+	<-relieved // and again, while it stays short
 	stop()
 }
