@@ -106,6 +106,9 @@ much longer.
 All are in limits.go with their reasons. Cold state is 264 bytes and a map entry, so
 coldMax is 40 MB a loop at its worst. Shared.open is compared and then counted, so
 loops that upgrade at the same moment may pass ConnectionsMax by one each.
+Shared.MemoryShort is asked at the same place: who is refused for either has had a
+socket and a request read, and is told when to come back, spread over as many
+seconds again.
 Time-outs go by the tick and are late by up to a second.
 
 # Tried and dropped
