@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"c10m/internal/servertest"
@@ -122,7 +123,7 @@ func dialDeaf(port, number int) (fd int, err error) {
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout),
 		unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 200, byte(1 + block/200), byte(1 + block%200)}}),
-		unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}),
+		connectDeaf(fd, port),
 	)
 	if err == nil {
 		_, err = unix.Write(fd, []byte("GET /news HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
@@ -132,6 +133,24 @@ func dialDeaf(port, number int) (fd int, err error) {
 		unix.Close(fd)
 	}
 	return fd, err
+}
+
+// connectDeaf waits out what a signal of the runtime interrupts: with a time-out
+// connect(2) is not begun again, and goes on by itself (signal(7)).
+func connectDeaf(fd, port int) error {
+	err := unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+	for err == unix.EINTR {
+		var n int
+		if n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, deafTimeoutSecond*1000); err == nil && n == 0 {
+			return unix.ETIMEDOUT
+		} else if err == nil {
+			var problem int
+			if problem, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && problem != 0 {
+				return syscall.Errno(problem)
+			}
+		}
+	}
+	return err
 }
 
 func (c *deafCrew) readAnswer(fd int) error {
