@@ -175,25 +175,28 @@ func (s *session) probeReturned(text string) {
 	s.count.roundTrip.Store(math.Float64bits(time.Since(p.sent).Seconds()))
 	s.proved.Store(true)
 	close(p.back)
-	if gap := s.green(); !gap.From.IsZero() && s.cfg.OnGap != nil {
-		s.cfg.OnGap(gap)
-	}
+	s.green()
 }
 
-// green turns health green and returns the gap that is over with it, if any.
-func (s *session) green() Gap {
+// green turns health green. OnGap comes first: who connects after it saw the
+// green light is not taken for one who was there in the gap.
+func (s *session) green() {
+	s.mu.Lock()
+	gap := s.gap
+	s.gap = Gap{}
+	s.mu.Unlock()
+	if !gap.From.IsZero() && s.cfg.OnGap != nil {
+		s.cfg.OnGap(gap)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.health.Up {
-		return Gap{}
+		return
 	}
 	s.setHealth(true, "")
 	if s.news.good() {
 		s.log.Info("the subscription at Redis works", zap.Uint64("gaps", s.health.Gaps))
 	}
-	gap := s.gap
-	s.gap = Gap{}
-	return gap
 }
 
 // prober publishes a probe at each interval, the first at once, and turns health
