@@ -92,8 +92,8 @@
 // a message may take as long as it takes, and the light is red meanwhile, as the
 // probe behind it is late.
 //
-// The log has at most one line about trouble in logIntervalSecondsMin, and always
-// the last state.
+// The log has at most one line about each kind of trouble in
+// logIntervalSecondsMin, and always the last state.
 //
 // The Redis client has no limit on the size of a message: go-redis reads one
 // whole, so Redis's own proto-max-bulk-len is the bound.

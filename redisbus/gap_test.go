@@ -136,18 +136,20 @@ func TestBulletin(t *testing.T) {
 		}
 	}
 	say("works", b.good())
-	say("a", b.bad(true, at(0)))
+	say("a", b.bad(&b.lost, true, at(0)))
 	say("works", b.good())
 	for range 100 { // it flaps
-		say("b", b.bad(true, at(1)))
+		say("b", b.bad(&b.lost, true, at(1)))
 		say("works", b.good())
 	}
-	say("c", b.bad(true, at(2))) // and stays down
-	say("c", b.bad(false, at(4)))
-	say("c later", b.bad(false, at(logIntervalSecondsMin)))
-	say("c again", b.bad(false, at(2*logIntervalSecondsMin)))
+	say("c", b.bad(&b.lost, true, at(2))) // and stays down
+	say("c", b.bad(&b.lost, false, at(4)))
+	say("c later", b.bad(&b.lost, false, at(logIntervalSecondsMin)))
+	say("c again", b.bad(&b.lost, false, at(2*logIntervalSecondsMin)))
 	say("works", b.good())
-	if got, want := fmt.Sprint(lines), "[works a works c later works]"; got != want {
+	say("doubt", b.bad(&b.doubt, true, at(2*logIntervalSecondsMin)))
+	say("gone", b.bad(&b.lost, true, at(2*logIntervalSecondsMin+1))) // is another thing
+	if got, want := fmt.Sprint(lines), "[works a works c later works doubt gone]"; got != want {
 		t.Errorf("%s, and should be %s", got, want)
 	}
 }

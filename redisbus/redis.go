@@ -212,7 +212,7 @@ func (r *Redis) interrupted(subscribed bool, err error) {
 			r.gap.From = r.lastSign
 		}
 	}
-	if r.news.bad(subscribed || was.Reason != r.health.Reason, time.Now()) {
+	if r.news.bad(&r.news.lost, subscribed || was.Reason != r.health.Reason, time.Now()) {
 		fields := []zap.Field{zap.String("reason", r.health.Reason), zap.Uint64("gaps", r.health.Gaps)}
 		if r.health.Gaps > 0 {
 			fields = append(fields, zap.Time("since", r.gap.From))
@@ -285,20 +285,25 @@ func (r *Redis) Close(ctx context.Context) error {
 // a Redis that comes and goes ten times a second does not fill the disk, and yet
 // the last state is always said. Its owner keeps it to one goroutine at a time.
 type bulletin struct {
-	limit   logLimit
-	owed    bool // something bad has not been said
-	said    bool // the last line was bad
-	greeted bool // good was there once
+	lost, doubt topic // the subscription is gone; it is there and does not work
+	said        bool  // the last line was bad
+	greeted     bool  // all was well once
+}
+
+// A topic is one kind of trouble.
+type topic struct {
+	limit logLimit
+	owed  bool // something new has not been said
 }
 
 // bad reports whether to say now what is wrong. It is to be called again and
 // again while it is.
-func (b *bulletin) bad(isNew bool, now time.Time) bool {
-	b.owed = b.owed || isNew
-	if !b.owed || b.limit.allow(now) == 0 {
+func (b *bulletin) bad(kind *topic, isNew bool, now time.Time) bool {
+	kind.owed = kind.owed || isNew
+	if !kind.owed || kind.limit.allow(now) == 0 {
 		return false
 	}
-	b.owed, b.said = false, true
+	kind.owed, b.said = false, true
 	return true
 }
 
@@ -306,7 +311,7 @@ func (b *bulletin) bad(isNew bool, now time.Time) bool {
 // it went wrong is not worth one now.
 func (b *bulletin) good() bool {
 	say := b.said || !b.greeted
-	b.owed, b.said, b.greeted = false, false, true
+	b.lost.owed, b.doubt.owed, b.said, b.greeted = false, false, false, true
 	return say
 }
 

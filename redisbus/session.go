@@ -268,7 +268,7 @@ func (s *session) trouble(err error) {
 	was := s.health
 	s.setHealth(false, reasonOf(s.options.Addr, err))
 	isNew := was.Up || was.Reason != s.health.Reason && !strings.HasPrefix(was.Reason, "Redis at ")
-	if s.news.bad(isNew, time.Now()) {
+	if s.news.bad(&s.news.doubt, isNew, time.Now()) {
 		s.log.Warn("the subscription at Redis is in doubt", zap.String("reason", s.health.Reason))
 	}
 }
