@@ -178,7 +178,7 @@ func TestBusGapIgnored(t *testing.T) {
 func TestBusSlowPath(t *testing.T) {
 	t.Parallel()
 	clients := scale(300, 2000)
-	n, s, p, f := behindANetwork(t, clients, "--bus-probe", "2s")
+	n, s, p, f := behindANetwork(t, clients, "--bus-probe", "4s")
 	since := s.Metric("c10m_bus_changed_timestamp_seconds")
 	n.inject("latency", `"latency":250,"jitter":50`)
 	probes := s.Metric("c10m_bus_reserved_messages_total")
@@ -203,10 +203,10 @@ func TestBusSlowPath(t *testing.T) {
 // reason to give up the subscription, as long as some of it keeps coming.
 func TestBusLargeMessageOnANarrowPath(t *testing.T) {
 	t.Parallel()
-	clients := scale(100, 1000)
+	clients := scale(300, 1000)
 	n, s, p, f := behindANetwork(t, clients)
-	n.inject("bandwidth", `"rate":300`, "downstream") // KB/s: a message takes 3.4 s
-	last := p.publish(1, 1<<20-100)
+	n.inject("bandwidth", `"rate":50`, "downstream") // KB/s: the message takes 5 s
+	last := p.publish(1, 256<<10)
 	red(t, s) // its probe waits behind the message
 	f.await(last)
 	green(t, s)
