@@ -153,3 +153,27 @@ func TestBulletin(t *testing.T) {
 		t.Errorf("%s, and should be %s", got, want)
 	}
 }
+
+// Confirmed subscriptions are no reason for green: this one can not be proved to
+// work, as its probes are refused.
+func TestRedisIsRedUntilAProbeIsBack(t *testing.T) {
+	server := startRedis(t)
+	client := redis.NewClient(&redis.Options{Addr: server.addr})
+	defer client.Close()
+	if err := client.Do(t.Context(), "ACL", "SETUSER", "default", "-publish").Err(); err != nil {
+		t.Fatal(err)
+	}
+	r, told := connectWithGaps(t, server.addr)
+	since := r.Health().Since
+	for i := range 5 {
+		eventually(t, "subscribed", func() bool { return r.Stats().ProbesLost > 0 && r.Stats().Reconnects == uint64(i) })
+		if err := client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "subscribed", func() bool { return r.Stats().Reconnects == 5 })
+	// Since is when Up last changed, so a moment of green shows in it.
+	if h := r.Health(); h.Up || h.Since != since || len(told.all()) != 0 {
+		t.Errorf("it was green: %+v, and told of %v", h, told.all())
+	}
+}
