@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"c10m/poller"
+
+	"github.com/gobwas/ws"
 )
 
 // begun waits until CloseMissed has reached all loops.
@@ -38,6 +40,9 @@ func TestCloseMissedTellsThoseWhoWereOpenAndNobodyElse(t *testing.T) {
 		})
 		if n := s.publish(t, "news", "hello"); n != len(newcomers) {
 			t.Errorf("%d of %d newcomers are there", n, len(newcomers))
+		}
+		for _, c := range newcomers {
+			c.expect(wireFrame{opcode: ws.OpText, payload: "hello"})
 		}
 		if n := s.closes(MissedMessages); n != uint64(len(clients)) {
 			t.Errorf("%d of %d were told", n, len(clients))
@@ -79,6 +84,9 @@ func TestCloseMissedIsEvenAndBeginsAnew(t *testing.T) {
 	}
 	if got := s.publish(t, "news", "hello"); got != len(stay) {
 		t.Errorf("%d of %d are left", got, len(stay))
+	}
+	for _, c := range stay {
+		c.expect(wireFrame{opcode: ws.OpText, payload: "hello"})
 	}
 }
 
