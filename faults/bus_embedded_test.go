@@ -73,7 +73,7 @@ func TestEmbeddedCutsALaggingServer(t *testing.T) {
 	first := servertest.StartServer(t, 0, "--drain", "1s", "--log-bytes", "64MiB")
 	second := startServerAt(t, first.Bus, "--bus-probe", "30s", "--log-bytes", "64MiB") // its own probes stay out of this
 	green(t, second)
-	near, far := subscribe(t, first, 20), subscribe(t, second, clients)
+	near, far := subscribe(t, first, 5), subscribe(t, second, clients)
 	p := newPublisher(t, first.Bus)
 	last := p.publish(10, 100)
 	near.await(last)
@@ -98,7 +98,7 @@ func TestEmbeddedCutsALaggingServer(t *testing.T) {
 	if lost == 0 {
 		t.Error("nothing was lost")
 	}
-	if n := near.lost(p.taken); n != 0 || near.open() != 20 {
+	if n := near.lost(p.taken); n != 0 || near.open() != 5 {
 		t.Errorf("at the first server %d messages are lost, %d clients open", n, near.open())
 	}
 	aNewFleetMissesNothing(t, second, p, clients)
