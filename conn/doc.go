@@ -56,6 +56,18 @@ skipped forward in the middle of a frame comes here as well (Owe). Nothing else
 writes to a connection of ours but the registry's sweep, and that leaves held
 members alone.
 
+# Missed messages
+
+CloseMissed tells everybody who was open at a moment that messages may have been
+missed (code 4001, a drain's pace). It is for gaps that are known when they are
+over, so the moment is their end: who is open then and was not when the gap began
+is told as well, which is allowed, as it may have missed something, too. Who comes
+after the moment is told apart by the generation of its descriptor, which costs
+nothing per connection. A second moment during the walk starts it anew.
+
+A mark in each record was dropped: setting it is a walk over millions of records
+in one turn, and clearing it another.
+
 # Invariants
 
   - Sum of Stats.Closes = connections accepted - connections that still are in
