@@ -109,6 +109,15 @@ var loopMetrics = []metric[Loop]{
 	counter("pongs_received_total", "Pongs from clients. Nobody waits for them: the kernel tells who is gone.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.PongsIn }),
 
+	counter("client_messages_total", "Messages that clients published (--publish) and the server took.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.Published }),
+	counter("client_messages_failed_total", "Those of c10m_client_messages_total that the bus did not take, or did not say whether it took; the clients were closed with 1013. A rise means that the bus was down.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.PublishesFailed }),
+	counter("publish_pauses_total", "Times that a client was not read from, since too many messages of clients waited for the bus. A rise means that they publish more than the bus or the loops can take.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.PublishPauses }),
+	gauge("publish_paused", "Clients that are not read from now for that reason.",
+		func(l Loop) *atomic.Int64 { return &l.Conn.PublishPaused }),
+
 	// The channels.
 	gauge("channels", "Channels with at least one member, counted once in each loop where they have one.",
 		func(l Loop) *atomic.Int64 { return &l.Channel.Channels }),

@@ -15,13 +15,18 @@ import (
 type notebook struct {
 	events []string
 	take   bool // accept data messages
+	// keep asks for their payloads, which are in payloads then.
+	keep     bool
+	payloads []string
 }
 
-func (n *notebook) ping(payload []byte) { n.events = append(n.events, fmt.Sprintf("ping %x", payload)) }
-func (n *notebook) pong()               { n.events = append(n.events, "pong") }
-func (n *notebook) closed(code uint16)  { n.events = append(n.events, fmt.Sprint("closed ", code)) }
-func (n *notebook) message(opcode ws.OpCode) Reason {
+func (n *notebook) ping(payload []byte)    { n.events = append(n.events, fmt.Sprintf("ping %x", payload)) }
+func (n *notebook) pong()                  { n.events = append(n.events, "pong") }
+func (n *notebook) closed(code uint16)     { n.events = append(n.events, fmt.Sprint("closed ", code)) }
+func (n *notebook) accepts() (int64, bool) { return inboundBytesMax, n.keep }
+func (n *notebook) message(opcode ws.OpCode, payload []byte) Reason {
 	n.events = append(n.events, fmt.Sprint("message ", opcode))
+	n.payloads = append(n.payloads, string(payload))
 	if n.take {
 		return reasonNone
 	}
@@ -200,10 +205,11 @@ func TestPingIsAnsweredWithoutAllocating(t *testing.T) {
 // A counter is a sink that keeps nothing.
 type counter struct{ pings int }
 
-func (c *counter) ping([]byte)              { c.pings++ }
-func (c *counter) pong()                    {}
-func (c *counter) closed(uint16)            {}
-func (c *counter) message(ws.OpCode) Reason { return reasonNone }
+func (c *counter) ping([]byte)                      { c.pings++ }
+func (c *counter) pong()                            {}
+func (c *counter) closed(uint16)                    {}
+func (c *counter) accepts() (int64, bool)           { return inboundBytesMax, false }
+func (c *counter) message(ws.OpCode, []byte) Reason { return reasonNone }
 
 func TestFrameModes(t *testing.T) {
 	for _, c := range []struct {

@@ -19,6 +19,14 @@ type Config struct {
 	ConnectionsMax int64
 	// Channel is the registries' part.
 	Channel channel.Config
+	// NewPublisher makes a loop's way to the bus for what clients publish; it
+	// is called on that loop's thread. nil: what clients say is refused.
+	NewPublisher func(Feedback) Publisher
+	// PublishBytesMax is the longest message that a client may publish.
+	PublishBytesMax int
+	// InboundBytesTotal is what a loop may keep of messages that clients have
+	// not finished.
+	InboundBytesTotal int
 }
 
 // Shared is what the loops of a process have in common.
@@ -48,8 +56,12 @@ const (
 	phaseEnded            // counted and marked for the reaper
 )
 
-// markCold in Record.Marks: there is an entry in Server.cold.
-const markCold = 1
+// The bits of Record.Marks.
+const (
+	markCold    = 1 << iota // there is an entry in Server.cold
+	markPublish             // its data messages are published
+	markPaused              // it is not read from, since too many of those are under way
+)
 
 // cold is the state of a connection that does not fit its record: it exists
 // while a request is incomplete, a client's frame is partial, or something
@@ -78,6 +90,9 @@ type Server struct {
 	cold         map[uint32]*cold
 	coldSpares   []*cold
 	requestBytes int // held in cold.request, all together
+	inboundBytes int // held in cold.in.payload, all together
+	publisher    Publisher
+	paused       pausedList
 	pinned       pins
 	handshakes   deadlines
 	lingers      deadlines
@@ -101,6 +116,9 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 		cold: make(map[uint32]*cold), pongs: make([]byte, 0, pongBatchBytesMax),
 	}
 	s.shake = newHandshaker(s.admit)
+	if config := &shared.Config; config.NewPublisher != nil {
+		s.publisher = config.NewPublisher(s)
+	}
 	s.registry = channel.NewRegistry(shared.Config.Channel, loop, s, &s.channelStats)
 	s.pings.start(loop.Now())
 	return s
@@ -149,7 +167,7 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 			return
 		}
 	}
-	if event&poller.Readable != 0 {
+	if event&poller.Readable != 0 && !s.holdBack(fd) {
 		n, errno := s.loop.Recv(fd, s.scratch[:])
 		s.received(fd, n, errno)
 	}
@@ -243,6 +261,7 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 		panic("BUG: the handshake let a bad channel through")
 	}
 	s.setPhase(fd, phaseOpen)
+	s.letPublish(fd)
 	s.stats.Handshakes.Add(1)
 	if c := s.cold[fd]; c != nil {
 		s.requestBytes -= len(c.request)
@@ -297,6 +316,7 @@ func (s *Server) dropCold(fd uint32) {
 		return
 	}
 	s.requestBytes -= len(c.request)
+	s.inboundBytes -= cap(c.in.payload)
 	s.unpin(c)
 	delete(s.cold, fd)
 	s.loop.Record(fd).Marks &^= markCold
@@ -315,7 +335,11 @@ func (s *Server) Letter(body any) {
 }
 
 func (s *Server) Full() bool { return s.registry.Full() }
-func (s *Server) Work() bool { return s.registry.Work() }
+
+func (s *Server) Work() bool {
+	more := s.registry.Work()
+	return s.resumeSome() || more
+}
 
 // Closed forgets a connection that the reaper is about to close.
 func (s *Server) Closed(fd uint32) {

@@ -38,6 +38,7 @@ const (
 	flagClosing                // marked; the reaper takes it at the end of the turn
 	flagRegistered             // known to epoll
 	flagWriteArmed             // EPOLLOUT wanted
+	flagReadPaused             // EPOLLIN not wanted
 )
 
 const (

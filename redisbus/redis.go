@@ -43,6 +43,8 @@ type Redis struct {
 	channel string // on which this server hears its own probes
 	cancel  context.CancelFunc
 	ended   chan struct{}
+	// publishing is for PublishBatch; it dials when it is first needed.
+	publishing *redis.Client
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -91,6 +93,7 @@ func ConnectRedis(cfg RedisConfig, door Door, log *zap.Logger) (*Redis, error) {
 		ended:   make(chan struct{}),
 		health:  Health{Since: time.Now(), Reason: "connecting to Redis at " + options.Addr},
 	}
+	r.publishing = r.newPublishClient()
 	go r.run(ctx)
 	return r, nil
 }
@@ -253,6 +256,7 @@ func (r *Redis) Stats() Stats {
 // Close implements Bus.
 func (r *Redis) Close(ctx context.Context) error {
 	r.cancel()
+	_ = r.publishing.Close()
 	select {
 	case <-r.ended:
 		return nil
