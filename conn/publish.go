@@ -117,7 +117,7 @@ func (s *Server) holdBack(fd uint32) bool {
 	s.stats.PublishPaused.Add(1)
 	s.loop.ArmRead(fd, false)
 	l := &s.paused
-	if live := int(s.stats.PublishPaused.Load()); len(l.queue) == cap(l.queue) && len(l.queue) > 2*live+pausedStaleMax {
+	if live := int(s.stats.PublishPaused.Load()); len(l.queue) > 2*live+pausedStaleMax {
 		s.forgetStale()
 	}
 	l.queue = append(l.queue, pausedEntry{fd, s.loop.Generation(fd)})
