@@ -171,15 +171,15 @@ const (
 // cutsOf are the places where a case is cut in two; 0 is not at all. A stream of
 // up to cutAllBytesMax is cut at every byte. A longer one near both its ends,
 // within a byte of the beginning and of the end of the header of its first and
-// last frames, cutFramesMax together, and at about thirty places in between.
+// last frames, cutFramesMax together, and at up to thirty places in between.
 func cutsOf(c *conformanceCase) []int {
-	n, edge := len(c.stream), cutEdgeBytes
+	n, edge, between := len(c.stream), cutEdgeBytes, 30
 	if n >= cutLongBytes {
-		edge = cutHeaderBytes
+		edge, between = cutHeaderBytes, 10
 	}
 	cuts := map[int]bool{0: true}
 	for at := 1; at < n; at++ {
-		if n <= cutAllBytesMax || at <= edge || n-at <= edge || at%(n/30) == 0 {
+		if n <= cutAllBytesMax || at <= edge || n-at <= edge || at%(n/between) == 0 {
 			cuts[at] = true
 		}
 	}

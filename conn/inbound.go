@@ -135,12 +135,23 @@ func (in *inbound) feedPayload(p []byte, to sink) (rest []byte, reason Reason) {
 		// As soon as it is certain, not at the end (RFC 6455, 8.1).
 		return nil, InvalidUTF8
 	} else if in.wanted && (in.remaining > 0 || !in.header.Fin || len(in.payload) > 0) {
-		in.payload = append(in.payload, part...)
+		in.keep(part)
 	}
 	if in.remaining > 0 {
 		return rest, reasonNone
 	}
 	return rest, in.end(part, to)
+}
+
+// keep appends to the payload. It doubles, up to what has been announced, so
+// that a client gets at most twice the memory that it has sent bytes.
+func (in *inbound) keep(part []byte) {
+	if need := len(in.payload) + len(part); need > cap(in.payload) {
+		grown := make([]byte, len(in.payload), min(int(in.size), max(need, 2*cap(in.payload))))
+		copy(grown, in.payload)
+		in.payload = grown
+	}
+	in.payload = append(in.payload, part...)
 }
 
 // end leaves a frame whose payload is complete. part is the payload of a control
