@@ -37,7 +37,7 @@ func (n *notebook) message(opcode ws.OpCode, payload []byte) Reason {
 // is a copy that is overwritten as soon as its loan ends.
 func feedPieces(stream []byte, pieces []int, take bool) (*notebook, Reason, inbound) {
 	var in inbound
-	notes := &notebook{take: take}
+	notes := &notebook{take: take, keep: take}
 	reason := reasonNone
 	for _, n := range append(slices.Clone(pieces), len(stream)) {
 		piece := bytes.Clone(stream[:min(n, len(stream))])
@@ -288,7 +288,7 @@ func FuzzInbound(f *testing.F) {
 		whole, wholeReason, _ := feedPieces(stream, nil, take)
 		for _, pieces := range [][]int{pieces, slices.Repeat([]int{1}, len(stream))} {
 			cut, reason, _ := feedPieces(stream, pieces, take)
-			if reason != wholeReason || !slices.Equal(cut.events, whole.events) {
+			if reason != wholeReason || !slices.Equal(cut.events, whole.events) || !slices.Equal(cut.payloads, whole.payloads) {
 				t.Fatalf("%x cut at %v: %v %q, whole %v %q", stream, pieces, reason, cut.events, wholeReason, whole.events)
 			}
 		}
