@@ -38,11 +38,6 @@ func testConfig() Config {
 // startServer runs the rooms on a free port of 127.0.0.1.
 func startServer(t testing.TB, loops int, config Config, options ...func(*poller.Config, *Shared)) *testServer {
 	t.Helper()
-	return startServerFraming(t, loops, config, FrameAuto, options...)
-}
-
-func startServerFraming(t testing.TB, loops int, config Config, mode FrameMode, options ...func(*poller.Config, *Shared)) *testServer {
-	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +67,7 @@ func startServerFraming(t testing.TB, loops int, config Config, mode FrameMode, 
 	for _, server := range s.servers {
 		posters = append(posters, server)
 	}
-	s.hub = channel.NewHub(posters, mode.Frame, 1<<20, poller.Linux{}.Now)
+	s.hub = channel.NewHub(posters, FrameAuto.Frame, 1<<20, poller.Linux{}.Now)
 	return s
 }
 

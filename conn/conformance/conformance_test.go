@@ -1,9 +1,8 @@
-package conn
+package conformance
 
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,18 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"c10m/poller"
-	"c10m/redisbus"
+	"c10m/conn"
 
 	"github.com/gobwas/ws"
-	"go.uber.org/zap"
 )
 
-// RFC 6455 over real sockets, in the cases and with the numbers of the public
-// Autobahn test suite (sections 1 to 7 and 10, and the smaller sizes of 9),
-// against a server that publishes what its clients say to their own channels, so
-// that a client hears its echo through the embedded bus.
-//
 // The suite knows the outcomes OK and NON-STRICT (allowed, but not the best) and
 // INFORMATIONAL (whatever). Where we are not OK, the case has a remark that says
 // why. Each case is played whole, and once for every byte at which its stream can
@@ -116,10 +108,6 @@ func (w *wire) fragments(opcode byte, payload string, n int) *wire {
 		payload, opcode = payload[n:], 0
 	}
 	return w.frame(0x80|opcode, payload)
-}
-
-func closePayload(code int, reason string) string {
-	return string(binary.BigEndian.AppendUint16(nil, uint16(code))) + reason
 }
 
 func (w *wire) pong(payload string) *wire   { return w.hears(heard{what: "pong", payload: payload}) }
@@ -210,38 +198,13 @@ type trial struct {
 	strict bool
 }
 
-// startEchoing is a server whose clients hear what they say through the embedded
-// bus.
-func startEchoing(t *testing.T, mode FrameMode) *testServer {
-	t.Helper()
-	uplink := redisbus.NewUplink(64<<20, zap.NewNop())
-	config := testConfig()
-	config.PingInterval = 0 // so that all that is heard is an answer
-	config.NewPublisher = func(f Feedback) Publisher { return uplink.Queue(f) }
-	config.PublishBytesMax, config.InboundBytesTotal = 1<<20, 64<<20
-	s := startServerFraming(t, 2, config, mode)
-	bus, err := redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: "127.0.0.1:0"}, s.hub, zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	uplink.Start(bus)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), hangGuard)
-		defer cancel()
-		if err := errors.Join(uplink.Close(ctx), bus.Close(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 // conformanceBatch is how many connections a worker has open at once.
 const conformanceBatch = 250
 
 // TestConformance plays every case at every cut.
 func TestConformance(t *testing.T) {
 	cases := conformanceCases()
-	played, nonStrict := playCases(t, startEchoing(t, FrameAuto), cases)
+	played, nonStrict := playCases(t, start(t, conn.FrameAuto), cases)
 	var remarks []string
 	informational := 0
 	for i := range cases {
@@ -270,12 +233,12 @@ func TestConformanceOfBinary(t *testing.T) {
 			cases = append(cases, newCase("1.2 with %d bytes of %.1q", n, payload).frame(0x82, payload).binary(payload).ok())
 		}
 	}
-	playCases(t, startEchoing(t, FrameBinary), cases)
+	playCases(t, start(t, conn.FrameBinary), cases)
 }
 
 // playCases plays all cuts of all cases and returns how many there were, and at
 // how many of them a case was not as strict as it could be.
-func playCases(t *testing.T, s *testServer, cases []conformanceCase) (played int, nonStrict map[string]int) {
+func playCases(t *testing.T, s *server, cases []conformanceCase) (played int, nonStrict map[string]int) {
 	var trials []*trial
 	for i := range cases {
 		for _, cut := range cutsOf(&cases[i]) {
@@ -313,7 +276,7 @@ func playCases(t *testing.T, s *testServer, cases []conformanceCase) (played int
 
 // playBatch plays trials side by side, so that they share the waits for the
 // server to have read the first pieces.
-func (s *testServer) playBatch(number int, batch []*trial) (errs []error) {
+func (s *server) playBatch(number int, batch []*trial) (errs []error) {
 	each := func(do func(i int, t *trial) error) {
 		for i, trial := range batch {
 			if trial.conn == nil {
@@ -337,10 +300,7 @@ func (s *testServer) playBatch(number int, batch []*trial) (errs []error) {
 	}
 	each(func(_ int, t *trial) error { return t.upgraded() })
 	each(func(_ int, t *trial) error { return t.send(0, t.cut) })
-	// Twice, since the first may be run in a turn that has not seen it all.
-	for range 2 {
-		s.onLoops(func(*poller.Loop, *Server) {})
-	}
+	s.hasRead()
 	each(func(_ int, t *trial) error { return t.notTooEarly() })
 	each(func(_ int, t *trial) error {
 		if t.c.fatalAt > 0 && t.cut >= t.c.fatalAt {
