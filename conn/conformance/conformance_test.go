@@ -198,8 +198,26 @@ type trial struct {
 	strict bool
 }
 
-// conformanceBatch is how many connections a worker has open at once.
-const conformanceBatch = 250
+// conformanceBatch is how many connections a worker has open at once, and
+// conformanceBatchBytes how much it may have said on them before it reads the
+// first echo: who lets the server wait for long is closed as a slow reader.
+const (
+	conformanceBatch      = 250
+	conformanceBatchBytes = 2 << 20
+)
+
+// batches divides trials.
+func batches(trials []*trial) (all [][]*trial) {
+	for first, bytes := 0, 0; first < len(trials); first, bytes = first+len(all[len(all)-1]), 0 {
+		n := 0
+		for n < conformanceBatch && first+n < len(trials) && (n == 0 || bytes < conformanceBatchBytes) {
+			bytes += len(trials[first+n].c.stream)
+			n++
+		}
+		all = append(all, trials[first:first+n])
+	}
+	return all
+}
 
 // TestConformance plays every case at every cut.
 func TestConformance(t *testing.T) {
@@ -245,16 +263,17 @@ func playCases(t *testing.T, s *server, cases []conformanceCase) (played int, no
 			trials = append(trials, &trial{c: &cases[i], cut: cut})
 		}
 	}
+	all := batches(trials)
 	var workers sync.WaitGroup
 	var next, failures atomic.Int64
 	for range 4 {
 		workers.Go(func() {
 			for failures.Load() < 10 {
-				at := int(next.Add(conformanceBatch)) - conformanceBatch
-				if at >= len(trials) {
+				at := int(next.Add(1)) - 1
+				if at >= len(all) {
 					return
 				}
-				for _, err := range s.playBatch(at, trials[at:min(at+conformanceBatch, len(trials))]) {
+				for _, err := range s.playBatch(at, all[at]) {
 					failures.Add(1)
 					t.Error(err)
 				}
@@ -296,7 +315,7 @@ func (s *server) playBatch(number int, batch []*trial) (errs []error) {
 		}
 		c.SetDeadline(time.Now().Add(hangGuard))
 		trial.conn, trial.reader = c.(*net.TCPConn), bufio.NewReader(c)
-		io.WriteString(c, upgradeRequest(fmt.Sprint("/", number+i)))
+		io.WriteString(c, upgradeRequest(fmt.Sprintf("/%d/%d", number, i)))
 	}
 	each(func(_ int, t *trial) error { return t.upgraded() })
 	each(func(_ int, t *trial) error { return t.send(0, t.cut) })
