@@ -27,6 +27,8 @@ type serveFlags struct {
 	BusPassword    string        `help:"Password that the embedded bus asks for (AUTH). Better in the environment, C10M_BUS_PASSWORD, than on a command line that everybody sees."`
 	Admin          string        `default:"127.0.0.1:9100" help:"Where /metrics, /healthz, /readyz and /debug/pprof are; 'off' is nowhere. Loopback only, since it has no password."`
 	MaxConnections int           `default:"0" help:"Connections to hold at most; more are refused with 503. 0 is what memory and the nofile limit allow. A number above the hard nofile limit makes the loops take private descriptor tables, as many as that needs."`
+	MaxMemory      string        `default:"auto" help:"Memory above which new connections are refused with 503 until there is enough again; those here live on. 'auto' keeps a little back (3 to 6 per cent) of what the cgroups and the host have; a size like 4GiB is in addition a limit for the server itself, its sockets in the kernel included: their part is an estimate, and a little too high rather than too low. 'off' does not look, and leaves it to the kernel whom it kills."`
+	AcceptRate     int           `default:"0" help:"Connections to accept a second at most, over all loops; 0 is no limit. After an outage all clients come back at once: a limit leaves processor time to those who are already here. Who has to wait does so in the kernel's queue (net.core.somaxconn for each loop and port), and beyond that its SYN is dropped and sent again after 1, 3, 7 seconds: so a low rate with a short queue makes newcomers wait longer than the rate itself."`
 	Loops          int           `default:"0" help:"Reactor threads. 0 is one per core, more if private descriptor tables need it. More than cores costs fan-out speed."`
 	FDTables       string        `name:"fd-tables" enum:"auto,private,shared" default:"auto" help:"Whether each loop has a descriptor table of its own. 'private' gets past the nofile limit and spares loops each other's locks; 'shared' shows every connection in /proc/PID/fd."`
 	Pin            string        `enum:"auto,on,off" default:"auto" help:"Whether each loop is bound to a processor and prefers the connections whose packets arrive there: fewer cache misses, but a loop waits if something else wants its processor. 'auto' binds where the whole host is the server's and one descriptor table does; 'on' binds anyway, though private tables then fill unevenly, and a full one keeps its newcomers waiting."`
@@ -41,6 +43,10 @@ type serveFlags struct {
 	Publish        string        `enum:"off,own" default:"off" help:"What happens to a client's data messages: 'off' refuses them with 1003; 'own' publishes them to the client's own channel through the bus, so that everybody there hears them, itself included. Then each of its messages costs the fan-out of its channel, and nothing but the bus limits how many it sends."`
 	Drain          time.Duration `default:"30s" help:"Over which time SIGTERM closes the connections, so that clients do not all come back at once. A second signal ends the server now."`
 	DeferAccept    bool          `default:"true" negatable:"" help:"Let the kernel keep a connection until its request is there (TCP_DEFER_ACCEPT): one wake-up less per handshake."`
+	TokenKey       []string      `sep:"," placeholder:"FILE" help:"Who subscribes needs a token (JWT) that this key signed: a secret of 32 bytes or more for HS256, or public keys or certificates in PEM for RS256, ES256 and EdDSA; repeatable. HS256 costs the server a tenth of the others, but whoever can check its tokens can also make them. Read again on SIGHUP."`
+	TokenJWKS      string        `name:"token-jwks" placeholder:"FILE" help:"The same from a JSON Web Key Set, as issuers publish it. Fetching it is left to cron or a sidecar: write it beside, rename it, send SIGHUP."`
+	TokenAudience  []string      `placeholder:"NAME" help:"Take only tokens whose aud names this, or one of these; repeatable. Without, a token that the same issuer made for another service is as good."`
+	TokenQuery     string        `placeholder:"NAME" help:"Look for tokens in this query parameter of the URL, too (ws://host/news?NAME=TOKEN). URLs end in the logs of proxies and in browsers' histories, and so do the tokens; browsers can use subprotocols instead: new WebSocket(url, ['c10m.token', token])."`
 	LogLevel       string        `enum:"debug,info,warn,error" default:"info" help:"What is logged to standard error. Nothing is logged per connection."`
 }
 
@@ -99,6 +105,10 @@ func (f *serveFlags) frameMode() conn.FrameMode {
 	return conn.FrameAuto
 }
 
+// acceptRateMax is far over what a host accepts; beyond it the nanoseconds
+// between two accepts would be too coarse to keep the rate.
+const acceptRateMax = 10_000_000
+
 // Validate is called by kong; its error is for the operator.
 func (f *serveFlags) Validate() error {
 	if strings.Join(f.Listen, "") == "" {
@@ -126,6 +136,15 @@ func (f *serveFlags) Validate() error {
 	}
 	if f.MessageBytes < 1 || f.MessageBytes > f.LogBytes {
 		return fmt.Errorf("--message-bytes is %v and must be between 1 and --log-bytes (%v), since a message has to fit its channel's log", f.MessageBytes, f.LogBytes)
+	}
+	if len(f.TokenKey) == 0 && f.TokenJWKS == "" && (len(f.TokenAudience) > 0 || f.TokenQuery != "") {
+		return errors.New("--token-audience and --token-query are about tokens, and there is no key for them: give --token-key or --token-jwks")
+	}
+	if f.AcceptRate < 0 || f.AcceptRate > acceptRateMax {
+		return fmt.Errorf("--accept-rate is %d and must be between 0, for no limit, and %d connections a second", f.AcceptRate, acceptRateMax)
+	}
+	if _, _, err := f.maxMemory(); err != nil {
+		return err
 	}
 	if f.MaxConnections < 0 {
 		return fmt.Errorf("--max-connections is %d and must be 0 or more", f.MaxConnections)

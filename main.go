@@ -74,6 +74,7 @@ func serve(f *serveFlags) error {
 
 	// The loops first: with private descriptor tables, each keeps a copy of
 	// whatever is open now.
+	go reloadOnHangup(plan.conn.Tokens, log)
 	shared := conn.NewShared(plan.conn)
 	var sources admin.Sources
 	var servers []*conn.Server
@@ -86,6 +87,7 @@ func serve(f *serveFlags) error {
 		DescriptorsMax:      plan.descriptorsMax,
 		TableConnectionsMax: plan.tableMax,
 		Listen:              plan.listen,
+		AcceptRate:          f.AcceptRate,
 		Options: poller.ListenOptions{
 			WriteDeadline: f.WriteDeadline, SendBufferBytes: int(f.SendBuffer), DeferAccept: f.DeferAccept,
 		},
@@ -112,6 +114,7 @@ func serve(f *serveFlags) error {
 		defer closeSoon(plan.uplink)
 	}
 
+	defer watchMemory(f, shared, &sources, log)()
 	var draining atomic.Bool
 	sources.Hub, sources.Bus, sources.Draining, sources.Version = hub.Stats(), bus, draining.Load, version()
 	if f.Admin != "off" {

@@ -73,7 +73,12 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 	}
 	p.tableMax = fds.PerLoopMax + refusalsMax
 	p.warnings = tuning.Warnings(host, want)
+	tokens, err := f.tokens()
+	if err != nil {
+		return nil, err
+	}
 	p.conn = conn.Config{
+		Tokens:         tokens,
 		PingInterval:   f.PingInterval,
 		ConnectionsMax: int64(p.maxConnections),
 		Channel: channel.Config{
@@ -125,6 +130,11 @@ func (f *serveFlags) greet(w io.Writer, p *plan, bus redisbus.Bus) {
 		fmt.Fprintf(w, "  publish:   redis-cli%s PUBLISH news hello\n", cliOptions(embedded.Addr().String(), f.BusPassword != ""))
 	} else {
 		fmt.Fprintf(w, "  publish:   redis-cli PUBLISH news hello   (at the Redis of --bus)\n")
+	}
+	if tokens := p.conn.Tokens; tokens != nil {
+		fmt.Fprintf(w, "  access:    by token (keys: %d; SIGHUP reads them again)\n", tokens.Keys())
+	} else {
+		fmt.Fprintf(w, "  access:    everybody may subscribe to everything; --token-key asks for tokens\n")
 	}
 	if f.Admin != "off" {
 		fmt.Fprintf(w, "  look:      curl http://%s/metrics   (also /healthz, /readyz)\n", f.Admin)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os/exec"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -211,65 +210,6 @@ func TestANewServerStartsOnThePortsOfADrainingOne(t *testing.T) {
 	}
 }
 
-// Descriptors used up by something else than WebSockets: newcomers wait, those
-// here live on, nothing spins, and it recovers by itself.
-func TestDescriptorsUsedUp(t *testing.T) {
-	const nofile = 400
-	s := servertest.StartServer(t, nofile, "--fd-tables", "shared")
-	old := s.Dial(t, "news")
-	var hogs []net.Conn
-	for s.Metric("process_open_fds") < nofile-12 {
-		hog, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.Bus))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer hog.Close()
-		fmt.Fprint(hog, "PING\r\n")
-		hog.Read(make([]byte, 16))
-		hogs = append(hogs, hog)
-	}
-	var upgraded atomic.Int64
-	const newcomers = 30
-	for range newcomers {
-		go func() {
-			c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port))
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { c.Close() })
-			fmt.Fprintf(c, "GET /news HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-			if n, _ := c.Read(make([]byte, 512)); n > 12 {
-				upgraded.Add(1)
-			}
-		}()
-	}
-	// The admin pages need a descriptor, too, and may have to wait for it:
-	// free a few once the loops have hit the limit.
-	servertest.Eventually(t, "an accept pause", func() bool {
-		if upgraded.Load() < newcomers/3 {
-			hogs[0].Close()
-			hogs = hogs[1:]
-		}
-		return s.Metric("c10m_accept_pauses_total") > 0
-	})
-	busy, turns := s.Metric("process_cpu_seconds_total"), s.Metric("c10m_loop_turn_seconds_count")
-	for range 5 {
-		old.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame([]byte("here")))))
-		if h, err := ws.ReadHeader(old); err != nil || h.OpCode != ws.OpPong {
-			t.Fatalf("the old connection: %v %v", h, err)
-		}
-		old.Read(make([]byte, 4))
-	}
-	t.Logf("%v s of CPU, %v turns while out of descriptors", s.Metric("process_cpu_seconds_total")-busy, s.Metric("c10m_loop_turn_seconds_count")-turns)
-	for _, hog := range hogs {
-		hog.Close()
-	}
-	servertest.Eventually(t, "all newcomers are served", func() bool { return upgraded.Load() == newcomers })
-	if servertest.RedisCLI(t, s.Bus, "PUBLISH", "news", "hello") != fmt.Sprint(newcomers+1) || old.Next(t) != "hello" {
-		t.Fatal("after the shortage")
-	}
-}
-
 func TestWhatAnOperatorDoesWrong(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -295,6 +235,9 @@ func TestWhatAnOperatorDoesWrong(t *testing.T) {
 		{[]string{"--max-connections", "1000000", "--fd-tables", "shared", "--loops", "1"}, "nofile"},
 		{[]string{"--write-deadline", "2000h"}, "--write-deadline"},
 		{[]string{"--listen", ""}, "--listen is empty"},
+		{[]string{"--accept-rate", "-1"}, "--accept-rate"},
+		{[]string{"--max-memory", "4K"}, "--max-memory"},
+		{[]string{"--max-memory", "1MiB"}, "64MiB"},
 		{[]string{"--slow", "maybe"}, "--slow"},
 		{[]string{"--no-such-flag"}, "unknown flag"},
 	} {

@@ -93,6 +93,7 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	c.collectLoops(out)
 	c.collectHub(out)
 	c.collectBus(out)
+	c.collectMemory(out)
 	collectStops(out)
 }
 
@@ -178,6 +179,20 @@ func (c *collector) collectBus(out output) {
 	for reason, n := range stats.PeersClosed {
 		out.value(busPeersClosedTotal, prometheus.CounterValue, float64(n), reason)
 	}
+}
+
+func (c *collector) collectMemory(out output) {
+	var used, limit, short float64
+	if memory := c.sources.Memory; memory != nil {
+		u, l := memory.Usage()
+		used, limit = float64(u), float64(l)
+		if memory.Reason() != "" {
+			short = 1
+		}
+	}
+	out.value(memoryUsedBytes, prometheus.GaugeValue, used)
+	out.value(memoryLimitBytes, prometheus.GaugeValue, limit)
+	out.value(memoryShort, prometheus.GaugeValue, short)
 }
 
 // A histogram is the sum of the loops' histograms.

@@ -16,10 +16,11 @@
 // and ten million clients that come back at once do not mend a Redis. Alert on
 // it. For "is the process alive" take any answer at all.
 //
-// /readyz is red when /healthz is, and while the server drains. It stays green
-// at the connection limit: whoever comes then is told so by a 503 of its own,
-// and a load balancer that took the server out would move those who are
-// already here.
+// /readyz is red when /healthz is, while the server drains, and while memory is
+// short. It stays green at the connection limit: that is the operator's own number,
+// and whoever comes then is told so by a 503 of its own. Take it for where new
+// connections go, and not for cutting those who are here: a load balancer that
+// does that moves them all to the next server, which is short of memory then.
 //
 // # Who owns what
 //

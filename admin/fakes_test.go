@@ -45,6 +45,15 @@ func (b *fakeBus) PublishBatch(context.Context, []*redisbus.Publication) {}
 
 func (b *fakeBus) Close(context.Context) error { return nil }
 
+// fakeMemory is a reason, if memory is short, and two numbers of bytes.
+type fakeMemory struct {
+	reason      string
+	used, limit int64
+}
+
+func (m fakeMemory) Reason() string             { return m.reason }
+func (m fakeMemory) Usage() (used, limit int64) { return m.used, m.limit }
+
 func newLoop() Loop {
 	return Loop{Poller: &poller.Stats{}, Conn: &conn.Stats{}, Channel: &channel.Stats{}}
 }

@@ -70,10 +70,14 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptRetries }),
 	counter("accept_pauses_total", "Times that a loop stopped accepting for a moment, as descriptors or memory were used up. A rise means that newcomers wait; see 10m-server doctor.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptPauses }),
+	counter("accept_rate_waits_total", "Times that a loop left newcomers waiting since --accept-rate allowed no more for the moment. A rise is a storm that is being bounded; for a day on end it means that the rate is too low.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptRateWaits }),
 	counter("accept_refused_total", "Connections closed unserved, as the table or epoll was full. A rise means a limit of the host, such as fs.epoll.max_user_watches; see 10m-server doctor.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptRefused }),
 	counter("accept_unexpected_total", "Errors of accept that nobody foresaw. Any rise is worth a report.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptUnexpected }),
+	counter("write_stalls_total", "Times that a socket with room took nothing, so that it is tried again 50 ms later. A rise means that the kernel is short of memory for sockets (net.ipv4.tcp_mem, or the cgroup's): messages are late, none is lost.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.WriteStalls }),
 	counter("stale_events_total", "Events for a former owner of a descriptor, dropped. A few are normal where connections come and go.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.StaleEvents }),
 	counter("wakeups_total", "Times that a poster woke a sleeping loop. Far fewer than letters means busy loops.",
@@ -109,6 +113,8 @@ var loopMetrics = []metric[Loop]{
 	counter("pongs_received_total", "Pongs from clients. Nobody waits for them: the kernel tells who is gone.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.PongsIn }),
 
+	counter("token_pauses_total", "Turns of a loop that had spent as much time on tokens as one may: newcomers waited for the next. A rise means a storm of newcomers, or somebody who tries tokens; see request_token_invalid in c10m_closes_total.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.TokenPauses }),
 	counter("client_messages_total", "Messages that clients published (--publish) and the server took.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.Published }),
 	counter("client_messages_failed_total", "Those of c10m_client_messages_total that the bus did not take, or did not say whether it took; the clients were closed with 1013. A rise means that the bus was down.",
@@ -167,6 +173,10 @@ var (
 
 	deliveryLagSeconds = newDesc("delivery_lag_seconds", "Time from publishing a message to its last write on a loop. The tail belongs to slow readers and ends at --write-deadline.")
 
+	memoryUsedBytes  = newDesc("memory_used_bytes", "What is used of c10m_memory_limit_bytes, the kernel's part included. 0 if the server does not look (--max-memory off).")
+	memoryLimitBytes = newDesc("memory_limit_bytes", "The limit of memory that is nearest: --max-memory, the cgroup's or the host's.")
+	memoryShort      = newDesc("memory_short", "1 while newcomers are refused for want of memory, else 0; /readyz says which limit it is. c10m_closes_total, reason request_memory_limit, counts them.")
+
 	busUp               = newDesc("bus_up", "1 while published messages reach this server, else 0; /healthz says why.")
 	busChanged          = newDesc("bus_changed_timestamp_seconds", "When c10m_bus_up last changed, in Unix time.")
 	busDroppedTotal     = newDesc("bus_dropped_total", "Messages that reached the bus and not the clients, by reason. Each is lost; its publisher was told if the bus is the embedded one.", "reason")
@@ -178,5 +188,5 @@ var otherDescs = []*prometheus.Desc{
 	buildInfo, loopCount, closesTotal, overrunsTotal, messagesRefusedTotal,
 	loopConnectionsMin, loopConnectionsMax, loopLogBytesMax, loopBusySeconds, loopTurnSeconds,
 	loopTurnP99Seconds, gcStopMaxSeconds,
-	deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busPeersClosedTotal,
+	memoryUsedBytes, memoryLimitBytes, memoryShort, deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busPeersClosedTotal,
 }

@@ -103,6 +103,12 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusServiceUnavailable, "draining: the server closes its connections and will exit\n")
 		return
 	}
+	if s.sources.Memory != nil {
+		if reason := s.sources.Memory.Reason(); reason != "" {
+			say(w, http.StatusServiceUnavailable, reason+"\n")
+			return
+		}
+	}
 	s.healthz(w, r)
 }
 

@@ -32,8 +32,21 @@ type Sources struct {
 	// Draining reports whether the server is closing its connections. It is
 	// called from many goroutines. nil is a server that never drains.
 	Draining func() bool
+	// Memory is what the server knows of its memory. nil is a server that does
+	// not look.
+	Memory Memory
 	// Version is what build_info says; it may be empty.
 	Version string
+}
+
+// Memory says whether there is memory for newcomers (tuning.MemoryGuard). Its
+// methods are called from many goroutines.
+type Memory interface {
+	// Reason says why newcomers are refused, in one sentence; empty if they are
+	// not.
+	Reason() string
+	// Usage is what is used of the limit that is nearest, in bytes.
+	Usage() (used, limit int64)
 }
 
 // check panics if main forgot something: better at the start than at the first

@@ -89,6 +89,32 @@ func TestReadyWithoutDraining(t *testing.T) {
 	}
 }
 
+// TestMemoryShort: a server that refuses newcomers is healthy and not ready.
+func TestMemoryShort(t *testing.T) {
+	sources, _ := newSources(1)
+	sources.Memory = fakeMemory{"memory is short: 2 of 3 bytes are used", 2, 3}
+	s := start(t, sources)
+	if response, body := ask(t, s, "GET", "/readyz"); response.StatusCode != http.StatusServiceUnavailable || body != "memory is short: 2 of 3 bytes are used\n" {
+		t.Errorf("%d %q", response.StatusCode, body)
+	}
+	if response, body := ask(t, s, "GET", "/healthz"); response.StatusCode != http.StatusOK {
+		t.Errorf("/healthz: %d %q", response.StatusCode, body)
+	}
+	families := gather(t, sources)
+	for name, want := range map[string]float64{"c10m_memory_used_bytes": 2, "c10m_memory_limit_bytes": 3, "c10m_memory_short": 1} {
+		if v := series(t, families, name, "").Gauge.GetValue(); v != want {
+			t.Errorf("%s is %g", name, v)
+		}
+	}
+	sources.Memory = fakeMemory{used: 1, limit: 3}
+	if response, body := ask(t, start(t, sources), "GET", "/readyz"); response.StatusCode != http.StatusOK {
+		t.Errorf("with memory enough: %d %q", response.StatusCode, body)
+	}
+	if v := series(t, gather(t, sources), "c10m_memory_short", "").Gauge.GetValue(); v != 0 {
+		t.Errorf("with memory enough c10m_memory_short is %g", v)
+	}
+}
+
 // TestIndex: the list names pages that answer, and the version.
 func TestIndex(t *testing.T) {
 	sources, _ := newSources(1)

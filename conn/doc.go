@@ -19,6 +19,8 @@ atomic, and Drain, which posts a letter.
 	Server.scratch  the bytes being read, lent to the parser, unmasked in place
 	Server.pongs    answers to the pings of one read, written together
 	Server.paused   who is not read from until the bus has taken what is under way
+	Server.expiries when tokens end: 12 bytes for each connection whose token
+	                does, and none for the others
 
 So an idle connection has its record and nothing else: no buffer, timer, heap
 object or map entry.
@@ -58,7 +60,8 @@ members alone.
 # What clients say
 
 With Config.NewPublisher (--publish own) the data messages of connections that
-have markPublish are published to their own channel: Publisher copies a message
+have markPublish (all, or with Config.Tokens those whose token says so) are
+published to their own channel: Publisher copies a message
 into its loop's queue, and a goroutine hands it to the bus, where it is a PUBLISH
 like any other. So it comes back to its sender in the channel's one order, RESP
 subscribers and other servers hear it, and the loop waits for nothing. Without
@@ -121,11 +124,33 @@ websocket) and a Connection field that is spread over two lines are refused with
 subscribed before it is answered: a message published after a client saw its 101
 reaches it. Frames that came with the request are read at once.
 
+# Tokens
+
+With Config.Tokens a request is judged by access.Tokens last of all, on the loop's
+thread: it is arithmetic, and nobody waits for anybody. What it may take from those
+already connected is bounded by time. When a turn has spent tokenNanosPerTurnMax,
+it accepts nobody more (poller.Loop.LeaveNewcomers), and requests that come on
+connections it has stay unread in their sockets: epoll tells them again. So there is
+no queue of ours that a storm could fill, and none to be refused from; newcomers
+wait where they wait anyway, and get 408 if that takes longer than handshakeTimeout.
+
+What a token grants is kept as a mark (publish) and as an entry of expiries (exp).
+An entry is 12 bytes off the heap, and as connections leave without telling, up to
+as many again may be stale; memory stays what the busiest moment needed. A
+connection ends up to two seconds after its token: one for whole seconds, one for
+the tick. The token's time is the host's wall clock when it was shown, and the
+loop's monotonic clock from then on, so a clock that is set does not end
+connections; a suspended host (its monotonic clock stands still) lets them live as
+much longer.
+
 # Limits
 
 All are in limits.go with their reasons. Cold state is 296 bytes and a map entry, so
 coldMax is 40 MB a loop at its worst. Shared.open is compared and then counted, so
 loops that upgrade at the same moment may pass ConnectionsMax by one each.
+Shared.MemoryShort is asked at the same place: who is refused for either has had a
+socket and a request read, and is told when to come back, spread over as many
+seconds again.
 Time-outs go by the tick and are late by up to a second.
 
 A paused connection costs 8 bytes in paused; so do up to as many again who left,
@@ -157,9 +182,15 @@ published, but not waited for.
     with four groups of loops and 0.099 with one, which would have all processors
     busy at the same moment.
   - Closing at once after a refusal. The client saw ECONNRESET and no status.
+  - A heap of expiries: see expiry.go. A timing wheel: its lists need links in
+    fd-indexed memory, which loops that share a table would each pay in full.
+  - A queue of requests that wait for verification: it needs limits of its own, and
+    at its end 503 for clients that could as well wait in the kernel.
 
 # What looks wrong but is deliberate
 
+  - Event returns without reading while tokens wait. Level-triggered epoll says so
+    again in each turn; the loop is not idle then anyway.
   - After our last words we go on reading, and drop what comes.
   - After the client's close frame we answer and close without lingering: it may
     not send anything more (RFC 6455, 5.5.1), and at ten million connections

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 
+	"c10m/access"
 	"c10m/channel"
 
 	"github.com/gobwas/ws"
@@ -22,6 +24,8 @@ type handshaker struct {
 	response bytes.Buffer
 	channel  []byte // of the request at hand
 	admit    func() error
+	judge    func(request, channel []byte) (access.Grant, error) // nil: all may
+	grant    access.Grant
 }
 
 // errReserved and errFull are told apart from the library's errors by identity.
@@ -29,10 +33,11 @@ var (
 	errChannel  = errors.New("bad channel")
 	errReserved = errors.New("reserved path")
 	errFull     = errors.New("full")
+	errMemory   = errors.New("short of memory")
 )
 
-// newHandshaker makes a handshaker that asks admit last of all; errFull from it
-// refuses the client.
+// newHandshaker makes a handshaker that asks admit last of all; an error of
+// ours from it refuses the client.
 func newHandshaker(admit func() error) *handshaker {
 	h := &handshaker{admit: admit}
 	h.upgrader = ws.Upgrader{
@@ -40,6 +45,7 @@ func newHandshaker(admit func() error) *handshaker {
 		WriteBufferSize: 512,
 		OnRequest:       h.onRequest,
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) { return nil, h.admit() },
+		ProtocolCustom:  access.SelectProtocol,
 	}
 	return h
 }
@@ -49,7 +55,8 @@ func (h *handshaker) Read(p []byte) (int, error)  { return h.request.Read(p) }
 func (h *handshaker) Write(p []byte) (int, error) { return h.response.Write(p) }
 
 // upgrade judges a request that ends in an empty line. The response is valid
-// until the next call; so is h.channel if the reason is reasonNone.
+// until the next call; so are h.channel and h.grant if the reason is reasonNone.
+// The token comes last: it costs more than all the rest.
 func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
 	h.request.Reset(request)
 	h.response.Reset()
@@ -57,6 +64,9 @@ func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
 	_, err := h.upgrader.Upgrade(h)
 	if err == nil {
 		err = checkFields(request)
+	}
+	if err == nil && h.judge != nil {
+		h.grant, err = h.judge(request, h.channel)
 	}
 	if err != nil {
 		reason = requestReason(err)
@@ -183,6 +193,22 @@ func requestReason(err error) Reason {
 		return RequestReserved
 	case errFull:
 		return RequestFull
+	case access.ErrTokenMissing:
+		return RequestTokenMissing
+	case access.ErrTokenPlaces:
+		return RequestTokenPlaces
+	case access.ErrTokenExpired:
+		return RequestTokenExpired
+	case access.ErrTokenEarly:
+		return RequestTokenEarly
+	case access.ErrTokenAudience:
+		return RequestTokenAudience
+	case access.ErrTokenInvalid:
+		return RequestTokenInvalid
+	case access.ErrTokenChannel:
+		return RequestTokenChannel
+	case errMemory:
+		return RequestNoMemory
 	case ws.ErrHandshakeBadMethod:
 		return RequestMethod
 	case ws.ErrHandshakeBadProtocol:
@@ -201,24 +227,36 @@ func requestReason(err error) Reason {
 	return RequestMalformed
 }
 
-// refusals are the whole HTTP answers, made once.
-var refusals = func() (all [reasons][]byte) {
+// refusals are the whole HTTP answers, made once. One with a Retry-After is there
+// for each second from its retry to twice as much: all who are refused in one
+// second would come back in one second otherwise.
+var refusals = func() (all [reasons][][]byte) {
 	statusText := map[int]string{
-		400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
+		400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
 		426: "Upgrade Required", 431: "Request Header Fields Too Large",
 		503: "Service Unavailable", 505: "HTTP Version Not Supported",
 	}
 	for r, info := range reasonTable {
-		if info.status != 0 {
-			all[r] = fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\n%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
-				info.status, statusText[info.status], info.headers, len(info.text)+1, info.text)
+		if info.status == 0 {
+			continue
+		}
+		for seconds := info.retry; seconds <= 2*info.retry; seconds++ {
+			header := ""
+			if seconds > 0 {
+				header = fmt.Sprintf("Retry-After: %d\r\n", seconds)
+			}
+			all[r] = append(all[r], fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
+				info.status, statusText[info.status], info.headers, header, len(info.text)+1, info.text))
 		}
 	}
 	return all
 }()
 
-// refusal is the HTTP answer for a reason. It is shared: not to be changed.
-func refusal(reason Reason) []byte { return refusals[reason] }
+// refusal is an HTTP answer for a reason. It is shared: not to be changed.
+func refusal(reason Reason) []byte {
+	answers := refusals[reason]
+	return answers[rand.IntN(len(answers))]
+}
 
 // requestEnd returns the length of the request at the front of p, empty line
 // included, or 0 if it is not complete; from is where to look on, so that a

@@ -43,6 +43,16 @@ const (
 	// and loop.
 	drainPerTickMax = 256
 	drainTick       = 5 * time.Millisecond
+	// tokenNanosPerTurnMax is when a turn has verified enough tokens (0.06 ms
+	// each if their keys are public ones): newcomers wait for the next one, as
+	// a storm of bad signatures must not cost those already connected more
+	// than the accepts of a turn do.
+	tokenNanosPerTurnMax = int64(500 * time.Microsecond)
+	// expiryLooksPerTickMax bounds the records that a tick looks up for tokens
+	// that are over, and expiryChunksPerTickMax the lists that it goes through
+	// for them, 5 us each.
+	expiryLooksPerTickMax  = 16 * latePerTickMax
+	expiryChunksPerTickMax = 32
 	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep, and
 	// pingBatchMax those of one beat.
 	walkPerTickMax = 16

@@ -32,15 +32,17 @@ type Feedback interface {
 	PublishFailed(from []uint64)
 }
 
-// letPublish marks a connection whose data messages are published: any, as
-// long as nobody asks for tokens.
+// letPublish marks a new connection as one whose data messages are published, if
+// no token has to say so (grant).
 func (s *Server) letPublish(fd uint32) {
-	if s.publisher != nil {
+	if s.publisher != nil && s.shared.Config.Tokens == nil {
 		s.loop.Record(fd).Marks |= markPublish
 	}
 }
 
-func (s *Server) mayPublish(fd uint32) bool { return s.loop.Record(fd).Marks&markPublish != 0 }
+func (s *Server) mayPublish(fd uint32) bool {
+	return s.publisher != nil && s.loop.Record(fd).Marks&markPublish != 0
+}
 
 // accepts and message make Server the sink of the connection s.current.
 
@@ -102,7 +104,7 @@ type pausedEntry struct{ fd, generation uint32 }
 // say waits in the kernel, and then with the client.
 func (s *Server) holdBack(fd uint32) bool {
 	record := s.loop.Record(fd)
-	if record.Marks&markPublish == 0 || record.Phase != phaseOpen {
+	if !s.mayPublish(fd) || record.Phase != phaseOpen {
 		return false
 	}
 	if record.Marks&markPaused != 0 {

@@ -27,6 +27,14 @@ const (
 	RequestReserved
 	RequestFull
 	RequestMemory
+	RequestTokenMissing
+	RequestTokenPlaces
+	RequestTokenInvalid
+	RequestTokenExpired
+	RequestTokenEarly
+	RequestTokenAudience
+	RequestTokenChannel
+	RequestNoMemory
 	RequestGone
 	EpollFull // fs.epoll.max_user_watches or memory: the loop could not watch it
 
@@ -46,6 +54,7 @@ const (
 	SlowTotal
 	StateMemory
 	SocketError
+	TokenExpired
 
 	// By the operator.
 	Draining
@@ -60,6 +69,7 @@ type reasonInfo struct {
 	// status is the HTTP answer of a refused request; headers are its own.
 	status  int
 	headers string
+	retry   int // seconds of Retry-After (RFC 9110, 10.2.3), at the least; see refusals
 	// code is the close code (RFC 6455, 7.4; IANA's registry for 1012 and
 	// 1013) of an open connection, 0 if nothing can be or is to be sent.
 	code uint16
@@ -80,10 +90,21 @@ var reasonTable = [reasons]reasonInfo{
 	RequestWSVersion: {name: "request_websocket_version", status: 426, headers: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", text: "Only WebSocket version 13 is understood."},
 	RequestChannel:   {name: "request_channel", status: 400, text: "The path must name a channel: 1 to 255 bytes of UTF-8, percent-encoded."},
 	RequestReserved:  {name: "request_reserved", status: 404, text: "Paths that begin with /-/ belong to the server, and there is nothing here."},
-	RequestFull:      {name: "request_full", status: 503, headers: "Retry-After: 10\r\n", text: "The server holds as many connections as it may."},
-	RequestMemory:    {name: "request_memory", status: 503, headers: "Retry-After: 1\r\n", text: "Too many requests are unfinished."},
-	RequestGone:      {name: "request_gone"},
-	EpollFull:        {name: "epoll_full"},
+	RequestFull:      {name: "request_full", status: 503, retry: 10, text: "The server holds as many connections as it may."},
+	RequestMemory:    {name: "request_memory", status: 503, retry: 1, text: "Too many requests are unfinished."},
+	RequestNoMemory:  {name: "request_memory_limit", status: 503, retry: 10, text: "The server is short of memory."},
+	// RFC 6750, 3: the challenge, and its error codes (3.1), of which the first
+	// is for those who showed a token.
+	RequestTokenMissing:  {name: "request_token_missing", status: 401, headers: "WWW-Authenticate: Bearer realm=\"c10m\"\r\n", text: "A token is needed: Authorization: Bearer TOKEN, or the subprotocols c10m.token and TOKEN."},
+	RequestTokenPlaces:   {name: "request_token_places", status: 400, headers: challenge("invalid_request"), text: "There is more than one token, or more than one Authorization."},
+	RequestTokenInvalid:  {name: "request_token_invalid", status: 401, headers: challenge("invalid_token"), text: "The token is not valid here."},
+	RequestTokenExpired:  {name: "request_token_expired", status: 401, headers: challenge("invalid_token"), text: "The token has expired; get a new one."},
+	RequestTokenEarly:    {name: "request_token_early", status: 401, headers: challenge("invalid_token"), text: "The token is not valid yet."},
+	RequestTokenAudience: {name: "request_token_audience", status: 401, headers: challenge("invalid_token"), text: "The token is for another audience."},
+	RequestTokenChannel:  {name: "request_token_channel", status: 403, headers: challenge("insufficient_scope"), text: "The token does not allow this channel."},
+
+	RequestGone: {name: "request_gone"},
+	EpollFull:   {name: "epoll_full"},
 
 	ClientClosed:  {name: "client_closed"},
 	ClientGone:    {name: "client_gone"},
@@ -100,9 +121,17 @@ var reasonTable = [reasons]reasonInfo{
 	SlowTotal:     {name: "slow_log_bytes_total"},
 	StateMemory:   {name: "state_memory", code: 1013, text: "too many connections are in the middle of a frame"},
 	SocketError:   {name: "socket_error"},
+	// As RFC 8887, 4.2, has it for credentials that expire. No other reason
+	// has this code, so a client knows what to do: get a new token, come back.
+	TokenExpired: {name: "token_expired", code: 1008, text: "token expired"},
 
 	Draining: {name: "draining", code: 1012, text: "server restarts"},
 	Stopped:  {name: "stopped"},
+}
+
+// challenge is the header of a refused token.
+func challenge(code string) string {
+	return "WWW-Authenticate: Bearer realm=\"c10m\", error=\"" + code + "\"\r\n"
 }
 
 func init() {
@@ -137,6 +166,7 @@ type Stats struct {
 	Pongs        atomic.Uint64 // answers to clients' pings
 	PongsDropped atomic.Uint64
 	PongsIn      atomic.Uint64
+	TokenPauses  atomic.Uint64 // turns that had enough of tokens
 
 	Published       atomic.Uint64 // messages of clients that were taken
 	PublishesFailed atomic.Uint64 // those of them that the bus did not take

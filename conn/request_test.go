@@ -19,7 +19,7 @@ func (c *rawClient) expectRefusal(t *testing.T, status int, reason Reason, heade
 	if err != nil {
 		t.Fatalf("the stream does not end cleanly: %v after %q", err, response)
 	}
-	if !bytes.Equal(response, refusal(reason)) {
+	if !slices.ContainsFunc(refusals[reason], func(r []byte) bool { return bytes.Equal(r, response) }) {
 		t.Fatalf("got %q, want the refusal for %v", response, reason)
 	}
 	if !strings.HasPrefix(string(response), fmt.Sprintf("HTTP/1.1 %d ", status)) ||
@@ -170,7 +170,7 @@ func TestConnectionLimit(t *testing.T) {
 	}
 	c := s.connect(t)
 	c.send([]byte(upgradeRequest("/news")))
-	c.expectRefusal(t, http.StatusServiceUnavailable, RequestFull, "Retry-After: 10")
+	c.expectRefusal(t, http.StatusServiceUnavailable, RequestFull, "Retry-After: ")
 	c.Close()
 	inside[0].Close()
 	waitFor(t, "a place is free", func() bool { return s.shared.Open() == 2 })
@@ -182,6 +182,49 @@ func TestConnectionLimit(t *testing.T) {
 		c.Close()
 	}
 	s.checkNothingLeft(t)
+}
+
+// While memory is short newcomers are refused, whoever is here stays, and both
+// ends by itself.
+func TestNoNewcomersWhileMemoryIsShort(t *testing.T) {
+	s := startServer(t, 2, testConfig())
+	inside := s.upgrade(t, "/news")
+	s.shared.MemoryShort.Store(true)
+	c := s.connect(t)
+	c.send([]byte(upgradeRequest("/news")))
+	c.expectRefusal(t, http.StatusServiceUnavailable, RequestNoMemory, "Retry-After: ")
+	c.Close()
+	s.publish(t, "news", "still here?")
+	inside.expect(message("still here?"))
+	s.shared.MemoryShort.Store(false)
+	later := s.upgrade(t, "/news")
+	if n := s.closes(RequestNoMemory); n != 1 {
+		t.Errorf("%d were refused", n)
+	}
+	later.Close()
+	inside.Close()
+	s.checkNothingLeft(t)
+}
+
+// Those who are refused in one second are not told to come back in one second.
+func TestRetryAfterIsSpread(t *testing.T) {
+	for _, reason := range []Reason{RequestFull, RequestNoMemory, RequestMemory} {
+		least := reasonTable[reason].retry
+		seen := make(map[int]int)
+		for range 4000 {
+			_, after, _ := bytes.Cut(refusal(reason), []byte("Retry-After: "))
+			var seconds int
+			if _, err := fmt.Sscan(string(after), &seconds); err != nil || seconds < least || seconds > 2*least {
+				t.Fatalf("%v: %d seconds (%v)", reason, seconds, err)
+			}
+			seen[seconds]++
+		}
+		for seconds, n := range seen {
+			if share := 4000 / (least + 1); len(seen) != least+1 || n < share/2 || n > 2*share {
+				t.Errorf("%v: %d of 4000 come back after %d s", reason, n, seconds)
+			}
+		}
+	}
 }
 
 // The bytes that unfinished requests may hold are limited for all of them
@@ -201,9 +244,9 @@ func TestRequestMemoryIsLimited(t *testing.T) {
 	hold(requestBytesTotalMax)
 	late := s.connect(t)
 	late.send([]byte("GET /news "))
-	late.expectRefusal(t, 503, RequestMemory, "Retry-After: 1")
+	late.expectRefusal(t, 503, RequestMemory, "Retry-After: ")
 	early.send([]byte("HTTP/1.1\r\n"))
-	early.expectRefusal(t, 503, RequestMemory, "Retry-After: 1")
+	early.expectRefusal(t, 503, RequestMemory, "Retry-After: ")
 	whole := s.upgrade(t, "/news") // needs no memory
 	hold(-requestBytesTotalMax)
 	for _, c := range []*rawClient{early, late, whole} {

@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"c10m/access"
 	"c10m/channel"
 	"c10m/poller"
 
@@ -19,6 +20,8 @@ type Config struct {
 	ConnectionsMax int64
 	// Channel is the registries' part.
 	Channel channel.Config
+	// Tokens judge who may subscribe; nil is everybody.
+	Tokens *access.Tokens
 	// NewPublisher makes a loop's way to the bus for what clients publish; it
 	// is called on that loop's thread. nil: what clients say is refused.
 	NewPublisher func(Feedback) Publisher
@@ -36,7 +39,9 @@ type Shared struct {
 	handshakeTimeout time.Duration // these two of limits.go, or a test's own
 	lingerTimeout    time.Duration
 	// Shared: atomic.
-	open atomic.Int64
+	// MemoryShort refuses newcomers with 503 while it is true.
+	MemoryShort atomic.Bool
+	open        atomic.Int64
 }
 
 // NewShared makes the common part.
@@ -96,6 +101,8 @@ type Server struct {
 	pinned       pins
 	handshakes   deadlines
 	lingers      deadlines
+	expiries     expiries
+	tokenNanos   int64 // spent on tokens in this turn
 	pings        pacer
 	drain        *drainState
 	in           inbound // of the connection at hand if it has no cold state
@@ -119,6 +126,9 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	if config := &shared.Config; config.NewPublisher != nil {
 		s.publisher = config.NewPublisher(s)
 	}
+	if shared.Config.Tokens != nil {
+		s.shake.judge = s.judge
+	}
 	s.registry = channel.NewRegistry(shared.Config.Channel, loop, s, &s.channelStats)
 	s.pings.start(loop.Now())
 	return s
@@ -138,13 +148,19 @@ func (s *Server) admit() error {
 	if s.shared.open.Load() >= s.shared.Config.ConnectionsMax {
 		return errFull
 	}
+	if s.shared.MemoryShort.Load() {
+		return errMemory
+	}
 	return nil
 }
 
 // Open looks at a new connection's request, which is usually there.
 func (s *Server) Open(fd uint32) {
 	s.stats.Unfinished.Add(1)
-	n, errno := s.loop.Recv(fd, s.scratch[:])
+	n, errno := 0, unix.EAGAIN
+	if !s.tokensWait() {
+		n, errno = s.loop.Recv(fd, s.scratch[:])
+	}
 	if errno == unix.EAGAIN || errno == unix.EINTR {
 		if s.coldOf(fd) == nil {
 			s.refuse(fd, RequestMemory)
@@ -166,6 +182,9 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 		if s.loop.Closing(fd) {
 			return
 		}
+	}
+	if s.tokensWait() && s.loop.Record(fd).Phase == phaseRequest {
+		return // epoll tells it again
 	}
 	if event&poller.Readable != 0 && !s.holdBack(fd) {
 		n, errno := s.loop.Recv(fd, s.scratch[:])
@@ -261,6 +280,7 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 		panic("BUG: the handshake let a bad channel through")
 	}
 	s.setPhase(fd, phaseOpen)
+	s.grant(fd, s.shake.grant)
 	s.letPublish(fd)
 	s.stats.Handshakes.Add(1)
 	if c := s.cold[fd]; c != nil {
@@ -337,6 +357,7 @@ func (s *Server) Letter(body any) {
 func (s *Server) Full() bool { return s.registry.Full() }
 
 func (s *Server) Work() bool {
+	s.tokenNanos = 0
 	more := s.registry.Work()
 	return s.resumeSome() || more
 }

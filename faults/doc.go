@@ -8,6 +8,7 @@ messages were lost and how long it took to recover.
 
 A test asks scale for its numbers, so that both forms are one test, and ends with
 held, which prints its line of the table. No test asserts a time; recovery times
-are told. The harness is internal/servertest.
+are told. The harness is internal/servertest; crowds that read and check every message
+are bench/load's (crowd_test.go), clients that never read are deaf_test.go's.
 */
 package faults

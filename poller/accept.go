@@ -15,8 +15,10 @@ type acceptor struct {
 	epfd      int
 	listeners []int
 	pausedTo  int64 // 0 while accepting
+	credit    int   // accepts that are reserved of the loops' rate and not made
 	watched   bool  // epfd is in the loop's epoll
-	closed    bool  // no listeners any more: draining
+	closed    bool  // no listeners any more, or only for a last look: draining
+	enough    bool  // the handler wants no more newcomers in this turn
 	steered   bool  // the kernel prefers them at the loop's processor
 	events    [acceptsPerTurnMax]unix.EpollEvent
 }
@@ -54,28 +56,40 @@ func (a *acceptor) run(l *Loop) {
 	if errno != 0 {
 		return // EINTR; level-triggered, so nothing is lost
 	}
-	budget := acceptsPerTurnMax
+	budget, waiting := acceptsPerTurnMax, false
 	for i := 0; i < n && budget > 0; i++ {
-		budget -= a.drain(l, int(a.events[i].Fd), min(budget, acceptsPerListenerMax))
+		limit := min(budget, acceptsPerListenerMax)
+		calls := a.drain(l, int(a.events[i].Fd), limit)
 		if a.pausedTo != 0 {
 			return
 		}
+		budget -= calls
+		waiting = waiting || calls == limit
+	}
+	if !waiting {
+		a.refund(l)
 	}
 }
 
 // drain accepts up to limit connections from one listener and returns how many
 // calls it made.
 func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
-	for calls < limit {
+	for calls < limit && (!a.enough || a.closed) {
 		calls++
 		if l.table.full() {
 			l.stats.AcceptPauses.Add(1)
 			a.pause(l)
 			return calls
 		}
+		if !a.afford(l) {
+			return calls
+		}
 		fd, errno := l.kernel.Accept(listener)
 		if errno == 0 {
-			a.welcome(l, uint32(fd))
+			a.spent(l)
+			if a.welcome(l, uint32(fd)); a.pausedTo != 0 {
+				return calls // epoll is full
+			}
 			continue
 		}
 		switch classify(errno) {
@@ -120,8 +134,14 @@ func (a *acceptor) welcome(l *Loop, fd uint32) {
 }
 
 // pause takes the listeners out of the loop's epoll for acceptPauseNanos.
+// Others may have what it has reserved of the rate.
 func (a *acceptor) pause(l *Loop) {
-	a.pausedTo = l.now + acceptPauseNanos
+	a.refund(l)
+	a.pauseTo(l, l.now+acceptPauseNanos)
+}
+
+func (a *acceptor) pauseTo(l *Loop, at int64) {
+	a.pausedTo = at
 	a.watch(l, false)
 }
 
@@ -185,6 +205,11 @@ func (a *acceptor) open(l *Loop, addresses []Address, options ListenOptions) err
 	return nil
 }
 
+// LeaveNewcomers has the others wait in the listeners' queues until the next
+// turn: for a handler that has done as much for newcomers as one turn allows. Not
+// if the listeners are about to close.
+func (l *Loop) LeaveNewcomers() { l.accept.enough = true }
+
 // StopAccepting closes the listeners for good. What already waits in their
 // queues is accepted first, as far as descriptors and
 // lastAcceptsPerListenerMax allow, since closing a listener resets it.
@@ -193,12 +218,16 @@ func (l *Loop) StopAccepting() {
 	if a.closed {
 		return
 	}
+	a.closed = true
+	if a.credit > 0 {
+		a.pausedTo = 0 // it was waiting for its rate only
+	}
 	for _, listener := range a.listeners {
 		if a.pausedTo == 0 {
 			a.drain(l, listener, lastAcceptsPerListenerMax)
 		}
 	}
-	a.closed = true
+	a.refund(l)
 	a.watch(l, false)
 	a.pausedTo = 0
 	for _, listener := range a.listeners {

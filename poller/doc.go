@@ -54,6 +54,19 @@
 // newcomers who never send a request leave descriptors to the bus and to the
 // admin pages.
 //
+// Config.AcceptRate bounds how fast newcomers come in (rate.go). It is one number
+// for all loops, touched on the way of an accept only: a share for each would
+// starve where the kernel brings most newcomers to one of them. Who has to wait
+// does so in the listener's queue: net.core.somaxconn (4,096) for each loop and
+// port. What finds it full is not refused or reset: its SYN is dropped, and the
+// client's kernel sends it again after 1, 3, 7 seconds (tcp_syn_retries, tcp(7)).
+//
+// # Writing while the kernel is short of memory
+//
+// A send then says EAGAIN, ENOBUFS or ENOMEM though epoll calls the socket
+// writable: no close, and no spinning either (stall.go). EPOLLOUT is taken away
+// for 50 ms. It is 16 bytes for each such connection, while it lasts.
+//
 // # Private descriptor tables
 //
 // A loop may unshare its thread's descriptor table (unshare(2), CLONE_FILES):
@@ -127,6 +140,10 @@
 //     fetches the error.
 //   - mailbox.push may let one letter pass mailboxBytesMax: otherwise a letter
 //     larger than the limit could never be posted.
+//   - StopAccepting does not keep to the accept rate, for the same reason as the
+//     next line.
+//   - A loop that waits for its part of the accept rate has it already: the
+//     reservation is what makes the loops take turns.
 //   - StopAccepting is one long turn: up to 4,096 accepts per listener, at the end
 //     of a listener's life, since what waits in its queue would be reset.
 //   - The listeners of all ports are opened by every loop: 4 KB of kernel
@@ -148,6 +165,11 @@
 //
 // # Weighed, and dropped
 //
+//   - A token bucket for the accept rate: loops that find it empty look again at
+//     the same moment, and the first in line has all of it each time.
+//   - To give back at the end of every turn what of a reservation was not used. A
+//     turn takes 8 of a listener, so a loop then slept a millisecond for each 8: 11
+//     turns for a share of 30.
 //   - Putting listeners into the loop's own epoll: a storm of newcomers on
 //     1,001 ports fills every wait, and pausing is 1,001 calls.
 //   - A lock and a slice as mailbox: a publisher that is scheduled away while it

@@ -30,6 +30,18 @@ const (
 	// acceptPauseNanos is how long a loop accepts nothing after EMFILE,
 	// ENFILE, ENOBUFS or ENOMEM. Newcomers wait in the kernel's queue.
 	acceptPauseNanos = int64(100 * time.Millisecond)
+	// acceptShareNanos is how much of Config.AcceptRate the loops reserve at
+	// once, all together: a loop that waits for its share sleeps in
+	// milliseconds, so one that took a connection at a time could not be fast.
+	acceptShareNanos = int64(10 * time.Millisecond)
+	// acceptBurstNanos of the rate may be accepted at once after a lull, so that
+	// a loop that was busy for so long loses nothing.
+	acceptBurstNanos = int64(50 * time.Millisecond)
+	// stallNanos is for how long a socket is not tried again that took nothing
+	// though epoll said that it would: 20 tries a second while the kernel is
+	// short of memory. retriesPerTurnMax of them are made in a turn.
+	stallNanos        = int64(50 * time.Millisecond)
+	retriesPerTurnMax = 256
 	// deferAcceptSeconds is how long the kernel keeps a connection to itself
 	// until its request is there (TCP_DEFER_ACCEPT, tcp(7)).
 	deferAcceptSeconds = 3

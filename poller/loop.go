@@ -54,7 +54,8 @@ type Loop struct {
 	wakefd  int
 	turns   *turnstile // nil if every loop may have a processor of its own
 	crew    *crew
-	cpu     int // it is bound to; -1: none
+	rate    *acceptRate // nil: no limit
+	cpu     int         // it is bound to; -1: none
 
 	// Owned by the loop.
 	epfd        int
@@ -67,13 +68,15 @@ type Loop struct {
 	closing     []uint32 // marked in this turn, for the reaper
 	events      [eventsPerWaitMax]unix.EpollEvent
 	generations uint32
-	more        bool  // Work has more to do
-	seated      bool  // it has a seat at the turnstile
-	free        bool  // it needs none in this turn
-	seatedAt    int64 // when it got its seat, or last could take its time without
-	balanceAt   int64 // when balance looks next
-	reported    int   // connections, to the crew
-	unbalanced  int   // looks in a row at which it had far more than the others
+	more        bool   // Work has more to do
+	seated      bool   // it has a seat at the turnstile
+	free        bool   // it needs none in this turn
+	seatedAt    int64  // when it got its seat, or last could take its time without
+	balanceAt   int64  // when balance looks next
+	reported    int    // connections, to the crew
+	writing     uint64 // 1 + the connection that epoll has just called writable, until its first write
+	stalls      stalls
+	unbalanced  int // looks in a row at which it had far more than the others
 
 	// Shared: atomic.
 	mailbox mailbox
@@ -139,11 +142,14 @@ func (l *Loop) turn() {
 		l.dispatch(&l.events[i])
 	}
 
+	l.accept.enough = false
+
 	// 4. Ticks: time-outs, pings, accepting again after a pause.
 	if l.now >= l.tickAt {
 		l.tickAt = min(l.handler.Tick(), l.now+tickNanosMax)
 	}
 	l.accept.resume(l)
+	l.retry()
 	l.balance()
 
 	// 5. Sweeps: one bounded slice of what is owed.
@@ -169,7 +175,7 @@ func (l *Loop) wait() int {
 		// does it the other way round, so one of us sees the other.
 		l.mailbox.asleep.Store(true)
 		if l.mailbox.idle() && !l.stop.Load() {
-			until := min(l.tickAt, l.accept.resumeAt(), l.now+tickNanosMax)
+			until := min(l.tickAt, l.accept.resumeAt(), l.retryAt(), l.now+tickNanosMax)
 			msec = int(max(0, until-l.now+999_999) / 1_000_000)
 		}
 	}
@@ -331,9 +337,13 @@ func (l *Loop) dispatch(event *unix.EpollEvent) {
 	if event.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		seen |= Readable
 	}
+	if seen&Writable != 0 {
+		l.writing = 1 + uint64(fd)
+	}
 	if seen != 0 {
 		l.handler.Event(fd, seen)
 	}
+	l.writing = 0
 }
 
 // reap closes what was marked in this turn.
@@ -413,7 +423,7 @@ func connectionEvent(fd uint32, record *Record) unix.EpollEvent {
 	if record.flags&flagReadPaused == 0 {
 		event.Events |= unix.EPOLLIN | unix.EPOLLRDHUP
 	}
-	if record.flags&flagWriteArmed != 0 {
+	if record.flags&(flagWriteArmed|flagWriteStalled) == flagWriteArmed {
 		event.Events |= unix.EPOLLOUT
 	}
 	return event
@@ -427,7 +437,7 @@ func (l *Loop) ArmWrite(fd uint32, on bool) {
 		return
 	}
 	record.flags ^= flagWriteArmed
-	l.rearm(fd, record)
+	l.rewatch(fd, record)
 }
 
 // ArmRead asks for Readable events again after it was told to ask for them no
@@ -440,11 +450,11 @@ func (l *Loop) ArmRead(fd uint32, on bool) {
 		return
 	}
 	record.flags ^= flagReadPaused
-	l.rearm(fd, record)
+	l.rewatch(fd, record)
 }
 
-// rearm tells epoll what is wanted of fd now.
-func (l *Loop) rearm(fd uint32, record *Record) {
+// rewatch tells epoll what is wanted of a connection now.
+func (l *Loop) rewatch(fd uint32, record *Record) {
 	if record.flags&flagRegistered == 0 || record.flags&flagClosing != 0 {
 		return
 	}
@@ -474,13 +484,13 @@ func (l *Loop) Closing(fd uint32) bool { return l.table.get(fd).flags&flagClosin
 func (l *Loop) Record(fd uint32) *Record { return l.table.get(fd) }
 
 // Generation tells this use of the descriptor fd from earlier and later ones;
-// 0 means that it is not open.
+// 0 means that it is not open, or another loop's: loops that share a table count
+// generations each for itself, so theirs may be the same.
 func (l *Loop) Generation(fd uint32) uint32 {
-	record := l.table.get(fd)
-	if record == nil || record.flags&flagOpen == 0 {
+	if !l.own.has(fd) {
 		return 0
 	}
-	return record.generation
+	return l.table.get(fd).generation
 }
 
 // Now is the monotonic time in nanoseconds at which this turn began to work.
@@ -493,10 +503,20 @@ func (l *Loop) Clock() int64 { return l.kernel.Now() }
 // of the loop's connections.
 func (l *Loop) Recv(fd uint32, p []byte) (int, syscall.Errno) { return l.kernel.Recv(int(fd), p) }
 
-func (l *Loop) Send(fd uint32, p []byte) (int, syscall.Errno) { return l.kernel.Send(int(fd), p) }
+func (l *Loop) Send(fd uint32, p []byte) (int, syscall.Errno) {
+	n, errno := l.kernel.Send(int(fd), p)
+	if l.writing == 1+uint64(fd) {
+		l.wrote(fd, errno)
+	}
+	return n, errno
+}
 
 func (l *Loop) Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno) {
-	return l.kernel.Sendv(int(fd), iov)
+	n, errno := l.kernel.Sendv(int(fd), iov)
+	if l.writing == 1+uint64(fd) {
+		l.wrote(fd, errno)
+	}
+	return n, errno
 }
 
 func (l *Loop) Shutdown(fd uint32) syscall.Errno { return l.kernel.Shutdown(int(fd)) }

@@ -19,13 +19,19 @@ type recorder struct {
 	log     []string
 	full    bool
 	more    bool
+	onOpen  func(fd uint32)
 	onEvent func(fd uint32, event poller.Event)
 	onTick  func() int64
 }
 
 func (r *recorder) note(format string, a ...any) { r.log = append(r.log, fmt.Sprintf(format, a...)) }
 
-func (r *recorder) Open(fd uint32) { r.note("open %d", fd) }
+func (r *recorder) Open(fd uint32) {
+	r.note("open %d", fd)
+	if r.onOpen != nil {
+		r.onOpen(fd)
+	}
+}
 func (r *recorder) Event(fd uint32, event poller.Event) {
 	r.note("event %d %d", fd, event)
 	if r.onEvent != nil {
@@ -452,5 +458,26 @@ func TestNap(t *testing.T) {
 	turns(l, 1)
 	if got := r.take(); !strings.Contains(got, "hello") {
 		t.Fatalf("posted in a nap: %s", got)
+	}
+}
+
+// A handler that had enough of newcomers gets no more of them in this turn, the
+// others in the next; before the listeners close all are taken.
+func TestLeaveNewcomers(t *testing.T) {
+	k := pollertest.New(3)
+	l, r := newLoop(t, k)
+	r.onOpen = func(fd uint32) { l.LeaveNewcomers() }
+	for range 5 {
+		k.Dial()
+	}
+	for turn := range 3 {
+		l.Turn()
+		if got, want := r.take(), fmt.Sprintf("[open %d]", 7+turn); got != want {
+			t.Fatalf("turn %d: %s, want %s", turn, got, want)
+		}
+	}
+	l.StopAccepting()
+	if got := r.take(); got != "[open 10 open 11]" {
+		t.Fatalf("at the end: %s", got)
 	}
 }

@@ -38,6 +38,9 @@ type Config struct {
 	// where there are more loops that are not bound, while the handler has
 	// something urgent (Loop.Urgent). A handler that never has needs none.
 	TakeTurns bool
+	// AcceptRate is how many connections a second all loops accept together;
+	// 0 is no limit. Who comes faster waits in the kernel's queue.
+	AcceptRate int
 	// Options are set on every listener.
 	Options ListenOptions
 	// NewHandler makes the handler of a loop, on the loop's own thread. The
@@ -82,9 +85,10 @@ func Start(config Config) (*Poller, error) {
 	shared := newTable(config.DescriptorsMax, config.TableConnectionsMax)
 	turns := config.turnstile(runtime.NumCPU())
 	crew := &crew{loops: int64(config.Loops)}
+	rate := newAcceptRate(config.AcceptRate, config.Loops)
 	for i, wakefd := range p.wakefds {
 		l := newLoop(i, config.Kernel, wakefd, shared)
-		l.turns, l.crew = turns, crew
+		l.turns, l.crew, l.rate = turns, crew, rate
 		if len(config.CPUs) > 0 {
 			l.cpu = config.CPUs[i%len(config.CPUs)]
 		}
@@ -131,6 +135,7 @@ func newLoop(id int, kernel Kernel, wakefd int, t *table) *Loop {
 // the end. It is how tests run the real loop over a kernel of their own.
 func NewLoop(config Config, wakefd int) (*Loop, error) {
 	l := newLoop(0, config.Kernel, wakefd, newTable(config.DescriptorsMax, config.TableConnectionsMax))
+	l.rate = newAcceptRate(config.AcceptRate, 1)
 	return l, l.open(config)
 }
 

@@ -298,3 +298,35 @@ func kernelIs(t *testing.T, major, minor int) bool {
 	}
 	return a > major || a == major && b >= minor
 }
+
+// Loops that share a table know their own connections, whatever numbers the
+// others have given theirs: an old (descriptor, generation) of one loop must not
+// name a connection of another.
+func TestLoopsKnowTheirOwnDescriptors(t *testing.T) {
+	p, echoes, address := startEcho(t, poller.Config{Loops: 2})
+	for echoes[0].opened.Load() == 0 || echoes[1].opened.Load() == 0 {
+		roundTrip(t, address)
+	}
+	known, sum := make(map[uint32]int), 0
+	for _, l := range p.Loops() {
+		done := make(chan struct{})
+		l.Run(func(l *poller.Loop) {
+			for fd := range uint32(1 << 16) {
+				if l.Generation(fd) != 0 {
+					known[fd]++
+				}
+			}
+			sum += l.Connections()
+			close(done)
+		})
+		<-done
+	}
+	if len(known) != sum {
+		t.Errorf("%d descriptors are known, and there are %d connections", len(known), sum)
+	}
+	for fd, n := range known {
+		if n != 1 {
+			t.Errorf("%d loops know descriptor %d", n, fd)
+		}
+	}
+}

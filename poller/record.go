@@ -34,11 +34,12 @@ type Record struct {
 const RecordBytesMax = 32
 
 const (
-	flagOpen       = 1 << iota // between accept and the reaper
-	flagClosing                // marked; the reaper takes it at the end of the turn
-	flagRegistered             // known to epoll
-	flagWriteArmed             // EPOLLOUT wanted
-	flagReadPaused             // EPOLLIN not wanted
+	flagOpen         = 1 << iota // between accept and the reaper
+	flagClosing                  // marked; the reaper takes it at the end of the turn
+	flagRegistered               // known to epoll
+	flagWriteArmed               // EPOLLOUT wanted
+	flagWriteStalled             // and not asked for: the kernel is short of memory (stall.go)
+	flagReadPaused               // EPOLLIN not wanted
 )
 
 const (
@@ -114,6 +115,11 @@ func (s *ownSet) add(fd uint32) {
 	}
 	s.words[word] |= 1 << (fd & 63)
 	s.count++
+}
+
+func (s *ownSet) has(fd uint32) bool {
+	word := int(fd >> 6)
+	return word < len(s.words) && s.words[word]>>(fd&63)&1 != 0
 }
 
 func (s *ownSet) remove(fd uint32) {

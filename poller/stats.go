@@ -11,8 +11,10 @@ type Stats struct {
 	Accepted         atomic.Uint64 // connections taken from the listeners
 	AcceptRetries    atomic.Uint64 // accept errors of one connection only (ECONNABORTED and its like)
 	AcceptPauses     atomic.Uint64 // times that descriptors or memory were used up
+	AcceptRateWaits  atomic.Uint64 // times that newcomers had to wait for the accept rate
 	AcceptRefused    atomic.Uint64 // closed unserved: epoll or the record table is full
 	AcceptUnexpected atomic.Uint64 // accept errors that no class foresees
+	WriteStalls      atomic.Uint64 // times that a socket with room took nothing: the kernel is short of memory
 	StaleEvents      atomic.Uint64 // events for a former owner of the descriptor
 	SteeringsEnded   atomic.Uint64 // 1 if connections no longer come by processor, since they all came here
 	Wakeups          atomic.Uint64 // eventfd writes by posters

@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"c10m/internal/glob"
 )
 
 // BenchmarkPublish publishes over loopback, with as many under way as the name
@@ -62,6 +64,6 @@ func BenchmarkGlob(b *testing.B) {
 	b.ReportAllocs()
 	pattern, name := strings.Repeat("a*", 511)+"b", []byte(strings.Repeat("a", 255))
 	for b.Loop() {
-		globMatch(pattern, name)
+		glob.Match(pattern, name)
 	}
 }

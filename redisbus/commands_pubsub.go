@@ -3,6 +3,8 @@ package redisbus
 import (
 	"fmt"
 
+	"c10m/internal/glob"
+
 	"github.com/tidwall/redcon"
 )
 
@@ -77,7 +79,7 @@ func (p *peer) patternArg(args [][]byte) (match func(string) bool, ok bool) {
 		return nil, false
 	}
 	pattern := string(args[2]) // the Door's loops must not see the read buffer
-	return func(name string) bool { return globMatch(pattern, name) }, true
+	return func(name string) bool { return glob.Match(pattern, name) }, true
 }
 
 // pubsubChannels lists the channels of WebSockets and of RESP subscribers, at

@@ -16,7 +16,6 @@
 //	outbox.go              the bounded queue to a peer
 //	registry.go            who subscribes to what, and routing
 //	commands*.go, reply.go what a peer may say, and RESP3 beyond redcon
-//	glob.go                patterns
 //	redis.go, session.go   the subscription at a real Redis, and its health
 //	uplink.go              what WebSocket clients publish, on its way from the loops
 //	redis_publish.go       the same, on its way to a real Redis

@@ -3,6 +3,8 @@ package redisbus
 import (
 	"sync"
 
+	"c10m/internal/glob"
+
 	"github.com/tidwall/redcon"
 )
 
@@ -131,7 +133,7 @@ func (r *registry) route(m *pushFrames, shard bool, channel, payload []byte) (re
 		return receivers
 	}
 	for pattern, set := range r.sets[kindPattern] {
-		if globMatch(pattern, channel) {
+		if glob.Match(pattern, channel) {
 			m.set("pmessage", pattern, channel, payload)
 			receivers += deliver(m, set)
 		}

@@ -7,8 +7,9 @@
 //	at the start of the server   RaiseNofile, DefaultMaxConnections, Plan,
 //	                             CPUs, GOMAXPROCS, ShortSlices, Warnings
 //	10m-server doctor            Doctor
+//	while the server runs        MemoryGuard, once a second, off the loops
 //
-// Nothing here is called again while the server runs, and nothing is kept: all
+// Nothing else is called again while the server runs, and nothing is kept: all
 // functions read the host anew and may be called from any goroutine. Only
 // [RaiseNofile], [ShortSlices] and [Apply] change anything.
 //
@@ -69,6 +70,14 @@
 //
 // # Limits
 //
+//   - A [MemoryGuard] looks once a second. What comes in between is not seen:
+//     30,000 newcomers are 120 MiB, and what it still keeps back at the high-water
+//     mark is 128 MiB or more, on a host that had 1 GiB free at the start.
+//   - It keeps newcomers out and nothing else. What grows without newcomers is
+//     bounded elsewhere: logs by --log-bytes-total, socket buffers by --send-buffer
+//     for each connection and by net.ipv4.tcp_mem for all.
+//   - Cgroup v1 does not count socket buffers as memory (memory.kmem.tcp does), v2
+//     does.
 //   - MemAvailable is the memory of now. A server that starts beside an old one
 //     which still drains finds little, and should be given --max-connections.
 //   - Verdicts on memory are against all memory there is, with advice if it is
@@ -104,6 +113,11 @@
 //
 // # Tried and dropped
 //
+//   - Reading how much each socket holds (SIOCOUTQ): a system call for each
+//     connection. The number of full sockets times their limit is there already.
+//   - To leave the collector alone while memory is short. After a log of 130 MB was
+//     let go nothing was allocated any more, so nothing was collected either, and
+//     newcomers were kept out by garbage.
 //   - Reading the size of the established hash from the boot log: /dev/kmsg is
 //     for root only, and the line is gone once the ring has turned.
 //   - Adding file-nr, what is open now, to the need of fs.file-max: next to a

@@ -39,6 +39,16 @@ const (
 	memoryReserveFraction = 16
 	memoryReserveBytesMin = 256 << 20
 
+	// memoryLookSeconds is how often a MemoryGuard looks. In a second 30,000
+	// newcomers take 120 MiB, which is less than what it still keeps back then.
+	memoryLookSeconds = 1
+	// memoryRelieveLooks is how often a collection is forced while memory is
+	// short: its own pace depends on what is allocated, which may be nothing by
+	// then, so that garbage would keep newcomers out for minutes.
+	memoryRelieveLooks = 3
+	// tcpWmemMaxDefault is the kernel's net.ipv4.tcp_wmem[2] (tcp(7)).
+	tcpWmemMaxDefault = 4 << 20
+
 	// fdReserve is how many descriptors of a table are left for what is
 	// neither a connection nor a listener nor a loop's own: standard streams,
 	// the runtime's poller, the bus, the admin port's clients, log files.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,8 @@ type Config struct {
 	Spread Spread
 	// Channel is the path of the URL; %d in it is the connection's number.
 	Channel string
+	// Token is sent as Authorization: Bearer; empty is none.
+	Token string
 	// Dialect is how the server is spoken to; the zero value is this project's.
 	Dialect Dialect
 	// Raw leaves out the handshake: frames come as soon as a connection is
@@ -102,7 +105,7 @@ func Start(config Config) (*Client, error) {
 		config.UnderWay = min(underWayPerLoopMax, max(underWayPerLoopMin, underWayMax/loops))
 	}
 	config.Loops = loops
-	c := &Client{config: config, privateTables: private, requester: newRequester(config.Channel)}
+	c := &Client{config: config, privateTables: private, requester: newRequester(config.Channel, config.Token)}
 	if c.OwnChannels() {
 		c.ledger.own = make([]atomic.Uint32, connections)
 	}
@@ -131,6 +134,9 @@ func (config *Config) check() error {
 	}
 	if config.Channel == "" && !config.Raw {
 		return errors.New("no channel is given")
+	}
+	if strings.ContainsAny(config.Token, " \t\r\n") {
+		return errors.New("the token has blanks or line ends in it, so it is none")
 	}
 	if config.Rate < 0 || config.UnderWay < 0 || config.UnderWay > 1<<15 || config.Retries < 0 || config.Retries > 10 || config.Expect < 0 || config.Loops < 0 {
 		return errors.New("rate, expect and loops must not be negative, and retries are 0 to 10")

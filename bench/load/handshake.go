@@ -18,10 +18,11 @@ type requester struct {
 	channel string // with %d for the number of the connection
 	number  bool
 	dialect *Dialect // nil: this project's own
+	token   string   // for Authorization; empty: none
 }
 
-func newRequester(channel string) requester {
-	return requester{channel: channel, number: strings.Contains(channel, "%d")}
+func newRequester(channel, token string) requester {
+	return requester{channel: channel, number: strings.Contains(channel, "%d"), token: token}
 }
 
 // channelOf is the name of the channel of a connection.
@@ -55,6 +56,10 @@ func (r requester) appendRequest(dst []byte, target netip.AddrPort, number int, 
 	if r.dialect != nil && r.dialect.protocol != "" {
 		dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
 		dst = append(dst, r.dialect.protocol...)
+	}
+	if r.token != "" {
+		dst = append(dst, "\r\nAuthorization: Bearer "...)
+		dst = append(dst, r.token...)
 	}
 	return append(dst, "\r\n\r\n"...), accept
 }

@@ -14,9 +14,9 @@ import (
 // The library upgrades our request, and we take its answer, cut at every byte.
 func TestHandshake(t *testing.T) {
 	target := netip.MustParseAddrPort("127.0.0.1:10000")
-	request, accept := newRequester("a b/%d?ü").appendRequest(nil, target, 42, [2]uint64{1, 2})
+	request, accept := newRequester("a b/%d?ü", "a.b.c").appendRequest(nil, target, 42, [2]uint64{1, 2})
 	parsed, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(request)))
-	if err != nil || parsed.Host != "127.0.0.1:10000" || parsed.URL.Path != "/a b/42?ü" || parsed.URL.RawQuery != "" {
+	if err != nil || parsed.Host != "127.0.0.1:10000" || parsed.URL.Path != "/a b/42?ü" || parsed.URL.RawQuery != "" || parsed.Header.Get("Authorization") != "Bearer a.b.c" {
 		t.Fatalf("%v: %+v", err, parsed)
 	}
 	conversation := struct {

@@ -1,6 +1,9 @@
-package redisbus
+// Package glob matches names with the patterns of Redis: those of PSUBSCRIBE on
+// the bus, and those of the channels that a token allows. One matcher for both,
+// so that a pattern means the same in a token as in redis-cli.
+package glob
 
-// globMatch reports whether name matches a pattern of Redis: `*`, `?`, `[abc]`,
+// Match reports whether name matches a pattern of Redis: `*`, `?`, `[abc]`,
 // `[a-z]`, `[^a]`, and `\x` for a literal x, inside and outside of brackets.
 // It may be called from any goroutine and allocates nothing.
 //
@@ -9,7 +12,7 @@ package redisbus
 // gone back to: as a `*` may match any run, whatever an earlier one could still
 // try, the latest can as well. So the work is at most len(pattern)*len(name)
 // steps. FuzzGlob compares the two on short inputs.
-func globMatch[P, N string | []byte](pattern P, name N) bool {
+func Match[P, N string | []byte](pattern P, name N) bool {
 	if len(name) == 0 {
 		return len(pattern) == 0 // so it is in Redis, even for `*`
 	}
@@ -22,7 +25,7 @@ func globMatch[P, N string | []byte](pattern P, name N) bool {
 			continue
 		}
 		if p < len(pattern) {
-			if next, ok := globOne(pattern, p, name[n]); ok {
+			if next, ok := one(pattern, p, name[n]); ok {
 				p = next
 				n++
 				continue
@@ -40,14 +43,14 @@ func globMatch[P, N string | []byte](pattern P, name N) bool {
 	return p == len(pattern)
 }
 
-// globOne matches one byte with the element of the pattern at p, which is not a
+// one matches one byte with the element of the pattern at p, which is not a
 // `*`, and returns the position behind that element.
-func globOne[P string | []byte](pattern P, p int, c byte) (next int, ok bool) {
+func one[P string | []byte](pattern P, p int, c byte) (next int, ok bool) {
 	switch pattern[p] {
 	case '?':
 		return p + 1, true
 	case '[':
-		return globClass(pattern, p+1, c)
+		return class(pattern, p+1, c)
 	case '\\':
 		if p+1 < len(pattern) {
 			p++ // a lone backslash at the end is itself
@@ -56,11 +59,11 @@ func globOne[P string | []byte](pattern P, p int, c byte) (next int, ok bool) {
 	return p + 1, pattern[p] == c
 }
 
-// globClass matches one byte with the class that begins behind its `[`. As in
+// class matches one byte with the class that begins behind its `[`. As in
 // Redis, a class that is never closed ends with the pattern, `]` directly behind
 // the `[` closes an empty class, a range may be written backwards, and `[a-]` is
 // the range from `a` to `]`, never closed.
-func globClass[P string | []byte](pattern P, p int, c byte) (next int, ok bool) {
+func class[P string | []byte](pattern P, p int, c byte) (next int, ok bool) {
 	not := p < len(pattern) && pattern[p] == '^'
 	if not {
 		p++

@@ -1,0 +1,163 @@
+package access
+
+import (
+	"errors"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"c10m/internal/glob"
+
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// Why a request is refused for its token. They are told apart by identity.
+var (
+	// ErrTokenMissing: no token was found where one may be.
+	ErrTokenMissing = errors.New("no token")
+	// ErrTokenPlaces: more than one was found, and it is not ours to choose
+	// (RFC 6750, 2: "Clients MUST NOT use more than one method").
+	ErrTokenPlaces = errors.New("several tokens")
+	// ErrTokenInvalid: not a token, or none of our keys signed it.
+	ErrTokenInvalid = errors.New("invalid token")
+	// ErrTokenExpired: exp is over, by more than the leeway.
+	ErrTokenExpired = errors.New("expired token")
+	// ErrTokenEarly: nbf or iat is to come, by more than the leeway.
+	ErrTokenEarly = errors.New("token from the future")
+	// ErrTokenAudience: aud does not name us.
+	ErrTokenAudience = errors.New("token for somebody else")
+	// ErrTokenChannel: a good token that does not allow this channel.
+	ErrTokenChannel = errors.New("channel not allowed")
+)
+
+// TokenConfig says which tokens are good.
+type TokenConfig struct {
+	// KeyFiles each hold the secret of HS256, or public keys in PEM.
+	KeyFiles []string
+	// JWKSFile is a JSON Web Key Set (RFC 7517, 5); empty is none.
+	JWKSFile string
+	// Audiences are what a token's aud has to name one of; none asks for none.
+	Audiences []string
+	// Query is the name of the query parameter that may hold a token; empty is
+	// none.
+	Query string
+	// Now is the clock that exp and nbf are compared with; nil is the host's.
+	Now func() time.Time
+}
+
+// Tokens judge the tokens of requests (JWT, RFC 7519, in the compact form of
+// RFC 7515, 7.1). Any goroutine may call their methods.
+type Tokens struct {
+	// Fixed after construction.
+	config   TokenConfig
+	expected jwt.Expected
+	now      func() time.Time
+
+	// Shared: atomic.
+	keys atomic.Pointer[keySet]
+}
+
+// NewTokens reads the keys. Its errors are for the operator: they name the file
+// and what is wrong with it.
+func NewTokens(config TokenConfig) (*Tokens, error) {
+	t := &Tokens{config: config, expected: jwt.Expected{AnyAudience: config.Audiences}, now: config.Now}
+	if t.now == nil {
+		t.now = time.Now
+	}
+	return t, t.Reload()
+}
+
+// Reload reads the files again. The new keys are used for whoever comes from
+// now on; on an error the old ones stay. Connections that are open are not
+// touched: a token that was good when it was shown is good until it ends.
+func (t *Tokens) Reload() error {
+	keys, err := readKeys(t.config.KeyFiles, t.config.JWKSFile)
+	if err != nil {
+		return err
+	}
+	t.keys.Store(keys)
+	return nil
+}
+
+// Keys is how many keys are in use.
+func (t *Tokens) Keys() int { return len(t.keys.Load().keys) }
+
+// A Grant is what a good token allows beside the one channel that was asked
+// for.
+type Grant struct {
+	// Lifetime is how long the connection may last; 0 is for good.
+	Lifetime time.Duration
+	// Publish: the client may publish to the channel.
+	Publish bool
+}
+
+// claims are those that we look at. Names of the registered ones, and their
+// meaning, are RFC 7519's (4.1). A pattern is one of Redis: see internal/glob.
+type claims struct {
+	jwt.Claims
+	// Subscribe and Publish are a pattern or a list of patterns of channels. A
+	// token without one allows none.
+	Subscribe jwt.Audience `json:"subscribe"`
+	Publish   jwt.Audience `json:"publish"`
+}
+
+// Judge finds the token of a request, which must be one that is whole and well
+// formed up to here (lines that end in CRLF, an empty one at the end), and says
+// what it grants on a channel. It computes and does not block: HS256 takes
+// 15 us, the others 45 to 70 (BenchmarkJudge).
+func (t *Tokens) Judge(request, channel []byte) (Grant, error) {
+	token, err := findToken(request, t.config.Query)
+	if err != nil {
+		return Grant{}, err
+	}
+	return t.verify(token, channel)
+}
+
+// verify judges a token by itself. What it holds is not looked at before its
+// signature is known to be good.
+func (t *Tokens) verify(token, channel []byte) (Grant, error) {
+	claims, err := t.keys.Load().claimsOf(token)
+	if err != nil {
+		return Grant{}, err
+	}
+	now := t.now()
+	switch err := claims.ValidateWithLeeway(t.expected.WithTime(now), tokenLeeway); err {
+	case nil:
+	case jwt.ErrExpired:
+		return Grant{}, ErrTokenExpired
+	case jwt.ErrNotValidYet, jwt.ErrIssuedInTheFuture:
+		return Grant{}, ErrTokenEarly
+	case jwt.ErrInvalidAudience:
+		return Grant{}, ErrTokenAudience
+	default:
+		return Grant{}, ErrTokenInvalid
+	}
+	if !matchAny(claims.Subscribe, channel) {
+		return Grant{}, ErrTokenChannel
+	}
+	grant := Grant{Publish: matchAny(claims.Publish, channel)}
+	if claims.Expiry != nil {
+		grant.Lifetime = lifetime(now, int64(*claims.Expiry))
+	}
+	return grant, nil
+}
+
+// lifetime is the time until a token that is not over yet is over, leeway
+// included: it is good for its connection for as long as it would be good for a
+// new one. A Duration ends after 292 years, and so does the connection.
+func lifetime(now time.Time, expiry int64) time.Duration {
+	seconds := expiry - now.Unix() // neither can overflow: exp is below 2^62
+	if seconds > int64(math.MaxInt64/time.Second)-int64(tokenLeeway/time.Second) {
+		return math.MaxInt64
+	}
+	return max(1, time.Duration(seconds)*time.Second+tokenLeeway-time.Duration(now.Nanosecond()))
+}
+
+func matchAny(patterns []string, channel []byte) bool {
+	for _, pattern := range patterns {
+		if glob.Match(pattern, channel) {
+			return true
+		}
+	}
+	return false
+}

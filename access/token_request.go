@@ -1,0 +1,141 @@
+package access
+
+import "bytes"
+
+// TokenProtocol is the subprotocol that says that the next one of the list is a
+// token, and that is answered in its place. A browser cannot set headers, but it
+// can do this: new WebSocket(url, ["c10m.token", token]).
+const TokenProtocol = "c10m.token"
+
+// findToken returns the one token of a request, a part of it (or a copy, if it
+// was percent-encoded).
+func findToken(request []byte, query string) (token []byte, err error) {
+	first, rest, _ := bytes.Cut(request, []byte("\r\n"))
+	var found finder
+	if query != "" {
+		found.inTarget(first, query)
+	}
+	authorizations := 0
+	var protocols protocolScan
+	for line := range bytes.SplitSeq(rest, []byte("\r\n")) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.Trim(value, " \t")
+		switch {
+		case bytes.EqualFold(name, []byte("Authorization")):
+			authorizations++
+			found.bearer(value)
+		case bytes.EqualFold(name, []byte("Sec-WebSocket-Protocol")):
+			protocols.add(value, found.add)
+		}
+	}
+	switch {
+	case found.count > 1 || authorizations > 1:
+		// Authorization is no list, so a proxy may have looked at another
+		// one than we would (RFC 9110, 5.3).
+		return nil, ErrTokenPlaces
+	case found.count == 0:
+		return nil, ErrTokenMissing
+	}
+	return found.token, nil
+}
+
+// A finder counts the tokens that it is shown.
+type finder struct {
+	token []byte
+	count int
+}
+
+func (f *finder) add(token []byte) {
+	f.token = token
+	f.count++
+}
+
+// bearer takes the value of an Authorization field. Other schemes than Bearer
+// are none of our business: a proxy may have its own.
+func (f *finder) bearer(value []byte) {
+	scheme, token, _ := bytes.Cut(value, []byte(" "))
+	if bytes.EqualFold(scheme, []byte("Bearer")) {
+		f.add(bytes.Trim(token, " "))
+	}
+}
+
+// inTarget looks through the query of a request line. Of a parameter that is
+// there twice both count.
+func (f *finder) inTarget(line []byte, name string) {
+	_, target, _ := bytes.Cut(line, []byte(" "))
+	target, _, _ = bytes.Cut(target, []byte(" "))
+	_, query, _ := bytes.Cut(target, []byte("?"))
+	for parameter := range bytes.SplitSeq(query, []byte("&")) {
+		key, value, _ := bytes.Cut(parameter, []byte("="))
+		if string(unescape(key)) == name {
+			f.add(unescape(value))
+		}
+	}
+}
+
+// unescape decodes percent-encoding. What is not well formed stays as it is,
+// and so is no token.
+func unescape(p []byte) []byte {
+	if bytes.IndexByte(p, '%') < 0 {
+		return p
+	}
+	decoded := make([]byte, 0, len(p))
+	for i := 0; i < len(p); i++ {
+		if p[i] == '%' && i+2 < len(p) {
+			high, low := hexDigit(p[i+1]), hexDigit(p[i+2])
+			if high < 16 && low < 16 {
+				decoded = append(decoded, high<<4|low)
+				i += 2
+				continue
+			}
+		}
+		decoded = append(decoded, p[i])
+	}
+	return decoded
+}
+
+func hexDigit(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 255
+}
+
+// A protocolScan goes over a list of subprotocols, which may be spread over
+// several fields (RFC 6455, 11.3.4).
+type protocolScan struct {
+	next bool // the next one is a token
+}
+
+func (s *protocolScan) add(value []byte, token func([]byte)) {
+	for element := range bytes.SplitSeq(value, []byte(",")) {
+		element = bytes.Trim(element, " \t")
+		switch {
+		case len(element) == 0: // RFC 9110, 5.6.1.2: of no account
+		case s.next:
+			token(element)
+			s.next = false
+		case string(element) == TokenProtocol:
+			s.next = true
+		}
+	}
+}
+
+// SelectProtocol chooses what to answer to a Sec-WebSocket-Protocol field:
+// TokenProtocol if it is there, else nothing, and never a token. It does so
+// without keys as well, since browsers give up when none of what they offered is
+// chosen. It always reports that the field is well formed: who offers rubbish
+// gets no protocol. (It is the Upgrader's ProtocolCustom.)
+func SelectProtocol(value []byte) (protocol string, ok bool) {
+	for element := range bytes.SplitSeq(value, []byte(",")) {
+		if string(bytes.Trim(element, " \t")) == TokenProtocol {
+			return TokenProtocol, true
+		}
+	}
+	return "", true
+}

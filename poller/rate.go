@@ -1,0 +1,82 @@
+package poller
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// An acceptRate bounds how many connections a second all loops accept together.
+// It is the generic cell rate algorithm (ITU-T I.371), which needs one number:
+// the time at which the next accept is due. A loop reserves several at once and
+// waits for their time, so the loops are served in the order in which they asked
+// and none starves, whichever of them the newcomers come to.
+type acceptRate struct {
+	// Fixed after construction.
+	interval int64 // nanoseconds between two accepts
+	share    int   // accepts that a loop reserves at once
+	// Shared: atomic.
+	next atomic.Int64 // when the next accept is due that nobody has reserved
+}
+
+// newAcceptRate returns nil, which is no limit, for 0.
+func newAcceptRate(perSecond, loops int) *acceptRate {
+	if perSecond <= 0 {
+		return nil
+	}
+	share := perSecond * int(acceptShareNanos/int64(time.Millisecond)) / 1000 / max(loops, 1)
+	return &acceptRate{
+		interval: int64(time.Second) / int64(perSecond),
+		share:    min(max(share, 1), acceptsPerTurnMax),
+	}
+}
+
+// reserve returns from when on share further accepts may be made.
+func (r *acceptRate) reserve(now int64) (at int64) {
+	for {
+		next := r.next.Load()
+		// What was not used is lost but for the last acceptBurstNanos.
+		at = max(next, now-acceptBurstNanos)
+		if r.next.CompareAndSwap(next, at+int64(r.share)*r.interval) {
+			return at
+		}
+	}
+}
+
+// giveBack returns accepts that were reserved and not made.
+func (r *acceptRate) giveBack(accepts int) {
+	if accepts > 0 {
+		r.next.Add(-int64(accepts) * r.interval)
+	}
+}
+
+// afford reports whether the rate allows an accept now, and has the loop wait
+// until it does if not. The newcomers wait in the kernel's queue.
+func (a *acceptor) afford(l *Loop) bool {
+	if l.rate == nil || a.credit > 0 || a.closed {
+		return true
+	}
+	at := l.rate.reserve(l.now)
+	a.credit = l.rate.share
+	if at <= l.now {
+		return true
+	}
+	l.stats.AcceptRateWaits.Add(1)
+	a.pauseTo(l, at)
+	return false
+}
+
+// spent counts an accept that was made.
+func (a *acceptor) spent(l *Loop) {
+	if l.rate != nil && !a.closed {
+		a.credit--
+	}
+}
+
+// refund gives back what the loop has reserved and does not need, since nobody
+// waits at its listeners.
+func (a *acceptor) refund(l *Loop) {
+	if l.rate != nil {
+		l.rate.giveBack(a.credit)
+		a.credit = 0
+	}
+}

@@ -1,0 +1,243 @@
+package tuning
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// MemoryConfig is what a MemoryGuard is to keep.
+type MemoryConfig struct {
+	// MaxBytes is the server's own limit; 0 is none but the host's and the
+	// cgroup's.
+	MaxBytes int64
+	// SendBufferBytes is SO_SNDBUF of the connections; 0 is the kernel's choice.
+	SendBufferBytes int64
+	// Connections and Blocked are how many connections there are, and how many
+	// of them have a full socket. They are called from the guard's goroutine.
+	Connections, Blocked func() int64
+	// Relieve gives back what the process does not need: it is called when memory
+	// becomes short and every memoryRelieveLooks looks while it is, from the
+	// guard's goroutine. Nil is nothing.
+	Relieve func()
+}
+
+// A MemoryGuard says when memory is so short that newcomers are to be refused.
+// Against each limit it has a high-water mark, above which memory is short, and a
+// low-water mark, below which it is not any more: in between it stays what it
+// was, so that a server at its limit does not change its mind every second.
+//
+//	limit           what is used                          short       well again
+//	MaxBytes        resident memory of the process, and   from it on  below 15/16
+//	                of the kernel's for its sockets: 4,029             of it
+//	                bytes for each, and what the full
+//	                ones may hold
+//	each cgroup's   memory.current without inactive_file  R/2 left    3/4 R left
+//	the host's      MemTotal - MemAvailable               R/2 left    3/4 R left
+//
+// R is what [DefaultMaxConnections] keeps back, of what was free when the guard
+// first looked: 1/16, at least 256 MiB, but not more than a quarter. A server that
+// is filled to its default number of connections is so below both marks.
+//
+// What full sockets hold is an estimate, and there are two which are both at
+// least the truth: SO_SNDBUF for each, and all memory of TCP on this host
+// (/proc/net/sockstat). The smaller one counts.
+type MemoryGuard struct {
+	// Fixed after construction.
+	host      Host
+	config    MemoryConfig
+	perSocket int64 // bytes that a full socket may hold
+
+	// Owned by whoever calls Look.
+	reserves map[string]int64 // R, by the name of the limit
+
+	// Shared: atomic.
+	short  atomic.Bool
+	used   atomic.Int64
+	limit  atomic.Int64
+	reason atomic.Pointer[string]
+}
+
+// NewMemoryGuard makes a guard and has its first look.
+func NewMemoryGuard(host Host, config MemoryConfig) *MemoryGuard {
+	g := &MemoryGuard{host: host, config: config, reserves: make(map[string]int64)}
+	g.perSocket = g.fullSocketBytes()
+	g.Look()
+	return g
+}
+
+// Short reports whether newcomers are to be refused. Any goroutine may call it.
+func (g *MemoryGuard) Short() bool { return g.short.Load() }
+
+// Reason says in one sentence which limit is near, as of the last change; empty if
+// memory is not short. Any goroutine may call it.
+func (g *MemoryGuard) Reason() string {
+	if reason := g.reason.Load(); reason != nil && g.short.Load() {
+		return *reason
+	}
+	return ""
+}
+
+// Usage is what is used of the limit that is nearest, in bytes, at the last look;
+// 0 and 0 if nothing is known. Any goroutine may call it.
+func (g *MemoryGuard) Usage() (used, limit int64) { return g.used.Load(), g.limit.Load() }
+
+// SoftLimit is the lowest of the low-water marks, the host's aside: what the Go
+// runtime should stay below (runtime/debug.SetMemoryLimit), so that garbage alone
+// neither keeps newcomers out nor has the kernel kill the server. 0 is none. Call
+// it before Watch.
+func (g *MemoryGuard) SoftLimit() (bytes int64) {
+	for _, b := range g.budgets() {
+		if b.name != hostMemory && (bytes == 0 || b.low < bytes) {
+			bytes = b.low
+		}
+	}
+	return bytes
+}
+
+// Watch looks once a second from a goroutine of its own until stop is called, and
+// calls changed after each change.
+func (g *MemoryGuard) Watch(changed func()) (stop func()) {
+	ticker, done, ended := time.NewTicker(memoryLookSeconds*time.Second), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer ticker.Stop()
+		for looks := 0; ; looks++ {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+			}
+			if g.Look() {
+				changed()
+				looks = 0
+			}
+			if g.Short() && looks%memoryRelieveLooks == 0 && g.config.Relieve != nil {
+				g.config.Relieve()
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// Look reads what is used now and reports whether the verdict has changed. One
+// goroutine at a time may call it; Watch does.
+func (g *MemoryGuard) Look() (changed bool) {
+	budgets := g.budgets()
+	short := g.short.Load()
+	var nearest *memoryBudget
+	full, well := false, true
+	for i := range budgets {
+		b := &budgets[i]
+		full = full || b.used >= b.high
+		well = well && b.used < b.low
+		if nearest == nil || b.high-b.used < nearest.high-nearest.used {
+			nearest = b
+		}
+	}
+	if nearest == nil {
+		g.used.Store(0)
+		g.limit.Store(0)
+	} else {
+		g.used.Store(nearest.used)
+		g.limit.Store(nearest.limit)
+	}
+	switch {
+	case !short && full:
+		reason := fmt.Sprintf("memory is short: %s of %s are used (%s); newcomers are refused until it is less than %s",
+			size(nearest.used), size(nearest.limit), nearest.name, size(nearest.low))
+		g.reason.Store(&reason)
+		g.short.Store(true)
+		return true
+	case short && well:
+		g.short.Store(false)
+		return true
+	}
+	return false
+}
+
+const hostMemory = "the memory of this host"
+
+// A memoryBudget is one limit: short from used >= high on, well from used < low.
+type memoryBudget struct {
+	name                   string
+	used, limit, high, low int64
+}
+
+// budgets reads all limits that are known, and what is used of them.
+func (g *MemoryGuard) budgets() (all []memoryBudget) {
+	if limit := g.config.MaxBytes; limit > 0 {
+		all = append(all, memoryBudget{"--max-memory", g.ownBytes(), limit, limit, limit - limit/16})
+	}
+	levels, _ := g.host.cgroupMemory()
+	for _, l := range levels {
+		if l.Used > 0 {
+			all = append(all, g.kept("the memory limit of cgroup "+l.Path, l.Used, l.Limit))
+		}
+	}
+	total, ok1 := g.host.meminfo("MemTotal")
+	available, ok2 := g.host.meminfo("MemAvailable")
+	if ok1 && ok2 {
+		all = append(all, g.kept(hostMemory, total-available, total))
+	}
+	return all
+}
+
+// kept is a limit that others put, of which something is kept back.
+func (g *MemoryGuard) kept(name string, used, limit int64) memoryBudget {
+	r, known := g.reserves[name]
+	if !known {
+		left := max(limit-used, 0)
+		r = min(reserve(left), left/4)
+		g.reserves[name] = r
+	}
+	return memoryBudget{name, used, limit, limit - r/2, limit - r/4*3}
+}
+
+// ownBytes is what the process takes, the kernel's part included.
+func (g *MemoryGuard) ownBytes() int64 {
+	bytes := g.config.Connections() * kernelBytesPerConnection
+	if pages, ok := numbers(g.host.Proc, "self/statm"); ok && len(pages) > 1 {
+		bytes += pages[1] * int64(os.Getpagesize())
+	}
+	buffers := g.config.Blocked() * g.perSocket
+	if all, ok := g.host.tcpBytes(); ok {
+		buffers = min(buffers, all)
+	}
+	return bytes + buffers
+}
+
+// fullSocketBytes is SO_SNDBUF as the kernel counts it: at most
+// net.core.wmem_max, and doubled for its own bookkeeping (socket(7)). What it grows
+// by itself ends at tcp_wmem[2] (tcp(7)).
+func (g *MemoryGuard) fullSocketBytes() int64 {
+	bytes := g.config.SendBufferBytes
+	if bytes == 0 {
+		if wmem, ok := g.host.sysctls("net.ipv4.tcp_wmem"); ok && len(wmem) == 3 {
+			return wmem[2]
+		}
+		return tcpWmemMaxDefault
+	}
+	if most, ok := g.host.sysctl("net.core.wmem_max"); ok {
+		bytes = min(bytes, most)
+	}
+	return 2 * bytes
+}
+
+// tcpBytes is what all TCP sockets of the host hold in buffers: "mem" in
+// /proc/net/sockstat, in pages, which no network namespace has to itself.
+func (h Host) tcpBytes() (int64, bool) {
+	s, _ := text(h.Proc, "net/sockstat")
+	for line := range strings.Lines(s) {
+		fields := strings.Fields(line)
+		for i := 1; i+1 < len(fields) && fields[0] == "TCP:"; i += 2 {
+			if fields[i] == "mem" {
+				pages, ok := number(fields[i+1])
+				return pages * int64(os.Getpagesize()), ok
+			}
+		}
+	}
+	return 0, false
+}
