@@ -12,6 +12,7 @@ import (
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // A testPublisher is one loop's Publisher, which the test holds up.
@@ -356,4 +357,35 @@ func TestWholeMessageIsParsedWithoutAllocating(t *testing.T) {
 	if to.bytes != 101*len("payload") {
 		t.Errorf("%d bytes", to.bytes)
 	}
+}
+
+// With tokens, only those publish whose token says so.
+func TestPublishNeedsATokenThatSaysSo(t *testing.T) {
+	config, w := tokenConfig(t)
+	publisher := &testPublisher{}
+	config.NewPublisher = func(f Feedback) Publisher { publisher.feedback = f; return publisher }
+	config.PublishBytesMax, config.InboundBytesTotal = 200_000, 1<<20
+	s := startServer(t, 1, config)
+	enter := func(publish ...string) *rawClient {
+		claims := jwt.MapClaims{"aud": "us", "subscribe": "news", "exp": w.unix.Load() + 60}
+		if publish != nil {
+			claims["publish"] = publish
+		}
+		token := sign(t, tokenSecret, claims)
+		c := s.connect(t)
+		c.send(join(tokenRequest("/news", "Authorization: Bearer "+token), text("said by "+strings.Join(publish, " "))))
+		c.expectUpgrade()
+		return c
+	}
+	for _, publish := range [][]string{nil, {"sport"}} {
+		c := enter(publish...)
+		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1003)}) {
+			t.Errorf("publish %q: %v", publish, got)
+		}
+		c.Close()
+	}
+	may := enter("n*")
+	publisher.wait(t, "news: said by n*")
+	may.Close()
+	s.checkNothingLeft(t)
 }

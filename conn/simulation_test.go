@@ -281,8 +281,8 @@ func (s *simulation) run(more func() bool) {
 	for _, c := range s.clients {
 		c.peer.Close()
 	}
-	for range 45 {
-		s.kernel.Advance(time.Second)
+	for range 200 {
+		s.kernel.Advance(200 * time.Millisecond)
 		s.loop.Turn()
 	}
 	stats, channels := s.server.Stats(), s.server.ChannelStats()
