@@ -25,6 +25,8 @@ type serveFlags struct {
 	Bus            string        `default:"embedded" help:"Where messages come from. 'embedded' is a small Redis of our own, for one machine or as the Redis of other 10m-servers; redis://[user:password@]host:port or rediss://... is a real Redis that any number of servers may share."`
 	BusListen      string        `default:"127.0.0.1:6379" help:"Where the embedded bus listens. An address that other hosts can reach needs --bus-password."`
 	BusPassword    string        `help:"Password that the embedded bus asks for (AUTH). Better in the environment, C10M_BUS_PASSWORD, than on a command line that everybody sees."`
+	BusProbe       time.Duration `default:"5s" help:"How often the server sends itself a message through a real Redis, and how long that may take to come back. A dead Redis or path is noticed within twice this time. Shorter notices sooner, costs each server a message of every other, and takes a slow path for a dead one."`
+	Gap            string        `enum:"close,ignore" default:"close" help:"What happens after the subscription at a real Redis was interrupted, to clients that were connected meanwhile: 'close' closes them with code 4001, evenly over --drain, once messages arrive again, so that each can ask for what it may have missed, at the price of everybody's reconnect; 'ignore' leaves them as they are and none the wiser, which suits values that the next message replaces. The embedded bus has no gaps."`
 	Admin          string        `default:"127.0.0.1:9100" help:"Where /metrics, /healthz, /readyz and /debug/pprof are; 'off' is nowhere. Loopback only, since it has no password."`
 	MaxConnections int           `default:"0" help:"Connections to hold at most; more are refused with 503. 0 is what memory and the nofile limit allow. A number above the hard nofile limit makes the loops take private descriptor tables, as many as that needs."`
 	MaxMemory      string        `default:"auto" help:"Memory above which new connections are refused with 503 until there is enough again; those here live on. 'auto' keeps a little back (3 to 6 per cent) of what the cgroups and the host have; a size like 4GiB is in addition a limit for the server itself, its sockets in the kernel included: their part is an estimate, and a little too high rather than too low. 'off' does not look, and leaves it to the kernel whom it kills."`
@@ -41,7 +43,7 @@ type serveFlags struct {
 	Slow           string        `enum:"close,skip" default:"close" help:"What happens to a reader that fell too far behind: 'close' tells it, so that it can come back and ask what it missed; 'skip' leaves the messages out, which suits scores and prices."`
 	Frame          string        `enum:"auto,text,binary" default:"auto" help:"How payloads are framed: 'auto' makes text frames of UTF-8 and binary frames of the rest; 'text' saves that check, and browsers close at what is not UTF-8; 'binary' saves it, too."`
 	Publish        string        `enum:"off,own" default:"off" help:"What happens to a client's data messages: 'off' refuses them with 1003; 'own' publishes them to the client's own channel through the bus, so that everybody there hears them, itself included. Then each of its messages costs the fan-out of its channel, and nothing but the bus limits how many it sends."`
-	Drain          time.Duration `default:"30s" help:"Over which time SIGTERM closes the connections, so that clients do not all come back at once. A second signal ends the server now."`
+	Drain          time.Duration `default:"30s" help:"Over which time SIGTERM, or a gap with --gap close, closes the connections, so that clients do not all come back at once. A second signal ends the server now."`
 	DeferAccept    bool          `default:"true" negatable:"" help:"Let the kernel keep a connection until its request is there (TCP_DEFER_ACCEPT): one wake-up less per handshake."`
 	TokenKey       []string      `sep:"," placeholder:"FILE" help:"Who subscribes needs a token (JWT) that this key signed: a secret of 32 bytes or more for HS256, or public keys or certificates in PEM for RS256, ES256 and EdDSA; repeatable. HS256 costs the server a tenth of the others, but whoever can check its tokens can also make them. Read again on SIGHUP."`
 	TokenJWKS      string        `name:"token-jwks" placeholder:"FILE" help:"The same from a JSON Web Key Set, as issuers publish it. Fetching it is left to cron or a sidecar: write it beside, rename it, send SIGHUP."`
@@ -123,6 +125,7 @@ func (f *serveFlags) Validate() error {
 		{"--ping-interval", f.PingInterval, 0},
 		{"--write-deadline", f.WriteDeadline, time.Second},
 		{"--drain", f.Drain, 0},
+		{"--bus-probe", f.BusProbe, 100 * time.Millisecond},
 	} {
 		if d.value < d.min || d.value > durationMax {
 			return fmt.Errorf("%s is %v and must be between %v and %v", d.name, d.value, d.min, durationMax)

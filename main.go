@@ -104,7 +104,7 @@ func serve(f *serveFlags) error {
 	defer loops.Stop()
 
 	hub := channel.NewHub(doors, f.frameMode().Frame, int(f.MessageBytes), poller.Linux{}.Now)
-	bus, err := openBus(f, hub, log)
+	bus, err := openBus(f, hub, f.afterGap(servers, shared, log), log)
 	if err != nil {
 		return err
 	}
@@ -139,11 +139,11 @@ func serve(f *serveFlags) error {
 }
 
 // openBus opens the way in.
-func openBus(f *serveFlags, hub *channel.Hub, log *zap.Logger) (redisbus.Bus, error) {
+func openBus(f *serveFlags, hub *channel.Hub, onGap func(redisbus.Gap), log *zap.Logger) (redisbus.Bus, error) {
 	if f.Bus == "embedded" {
 		return redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: f.BusListen, Password: f.BusPassword}, hub, log)
 	}
-	return redisbus.ConnectRedis(redisbus.RedisConfig{URL: f.Bus}, hub, log)
+	return redisbus.ConnectRedis(redisbus.RedisConfig{URL: f.Bus, ProbeInterval: f.BusProbe, ProbeTimeout: f.BusProbe, OnGap: onGap}, hub, log)
 }
 
 func closeSoon(c interface{ Close(context.Context) error }) error {

@@ -39,7 +39,7 @@ func TestTwoServersShareARedisThatRestarts(t *testing.T) {
 	port := servertest.FreePort(t)
 	redis := servertest.StartRedis(t, port)
 	bus := fmt.Sprintf("redis://127.0.0.1:%d", port)
-	servers := []*servertest.Server{servertest.StartServer(t, 0, "--bus", bus), servertest.StartServer(t, 0, "--bus", bus)}
+	servers := []*servertest.Server{servertest.StartServer(t, 0, "--bus", bus, "--gap", "ignore"), servertest.StartServer(t, 0, "--bus", bus, "--gap", "ignore")}
 	var clients []*servertest.Client
 	for _, s := range servers {
 		servertest.Eventually(t, "health is green", func() bool { return s.Healthy() })

@@ -156,7 +156,7 @@ var (
 	buildInfo = newDesc("build_info", "1, with the version of the server.", "version")
 	loopCount = newDesc("loops", "Loops, each of them one thread.")
 
-	closesTotal = newDesc("closes_total", "Connections that ended, by reason: request_* were never open, slow_* and write_deadline are readers that could not keep up, client_* left themselves.", "reason")
+	closesTotal = newDesc("closes_total", "Connections that ended, by reason: request_* were never open, slow_* and write_deadline are readers that could not keep up, client_* left themselves, missed_messages were told of a gap (--gap close).", "reason")
 
 	overrunsTotal = newDesc("overruns_total", "Times that a slow reader lost its place in its channel's log, by the limit that it hit: log_bytes and log_bytes_total are flags, log_age is --write-deadline. It is closed or skips messages (--slow).", "cause")
 

@@ -61,9 +61,8 @@ members alone.
 
 With Config.NewPublisher (--publish own) the data messages of connections that
 have markPublish (all, or with Config.Tokens those whose token says so) are
-published to their own channel: Publisher copies a message
-into its loop's queue, and a goroutine hands it to the bus, where it is a PUBLISH
-like any other. So it comes back to its sender in the channel's one order, RESP
+published to their own channel: Publisher copies a message into its loop's queue,
+and a goroutine hands it to the bus, where it is a PUBLISH like any other. So it comes back to its sender in the channel's one order, RESP
 subscribers and other servers hear it, and the loop waits for nothing. Without
 the mark data is refused as ever.
 
@@ -92,6 +91,18 @@ text if it is UTF-8, else as binary. Redis carries bytes and no opcode, and a
 message is to look the same whichever way it came. So a binary message that
 happens to be UTF-8 comes back as text; programs that speak a binary protocol want
 --frame binary, with any publisher.
+
+# Missed messages
+
+CloseMissed tells everybody who was open at a moment that messages may have been
+missed (code 4001, a drain's pace). It is for gaps that are known when they are
+over, so the moment is their end: who is open then and was not when the gap began
+is told as well, which is allowed, as it may have missed something, too. Who comes
+after the moment is told apart by the generation of its descriptor, which costs
+nothing per connection. A second moment during the walk starts it anew.
+
+A mark in each record was dropped: setting it is a walk over millions of records
+in one turn, and clearing it another.
 
 # Invariants
 

@@ -57,6 +57,7 @@ const (
 	TokenExpired
 
 	// By the operator.
+	MissedMessages
 	Draining
 	Stopped
 
@@ -124,6 +125,9 @@ var reasonTable = [reasons]reasonInfo{
 	// As RFC 8887, 4.2, has it for credentials that expire. No other reason
 	// has this code, so a client knows what to do: get a new token, come back.
 	TokenExpired: {name: "token_expired", code: 1008, text: "token expired"},
+
+	// 4000 to 4999 are for private use (RFC 6455, 7.4.2): see CloseMissed.
+	MissedMessages: {name: "missed_messages", code: CodeMissedMessages, text: "you may have missed messages"},
 
 	Draining: {name: "draining", code: 1012, text: "server restarts"},
 	Stopped:  {name: "stopped"},

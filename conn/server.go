@@ -105,6 +105,7 @@ type Server struct {
 	tokenNanos   int64 // spent on tokens in this turn
 	pings        pacer
 	drain        *drainState
+	missed       *missedState
 	in           inbound // of the connection at hand if it has no cold state
 	current      uint32  // the connection that in is feeding
 	scratch      [scratchBytes]byte

@@ -30,6 +30,8 @@ func (s *Server) Tick() (next int64) {
 	}
 	if s.drain != nil {
 		next = min(next, s.drainSome())
+	} else if s.missed != nil {
+		next = min(next, s.closeMissed())
 	}
 	return next
 }

@@ -8,7 +8,22 @@ messages were lost and how long it took to recover.
 
 A test asks scale for its numbers, so that both forms are one test, and ends with
 held, which prints its line of the table. No test asserts a time; recovery times
-are told. The harness is internal/servertest; crowds that read and check every message
-are bench/load's (crowd_test.go), clients that never read are deaf_test.go's.
+are told. The harness is internal/servertest.
+
+	slow_test.go          clients that never read (deaf_test.go)
+	storm_test.go         everybody leaves, everybody comes back
+	full_test.go          connections, memory, descriptors used up
+	crowd_test.go         clients of bench/load, that check every message
+	bus_fleet_test.go     a publisher and clients that know exactly what was lost
+	bus_redis_test.go     Redis killed, frozen, cutting us off, with another
+	                      password, not there
+	bus_network_test.go   the way to Redis cut, dead, reset, slow, narrow
+	bus_embedded_test.go  what can go wrong without Redis
+
+The network between the server and Redis is github.com/Shopify/toxiproxy, as a
+library, so that it is in go.mod; the server's binary has none of it. In these
+tests health is probed every two seconds: a machine so busy that the server or
+Redis does not run for that long looks like a fault that nobody injected, and a
+test then finds one gap more than it made.
 */
 package faults

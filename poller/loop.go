@@ -493,6 +493,20 @@ func (l *Loop) Generation(fd uint32) uint32 {
 	return l.table.get(fd).generation
 }
 
+// Latest is the generation of the connection that came last.
+func (l *Loop) Latest() uint32 { return l.generations }
+
+// CameAfter reports whether fd, which is open, came after the connection that
+// had the generation latest, as Latest returned it. It is as exact as generations
+// are: they come again after 2^32 connections of this loop.
+func (l *Loop) CameAfter(fd, latest uint32) bool {
+	return cameAfter(l.table.get(fd).generation, latest, l.generations)
+}
+
+// cameAfter reports whether generation is one of those given out after latest,
+// of which newest is the last. The numbers wrap.
+func cameAfter(generation, latest, newest uint32) bool { return generation-latest-1 < newest-latest }
+
 // Now is the monotonic time in nanoseconds at which this turn began to work.
 func (l *Loop) Now() int64 { return l.now }
 

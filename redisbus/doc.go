@@ -59,6 +59,11 @@
 //   - A gap is the end of a session that had subscribed. Redis keeps nothing for
 //     an absent subscriber and can not tell what was lost: gaps are counted, with
 //     the times between which messages may be missing.
+//   - OnGap is told when the light turns green after a gap, not when it begins
+//     nor when Redis confirms: who is told to ask for what was missed must not
+//     be told while more is being missed. A Redis that flaps is one gap to it.
+//     The time before the first subscription is one, too (not in the counter,
+//     since nothing was interrupted): a WebSocket that was open in it is deaf.
 //   - A session ends when its connection fails, or when nothing at all has come
 //     for one probe interval and timeout together. It does not end for a late
 //     probe while messages flow, nor while the Door blocks: the messages in
@@ -104,6 +109,13 @@
 // An Uplink holds up to uplinkHardFactor times the limit of its queues (NewUplink;
 // --publish divides 64 MiB among the loops, but gives each two of the longest
 // messages) and twice as many messages as uplinkMessagesMax per loop.
+//
+// The silence that ends a session is counted from the last byte, not per message:
+// a message may take as long as it takes, and the light is red meanwhile, as the
+// probe behind it is late.
+//
+// The log has at most one line about each kind of trouble in
+// logIntervalSecondsMin, and always the last state.
 //
 // The Redis client has no limit on the size of a message: go-redis reads one
 // whole, so Redis's own proto-max-bulk-len is the bound.

@@ -31,7 +31,18 @@ type RedisConfig struct {
 	// ReconnectBackoffMin is the first upper bound of the random wait before a
 	// reconnect. It doubles with each failure, up to ReconnectBackoffMax.
 	ReconnectBackoffMin, ReconnectBackoffMax time.Duration
+	// OnGap, if it is not nil, is told when a probe has come back after a time
+	// without a subscription: after each gap, and once after the start, as a
+	// client that connected before the first subscription has missed messages
+	// like any other. Gaps with nothing green between them are one. It is called
+	// by the goroutine that receives, and must not block.
+	OnGap func(Gap)
 }
+
+// A Gap is a time in which messages may have been published that did not reach
+// this server: from the last sign of life of a subscription, or the start, to
+// the confirmation of the next one that worked.
+type Gap struct{ From, To time.Time }
 
 // Redis is a subscription to all channels of a Redis. It implements Bus.
 type Redis struct {
@@ -50,6 +61,8 @@ type Redis struct {
 	// Guarded by mu.
 	health   Health
 	lastSign time.Time // when the subscription last proved to be alive
+	gap      Gap       // not yet told to OnGap; From is zero if there is none
+	news     bulletin
 
 	// Owned by the run goroutine.
 	refusals logLimit
@@ -83,6 +96,7 @@ func ConnectRedis(cfg RedisConfig, door Door, log *zap.Logger) (*Redis, error) {
 	setDefault(&cfg.ReconnectBackoffMax, reconnectBackoffMaxDefault)
 	cfg.URL = ""
 	ctx, cancel := context.WithCancel(context.Background())
+	now := time.Now()
 	r := &Redis{
 		options: clientOptions(options, cfg),
 		cfg:     cfg,
@@ -91,7 +105,8 @@ func ConnectRedis(cfg RedisConfig, door Door, log *zap.Logger) (*Redis, error) {
 		channel: probePrefix + rand.Text(),
 		cancel:  cancel,
 		ended:   make(chan struct{}),
-		health:  Health{Since: time.Now(), Reason: "connecting to Redis at " + options.Addr},
+		health:  Health{Since: now, Reason: "connecting to Redis at " + options.Addr},
+		gap:     Gap{From: now},
 	}
 	r.publishing = r.newPublishClient()
 	go r.run(ctx)
@@ -163,7 +178,7 @@ func (r *Redis) run(ctx context.Context) {
 		if s.proved.Load() {
 			failures = 0 // it worked, so this is a new trouble
 		}
-		r.interrupted(s.subscribed, err)
+		r.interrupted(s.subscribed.Load(), err)
 		wait := backoff(failures, r.cfg.ReconnectBackoffMin, r.cfg.ReconnectBackoffMax)
 		failures++
 		select {
@@ -196,11 +211,16 @@ func (r *Redis) interrupted(subscribed bool, err error) {
 	if subscribed {
 		r.health.Gaps++
 		r.health.GapFrom, r.health.GapTo = r.lastSign, time.Time{}
-		r.log.Warn("the subscription at Redis was interrupted: messages may be lost until it is back",
-			zap.String("reason", r.health.Reason), zap.Uint64("gaps", r.health.Gaps),
-			zap.Time("since", r.health.GapFrom))
-	} else if was.Reason != r.health.Reason {
-		r.log.Warn("no subscription at Redis, and trying again", zap.String("reason", r.health.Reason))
+		if r.gap.From.IsZero() {
+			r.gap.From = r.lastSign
+		}
+	}
+	if r.news.bad(&r.news.lost, subscribed || was.Reason != r.health.Reason, time.Now()) {
+		fields := []zap.Field{zap.String("reason", r.health.Reason), zap.Uint64("gaps", r.health.Gaps)}
+		if r.health.Gaps > 0 {
+			fields = append(fields, zap.Time("since", r.gap.From))
+		}
+		r.log.Warn("no subscription at Redis: what is published is lost here until it is back", fields...)
 	}
 }
 
@@ -263,6 +283,40 @@ func (r *Redis) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// A bulletin decides which changes of health are worth a line in the log, so that
+// a Redis that comes and goes ten times a second does not fill the disk, and yet
+// the last state is always said. Its owner keeps it to one goroutine at a time.
+type bulletin struct {
+	lost, doubt topic // the subscription is gone; it is there and does not work
+	said        bool  // the last line was bad
+	greeted     bool  // all was well once
+}
+
+// A topic is one kind of trouble.
+type topic struct {
+	limit logLimit
+	owed  bool // something new has not been said
+}
+
+// bad reports whether to say now what is wrong. It is to be called again and
+// again while it is.
+func (b *bulletin) bad(kind *topic, isNew bool, now time.Time) bool {
+	kind.owed = kind.owed || isNew
+	if !kind.owed || kind.limit.allow(now) == 0 {
+		return false
+	}
+	kind.owed, b.said = false, true
+	return true
+}
+
+// good reports whether to say that all is well. What was not worth a line when
+// it went wrong is not worth one now.
+func (b *bulletin) good() bool {
+	say := b.said || !b.greeted
+	b.lost.owed, b.doubt.owed, b.said, b.greeted = false, false, false, true
+	return say
 }
 
 // A logLimit lets a line through at most every logIntervalSecondsMin. Its owner

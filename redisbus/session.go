@@ -22,12 +22,10 @@ import (
 type session struct {
 	*Redis
 
-	// Owned by the run goroutine.
-	subscribed bool // confirmed, so that the end is a gap
-
 	// Shared: atomic.
-	proved atomic.Bool // a probe came back
-	probe  atomic.Pointer[probe]
+	subscribed atomic.Bool // confirmed, so that the end is a gap
+	proved     atomic.Bool // a probe came back
+	probe      atomic.Pointer[probe]
 }
 
 // A probe is a message on its way from this server to itself.
@@ -49,7 +47,11 @@ func (s *session) run(ctx context.Context) error {
 		if dialed.Swap(true) {
 			return nil, errDialedOnce
 		}
-		return dial(ctx, network, addr)
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &patientConn{Conn: conn, session: s}, nil
 	}
 	client := redis.NewClient(&options)
 	defer client.Close()
@@ -75,10 +77,11 @@ func (s *session) run(ctx context.Context) error {
 	}()
 	for {
 		// Probes come back all the time, so nothing at all for this long is a
-		// dead path. A timeout must end the session: it may have cut a message
-		// in two, and go-redis would read on in its middle. A stream that flows
-		// is never ended for a probe that is late, as its backlog would be lost.
-		received, err := receive(ctx, sub, s.cfg.ProbeInterval+s.cfg.ProbeTimeout)
+		// dead path (patientConn has the clock). A timeout must end the session:
+		// it may have cut a message in two, and go-redis would read on in its
+		// middle. A stream that flows is never ended for a probe that is late,
+		// as its backlog would be lost.
+		received, err := receive(ctx, sub, s.silenceMax())
 		if err != nil {
 			return err
 		}
@@ -105,16 +108,15 @@ func (s *session) subscribe(ctx context.Context, sub *redis.PubSub) error {
 	if confirmed, ok := received.(*redis.Subscription); !ok || confirmed.Kind != "psubscribe" {
 		return fmt.Errorf("the answer to PSUBSCRIBE is %T, so this is no Redis that can be used", received)
 	}
-	s.subscribed = true
+	s.subscribed.Store(true)
 	s.count.connects.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastSign = time.Now()
 	if s.health.Gaps > 0 && s.health.GapTo.IsZero() {
 		s.health.GapTo = s.lastSign
-		s.log.Warn("subscribed at Redis again: messages published in between may be lost",
-			zap.Time("from", s.health.GapFrom), zap.Time("to", s.health.GapTo), zap.Uint64("gaps", s.health.Gaps))
 	}
+	s.gap.To = s.lastSign
 	s.setHealth(false, "subscribed at Redis, and waiting for the first probe to come back")
 	return nil
 }
@@ -173,10 +175,26 @@ func (s *session) probeReturned(text string) {
 	s.count.roundTrip.Store(math.Float64bits(time.Since(p.sent).Seconds()))
 	s.proved.Store(true)
 	close(p.back)
+	s.green()
+}
+
+// green turns health green. OnGap comes first: who connects after it saw the
+// green light is not taken for one who was there in the gap.
+func (s *session) green() {
+	s.mu.Lock()
+	gap := s.gap
+	s.gap = Gap{}
+	s.mu.Unlock()
+	if !gap.From.IsZero() && s.cfg.OnGap != nil {
+		s.cfg.OnGap(gap)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.health.Up {
-		s.setHealth(true, "")
+	if s.health.Up {
+		return
+	}
+	s.setHealth(true, "")
+	if s.news.good() {
 		s.log.Info("the subscription at Redis works", zap.Uint64("gaps", s.health.Gaps))
 	}
 }
@@ -249,7 +267,29 @@ func (s *session) trouble(err error) {
 	defer s.mu.Unlock()
 	was := s.health
 	s.setHealth(false, reasonOf(s.options.Addr, err))
-	if was.Up || was.Reason != s.health.Reason && !strings.HasPrefix(was.Reason, "Redis at ") {
+	isNew := was.Up || was.Reason != s.health.Reason && !strings.HasPrefix(was.Reason, "Redis at ")
+	if s.news.bad(&s.news.doubt, isNew, time.Now()) {
 		s.log.Warn("the subscription at Redis is in doubt", zap.String("reason", s.health.Reason))
 	}
+}
+
+// silenceMax is how long nothing at all may come on a subscription.
+func (s *session) silenceMax() time.Duration { return s.cfg.ProbeInterval + s.cfg.ProbeTimeout }
+
+// A patientConn counts the silence on a subscription from the last byte that
+// came. go-redis sets one deadline for a whole frame, so that a large message on
+// a slow path would end the subscription, and all that waits behind it be lost.
+type patientConn struct {
+	net.Conn
+	session *session
+}
+
+func (c *patientConn) Read(p []byte) (int, error) {
+	// Before that, a deadline for the whole handshake is right.
+	if c.session.subscribed.Load() {
+		if err := c.SetReadDeadline(time.Now().Add(c.session.silenceMax())); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Read(p)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -143,13 +144,28 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// FreePort is a port of 127.0.0.1 that nobody has now.
+// firstPort and lastPort bound the ports that FreePort gives: below those that
+// Linux gives to whoever connects (net.ipv4.ip_local_port_range, from 32768 on),
+// so that no client takes one before the server listens on it.
+const firstPort, lastPort = 13000, 32767
+
+// given are the ports that FreePort gave in this process.
+var given sync.Map
+
+// FreePort is a port of 127.0.0.1 that nobody has now, and that this process was
+// not given before.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port of 127.0.0.1 is free")
+	return 0
 }

@@ -1,0 +1,73 @@
+package conn
+
+import (
+	"math"
+	"time"
+
+	"c10m/poller"
+)
+
+// CodeMissedMessages is the close code that says: messages may have been
+// published to your channel while you were connected, and did not reach you. It
+// is of our own, as no code of IANA's registry says that: 1012 (service restart)
+// and 1013 (try again later) are about the connection, and a client that comes
+// back after them has no reason to doubt what it got before. What a client does
+// after this one is the application's business, and the range from 4000 to 4999
+// is the application's (RFC 6455, 7.4.2).
+const CodeMissedMessages = 4001
+
+// CloseMissed closes with CodeMissedMessages the connections that are open now,
+// evenly over a time, so that their clients do not all come back at once. Who
+// connects from now on stays. It returns at once; any goroutine may call it.
+// Called again before it is done, it begins anew with all that are open then. A
+// drain takes precedence.
+func CloseMissed(servers []*Server, over time.Duration) {
+	for _, s := range servers {
+		s.loop.Run(func(*poller.Loop) { s.startMissed(over) })
+	}
+}
+
+// missedState is a loop's walk over the connections that are to be told.
+type missedState struct {
+	latest uint32 // generation: who came after it is left alone
+	cursor uint32
+	last   int64 // time of the last step
+	until  int64
+	left   int64   // how many may still have to be told
+	credit float64 // connections that are due
+}
+
+func (s *Server) startMissed(over time.Duration) {
+	now := s.loop.Now()
+	s.missed = &missedState{latest: s.loop.Latest(), last: now, until: now + int64(over), left: s.stats.Open.Load()}
+	s.loop.TickNow()
+}
+
+// closeMissed closes what is due and returns when the next step is.
+func (s *Server) closeMissed() (next int64) {
+	m, now := s.missed, s.loop.Now()
+	// What is left, over the time that is left. Newcomers on the way use up
+	// credit too, so the last are up to a second late for each 50,000 of them.
+	rate := float64(m.left) / float64(max(m.until-now, int64(walkTickMin)))
+	m.credit = min(m.credit+rate*float64(now-m.last), drainPerTickMax)
+	m.last = now
+	if due := int(m.credit); due > 0 {
+		m.credit -= float64(due)
+		m.cursor = s.loop.Walk(m.cursor, due, s.missedOne)
+	} else if m.left > 0 {
+		return now + int64(drainTick)
+	}
+	if m.cursor == 0 || m.left == 0 {
+		s.missed = nil
+		return math.MaxInt64
+	}
+	return now + int64(drainTick)
+}
+
+func (s *Server) missedOne(fd uint32) {
+	if s.loop.Record(fd).Phase != phaseOpen || s.loop.CameAfter(fd, s.missed.latest) {
+		return
+	}
+	s.missed.left--
+	s.finishCode(fd, MissedMessages)
+}

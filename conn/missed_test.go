@@ -1,0 +1,126 @@
+package conn
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"c10m/poller"
+
+	"github.com/gobwas/ws"
+)
+
+// begun waits until CloseMissed has reached all loops.
+func (s *testServer) begun() { s.onLoops(func(*poller.Loop, *Server) {}) }
+
+func TestCloseMissedTellsThoseWhoWereOpenAndNobodyElse(t *testing.T) {
+	for _, over := range []time.Duration{0, 50 * time.Millisecond} {
+		s := startServer(t, 2, testConfig())
+		clients := s.members(t, 60)
+		CloseMissed(s.servers, over)
+		s.begun()
+		var newcomers []*rawClient
+		for _, c := range clients {
+			if got := c.frames(); !slices.Equal(got, []wireFrame{closing(CodeMissedMessages)}) {
+				t.Fatalf("got %v", got)
+			}
+			// One comes back for each that leaves, under the number that it had.
+			c.Close()
+			newcomers = append(newcomers, s.upgrade(t, "/news"))
+		}
+		waitFor(t, "the walk is over", func() bool {
+			walks := 0
+			s.onLoops(func(_ *poller.Loop, server *Server) {
+				if server.missed != nil {
+					walks++
+				}
+			})
+			return walks == 0
+		})
+		if n := s.publish(t, "news", "hello"); n != len(newcomers) {
+			t.Errorf("%d of %d newcomers are there", n, len(newcomers))
+		}
+		for _, c := range newcomers {
+			c.expect(wireFrame{opcode: ws.OpText, payload: "hello"})
+		}
+		if n := s.closes(MissedMessages); n != uint64(len(clients)) {
+			t.Errorf("%d of %d were told", n, len(clients))
+		}
+		closeAll(newcomers)
+		s.checkNothingLeft(t)
+	}
+}
+
+// It is even over the time that it is given, whoever comes back meanwhile, and a
+// second gap in the middle of it tells those who came after the first, too.
+func TestCloseMissedIsEvenAndBeginsAnew(t *testing.T) {
+	kernel := &testKernel{}
+	config := testConfig()
+	config.PingInterval = 0
+	s := startServer(t, 1, config, kernel.install)
+	kernel.clock.Store(kernel.Now())
+	const n, over, steps = 100, 10 * time.Second, 200
+	s.members(t, n)
+	CloseMissed(s.servers, over)
+	s.begun()
+	for i := 1; i <= steps/2; i++ {
+		s.step(kernel, over/steps)
+		closed, due := int(s.closes(MissedMessages)), n*i/steps
+		if closed < due-3 || closed > due+3 {
+			t.Fatalf("after %d of %d steps %d of %d are closed", i, steps, closed, n)
+		}
+	}
+	first := int(s.closes(MissedMessages))
+	s.members(t, 50)
+	CloseMissed(s.servers, over)
+	s.begun()
+	stay := s.members(t, 7)
+	for range steps + 10 {
+		s.step(kernel, over/steps)
+	}
+	if closed := int(s.closes(MissedMessages)); closed != n+50 {
+		t.Errorf("%d were closed, %d of them before the second gap; %d should be", closed, first, n+50)
+	}
+	if got := s.publish(t, "news", "hello"); got != len(stay) {
+		t.Errorf("%d of %d are left", got, len(stay))
+	}
+	for _, c := range stay {
+		c.expect(wireFrame{opcode: ws.OpText, payload: "hello"})
+	}
+}
+
+// A drain that begins meanwhile closes all with its own code.
+func TestDrainTakesPrecedenceOverCloseMissed(t *testing.T) {
+	s := startServer(t, 2, testConfig())
+	clients := s.members(t, 20)
+	CloseMissed(s.servers, time.Hour)
+	s.begun()
+	s.poller.StopAccepting()
+	var done sync.WaitGroup
+	done.Go(func() { Drain(s.servers, 0) })
+	for _, c := range clients {
+		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1012)}) {
+			t.Fatalf("got %v", got)
+		}
+		c.Close()
+	}
+	done.Wait()
+	s.checkNothingLeft(t)
+}
+
+// Who came before and who came after a moment is told by generations.
+func TestCameAfter(t *testing.T) {
+	s := startServer(t, 1, testConfig())
+	old := s.members(t, 3)
+	s.onLoops(func(l *poller.Loop, _ *Server) {
+		latest := l.Latest()
+		l.Walk(0, 10, func(fd uint32) {
+			if l.CameAfter(fd, latest) || !l.CameAfter(fd, latest-3) {
+				t.Errorf("%d of generation %d, latest %d", fd, l.Generation(fd), latest)
+			}
+		})
+	})
+	closeAll(old)
+	s.checkNothingLeft(t)
+}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"time"
+
+	"c10m/conn"
+	"c10m/redisbus"
+
+	"go.uber.org/zap"
+)
+
+// afterGap returns what is done once the bus works again after a gap (--gap).
+// Nobody can say who missed what, or whether anything was published at all, so
+// all that were connected then are told alike.
+func (f *serveFlags) afterGap(servers []*conn.Server, shared *conn.Shared, log *zap.Logger) func(redisbus.Gap) {
+	if f.Gap == "ignore" {
+		return nil
+	}
+	return func(gap redisbus.Gap) {
+		connections := shared.Open()
+		if connections == 0 {
+			return
+		}
+		log.Warn("closing the connections that may have missed messages (--gap)",
+			zap.Int64("connections", connections), zap.Int("code", conn.CodeMissedMessages), zap.Duration("over", f.Drain),
+			zap.Time("from", gap.From.Round(time.Millisecond)), zap.Time("to", gap.To.Round(time.Millisecond)))
+		conn.CloseMissed(servers, f.Drain)
+	}
+}
