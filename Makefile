@@ -7,7 +7,7 @@ SHELL := /bin/bash
 N ?= 1000000
 
 # Seconds that each fuzz target runs in make check.
-FUZZ_SECONDS ?= 10
+FUZZ_SECONDS ?= 30
 
 .PHONY: run build test faults check fmt vet staticcheck race fuzz mutants bench floor million results compare baselines peers deps clean
 

@@ -62,7 +62,7 @@ func serve(f *serveFlags) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 
-	plan, err := newPlan(f)
+	plan, err := newPlan(f, log)
 	if err != nil {
 		return err
 	}
@@ -109,6 +109,10 @@ func serve(f *serveFlags) error {
 		return err
 	}
 	defer closeSoon(bus)
+	if plan.uplink != nil {
+		plan.uplink.Start(bus)
+		defer closeSoon(plan.uplink)
+	}
 
 	defer watchMemory(f, shared, &sources, log)()
 	var draining atomic.Bool

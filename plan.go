@@ -29,6 +29,7 @@ type plan struct {
 	limiting       string // what set maxConnections if no flag did
 	warnings       []string
 	conn           conn.Config
+	uplink         *redisbus.Uplink // nil if clients may not publish
 }
 
 // refusalsMax of the descriptors that tuning keeps back (256 in each table) are
@@ -36,7 +37,7 @@ type plan struct {
 // bus's and the admin pages', whatever the newcomers do.
 const refusalsMax = 100
 
-func newPlan(f *serveFlags) (*plan, error) {
+func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 	p := &plan{maxConnections: f.MaxConnections}
 	var err error
 	if p.listen, err = f.addresses(); err != nil {
@@ -87,7 +88,23 @@ func newPlan(f *serveFlags) (*plan, error) {
 			Skip:          f.Slow == "skip",
 		},
 	}
+	p.planPublish(f, log)
 	return p, nil
+}
+
+// publishBytesTotal bounds what clients have published and the bus has not
+// taken, over all loops; and as much again what they have published in part.
+const publishBytesTotal = 64 << 20
+
+// planPublish sets up the way of what clients say to the bus, if they may.
+func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
+	if f.Publish == "off" {
+		return
+	}
+	bytesMax := max(publishBytesTotal/p.loops, 2*int(f.MessageBytes))
+	p.conn.PublishBytesMax, p.conn.InboundBytesTotal = int(f.MessageBytes), bytesMax
+	p.uplink = redisbus.NewUplink(bytesMax, log)
+	p.conn.NewPublisher = func(feedback conn.Feedback) conn.Publisher { return p.uplink.Queue(feedback) }
 }
 
 // greet prints where to connect and how to publish.

@@ -41,6 +41,8 @@ func (b *fakeBus) Stats() redisbus.Stats {
 	return b.stats
 }
 
+func (b *fakeBus) PublishBatch(context.Context, []*redisbus.Publication) {}
+
 func (b *fakeBus) Close(context.Context) error { return nil }
 
 // fakeMemory is a reason, if memory is short, and two numbers of bytes.

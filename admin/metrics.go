@@ -115,6 +115,14 @@ var loopMetrics = []metric[Loop]{
 
 	counter("token_pauses_total", "Turns of a loop that had spent as much time on tokens as one may: newcomers waited for the next. A rise means a storm of newcomers, or somebody who tries tokens; see request_token_invalid in c10m_closes_total.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.TokenPauses }),
+	counter("client_messages_total", "Messages that clients published (--publish) and the server took.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.Published }),
+	counter("client_messages_failed_total", "Those of c10m_client_messages_total that the bus did not take, or did not say whether it took; the clients were closed with 1013. A rise means that the bus was down.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.PublishesFailed }),
+	counter("publish_pauses_total", "Times that a client was not read from, since too many messages of clients waited for the bus. A rise means that they publish more than the bus or the loops can take.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.PublishPauses }),
+	gauge("publish_paused", "Clients that are not read from now for that reason.",
+		func(l Loop) *atomic.Int64 { return &l.Conn.PublishPaused }),
 
 	// The channels.
 	gauge("channels", "Channels with at least one member, counted once in each loop where they have one.",

@@ -161,6 +161,16 @@ func (r *Registry) Unsubscribe(fd uint32) {
 	*m = member{flags: m.flags & memberHeld}
 }
 
+// Name returns the channel of a member, valid until it unsubscribes; nil if it
+// is in none.
+func (r *Registry) Name(fd uint32) []byte {
+	m := r.member(fd)
+	if m.channel == 0 {
+		return nil
+	}
+	return r.cells.at(m.channel).name()
+}
+
 // Wants reports whether a message whose name has this hash may have members
 // here. Any goroutine may call it. It says yes if a Subscribe returned before.
 func (r *Registry) Wants(hash uint32) bool { return r.index.has(hash) }

@@ -18,6 +18,7 @@ atomic, and Drain, which posts a letter.
 	Server.in       the parser of whoever is being read, if it has no cold state
 	Server.scratch  the bytes being read, lent to the parser, unmasked in place
 	Server.pongs    answers to the pings of one read, written together
+	Server.paused   who is not read from until the bus has taken what is under way
 	Server.expiries when tokens end: 12 bytes for each connection whose token
 	                does, and none for the others
 
@@ -56,6 +57,41 @@ skipped forward in the middle of a frame comes here as well (Owe). Nothing else
 writes to a connection of ours but the registry's sweep, and that leaves held
 members alone.
 
+# What clients say
+
+With Config.NewPublisher (--publish own) the data messages of connections that
+have markPublish (all, or with Config.Tokens those whose token says so) are
+published to their own channel: Publisher copies a message into its loop's queue,
+and a goroutine hands it to the bus, where it is a PUBLISH like any other. So it comes back to its sender in the channel's one order, RESP
+subscribers and other servers hear it, and the loop waits for nothing. Without
+the mark data is refused as ever.
+
+When enough is under way, connections that may publish are not read from: before
+each read of one, the loop asks Publisher.Full, drops EPOLLIN for that socket and
+puts it at the end of Server.paused. What the client goes on to say stays in the
+kernel, then with the client, which is how TCP slows it down. Nothing is parsed
+that cannot be handed on, so a pause keeps no bytes here. When half the queue is
+free they are read from again, the longest waiting first, resumesPerTurnMax a
+turn. Closing with 1013 instead would be simpler, but a burst of many clients would
+then be closed, come back, and say it again.
+
+One read brings many messages, and those of a newcomer come with its request, so
+the queue may pass its limit; at its hard limit the client is closed with 1013
+(publish_full). A message that the bus did not take, or whose taking nobody knows,
+closes its sender with 1013 (publish_failed): the client may try again, and knows
+that it may say it twice. Nothing is lost in silence, and nothing is tried twice
+here.
+
+A payload is collected in cold.in.payload when it comes in pieces, up to
+Config.PublishBytesMax each and InboundBytesTotal a loop, and lent to Publish as
+it stands in the read buffer when it comes whole.
+
+The opcode is not carried: a payload comes back as --frame says, by default as
+text if it is UTF-8, else as binary. Redis carries bytes and no opcode, and a
+message is to look the same whichever way it came. So a binary message that
+happens to be UTF-8 comes back as text; programs that speak a binary protocol want
+--frame binary, with any publisher.
+
 # Missed messages
 
 CloseMissed tells everybody who was open at a moment that messages may have been
@@ -75,12 +111,17 @@ in one turn, and clearing it another.
   - Stats.Unfinished, Open, Lingering = the number of records in that phase.
   - markCold in a record <=> an entry in Server.cold.
   - Server.in is blank between two calls of readFrames, Server.pongs empty.
-  - requestBytes = the sum of len(cold.request).
+  - requestBytes = the sum of len(cold.request), inboundBytes that of
+    cap(cold.in.payload).
+  - markPaused in a record <=> EPOLLIN is off <=> one entry in paused with its
+    generation. Entries of those who left are passed over, and dropped when they
+    are more than the others and pausedStaleMax.
   - cold state exists in phase request, or while its parser is inside a message,
     or while something is owed; thaw drops it in the same call that ends this.
   - What a stream says does not depend on how it is cut, for requests and
     frames alike: the tests cut at every byte.
-  - The parser allocates nothing and keeps no slice of what it is lent.
+  - The parser keeps no slice of what it is lent, and allocates nothing but for
+    payloads that are wanted and come in pieces.
 
 # Handshake
 
@@ -115,13 +156,27 @@ much longer.
 
 # Limits
 
-All are in limits.go with their reasons. Cold state is 264 bytes and a map entry, so
+All are in limits.go with their reasons. Cold state is 296 bytes and a map entry, so
 coldMax is 40 MB a loop at its worst. Shared.open is compared and then counted, so
 loops that upgrade at the same moment may pass ConnectionsMax by one each.
 Shared.MemoryShort is asked at the same place: who is refused for either has had a
 socket and a request read, and is told when to come back, spread over as many
 seconds again.
 Time-outs go by the tick and are late by up to a second.
+
+A paused connection costs 8 bytes in paused; so do up to as many again who left,
+and pausedStaleMax. Nothing limits how many messages one client publishes: it
+shares its loop's queue with the others of that loop, in the order in which they
+are read.
+
+# Conformance
+
+conformance_test.go plays the cases of the Autobahn suite. It is NON-STRICT in
+3.2 to 3.4, 4.1.3 to 4.1.5, 4.2.3 to 4.2.5 and 5.15: a good message, then a
+broken frame. The suite likes to hear the echo first; here it is in the bus when
+the connection is failed. 1.2.1, an empty binary message, comes back as text
+(above). 7.1.6 is informational: messages that are followed by a close frame are
+published, but not waited for.
 
 # Tried and dropped
 
@@ -158,6 +213,10 @@ Time-outs go by the tick and are late by up to a second.
     the latest ping only. Behind the client's own backlog they would lie.
   - A slow consumer gets no close frame. Its socket is full, so nothing can be
     said; the client sees the end of the stream or a reset.
+  - Who is held back is answered no pings, and its close frame waits: reading
+    only those would mean to parse, and keep, what is between them.
+  - Who is held back and is reset loses what it had sent and we had not read. To
+    read on would let clients pass the limit by breaking off.
   - A message from a client is read to its end and checked before it is refused
     with 1003, so that a broken client hears what is broken: 1002, 1007 or 1009.
   - end, in the middle of a read, leaves the cold state to the reaper: the parser

@@ -73,6 +73,9 @@ func (s *Server) count(fd uint32, reason Reason) {
 // each.
 func (s *Server) setPhase(fd uint32, phase uint8) {
 	record := s.loop.Record(fd)
+	if record.Marks&markPaused != 0 {
+		s.readOn(fd)
+	}
 	switch record.Phase {
 	case phaseRequest:
 		s.stats.Unfinished.Add(-1)

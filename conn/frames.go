@@ -14,7 +14,12 @@ func (s *Server) readFrames(fd uint32, p []byte) {
 	if c != nil {
 		in = &c.in
 	}
+	kept := cap(in.payload)
 	reason := in.feed(p, s)
+	s.inboundBytes += cap(in.payload) - kept
+	if reason == reasonNone && s.inboundBytes > s.shared.Config.InboundBytesTotal {
+		reason = StateMemory
+	}
 	s.sayPongs()
 	if s.loop.Record(fd).Phase != phaseOpen {
 		// Ended by what it said.
@@ -24,10 +29,11 @@ func (s *Server) readFrames(fd uint32, p []byte) {
 		if c = s.coldOf(fd); c == nil {
 			s.finishCode(fd, StateMemory)
 		} else {
-			c.in = *in
+			c.in, s.in = *in, inbound{}
 		}
 	}
 	if in == &s.in && !in.between() {
+		s.inboundBytes -= cap(in.payload)
 		s.in = inbound{}
 	}
 	if !s.loop.Closing(fd) {
@@ -85,9 +91,6 @@ func (s *Server) closed(code uint16) {
 		s.end(fd, ClientClosed)
 	}
 }
-
-// message refuses what a client says: this server only pushes.
-func (s *Server) message(ws.OpCode) Reason { return DataRefused }
 
 // say writes bytes of our own (never a channel's frame) to fd: at once if no
 // frame is partly in the socket and nothing is owed, else behind that.

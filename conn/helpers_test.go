@@ -236,6 +236,7 @@ func (s *testServer) checkNothingLeft(t testing.TB) {
 		"Open":       func(s *Server) int64 { return s.Stats().Open.Load() },
 		"Unfinished": func(s *Server) int64 { return s.Stats().Unfinished.Load() },
 		"Lingering":  func(s *Server) int64 { return s.Stats().Lingering.Load() },
+		"Paused":     func(s *Server) int64 { return s.Stats().PublishPaused.Load() },
 		"Members":    func(s *Server) int64 { return s.ChannelStats().Members.Load() },
 		"Channels":   func(s *Server) int64 { return s.ChannelStats().Channels.Load() },
 		"Logs":       func(s *Server) int64 { return s.ChannelStats().Logs.Load() },
@@ -250,8 +251,8 @@ func (s *testServer) checkNothingLeft(t testing.TB) {
 		t.Errorf("Shared.Open is %d and should be 0", n)
 	}
 	s.onLoops(func(_ *poller.Loop, server *Server) {
-		if len(server.cold) != 0 || server.requestBytes != 0 || len(server.pongs) != 0 {
-			t.Errorf("left over: %d cold, %d request bytes, %d bytes of pongs", len(server.cold), server.requestBytes, len(server.pongs))
+		if len(server.cold) != 0 || server.requestBytes != 0 || server.inboundBytes != 0 || len(server.pongs) != 0 {
+			t.Errorf("left over: %d cold, %d request bytes, %d bytes of messages, %d bytes of pongs", len(server.cold), server.requestBytes, server.inboundBytes, len(server.pongs))
 		}
 		for _, c := range server.coldSpares {
 			if c.request != nil || c.owes() || !c.in.between() {

@@ -13,9 +13,12 @@ type sink interface {
 	pong()
 	// closed is told the code of a valid close frame, 0 if it had none.
 	closed(code uint16)
-	// message tells of a complete, valid data message. The result is
-	// reasonNone or why the connection has to end.
-	message(opcode ws.OpCode) Reason
+	// accepts is asked at the head of every data frame: how many bytes a
+	// message may have, and whether its payload is wanted.
+	accepts() (bytesMax int64, isWanted bool)
+	// message tells of a complete, valid data message; payload is nil if it was
+	// not wanted. The result is reasonNone or why the connection has to end.
+	message(opcode ws.OpCode, payload []byte) Reason
 }
 
 // inbound is where a client's byte stream stands. Between whole messages it is
@@ -34,6 +37,8 @@ type inbound struct {
 
 	opcode  ws.OpCode // of the message under way, 0 if none
 	size    int64     // of its payload so far
+	wanted  bool      // its payload
+	payload []byte    // of it so far, if it is wanted and in pieces
 	text    utf8Stream
 	stopped bool // a close frame came: nothing after it counts (RFC 6455, 5.5.1)
 }
@@ -80,7 +85,7 @@ func (in *inbound) feedHeader(p []byte, to sink) (rest []byte, reason Reason) {
 	}
 	rest = p[size-int(in.headSize):]
 	in.headSize = 0
-	if reason := in.begin(h, size); reason != reasonNone {
+	if reason := in.begin(h, size, to); reason != reasonNone {
 		return nil, reason
 	}
 	if in.remaining == 0 {
@@ -90,7 +95,7 @@ func (in *inbound) feedHeader(p []byte, to sink) (rest []byte, reason Reason) {
 }
 
 // begin checks a header and enters its frame.
-func (in *inbound) begin(h ws.Header, size int) Reason {
+func (in *inbound) begin(h ws.Header, size int, to sink) Reason {
 	state := ws.StateServerSide
 	if in.opcode != 0 {
 		state = state.Set(ws.StateFragmented)
@@ -102,11 +107,13 @@ func (in *inbound) begin(h ws.Header, size int) Reason {
 		if h.OpCode != ws.OpContinuation {
 			in.opcode = h.OpCode
 		}
+		bytesMax, isWanted := to.accepts()
 		// Before the payload comes: a client learns it without sending it.
-		if h.Length > inboundBytesMax-in.size {
+		if h.Length > bytesMax-in.size {
 			return MessageTooBig
 		}
 		in.size += h.Length
+		in.wanted = isWanted
 	}
 	in.header, in.remaining, in.masked, in.inFrame = h, h.Length, 0, true
 	return reasonNone
@@ -127,6 +134,8 @@ func (in *inbound) feedPayload(p []byte, to sink) (rest []byte, reason Reason) {
 	} else if in.opcode == ws.OpText && !in.text.write(part) {
 		// As soon as it is certain, not at the end (RFC 6455, 8.1).
 		return nil, InvalidUTF8
+	} else if in.wanted && (in.remaining > 0 || !in.header.Fin || len(in.payload) > 0) {
+		in.keep(part)
 	}
 	if in.remaining > 0 {
 		return rest, reasonNone
@@ -134,18 +143,29 @@ func (in *inbound) feedPayload(p []byte, to sink) (rest []byte, reason Reason) {
 	return rest, in.end(part, to)
 }
 
-// end leaves a frame whose payload is complete. control is the payload if it
-// is a control frame.
-func (in *inbound) end(control []byte, to sink) Reason {
+// keep appends to the payload. It doubles, up to what has been announced, so
+// that a client gets at most twice the memory that it has sent bytes.
+func (in *inbound) keep(part []byte) {
+	if need := len(in.payload) + len(part); need > cap(in.payload) {
+		grown := make([]byte, len(in.payload), min(int(in.size), max(need, 2*cap(in.payload))))
+		copy(grown, in.payload)
+		in.payload = grown
+	}
+	in.payload = append(in.payload, part...)
+}
+
+// end leaves a frame whose payload is complete. part is the payload of a control
+// frame, and of a message that came in one piece.
+func (in *inbound) end(part []byte, to sink) Reason {
 	in.inFrame = false
 	in.controlSize = 0
 	switch in.header.OpCode {
 	case ws.OpPing:
-		to.ping(control)
+		to.ping(part)
 	case ws.OpPong:
 		to.pong()
 	case ws.OpClose:
-		return in.endClose(control, to)
+		return in.endClose(part, to)
 	default:
 		if !in.header.Fin {
 			return reasonNone
@@ -153,9 +173,12 @@ func (in *inbound) end(control []byte, to sink) Reason {
 		if !in.text.complete() {
 			return InvalidUTF8
 		}
-		opcode := in.opcode
-		in.opcode, in.size = 0, 0
-		return to.message(opcode)
+		opcode, payload := in.opcode, in.payload
+		if payload == nil && in.wanted {
+			payload = part
+		}
+		in.opcode, in.size, in.payload = 0, 0, nil
+		return to.message(opcode, payload)
 	}
 	return reasonNone
 }

@@ -15,13 +15,18 @@ import (
 type notebook struct {
 	events []string
 	take   bool // accept data messages
+	// keep asks for their payloads, which are in payloads then.
+	keep     bool
+	payloads []string
 }
 
-func (n *notebook) ping(payload []byte) { n.events = append(n.events, fmt.Sprintf("ping %x", payload)) }
-func (n *notebook) pong()               { n.events = append(n.events, "pong") }
-func (n *notebook) closed(code uint16)  { n.events = append(n.events, fmt.Sprint("closed ", code)) }
-func (n *notebook) message(opcode ws.OpCode) Reason {
+func (n *notebook) ping(payload []byte)    { n.events = append(n.events, fmt.Sprintf("ping %x", payload)) }
+func (n *notebook) pong()                  { n.events = append(n.events, "pong") }
+func (n *notebook) closed(code uint16)     { n.events = append(n.events, fmt.Sprint("closed ", code)) }
+func (n *notebook) accepts() (int64, bool) { return inboundBytesMax, n.keep }
+func (n *notebook) message(opcode ws.OpCode, payload []byte) Reason {
 	n.events = append(n.events, fmt.Sprint("message ", opcode))
+	n.payloads = append(n.payloads, string(payload))
 	if n.take {
 		return reasonNone
 	}
@@ -32,7 +37,7 @@ func (n *notebook) message(opcode ws.OpCode) Reason {
 // is a copy that is overwritten as soon as its loan ends.
 func feedPieces(stream []byte, pieces []int, take bool) (*notebook, Reason, inbound) {
 	var in inbound
-	notes := &notebook{take: take}
+	notes := &notebook{take: take, keep: take}
 	reason := reasonNone
 	for _, n := range append(slices.Clone(pieces), len(stream)) {
 		piece := bytes.Clone(stream[:min(n, len(stream))])
@@ -200,10 +205,11 @@ func TestPingIsAnsweredWithoutAllocating(t *testing.T) {
 // A counter is a sink that keeps nothing.
 type counter struct{ pings int }
 
-func (c *counter) ping([]byte)              { c.pings++ }
-func (c *counter) pong()                    {}
-func (c *counter) closed(uint16)            {}
-func (c *counter) message(ws.OpCode) Reason { return reasonNone }
+func (c *counter) ping([]byte)                      { c.pings++ }
+func (c *counter) pong()                            {}
+func (c *counter) closed(uint16)                    {}
+func (c *counter) accepts() (int64, bool)           { return inboundBytesMax, false }
+func (c *counter) message(ws.OpCode, []byte) Reason { return reasonNone }
 
 func TestFrameModes(t *testing.T) {
 	for _, c := range []struct {
@@ -282,7 +288,7 @@ func FuzzInbound(f *testing.F) {
 		whole, wholeReason, _ := feedPieces(stream, nil, take)
 		for _, pieces := range [][]int{pieces, slices.Repeat([]int{1}, len(stream))} {
 			cut, reason, _ := feedPieces(stream, pieces, take)
-			if reason != wholeReason || !slices.Equal(cut.events, whole.events) {
+			if reason != wholeReason || !slices.Equal(cut.events, whole.events) || !slices.Equal(cut.payloads, whole.payloads) {
 				t.Fatalf("%x cut at %v: %v %q, whole %v %q", stream, pieces, reason, cut.events, wholeReason, whole.events)
 			}
 		}

@@ -22,9 +22,15 @@ const (
 	coldMax = 1 << 17
 	// coldSparesMax is how many such states are kept for the next use.
 	coldSparesMax = 64
-	// inboundBytesMax is the longest message that a client may send. It is
-	// not kept, only checked.
+	// inboundBytesMax is the longest message of a client that may not publish.
+	// It is not kept, only checked before it is refused.
 	inboundBytesMax = 64 << 10
+	// resumesPerTurnMax bounds the clients that are read from again in one turn,
+	// about 1 us each, after all had to wait for the bus.
+	resumesPerTurnMax = 256
+	// pausedStaleMax is how many entries of the list of such clients may stand
+	// for some that have left, beside as many as there are.
+	pausedStaleMax = 1024
 	// owedBytesMax bounds the control frames that wait for room in a socket.
 	// Beyond it pongs are dropped: RFC 6455, 5.5.3, lets a peer answer only
 	// the latest of several pings.

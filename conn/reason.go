@@ -47,6 +47,8 @@ const (
 	InvalidUTF8
 	MessageTooBig
 	DataRefused
+	PublishFailed
+	PublishFull
 	SlowBytes
 	SlowAge
 	SlowTotal
@@ -111,8 +113,10 @@ var reasonTable = [reasons]reasonInfo{
 	WriteDeadline: {name: "write_deadline"},
 	ProtocolError: {name: "protocol_error", code: 1002, text: "protocol error"},
 	InvalidUTF8:   {name: "invalid_utf8", code: 1007, text: "text is not UTF-8"},
-	MessageTooBig: {name: "message_too_big", code: 1009, text: "message is longer than 65536 bytes"},
+	MessageTooBig: {name: "message_too_big", code: 1009, text: "the message is longer than this server takes"},
 	DataRefused:   {name: "data_refused", code: 1003, text: "this server only pushes"},
+	PublishFailed: {name: "publish_failed", code: 1013, text: "the bus is down, and a message of yours may be lost: try again later"},
+	PublishFull:   {name: "publish_full", code: 1013, text: "too many messages of clients are under way: try again later"},
 	SlowBytes:     {name: "slow_log_bytes"},
 	SlowAge:       {name: "slow_log_age"},
 	SlowTotal:     {name: "slow_log_bytes_total"},
@@ -167,5 +171,11 @@ type Stats struct {
 	PongsDropped atomic.Uint64
 	PongsIn      atomic.Uint64
 	TokenPauses  atomic.Uint64 // turns that had enough of tokens
-	Closes       [reasons]atomic.Uint64
+
+	Published       atomic.Uint64 // messages of clients that were taken
+	PublishesFailed atomic.Uint64 // those of them that the bus did not take
+	PublishPauses   atomic.Uint64 // times that a client was not read from, since too many were under way
+	PublishPaused   atomic.Int64  // clients that are not read from now
+
+	Closes [reasons]atomic.Uint64
 }

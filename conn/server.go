@@ -22,6 +22,14 @@ type Config struct {
 	Channel channel.Config
 	// Tokens judge who may subscribe; nil is everybody.
 	Tokens *access.Tokens
+	// NewPublisher makes a loop's way to the bus for what clients publish; it
+	// is called on that loop's thread. nil: what clients say is refused.
+	NewPublisher func(Feedback) Publisher
+	// PublishBytesMax is the longest message that a client may publish.
+	PublishBytesMax int
+	// InboundBytesTotal is what a loop may keep of messages that clients have
+	// not finished.
+	InboundBytesTotal int
 }
 
 // Shared is what the loops of a process have in common.
@@ -55,8 +63,9 @@ const (
 
 // The bits of Record.Marks.
 const (
-	markCold    = 1 // there is an entry in Server.cold
-	markPublish = 2 // the client may publish to its channel
+	markCold    = 1 << iota // there is an entry in Server.cold
+	markPublish             // its data messages are published
+	markPaused              // it is not read from, since too many of those are under way
 )
 
 // cold is the state of a connection that does not fit its record: it exists
@@ -86,6 +95,9 @@ type Server struct {
 	cold         map[uint32]*cold
 	coldSpares   []*cold
 	requestBytes int // held in cold.request, all together
+	inboundBytes int // held in cold.in.payload, all together
+	publisher    Publisher
+	paused       pausedList
 	pinned       pins
 	handshakes   deadlines
 	lingers      deadlines
@@ -112,6 +124,9 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 		cold: make(map[uint32]*cold), pongs: make([]byte, 0, pongBatchBytesMax),
 	}
 	s.shake = newHandshaker(s.admit)
+	if config := &shared.Config; config.NewPublisher != nil {
+		s.publisher = config.NewPublisher(s)
+	}
 	if shared.Config.Tokens != nil {
 		s.shake.judge = s.judge
 	}
@@ -172,7 +187,7 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 	if s.tokensWait() && s.loop.Record(fd).Phase == phaseRequest {
 		return // epoll tells it again
 	}
-	if event&poller.Readable != 0 {
+	if event&poller.Readable != 0 && !s.holdBack(fd) {
 		n, errno := s.loop.Recv(fd, s.scratch[:])
 		s.received(fd, n, errno)
 	}
@@ -267,6 +282,7 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 	}
 	s.setPhase(fd, phaseOpen)
 	s.grant(fd, s.shake.grant)
+	s.letPublish(fd)
 	s.stats.Handshakes.Add(1)
 	if c := s.cold[fd]; c != nil {
 		s.requestBytes -= len(c.request)
@@ -321,6 +337,7 @@ func (s *Server) dropCold(fd uint32) {
 		return
 	}
 	s.requestBytes -= len(c.request)
+	s.inboundBytes -= cap(c.in.payload)
 	s.unpin(c)
 	delete(s.cold, fd)
 	s.loop.Record(fd).Marks &^= markCold
@@ -339,7 +356,12 @@ func (s *Server) Letter(body any) {
 }
 
 func (s *Server) Full() bool { return s.registry.Full() }
-func (s *Server) Work() bool { s.tokenNanos = 0; return s.registry.Work() }
+
+func (s *Server) Work() bool {
+	s.tokenNanos = 0
+	more := s.registry.Work()
+	return s.resumeSome() || more
+}
 
 // Closed forgets a connection that the reaper is about to close.
 func (s *Server) Closed(fd uint32) {

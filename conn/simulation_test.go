@@ -39,6 +39,7 @@ type simulation struct {
 	clients   []*simClient // all there ever were
 	live      []*simClient // those that may still do something
 	published [3]uint64    // messages so far, by channel
+	bus       simBus
 }
 
 // A simClient checks all that it is sent.
@@ -53,6 +54,8 @@ type simClient struct {
 	ponged   uint64 // highest pong seen
 	closed   bool   // it sent a close frame or broke off
 	code     uint16 // of the close frame that it got
+	said     uint64 // messages that it sent
+	heard    uint64 // those of them that reached the bus
 }
 
 const simRequest = "GET /c%d HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -65,6 +68,8 @@ func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
 	config := testConfig()
 	config.PingInterval = 20 * time.Second
 	config.Channel = channel.Config{LogBytes: 8 << 10, LogAge: 5 * time.Minute, LogBytesTotal: 64 << 10, Skip: skip}
+	config.NewPublisher = func(f Feedback) Publisher { s.bus = simBus{simulation: s, feedback: f}; return &s.bus }
+	config.PublishBytesMax, config.InboundBytesTotal = simSaidBytesMax, 16<<10
 	loop, err := poller.NewLoop(poller.Config{
 		DescriptorsMax: 1 << 12, Listen: make([]poller.Address, 3), Kernel: s.kernel,
 		NewHandler: func(l *poller.Loop) poller.Handler {
@@ -87,7 +92,7 @@ func (s *simulation) failf(format string, a ...any) {
 
 // step does one random thing and a turn.
 func (s *simulation) step() {
-	switch s.random.IntN(12) {
+	switch s.random.IntN(13) {
 	case 0:
 		if len(s.live) >= 40 {
 			break // the table has room for 20: the rest waits in the backlog
@@ -99,6 +104,8 @@ func (s *simulation) step() {
 		s.publish()
 	case 3:
 		s.kernel.Advance(time.Duration(s.random.IntN(200)) * time.Millisecond)
+	case 4:
+		s.bus.take(s.random.IntN(6), s.random.IntN(40) == 0)
 	default:
 		if len(s.live) == 0 {
 			break
@@ -115,7 +122,10 @@ func (s *simulation) step() {
 
 // publish sends a message that begins with its channel's next number.
 func (s *simulation) publish() {
-	at := s.random.IntN(len(s.published))
+	s.publishOn(s.random.IntN(len(s.published)))
+}
+
+func (s *simulation) publishOn(at int) {
 	s.published[at]++
 	payload := binary.BigEndian.AppendUint64(nil, s.published[at])
 	payload = append(payload, bytes.Repeat([]byte{'x'}, s.random.IntN(900))...)
@@ -158,6 +168,10 @@ func (s *simulation) act(c *simClient) {
 		c.toSend = c.toSend[n:]
 	case 7, 8:
 		s.read(c, s.random.IntN(6000))
+	case 9:
+		if c.upgraded && !c.closed {
+			s.say(c)
+		}
 	}
 }
 
@@ -225,6 +239,7 @@ func (s *simulation) settle() {
 			c.toSend = nil
 			s.read(c, -1)
 		}
+		s.bus.take(simBusMax, false)
 		s.loop.Turn()
 	}
 }
@@ -236,6 +251,9 @@ func (s *simulation) checkDelivered() (connected int) {
 			continue
 		}
 		connected++
+		if c.heard != c.said {
+			s.failf("client %d said %d messages, and the bus has %d", i, c.said, c.heard)
+		}
 		if c.next != 0 && c.next != s.published[c.channel]+1 {
 			s.failf("client %d has message %d, and %d were published", i, c.next-1, s.published[c.channel])
 		}
@@ -243,10 +261,10 @@ func (s *simulation) checkDelivered() (connected int) {
 	return connected
 }
 
-func (s *simulation) run(steps int) {
+func (s *simulation) run(more func() bool) {
 	s.loop.Nap(1) // opens what naps need, and keeps it
 	base := s.kernel.Open()
-	for range steps {
+	for more() {
 		s.step()
 	}
 	s.settle()
@@ -276,6 +294,7 @@ func (s *simulation) run(steps int) {
 		"unfinished": stats.Unfinished.Load(), "lingering": stats.Lingering.Load(),
 		"members": channels.Members.Load(), "channels": channels.Channels.Load(),
 		"logs": channels.Logs.Load(), "log bytes": channels.LogBytes.Load(), "blocked": channels.Blocked.Load(),
+		"held back": stats.PublishPaused.Load(), "message bytes": int64(s.server.inboundBytes),
 		"cold": int64(len(s.server.cold)), "request bytes": int64(s.server.requestBytes),
 	} {
 		if n != 0 {
@@ -309,7 +328,8 @@ func TestSimulation(t *testing.T) {
 		for _, skip := range []bool{false, true} {
 			t.Logf("SIMULATION_SEED=%d skip=%v", seed, skip)
 			s := newSimulation(t, seed, skip)
-			s.run(20_000)
+			steps := 20_000
+			s.run(func() bool { steps--; return steps >= 0 })
 			for name, n := range s.kernel.Injected {
 				injected[name] += n
 			}
@@ -318,7 +338,9 @@ func TestSimulation(t *testing.T) {
 				"upgrades": stats.Handshakes.Load(), "pings": stats.Pings.Load(), "pongs": stats.Pongs.Load(),
 				"deliveries": channels.Deliveries.Load(), "batches": channels.Batches.Load(),
 				"skipped": channels.Skipped.Load(), "slow": stats.Closes[SlowBytes].Load(),
-				"epoll full": stats.Closes[EpollFull].Load(), "closed by the client": stats.Closes[ClientClosed].Load(),
+				"messages of clients": stats.Published.Load(), "held back": stats.PublishPauses.Load(),
+				"failed at the bus": stats.Closes[PublishFailed].Load(),
+				"epoll full":        stats.Closes[EpollFull].Load(), "closed by the client": stats.Closes[ClientClosed].Load(),
 			} {
 				happened[name] += n
 			}

@@ -404,7 +404,7 @@ func (l *Loop) disown(fd uint32) {
 	l.stats.Connections.Add(-1)
 }
 
-// register puts fd into epoll, with EPOLLOUT if it was armed meanwhile.
+// register puts fd into epoll, as it was armed meanwhile.
 func (l *Loop) register(fd uint32) syscall.Errno {
 	record := l.table.get(fd)
 	event := connectionEvent(fd, record)
@@ -417,9 +417,11 @@ func (l *Loop) register(fd uint32) syscall.Errno {
 
 func connectionEvent(fd uint32, record *Record) unix.EpollEvent {
 	event := unix.EpollEvent{
-		Events: unix.EPOLLIN | unix.EPOLLRDHUP,
-		Fd:     int32(fd),
-		Pad:    int32(record.generation),
+		Fd:  int32(fd),
+		Pad: int32(record.generation),
+	}
+	if record.flags&flagReadPaused == 0 {
+		event.Events |= unix.EPOLLIN | unix.EPOLLRDHUP
 	}
 	if record.flags&(flagWriteArmed|flagWriteStalled) == flagWriteArmed {
 		event.Events |= unix.EPOLLOUT
@@ -435,6 +437,19 @@ func (l *Loop) ArmWrite(fd uint32, on bool) {
 		return
 	}
 	record.flags ^= flagWriteArmed
+	l.rewatch(fd, record)
+}
+
+// ArmRead asks for Readable events again after it was told to ask for them no
+// longer: who does not read is not to be told, or epoll returns at once, again
+// and again. An error and a hang-up of both sides are told all the same, as
+// Readable (epoll_ctl(2)); the end of the peer's stream is not.
+func (l *Loop) ArmRead(fd uint32, on bool) {
+	record := l.table.get(fd)
+	if on == (record.flags&flagReadPaused == 0) {
+		return
+	}
+	record.flags ^= flagReadPaused
 	l.rewatch(fd, record)
 }
 

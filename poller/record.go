@@ -39,6 +39,7 @@ const (
 	flagRegistered               // known to epoll
 	flagWriteArmed               // EPOLLOUT wanted
 	flagWriteStalled             // and not asked for: the kernel is short of memory (stall.go)
+	flagReadPaused               // EPOLLIN not wanted
 )
 
 const (

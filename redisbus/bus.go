@@ -28,6 +28,7 @@ type Door interface {
 // A Bus is what main and admin see of either way in. All methods may be called
 // from any goroutine.
 type Bus interface {
+	Publishable
 	// Health is a snapshot of whether published messages reach this server.
 	Health() Health
 	// Stats is a snapshot of the counters, read one by one.

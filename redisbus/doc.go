@@ -17,6 +17,8 @@
 //	registry.go            who subscribes to what, and routing
 //	commands*.go, reply.go what a peer may say, and RESP3 beyond redcon
 //	redis.go, session.go   the subscription at a real Redis, and its health
+//	uplink.go              what WebSocket clients publish, on its way from the loops
+//	redis_publish.go       the same, on its way to a real Redis
 //
 // # The embedded bus: who owns what
 //
@@ -67,6 +69,22 @@
 //     probe while messages flow, nor while the Door blocks: the messages in
 //     front of the probe would be thrown away with it. The light is red then.
 //
+// # What clients publish
+//
+// An Uplink has a queue per loop and a goroutine per queue: a few, as loops are.
+// The loop pushes onto an atomic stack and takes no lock; to wake the goroutine,
+// once per edge from idle to busy, it sends a token into a channel that has room
+// for it. With the embedded bus a message then is what a peer's PUBLISH is (lane,
+// Door, subscribers), and waits where publishers wait. At a real Redis it is one of
+// a pipeline, on up to publishConnectionsMax connections that are dialed when the
+// first message comes.
+//
+// Nothing is retried. What Redis refused, or did not answer, is reported to the
+// loop, which closes the client; while health is red all is reported at once, as
+// nobody here would hear the message. So what was reported may have been published
+// (the answer was lost), and what was not reported was published. A frozen Redis
+// costs each loop one batch per ProbeTimeout, and meanwhile clients wait.
+//
 // # Invariants
 //
 //   - What the Door refuses, no RESP subscriber gets; the publisher is told.
@@ -87,6 +105,10 @@
 // (16 MiB) per peer that is in the middle of a large command, and the names of
 // its subscriptions (16 MiB per peer that tries). Peers are local or know the
 // password. PUBSUB CHANNELS lists at most 65,536.
+//
+// An Uplink holds up to uplinkHardFactor times the limit of its queues (NewUplink;
+// --publish divides 64 MiB among the loops, but gives each two of the longest
+// messages) and twice as many messages as uplinkMessagesMax per loop.
 //
 // The silence that ends a session is counted from the last byte, not per message:
 // a message may take as long as it takes, and the light is red meanwhile, as the

@@ -54,6 +54,8 @@ type Redis struct {
 	channel string // on which this server hears its own probes
 	cancel  context.CancelFunc
 	ended   chan struct{}
+	// publishing is for PublishBatch; it dials when it is first needed.
+	publishing *redis.Client
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -106,6 +108,7 @@ func ConnectRedis(cfg RedisConfig, door Door, log *zap.Logger) (*Redis, error) {
 		health:  Health{Since: now, Reason: "connecting to Redis at " + options.Addr},
 		gap:     Gap{From: now},
 	}
+	r.publishing = r.newPublishClient()
 	go r.run(ctx)
 	return r, nil
 }
@@ -273,6 +276,7 @@ func (r *Redis) Stats() Stats {
 // Close implements Bus.
 func (r *Redis) Close(ctx context.Context) error {
 	r.cancel()
+	_ = r.publishing.Close()
 	select {
 	case <-r.ended:
 		return nil

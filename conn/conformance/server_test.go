@@ -1,0 +1,141 @@
+package conformance
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"c10m/channel"
+	"c10m/conn"
+	"c10m/poller"
+	"c10m/redisbus"
+
+	"github.com/gobwas/ws"
+	"go.uber.org/zap"
+)
+
+// hangGuard is when a test gives up. No test asserts a time.
+const hangGuard = 60 * time.Second
+
+// messageBytesMax is the default of --message-bytes.
+const messageBytesMax = 1 << 20
+
+// A server is the rooms of a 10m-server on a port of the kernel's choice.
+type server struct {
+	poller  *poller.Poller
+	servers []*conn.Server
+	address string
+}
+
+// start runs a server whose clients hear what they say through an embedded bus.
+func start(t *testing.T, mode conn.FrameMode) *server {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{address: free.Addr().String()}
+	free.Close()
+	uplink := redisbus.NewUplink(64<<20, zap.NewNop())
+	// No pings, so that all that is heard is an answer.
+	shared := conn.NewShared(conn.Config{
+		ConnectionsMax:  1 << 20,
+		Channel:         channel.Config{LogBytes: 4 << 20, LogAge: hangGuard, LogBytesTotal: 256 << 20},
+		NewPublisher:    func(f conn.Feedback) conn.Publisher { return uplink.Queue(f) },
+		PublishBytesMax: messageBytesMax, InboundBytesTotal: 256 << 20,
+	})
+	var posters []channel.Poster
+	s.poller, err = poller.Start(poller.Config{
+		Loops: 2, DescriptorsMax: 1 << 20,
+		Listen:  []poller.Address{netip.MustParseAddrPort(s.address)},
+		Options: poller.ListenOptions{WriteDeadline: 30 * time.Second, DeferAccept: true},
+		NewHandler: func(l *poller.Loop) poller.Handler {
+			server := conn.NewServer(shared, l)
+			s.servers, posters = append(s.servers, server), append(posters, server)
+			return server
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.poller.Stop)
+	hub := channel.NewHub(posters, mode.Frame, messageBytesMax, poller.Linux{}.Now)
+	bus, err := redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: "127.0.0.1:0"}, hub, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	uplink.Start(bus)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), hangGuard)
+		defer cancel()
+		if err := errors.Join(uplink.Close(ctx), bus.Close(ctx)); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// hasRead returns when every loop has read what was in its sockets before.
+func (s *server) hasRead() {
+	// Twice, since the first may be run in a turn that has not seen it all.
+	for range 2 {
+		for _, l := range s.poller.Loops() {
+			done := make(chan struct{})
+			l.Run(func(*poller.Loop) { close(done) })
+			<-done
+		}
+	}
+}
+
+// checkNothingLeft waits until all connections are gone, and checks that each
+// ended with one reason.
+func (s *server) checkNothingLeft(t *testing.T) {
+	t.Helper()
+	var accepted, ended uint64
+	for deadline := time.Now().Add(hangGuard); ; time.Sleep(time.Millisecond) {
+		open := int64(0)
+		for _, l := range s.poller.Loops() {
+			open += l.Stats().Connections.Load()
+		}
+		if open == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are left over", open)
+		}
+	}
+	for i, l := range s.poller.Loops() {
+		accepted += l.Stats().Accepted.Load()
+		for _, reason := range conn.Reasons() {
+			ended += s.servers[i].Stats().Closes[reason].Load()
+		}
+	}
+	if accepted != ended {
+		t.Errorf("%d connections were accepted, and %d have a reason for their end", accepted, ended)
+	}
+}
+
+// upgradeRequest is a good request with the sample key of RFC 6455, 1.3.
+func upgradeRequest(path string) string {
+	return "GET " + path + " HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+}
+
+// readFrame reads a frame of a server that is trusted with its length.
+func readFrame(r io.Reader) (f ws.Frame, err error) {
+	if f.Header, err = ws.ReadHeader(r); err != nil {
+		return f, err
+	}
+	f.Payload = make([]byte, f.Header.Length)
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
+}
+
+func closePayload(code int, reason string) string {
+	return string(binary.BigEndian.AppendUint16(nil, uint16(code))) + reason
+}

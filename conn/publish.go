@@ -1,0 +1,188 @@
+package conn
+
+import (
+	"c10m/poller"
+
+	"github.com/gobwas/ws"
+)
+
+// What clients publish (Config.NewPublisher). A data message of a client with
+// markPublish goes to its own channel through the bus, so that it comes back to
+// it like anybody else's, in the one order that the channel has.
+
+// A Publisher takes what one loop's clients publish, on that loop's thread, to
+// goroutines that hand it to the bus in the order in which it came.
+type Publisher interface {
+	// Publish takes a message and copies both slices. It never blocks. false:
+	// it was not taken, since what is under way is at its hard limit. from names
+	// the connection to Feedback.PublishFailed.
+	Publish(from uint64, channel, payload []byte) (taken bool)
+	// Full reports that enough is under way: who would publish more should not
+	// be read from. After a true, Feedback.Room is called when there is room.
+	Full() bool
+}
+
+// Feedback is how a Publisher's goroutines speak to its loop. They may call it
+// at any time.
+type Feedback interface {
+	// Room: after Full was true, it is worth asking again.
+	Room()
+	// PublishFailed: the bus did not take messages of these connections, or did
+	// not say whether it took them. It keeps the slice.
+	PublishFailed(from []uint64)
+}
+
+// letPublish marks a new connection as one whose data messages are published, if
+// no token has to say so (grant).
+func (s *Server) letPublish(fd uint32) {
+	if s.publisher != nil && s.shared.Config.Tokens == nil {
+		s.loop.Record(fd).Marks |= markPublish
+	}
+}
+
+func (s *Server) mayPublish(fd uint32) bool {
+	return s.publisher != nil && s.loop.Record(fd).Marks&markPublish != 0
+}
+
+// accepts and message make Server the sink of the connection s.current.
+
+func (s *Server) accepts() (bytesMax int64, isWanted bool) {
+	if s.mayPublish(s.current) {
+		return int64(s.shared.Config.PublishBytesMax), true
+	}
+	return inboundBytesMax, false
+}
+
+// message publishes what a client says, or refuses it: this server only pushes.
+func (s *Server) message(_ ws.OpCode, payload []byte) Reason {
+	fd := s.current
+	if !s.mayPublish(fd) {
+		return DataRefused
+	}
+	if s.loop.Record(fd).Phase != phaseOpen {
+		return reasonNone // a pong before it found a broken socket
+	}
+	from := uint64(s.loop.Generation(fd))<<32 | uint64(fd)
+	if !s.publisher.Publish(from, s.registry.Name(fd), payload) {
+		return PublishFull
+	}
+	s.stats.Published.Add(1)
+	return reasonNone
+}
+
+// PublishFailed implements Feedback: a client whose message is lost is told, and
+// not left to believe that it was published.
+func (s *Server) PublishFailed(from []uint64) {
+	s.loop.Run(func(l *poller.Loop) {
+		s.stats.PublishesFailed.Add(uint64(len(from)))
+		for _, id := range from {
+			fd, generation := uint32(id), uint32(id>>32)
+			if l.Generation(fd) == generation && !l.Closing(fd) && l.Record(fd).Phase == phaseOpen {
+				s.finishCode(fd, PublishFailed)
+			}
+		}
+	})
+}
+
+// Room implements Feedback.
+func (s *Server) Room() {
+	s.loop.Run(func(*poller.Loop) { s.paused.room = true })
+}
+
+// A pausedList holds the connections that are not read from, oldest first. Who
+// has left meanwhile is passed over by generation.
+type pausedList struct {
+	queue []pausedEntry
+	first int
+	room  bool // the oldest may be read from again
+}
+
+type pausedEntry struct{ fd, generation uint32 }
+
+// holdBack reports whether fd is not to be read from now, and sees to it that
+// the loop hears no more of it until there is room: what its client goes on to
+// say waits in the kernel, and then with the client.
+func (s *Server) holdBack(fd uint32) bool {
+	record := s.loop.Record(fd)
+	if !s.mayPublish(fd) || record.Phase != phaseOpen {
+		return false
+	}
+	if record.Marks&markPaused != 0 {
+		s.brokeOff(fd)
+		return true
+	}
+	if !s.publisher.Full() {
+		return false
+	}
+	record.Marks |= markPaused
+	s.stats.PublishPauses.Add(1)
+	s.stats.PublishPaused.Add(1)
+	s.loop.ArmRead(fd, false)
+	l := &s.paused
+	if live := int(s.stats.PublishPaused.Load()); len(l.queue) > 2*live+pausedStaleMax {
+		s.forgetStale()
+	}
+	l.queue = append(l.queue, pausedEntry{fd, s.loop.Generation(fd)})
+	return true
+}
+
+// brokeOff looks at a connection that is not read from and was heard of all the
+// same: a reset or a time-out. What it had sent before is lost with it; to take
+// it would let clients pass the limit by breaking off.
+func (s *Server) brokeOff(fd uint32) {
+	_, errno := s.loop.Recv(fd, s.scratch[:])
+	switch {
+	case errno == 0:
+		s.end(fd, ClientReset)
+	case !poller.WouldBlock(errno):
+		s.end(fd, errnoReason(errno))
+	}
+}
+
+// resumeSome reads again from those who waited longest, and reports whether more
+// of them wait for nothing but their turn.
+func (s *Server) resumeSome() (more bool) {
+	l := &s.paused
+	if !l.room {
+		return false
+	}
+	for range resumesPerTurnMax {
+		if l.first == len(l.queue) {
+			*l = pausedList{}
+			return false
+		}
+		if s.publisher.Full() {
+			l.room = false
+			return false
+		}
+		entry := l.queue[l.first]
+		l.first++
+		if s.isPaused(entry) {
+			s.readOn(entry.fd)
+		}
+	}
+	return true
+}
+
+// readOn ends the pause of a connection.
+func (s *Server) readOn(fd uint32) {
+	s.loop.Record(fd).Marks &^= markPaused
+	s.stats.PublishPaused.Add(-1)
+	s.loop.ArmRead(fd, true)
+}
+
+func (s *Server) isPaused(e pausedEntry) bool {
+	return s.loop.Generation(e.fd) == e.generation && s.loop.Record(e.fd).Marks&markPaused != 0
+}
+
+// forgetStale drops the entries of those who have left.
+func (s *Server) forgetStale() {
+	l := &s.paused
+	kept := l.queue[:0]
+	for _, entry := range l.queue[l.first:] {
+		if s.isPaused(entry) {
+			kept = append(kept, entry)
+		}
+	}
+	l.queue, l.first = kept, 0
+}

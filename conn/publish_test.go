@@ -1,0 +1,391 @@
+package conn
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"c10m/poller"
+
+	"github.com/gobwas/ws"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// A testPublisher is one loop's Publisher, which the test holds up.
+type testPublisher struct {
+	feedback Feedback
+	full     atomic.Bool
+	refusing atomic.Bool
+
+	mu    sync.Mutex
+	taken []string
+	from  []uint64
+}
+
+func (p *testPublisher) Publish(from uint64, channel, payload []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refusing.Load() {
+		return false
+	}
+	p.taken = append(p.taken, string(channel)+": "+string(payload))
+	p.from = append(p.from, from)
+	return true
+}
+
+func (p *testPublisher) Full() bool { return p.full.Load() }
+
+func (p *testPublisher) all() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.taken)
+}
+
+// wait returns once exactly these messages were published.
+func (p *testPublisher) wait(t *testing.T, want ...string) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("%.200q", want), func() bool { return len(p.all()) >= len(want) })
+	if got := p.all(); !slices.Equal(got, want) {
+		t.Fatalf("published %.200q, want %.200q", got, want)
+	}
+}
+
+// startPublishing runs a server of one loop whose clients may publish.
+func startPublishing(t *testing.T, change ...func(*Config)) (*testServer, *testPublisher) {
+	t.Helper()
+	publisher := &testPublisher{}
+	config := testConfig()
+	config.NewPublisher = func(f Feedback) Publisher { publisher.feedback = f; return publisher }
+	config.PublishBytesMax, config.InboundBytesTotal = 200_000, 1<<20
+	for _, f := range change {
+		f(&config)
+	}
+	return startServer(t, 1, config), publisher
+}
+
+func text(payload string) []byte { return clientFrame(0x81, []byte(payload)) }
+
+func TestPublishOwn(t *testing.T) {
+	s, publisher := startPublishing(t)
+	c := s.upgrade(t, "/room%2F1", text("with the request"))
+	long := strings.Repeat("é", 100_000)
+	c.send(join(text("one"), clientFrame(0x02, []byte("tw")), clientPing("p"), clientFrame(0x00, nil), clientFrame(0x80, []byte("o\xff")),
+		clientFrame(0x82, nil), text(long)))
+	publisher.wait(t, "room/1: with the request", "room/1: one", "room/1: two\xff", "room/1: ", "room/1: "+long)
+	c.expect(pong("p"))
+	c.send(clientFrame(0x82, make([]byte, 200_001))[:14])
+	if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1009)}) {
+		t.Errorf("a message that is too long: %v", got)
+	}
+	c.Close()
+	s.checkNothingLeft(t)
+	if n := s.servers[0].Stats().Published.Load(); n != 5 {
+		t.Errorf("%d messages were counted, want 5", n)
+	}
+}
+
+// Who has no mark is refused as before, in the same server.
+func TestPublishNeedsTheMark(t *testing.T) {
+	s, publisher := startPublishing(t)
+	c := s.upgrade(t, "/news")
+	s.onLoops(func(l *poller.Loop, _ *Server) {
+		l.Walk(0, 10, func(fd uint32) { l.Record(fd).Marks &^= markPublish })
+	})
+	c.send(text("no"))
+	if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1003)}) {
+		t.Errorf("got %v", got)
+	}
+	publisher.wait(t)
+	c.Close()
+	s.checkNothingLeft(t)
+}
+
+// While too much is under way, clients are not read from: what they say waits,
+// in order, and nothing of it is lost or kept here.
+func TestPublishFullHoldsClientsBack(t *testing.T) {
+	s, publisher := startPublishing(t)
+	stats := s.servers[0].Stats()
+	quiet := s.upgrade(t, "/quiet")
+	var clients []*rawClient
+	for i := range 3 {
+		clients = append(clients, s.upgrade(t, fmt.Sprint("/", i)))
+	}
+	publisher.full.Store(true)
+	var want []string
+	for i, c := range clients {
+		c.send(join(text("1"), text("2"), clientPing("p")))
+		want = append(want, fmt.Sprint(i, ": 1"), fmt.Sprint(i, ": 2"))
+		waitFor(t, "it is held back", func() bool { return stats.PublishPaused.Load() == int64(i+1) })
+	}
+	s.publish(t, "0", "to the one who waits")
+	clients[0].expect(message("to the one who waits"))
+	s.publish(t, "quiet", "to another")
+	quiet.expect(message("to another"))
+	publisher.wait(t)
+	s.onLoops(func(l *poller.Loop, server *Server) {
+		if len(server.cold) != 0 {
+			t.Errorf("%d have cold state", len(server.cold))
+		}
+	})
+	publisher.feedback.Room() // too early: it is full again by the time it is asked
+	s.onLoops(func(*poller.Loop, *Server) {})
+	publisher.wait(t)
+	publisher.full.Store(false)
+	publisher.feedback.Room()
+	publisher.wait(t, want...)
+	for _, c := range clients {
+		c.expect(pong("p"))
+		c.send(clientClose(1000, ""))
+		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1000)}) {
+			t.Errorf("in the end: %v", got)
+		}
+		c.Close()
+	}
+	quiet.Close()
+	s.checkNothingLeft(t)
+	if n := stats.PublishPauses.Load(); n != 3 {
+		t.Errorf("%d pauses, want 3", n)
+	}
+}
+
+// Who is held back and leaves, or is closed, is forgotten like anybody else.
+func TestPublishHeldBackAndGone(t *testing.T) {
+	s, publisher := startPublishing(t)
+	stats := s.servers[0].Stats()
+	publisher.full.Store(true)
+	hold := func() *rawClient {
+		c := s.upgrade(t, "/news")
+		c.send(text("never read"))
+		waitFor(t, "it is held back", func() bool { return stats.PublishPaused.Load() == 1 })
+		return c
+	}
+	c := hold()
+	c.SetLinger(0)
+	c.Close()
+	waitFor(t, "the reset", func() bool { return s.closes(ClientReset) == 1 })
+
+	// Many come, are held back, and are ended: the list does not grow with them.
+	s.onLoops(func(_ *poller.Loop, server *Server) {
+		for range 3 * pausedStaleMax {
+			server.paused.queue = append(server.paused.queue, pausedEntry{1 << 11, 1})
+		}
+	})
+	for range 10 {
+		c := hold()
+		s.servers[0].PublishFailed([]uint64{s.identity(t)})
+		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1013)}) {
+			t.Errorf("got %v", got)
+		}
+		// It lingers, so what it says now is read, and the end of its stream seen.
+		c.Close()
+		waitFor(t, "it is gone", func() bool { return s.poller.Loops()[0].Stats().Connections.Load() == 0 })
+	}
+	s.onLoops(func(_ *poller.Loop, server *Server) {
+		if n := len(server.paused.queue); n > pausedStaleMax {
+			t.Errorf("%d entries for nobody", n)
+		}
+	})
+	publisher.wait(t)
+	s.checkNothingLeft(t)
+}
+
+// identity names the only connection, as in Publisher.Publish.
+func (s *testServer) identity(t *testing.T) (id uint64) {
+	s.onLoops(func(l *poller.Loop, _ *Server) {
+		l.Walk(0, 10, func(fd uint32) { id = uint64(l.Generation(fd))<<32 | uint64(fd) })
+	})
+	return id
+}
+
+// A client whose message the bus did not take is told, and nobody who has its
+// descriptor after it.
+func TestPublishFailed(t *testing.T) {
+	s, publisher := startPublishing(t)
+	c := s.upgrade(t, "/news")
+	c.send(text("lost"))
+	publisher.wait(t, "news: lost")
+	publisher.feedback.PublishFailed(publisher.from)
+	if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1013)}) {
+		t.Errorf("got %v", got)
+	}
+	c.Close()
+	waitFor(t, "it is gone", func() bool { return s.poller.Loops()[0].Stats().Connections.Load() == 0 })
+	next := s.upgrade(t, "/news")
+	if a, b := s.identity(t), publisher.from[0]; uint32(a) != uint32(b) || a == b {
+		t.Fatalf("this test wants the same descriptor again: %x after %x", a, b)
+	}
+	publisher.feedback.PublishFailed(publisher.from)
+	s.onLoops(func(*poller.Loop, *Server) {})
+	next.send(clientPing("still here"))
+	next.expect(pong("still here"))
+	next.Close()
+	s.checkNothingLeft(t)
+	if n := s.servers[0].Stats().PublishesFailed.Load(); n != 2 {
+		t.Errorf("%d failures were counted, want 2", n)
+	}
+	if n := s.closes(PublishFailed); n != 1 {
+		t.Errorf("%d were closed for it, want 1", n)
+	}
+}
+
+// Beyond the hard limit a message is refused, which only comes to those who
+// send many in one read, or with their request.
+func TestPublishBeyondTheHardLimit(t *testing.T) {
+	s, publisher := startPublishing(t)
+	publisher.refusing.Store(true)
+	c := s.upgrade(t, "/news", text("too much"))
+	if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1013)}) {
+		t.Errorf("got %v", got)
+	}
+	c.Close()
+	s.checkNothingLeft(t)
+	if n := s.closes(PublishFull); n != 1 {
+		t.Errorf("%d were closed for it, want 1", n)
+	}
+}
+
+// What clients have not finished is bounded in all, and given back.
+func TestPublishUnfinishedMessagesAreBounded(t *testing.T) {
+	s, publisher := startPublishing(t, func(c *Config) { c.InboundBytesTotal = 300_000 })
+	half := clientFrame(0x02, bytes.Repeat([]byte{'x'}, 100_000))
+	held := func() (n int) {
+		s.onLoops(func(_ *poller.Loop, server *Server) { n = server.inboundBytes })
+		return n
+	}
+	var clients []*rawClient
+	before := 0
+	for s.closes(StateMemory) == 0 {
+		if len(clients) == 4 {
+			t.Fatal("four times 100,000 bytes are kept, and 300,000 may be")
+		}
+		c := s.upgrade(t, "/news")
+		c.send(half)
+		waitFor(t, "they are kept or refused", func() bool { return held() >= before+100_000 || s.closes(StateMemory) > 0 })
+		before = held()
+		clients = append(clients, c)
+	}
+	last := clients[len(clients)-1]
+	if got := last.frames(); !slices.Equal(got, []wireFrame{closing(1013)}) {
+		t.Errorf("got %v", got)
+	}
+	first := clients[0]
+	first.send(clientFrame(0x80, []byte("end")))
+	publisher.wait(t, "news: "+strings.Repeat("x", 100_000)+"end")
+	for _, c := range clients {
+		c.Close()
+	}
+	s.checkNothingLeft(t)
+}
+
+// A drain reaches those who are held back, too.
+func TestDrainOfHeldBack(t *testing.T) {
+	s, publisher := startPublishing(t)
+	publisher.full.Store(true)
+	c := s.upgrade(t, "/news")
+	c.send(text("waits"))
+	waitFor(t, "it is held back", func() bool { return s.servers[0].Stats().PublishPaused.Load() == 1 })
+	done := make(chan struct{})
+	go func() { Drain(s.servers, 0); close(done) }()
+	if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1012)}) {
+		t.Errorf("got %v", got)
+	}
+	c.Close()
+	<-done
+	s.checkNothingLeft(t)
+}
+
+// The payloads that a sink asked for are whole however the stream is cut, and a
+// message in one piece is not copied.
+func TestInboundPayloadsEverySplit(t *testing.T) {
+	want := []string{"aé€😀z", "", "", strings.Repeat("é", 62) + "x", strings.Repeat("\xff", 126),
+		strings.Repeat("€", 42), strings.Repeat("€", 66) + "xy"}
+	stream := richStream(126, 200)
+	feed := func(pieces ...int) []string {
+		var in inbound
+		notes := &notebook{take: true, keep: true}
+		rest := stream
+		for _, n := range append(pieces, len(stream)) {
+			piece := bytes.Clone(rest[:min(n, len(rest))])
+			rest = rest[len(piece):]
+			if reason := in.feed(piece, notes); reason != reasonNone {
+				t.Fatalf("cut at %v: %v", pieces, reason)
+			}
+			for i := range piece {
+				piece[i] = 0xa5
+			}
+		}
+		if in.payload != nil {
+			t.Fatalf("cut at %v: a payload is left over", pieces)
+		}
+		return notes.payloads
+	}
+	if got := feed(slices.Repeat([]int{1}, len(stream))...); !slices.Equal(got, want) {
+		t.Fatalf("byte by byte: %q", got)
+	}
+	for at := range len(stream) {
+		for second := range 8 {
+			if got := feed(at, second); !slices.Equal(got, want) {
+				t.Fatalf("cut at %d and %d after it: %q", at, second, got)
+			}
+		}
+	}
+}
+
+// A taker is a sink that wants payloads and keeps nothing.
+type taker struct {
+	counter
+	bytes int
+}
+
+func (k *taker) accepts() (int64, bool) { return inboundBytesMax, true }
+func (k *taker) message(_ ws.OpCode, payload []byte) Reason {
+	k.bytes += len(payload)
+	return reasonNone
+}
+
+func TestWholeMessageIsParsedWithoutAllocating(t *testing.T) {
+	var in inbound
+	frame, buffer := text("payload"), make([]byte, 64)
+	to := &taker{}
+	if n := testing.AllocsPerRun(100, func() { in.feed(buffer[:copy(buffer, frame)], to) }); n != 0 {
+		t.Errorf("a message in one piece allocates %v times", n)
+	}
+	if to.bytes != 101*len("payload") {
+		t.Errorf("%d bytes", to.bytes)
+	}
+}
+
+// With tokens, only those publish whose token says so.
+func TestPublishNeedsATokenThatSaysSo(t *testing.T) {
+	config, w := tokenConfig(t)
+	publisher := &testPublisher{}
+	config.NewPublisher = func(f Feedback) Publisher { publisher.feedback = f; return publisher }
+	config.PublishBytesMax, config.InboundBytesTotal = 200_000, 1<<20
+	s := startServer(t, 1, config)
+	enter := func(publish ...string) *rawClient {
+		claims := jwt.MapClaims{"aud": "us", "subscribe": "news", "exp": w.unix.Load() + 60}
+		if publish != nil {
+			claims["publish"] = publish
+		}
+		token := sign(t, tokenSecret, claims)
+		c := s.connect(t)
+		c.send(join(tokenRequest("/news", "Authorization: Bearer "+token), text("said by "+strings.Join(publish, " "))))
+		c.expectUpgrade()
+		return c
+	}
+	for _, publish := range [][]string{nil, {"sport"}} {
+		c := enter(publish...)
+		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1003)}) {
+			t.Errorf("publish %q: %v", publish, got)
+		}
+		c.Close()
+	}
+	may := enter("n*")
+	publisher.wait(t, "news: said by n*")
+	may.Close()
+	s.checkNothingLeft(t)
+}

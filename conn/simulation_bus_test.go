@@ -1,0 +1,136 @@
+package conn
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+const (
+	// simBusMax is where the bus of a simulation refuses, and half of it where
+	// it holds clients back.
+	simBusMax = 12
+	// simSaidBytesMax is the longest message of a client in a simulation.
+	simSaidBytesMax = 700
+)
+
+// A simBus is the Publisher of a simulation. It checks what clients say, and
+// has it published when the simulation says so.
+type simBus struct {
+	*simulation
+	feedback Feedback
+	pending  []simSaid
+	waiting  bool
+}
+
+type simSaid struct {
+	from    uint64
+	channel int
+}
+
+// Publish takes a message that begins with its client's number and its own.
+func (b *simBus) Publish(from uint64, channel, payload []byte) bool {
+	if len(b.pending) == simBusMax {
+		return false
+	}
+	if len(payload) < 16 {
+		b.failf("the bus has a message of %d bytes", len(payload))
+	}
+	client, number := binary.BigEndian.Uint64(payload), binary.BigEndian.Uint64(payload[8:])
+	c := b.clients[client]
+	if number != c.heard+1 || number > c.said || string(channel) != string(rune('c'))+string(rune('0'+c.channel)) {
+		b.failf("the bus hears message %d of client %d on %q, which said %d, after %d", number, client, channel, c.said, c.heard)
+	}
+	if rest := payload[16:]; len(bytes.Trim(rest, "y")) > 0 {
+		b.failf("message %d of client %d is not what it said: %q", number, client, rest)
+	}
+	c.heard++
+	b.pending = append(b.pending, simSaid{from, c.channel})
+	return true
+}
+
+func (b *simBus) Full() bool {
+	b.waiting = b.waiting || len(b.pending) >= simBusMax/2
+	return len(b.pending) >= simBusMax/2
+}
+
+// take publishes up to n messages, or fails them.
+func (b *simBus) take(n int, fail bool) {
+	var failed []uint64
+	for ; n > 0 && len(b.pending) > 0; n-- {
+		first := b.pending[0]
+		b.pending = b.pending[1:]
+		if fail {
+			failed = append(failed, first.from)
+		} else {
+			b.publishOn(first.channel)
+		}
+	}
+	if failed != nil {
+		b.feedback.PublishFailed(failed)
+	}
+	if b.waiting && len(b.pending) <= simBusMax/4 {
+		b.waiting = false
+		b.feedback.Room()
+	}
+}
+
+// say has a client say its next message, in up to three fragments.
+func (s *simulation) say(c *simClient) {
+	c.said++
+	at := 0
+	for s.clients[at] != c {
+		at++
+	}
+	payload := binary.BigEndian.AppendUint64(nil, uint64(at))
+	payload = binary.BigEndian.AppendUint64(payload, c.said)
+	payload = append(payload, bytes.Repeat([]byte{'y'}, s.random.IntN(simSaidBytesMax-16+1))...)
+	opcode := ws.OpBinary
+	for range s.random.IntN(3) {
+		n := s.random.IntN(len(payload) + 1)
+		c.toSend = append(c.toSend, ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(opcode, false, bytes.Clone(payload[:n]))))...)
+		payload, opcode = payload[n:], ws.OpContinuation
+	}
+	c.toSend = append(c.toSend, ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(opcode, true, bytes.Clone(payload))))...)
+}
+
+// An opSource makes a fuzzer's bytes the choices of a simulation.
+type opSource struct {
+	ops  []byte
+	used uint64
+}
+
+// Uint64 implements rand.Source: a byte, spread over all bits, so that IntN of
+// anything depends on it. Behind the end the numbers go on, as IntN may ask for
+// more than one.
+func (o *opSource) Uint64() uint64 {
+	o.used++
+	if len(o.ops) == 0 {
+		return o.used * 0x9e3779b97f4a7c15
+	}
+	op := o.ops[0]
+	o.ops = o.ops[1:]
+	return uint64(op) * 0x0101010101010101
+}
+
+// FuzzConnection is the simulation with the choices of a fuzzer: connections
+// that open, ask, speak, publish, read, and leave, over a kernel that fails.
+func FuzzConnection(f *testing.F) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for seed := range byte(4) {
+		ops := make([]byte, 2000)
+		for i := range ops {
+			ops[i] = byte(random.Uint32())
+		}
+		f.Add(seed, ops)
+	}
+	f.Fuzz(func(t *testing.T, seed byte, ops []byte) {
+		source := &opSource{ops: ops[:min(len(ops), 20_000)]}
+		s := newSimulation(t, uint64(seed), seed%2 == 1)
+		s.random = rand.New(source)
+		s.run(func() bool { return len(source.ops) > 0 })
+	})
+}

@@ -1,0 +1,277 @@
+package redisbus
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// An Uplink carries what WebSocket clients publish from the loops to the bus,
+// where it takes the way of any other PUBLISH. Each loop has a queue, and each
+// queue a goroutine that publishes its messages one after the other, so what one
+// connection says to a channel stays in order.
+//
+// A message that was taken is published once, or its connection is told through
+// Feedback that it may be lost. Nothing is tried again: if the bus went away in
+// the middle, nobody knows whether it had it, and it must not come twice.
+type Uplink struct {
+	// Fixed after construction.
+	queueBytesMax int
+	log           *zap.Logger
+	ctx           context.Context // ends when Close gives up
+	cancel        context.CancelFunc
+
+	mu sync.Mutex
+	// Guarded by mu.
+	queues   []*UplinkQueue
+	failures logLimit
+
+	ended   sync.WaitGroup
+	closing atomic.Bool // shared
+}
+
+// Feedback is how an Uplink speaks to a loop; conn.Feedback says the same.
+type Feedback interface {
+	Room()
+	PublishFailed(from []uint64)
+}
+
+// A Publication is a message on its way to the bus.
+type Publication struct {
+	Channel, Payload []byte
+	// Err says why the bus did not take it, or that it did not answer.
+	Err error
+
+	from uint64
+	next *Publication
+}
+
+// cost is what it counts against a queue's limit.
+func (p *Publication) cost() int64 {
+	return int64(len(p.Channel) + len(p.Payload) + publicationBytesExtra)
+}
+
+// A Publishable is a bus that can be published to: Embedded and Redis.
+type Publishable interface {
+	// PublishBatch publishes in order and sets Err of those that failed. It may
+	// block as long as the bus does. Any goroutine may call it.
+	PublishBatch(ctx context.Context, batch []*Publication)
+}
+
+// NewUplink makes an Uplink whose queues may hold so many bytes each, what a
+// message takes beside its payload included. Its queues fill until Start.
+func NewUplink(queueBytesMax int, log *zap.Logger) *Uplink {
+	u := &Uplink{queueBytesMax: queueBytesMax, log: log}
+	u.ctx, u.cancel = context.WithCancel(context.Background())
+	return u
+}
+
+// Queue makes the queue of one loop. Any goroutine may call it, before Start.
+func (u *Uplink) Queue(feedback Feedback) *UplinkQueue {
+	q := &UplinkQueue{uplink: u, feedback: feedback, wake: make(chan struct{}, 1)}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.queues = append(u.queues, q)
+	return q
+}
+
+// Start begins to publish to bus what is and will be in the queues.
+func (u *Uplink) Start(bus Publishable) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, q := range u.queues {
+		u.ended.Add(1)
+		go func() {
+			defer u.ended.Done()
+			q.run(bus)
+		}()
+	}
+}
+
+// Close publishes what is in the queues, until ctx is done, whose error it then
+// returns. The loops must have ended their connections, or at least their feedback
+// must still be heard.
+func (u *Uplink) Close(ctx context.Context) error {
+	u.closing.Store(true)
+	u.mu.Lock()
+	for _, q := range u.queues {
+		q.signal()
+	}
+	u.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		u.ended.Wait()
+		close(done)
+	}()
+	defer u.cancel()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// failed logs that messages were lost, and seldom.
+func (u *Uplink) failed(messages int, err error) {
+	u.mu.Lock()
+	lines := u.failures.allow(time.Now())
+	u.mu.Unlock()
+	if lines > 0 {
+		u.log.Warn("messages of WebSocket clients could not be published, and the clients were told",
+			zap.Int("messages", messages), zap.Uint64("times", lines), zap.String("reason", clip(err.Error())))
+	}
+}
+
+// An UplinkQueue is one loop's end of an Uplink. Publish and Full are for that
+// loop's thread, which takes no lock for them: the queue is an atomic stack that
+// the goroutine takes whole and turns round, as a loop does with its mailbox.
+type UplinkQueue struct {
+	// Fixed after construction.
+	uplink   *Uplink
+	feedback Feedback
+	wake     chan struct{}
+
+	// Shared: atomic.
+	top     atomic.Pointer[Publication]
+	count   atomic.Int64
+	bytes   atomic.Int64
+	asleep  atomic.Bool // the goroutine waits, or is about to; the next message wakes it
+	waiting atomic.Bool // the loop holds its clients back
+}
+
+// Publish takes a message, whose slices it copies, unless the queue is at
+// uplinkHardFactor times its limit. from names the sender to Feedback.
+func (q *UplinkQueue) Publish(from uint64, channel, payload []byte) (taken bool) {
+	if q.over(uplinkHardFactor) {
+		return false
+	}
+	both := make([]byte, len(channel)+len(payload))
+	n := copy(both, channel)
+	copy(both[n:], payload)
+	p := &Publication{Channel: both[:n:n], Payload: both[n:], from: from}
+	q.count.Add(1)
+	q.bytes.Add(p.cost())
+	for {
+		top := q.top.Load()
+		p.next = top
+		if q.top.CompareAndSwap(top, p) {
+			break
+		}
+	}
+	q.signal()
+	return true
+}
+
+// Full reports that the queue is at its limit. After a true, Feedback.Room is
+// called once half of it is free.
+func (q *UplinkQueue) Full() bool {
+	if !q.over(1) {
+		return false
+	}
+	// Announce it first and look again second; the goroutine does it the other
+	// way round, so one of the two sees the other.
+	q.waiting.Store(true)
+	return q.over(1)
+}
+
+func (q *UplinkQueue) over(factor int64) bool {
+	return q.count.Load() >= factor*uplinkMessagesMax || q.bytes.Load() >= factor*int64(q.uplink.queueBytesMax)
+}
+
+// signal wakes the goroutine if it sleeps. The channel has room for the one
+// token that can be under way, so the send never waits; its lock is held by
+// nobody but the goroutine on its way to sleep.
+func (q *UplinkQueue) signal() {
+	if q.asleep.Load() && q.asleep.CompareAndSwap(true, false) {
+		q.wake <- struct{}{}
+	}
+}
+
+// run publishes until the Uplink is closed and the queue empty.
+func (q *UplinkQueue) run(bus Publishable) {
+	for {
+		batch := q.take()
+		for len(batch) > 0 {
+			n := portion(batch)
+			q.publish(bus, batch[:n])
+			batch = batch[n:]
+		}
+		if q.top.Load() != nil {
+			continue
+		}
+		q.asleep.Store(true)
+		idle := q.top.Load() == nil
+		if idle && q.uplink.closing.Load() {
+			return
+		}
+		if idle || !q.asleep.CompareAndSwap(true, false) {
+			<-q.wake
+		}
+	}
+}
+
+// take empties the stack, oldest first.
+func (q *UplinkQueue) take() (batch []*Publication) {
+	for p := q.top.Swap(nil); p != nil; {
+		batch = append(batch, p)
+		p, p.next = p.next, nil
+	}
+	slices.Reverse(batch)
+	return batch
+}
+
+// portion is how many messages go to the bus at once.
+func portion(batch []*Publication) int {
+	bytes := int64(0)
+	for i, p := range batch {
+		if bytes += p.cost(); i > 0 && (i == uplinkBatchMax || bytes > uplinkBatchBytesMax) {
+			return i
+		}
+	}
+	return len(batch)
+}
+
+// publish hands a portion to the bus and tells the senders whose messages failed.
+func (q *UplinkQueue) publish(bus Publishable, batch []*Publication) {
+	bus.PublishBatch(q.uplink.ctx, batch)
+	var failed []uint64
+	var first error
+	for _, p := range batch {
+		q.count.Add(-1)
+		q.bytes.Add(-p.cost())
+		if p.Err != nil {
+			failed = append(failed, p.from)
+			if first == nil {
+				first = p.Err
+			}
+		}
+	}
+	if failed != nil {
+		q.uplink.failed(len(failed), first)
+		q.feedback.PublishFailed(failed)
+	}
+	if q.count.Load() <= uplinkMessagesMax/2 && q.bytes.Load() <= int64(q.uplink.queueBytesMax)/2 &&
+		q.waiting.CompareAndSwap(true, false) {
+		q.feedback.Room()
+	}
+}
+
+// PublishBatch implements Publishable: each message is a PUBLISH, but nobody
+// waits for its number of receivers.
+func (b *Embedded) PublishBatch(_ context.Context, batch []*Publication) {
+	for _, p := range batch {
+		if b.closing.Load() {
+			p.Err = errClosed
+			continue
+		}
+		p.Err = b.publish(false, p.Channel, p.Payload).err
+	}
+}
+
+var errClosed = errors.New("the bus is closed")
