@@ -1,5 +1,10 @@
 package report
 
+import (
+	"maps"
+	"slices"
+)
+
 // Soak says what a soak did to the server, beside its connections and messages.
 type Soak struct {
 	Seed   uint64  `json:"seed"` // repeats the faults at the same times
@@ -49,6 +54,14 @@ func soakFigures(s *Soak) group {
 	g.add(true, "slow readers", "%s", count(s.SlowReaders))
 	g.add(true, "slow readers that the server ended", "%s", count(s.SlowClosed))
 	g.add(true, "garbage connections", "%s", count(s.garbageSent()))
+	return g
+}
+
+func garbageFigures(s *Soak) group {
+	g := group{Name: "Garbage connections"}
+	for _, kind := range slices.Sorted(maps.Keys(s.Garbage)) {
+		g.add(true, kind, "%s", count(s.Garbage[kind]))
+	}
 	return g
 }
 

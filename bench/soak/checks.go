@@ -53,7 +53,7 @@ func (e *evidence) check() (criteria []report.Criterion) {
 		e.checkMessages(), e.checkGaps(), e.checkHealth(), e.checkCloses(), e.checkGarbage(), e.checkAccepts())
 	criteria = append(criteria, e.checkNothingLeft(), e.checkDescriptors(),
 		e.checkNoMore("goroutines", "go_goroutines", goroutinesMargin),
-		e.checkNoMore("heap objects", "go_memstats_heap_objects", heapObjectsMargin),
+		e.checkNoMore("heap objects", heapObjectsMetric, heapObjectsMargin),
 		e.checkTrend())
 	return criteria
 }
@@ -270,6 +270,10 @@ func (e *evidence) checkGarbage() report.Criterion {
 	for _, kind := range garbageKinds {
 		n := e.garbage[kind.name]
 		total += n.Sent
+		if n.Failed > 0 {
+			c.Pass = false
+			c.Got += fmt.Sprintf("%s: %d could not be sent; ", kind.name, n.Failed)
+		}
 		if kind.reason == "" {
 			continue
 		}

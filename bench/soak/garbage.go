@@ -50,7 +50,7 @@ var garbageKinds = []garbageKind{
 type garbageCount struct {
 	Sent     uint64
 	Answered uint64 // the server was seen to end it
-	Failed   uint64 // it could not be made: no fault of the server's, or of its accept queue
+	Failed   uint64 // no connection, or no answer to a good request before it
 }
 
 // garbage keeps sending it.
@@ -68,14 +68,14 @@ func newGarbage(address string) *garbage {
 }
 
 // run has workers that send one after the other, at random, until ctx ends. What
-// is under way then is waited for.
-func (g *garbage) run(ctx context.Context, workers int, seed uint64, rest time.Duration) {
+// is under way then is waited for, unless whole ends, too.
+func (g *garbage) run(ctx, whole context.Context, workers int, seed uint64, rest time.Duration) {
 	var group sync.WaitGroup
 	for i := range workers {
 		random := rand.New(rand.NewPCG(seed, 2000+uint64(i)))
 		group.Go(func() {
 			for ctx.Err() == nil {
-				g.send(random.IntN(len(garbageKinds)))
+				g.send(whole, random.IntN(len(garbageKinds)))
 				sleep(ctx, between(random, 0, 2*rest))
 			}
 		})
@@ -83,17 +83,19 @@ func (g *garbage) run(ctx context.Context, workers int, seed uint64, rest time.D
 	group.Wait()
 }
 
-// send makes one connection and sees it end.
-func (g *garbage) send(index int) {
+// send makes one connection and sees it end, unless ctx does.
+func (g *garbage) send(ctx context.Context, index int) {
 	kind := &garbageKinds[index]
 	dialer := net.Dialer{LocalAddr: &aside, Timeout: hangGuard}
-	conn, err := dialer.Dial("tcp", g.address)
+	conn, err := dialer.DialContext(ctx, "tcp", g.address)
 	if err != nil {
 		g.failed[index].Add(1)
 		return
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(garbageTimeout))
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
 	if kind.upgraded {
 		if err := upgrade(conn); err != nil {
 			g.failed[index].Add(1)

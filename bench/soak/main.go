@@ -1,7 +1,3 @@
-// soak runs churn, fan-out, unicast, slow readers, garbage and faults of the bus
-// together against a 10m-server and a Redis that it starts, for an hour or as
-// long as it is told to, and checks memory, descriptors, counters and order at
-// the end. doc.go says what and how.
 package main
 
 import (

@@ -158,6 +158,13 @@ func (p *publisher) mark() position {
 	return p.at
 }
 
+// handedOut is how many messages there were so far. Any goroutine may call it.
+func (p *publisher) handedOut() position {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at
+}
+
 // lastWords publishes one more message to every connection, so that what is
 // missing at the end of a sequence shows as a gap. Any goroutine may call it.
 func (p *publisher) lastWords() {

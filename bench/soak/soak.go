@@ -141,18 +141,17 @@ func (r *soak) choosePorts() error {
 	return err
 }
 
-// firstLook notes what the server holds without clients. It looks twice, as the
-// first look makes the pages that it looks at.
+// firstLook notes what the server holds without clients.
 func (r *soak) firstLook(ctx context.Context) (err error) {
-	for range 2 {
-		if err := r.admin.collect(ctx); err != nil {
-			return err
-		}
-		if r.start, err = r.settle(ctx, func(s *state) bool { return len(left(s.metrics)) == 0 }); err != nil {
-			return err
-		}
+	objects, err := r.admin.heapObjects(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	r.start, err = r.settle(ctx, func(s *state) bool { return len(left(s.metrics)) == 0 })
+	if err == nil {
+		r.start.metrics[heapObjectsMetric] = objects
+	}
+	return err
 }
 
 // listen connects the witnesses and makes all that will send.
@@ -183,15 +182,18 @@ func (r *soak) soak(ctx context.Context) error {
 	s := &r.settings
 	r.begun = time.Now()
 	quiet := r.begun.Add(time.Duration(float64(s.Duration) * (1 - quietShare)))
-	ctx, cancel := context.WithDeadline(ctx, r.begun.Add(s.Duration))
+	// A fault that has begun ends and is recovered from, if need be after the time.
+	whole, cancel := context.WithCancel(ctx)
 	defer cancel()
+	ctx, timeOver := context.WithDeadline(whole, r.begun.Add(s.Duration))
+	defer timeOver()
 	failed := make(chan error, 2)
 	var group, publishing sync.WaitGroup
 	publish, stopPublishing := context.WithCancel(context.WithoutCancel(ctx))
 	publishing.Go(func() { r.publisher.run(publish) })
 	// Samples go on while faults are over and the rest ends.
 	group.Go(func() { r.sampler.run(ctx, r) })
-	group.Go(func() { r.garbage.run(ctx, s.GarbageWorkers, s.Seed, s.GarbageRest) })
+	group.Go(func() { r.garbage.run(ctx, whole, s.GarbageWorkers, s.Seed, s.GarbageRest) })
 	group.Go(func() { r.slow.run(ctx, s.Slow, s.Seed, s.SlowLife) })
 	group.Go(func() {
 		if err := r.churn(ctx); err != nil {
@@ -200,7 +202,7 @@ func (r *soak) soak(ctx context.Context) error {
 		}
 	})
 	group.Go(func() {
-		if err := r.inflictFaults(ctx, quiet); err != nil {
+		if err := r.inflictFaults(whole, quiet); err != nil {
 			failed <- err
 			cancel()
 		}
@@ -219,10 +221,7 @@ func (r *soak) soak(ctx context.Context) error {
 		return err
 	default:
 	}
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return errInterrupted
-	}
-	return nil
+	return interrupted(whole, whole.Err())
 }
 
 // errInterrupted says that the operator ended the soak.
@@ -235,9 +234,13 @@ func (r *soak) end(ctx context.Context) (*evidence, error) {
 		return nil, interrupted(ctx, err)
 	}
 	r.publisher.lastWords()
-	last, err := r.passMark(ctx)
-	if err != nil {
+	if _, err := r.passMark(ctx); err != nil {
 		return nil, interrupted(ctx, err)
+	}
+	// Those marks that were sent while the first was on its way come, too.
+	all := r.publisher.handedOut()
+	for guard := time.Now().Add(hangGuard); r.marks.told().last < all.marks && time.Now().Before(guard) && ctx.Err() == nil; {
+		sleep(ctx, pollPause)
 	}
 	e := &evidence{over: r.settings.Duration, faults: r.faults, samples: r.sampler.samples, start: r.start,
 		garbage: r.garbage.counts(), slowLives: r.slow.lives.Load(), slowFailed: r.slow.failed.Load(),
@@ -254,11 +257,9 @@ func (r *soak) end(ctx context.Context) (*evidence, error) {
 	}
 	e.fanout, e.marks = r.fanout.told(), r.marks.told()
 	r.publisher.close()
-	e.published, e.nobody = last, r.publisher.nobody
+	e.published, e.nobody = all, r.publisher.nobody
 	r.leave()
-	if err := r.admin.collect(ctx); err != nil {
-		return nil, interrupted(ctx, err)
-	}
+	var err error
 	e.end, err = r.settle(ctx, func(s *state) bool {
 		now := evidence{start: r.start, end: *s}
 		for _, c := range []report.Criterion{now.checkNothingLeft(), now.checkDescriptors(), now.checkCloses(),
@@ -272,21 +273,13 @@ func (r *soak) end(ctx context.Context) (*evidence, error) {
 	if err != nil {
 		return nil, interrupted(ctx, err)
 	}
-	// The objects of connections that have lingered until now, too.
-	if err := r.admin.collect(ctx); err != nil {
-		return nil, interrupted(ctx, err)
-	}
-	now, err := r.admin.scrape(ctx)
-	if err != nil {
-		return nil, interrupted(ctx, err)
-	}
-	e.end.metrics["go_memstats_heap_objects"] = now["go_memstats_heap_objects"]
-	return e, nil
+	e.end.metrics[heapObjectsMetric], err = r.admin.heapObjects(ctx)
+	return e, interrupted(ctx, err)
 }
 
 // interrupted is the error, unless the operator is behind it.
 func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return errInterrupted
 	}
 	return err
