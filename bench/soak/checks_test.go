@@ -38,7 +38,7 @@ func goodEvidence() *evidence {
 		"c10m_bus_messages_total": 1160 - 12, `c10m_bus_dropped_total{reason="refused"}`: 0,
 		"c10m_bus_gaps_total": 1, "c10m_bus_reconnects_total": 1,
 		"c10m_connections_accepted_total": 40, `c10m_closes_total{reason="client_gone"}`: 33, `c10m_closes_total{reason="request_malformed"}`: 7,
-		"c10m_accept_pauses_total": 0,
+		"c10m_accept_pauses_total": 0, "c10m_loops": 2,
 	}}
 	for _, level := range levels {
 		e.end.metrics["c10m_"+level] = 0
@@ -112,6 +112,9 @@ func TestEachCheckFindsItsFault(t *testing.T) {
 		{"pinned bytes are left", func(e *evidence) { e.end.metrics["c10m_pinned_frame_bytes"] = 256 }, "nothing left"},
 		{"a level is not exported", func(e *evidence) { delete(e.end.metrics, "c10m_logs") }, "nothing left"},
 		{"a descriptor leaked", func(e *evidence) { e.end.descriptors["socket"]++ }, "descriptors"},
+		{"a loop made its late descriptor", func(e *evidence) { e.end.descriptors[lateDescriptors] = 2 }, ""},
+		{"a loop made it again", func(e *evidence) { e.end.descriptors[lateDescriptors] = 3 }, "descriptors"},
+		{"a file is open that was not", func(e *evidence) { e.end.descriptors["/etc/hosts"] = 1 }, "descriptors"},
 		{"a descriptor is missing", func(e *evidence) { e.end.descriptors["socket"]-- }, "descriptors"},
 		{"a goroutine leaked", func(e *evidence) { e.end.metrics["go_goroutines"]++ }, "goroutines"},
 		{"an object for each that churned leaked", func(e *evidence) { e.end.metrics["go_memstats_heap_objects"] += 100_000 }, "heap objects"},

@@ -53,7 +53,8 @@
 //   - Every accepted connection has ended with one reason, and garbage with that
 //     of its kind.
 //   - Levels are 0 when all have left; descriptors (by kind) and goroutines are
-//     what they were before anybody came; heap objects and the trend of the
+//     what they were before anybody came, but for one epoll that each loop makes
+//     with its first pings; heap objects and the trend of the
 //     resident memory stay in the margins of limits.go, which has their reasons.
 //   - Each of the above took place: a soak without churn or faults fails.
 //

@@ -61,7 +61,7 @@ var faultKinds = []faultKind{
 func (r *soak) cutOff(kind string) error {
 	n, err := r.redis.cut(kind)
 	if err == nil && n == 0 {
-		err = fmt.Errorf("Redis had no %s client to cut off", kind)
+		err = fmt.Errorf("no %s client of Redis to cut off", kind)
 	}
 	return err
 }

@@ -137,8 +137,12 @@ func descriptorsOf(pid int) map[string]int {
 		if err != nil {
 			continue // closed meanwhile
 		}
-		kind, _, _ := strings.Cut(link, ":[")
-		kinds[kind]++
+		// A socket's or a pipe's number in brackets is its own; what an
+		// anon_inode has there is its kind.
+		if kind, _, numbered := strings.Cut(link, ":["); numbered && kind != "anon_inode" {
+			link = kind
+		}
+		kinds[link]++
 	}
 	return kinds
 }

@@ -45,7 +45,7 @@ func (r *redisServer) start(ctx context.Context) error {
 		c.Stop()
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("Redis does not start on %s: %w", r.address(), err)
+			return fmt.Errorf("the Redis does not start on %s: %w", r.address(), err)
 		case <-time.After(redialPause):
 		}
 	}
@@ -87,7 +87,7 @@ func (r *redisServer) cut(kind string) (int, error) {
 	}
 	number, found := strings.CutPrefix(strings.TrimSpace(line), ":")
 	if !found {
-		return 0, fmt.Errorf("Redis answered CLIENT KILL with %q", strings.TrimSpace(line))
+		return 0, fmt.Errorf("the Redis answered CLIENT KILL with %q", strings.TrimSpace(line))
 	}
 	return strconv.Atoi(number)
 }
