@@ -90,6 +90,9 @@
 //     them: that is what a gap costs, and the connections have to notice it.
 //   - The publisher does not try a message again: whether Redis has it cannot be
 //     known, and twice is worse than lost.
+//   - The server runs with --gap ignore: connections that live through a gap are
+//     what shows that a message reaches everybody or nobody. That --gap close
+//     closes each of them has tests of its own.
 //   - What comes and goes here connects from 127.0.0.2: from 127.0.0.1 it would
 //     now and then take the port of a Redis that is down.
 //   - A fault that has begun is recovered from, even past the end of the time.

@@ -106,10 +106,11 @@ func (r *soak) begin(ctx context.Context) error {
 	}
 	address := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 	// Slow readers are to be ended often, so what the server and the kernel
-	// keep for them is little and short.
+	// keep for them is little and short. Gaps end nobody, so that each
+	// connection's sequence shows what the gap cost (doc.go).
 	args := append([]string{"--listen", address(r.ports.clients), "--bus", "redis://" + r.redis.address(),
 		"--admin", address(r.ports.admin), "--drain", "1s", "--ping-interval", "20s", "--send-buffer", "32KiB",
-		"--log-bytes", "256KiB", "--message-bytes", "64KiB", "--write-deadline", "10s"}, s.ServerArgs...)
+		"--log-bytes", "256KiB", "--message-bytes", "64KiB", "--write-deadline", "10s", "--gap", "ignore"}, s.ServerArgs...)
 	if r.server, err = child.Start(exec.Command(s.Server, args...), child.Ask); err != nil {
 		return err
 	}
