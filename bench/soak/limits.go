@@ -44,11 +44,12 @@ const (
 const (
 	// heapObjectsMargin is for what the server keeps for the next use once it
 	// was needed (64 cold states and 64 logs with their messages per loop, buffers
-	// of the bus and of the admin pages: 800 objects by a profile of everything)
-	// and for the garbage that the fewest of some scrapes still hold: 1,900 in
-	// all, measured after 20 s and not more after minutes. A leak of an object
-	// for each connection that comes and goes passes the margin in half a minute.
-	heapObjectsMargin = 5000
+	// of the bus and of the admin pages: 800 objects by a profile of everything
+	// after 40 s, 610 after 120 s), and for the garbage that the fewest of some
+	// scrapes still hold: 1,000 to 4,000 in all, and not more in longer runs. A
+	// leak of an object for each connection that comes and goes passes the margin
+	// in a minute.
+	heapObjectsMargin = 10_000
 	// goroutinesMargin: the bus's and the admin's are the same at both looks.
 	goroutinesMargin = 0
 	// residentGrowthMargin and residentSlopeMargin make the limit of the trend
