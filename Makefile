@@ -9,7 +9,10 @@ N ?= 1000000
 # Seconds that each fuzz target runs in make check.
 FUZZ_SECONDS ?= 30
 
-.PHONY: run build test faults check fmt vet staticcheck race fuzz mutants bench floor million results compare baselines peers deps clean
+# How long make soak runs.
+DURATION ?= 1h
+
+.PHONY: run build test faults soak check fmt vet staticcheck race fuzz mutants bench floor million results compare baselines peers deps clean
 
 run: build ## Build and start the server with its embedded bus.
 	exec bin/10m-server $(ARGS)
@@ -35,6 +38,10 @@ test: deps build ## Run all tests, with faults in their bounded forms.
 
 faults: deps build ## The fault tests at full size; the table goes to bench/results/faults.md.
 	C10M_FAULTS=full FAULTS_TABLE=bench/results/faults.md scripts/tests -v -count=1 -timeout 60m ./faults
+
+soak: deps build ## Churn, fan-out, unicast, slow readers, garbage and bus faults together, then what is left: DURATION=1h, SOAK_SEED=n.
+	go build -o bin/soak ./bench/soak
+	exec bin/soak --duration $(DURATION) $(ARGS)
 
 check: deps build fmt vet staticcheck race peers fuzz mutants ## All that a change must pass.
 

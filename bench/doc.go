@@ -10,6 +10,8 @@
 //     memory, and the return of all after all were dropped.
 //   - bench/compare measures the server beside its peers (bench/baseline), and
 //     writes a table and plots.
+//   - bench/soak runs churn, fan-out, unicast, slow readers, garbage and faults
+//     of the bus together for an hour, and checks what is left in the end.
 //   - bench/child and bench/proc start programs and read what they use.
 //   - bench/load is what both are made of: a client on the server's own reactor,
 //     also for tests.

@@ -27,6 +27,7 @@ type Bus struct {
 	mu        sync.Mutex
 	answers   int
 	receivers int // of the last answer
+	unheard   int // answers that were 0
 	err       error
 }
 
@@ -91,6 +92,13 @@ func (b *Bus) Receivers() (receivers, answers int) {
 	return b.receivers, b.answers
 }
 
+// Unheard is how many answers said that nobody was there to get the message.
+func (b *Bus) Unheard() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unheard
+}
+
 // Close ends the connection.
 func (b *Bus) Close() error { return b.conn.Close() }
 
@@ -105,6 +113,9 @@ func (b *Bus) readAnswers(r *bufio.Reader) {
 		}
 		b.answers++
 		b.receivers = n
+		if n == 0 {
+			b.unheard++
+		}
 		b.mu.Unlock()
 	}
 }

@@ -75,6 +75,16 @@ func AppendStampedFrame(dst []byte, sequence uint64, nanos int64, bytes int) []b
 	return AppendStamped(dst, sequence, nanos, bytes)
 }
 
+// ParseStamp reads the stamp of a payload: its number in its channel, and the
+// time from which its latency counts (CLOCK_MONOTONIC). ok is false for what was
+// not stamped.
+func ParseStamp(payload []byte) (sequence uint64, nanos int64, ok bool) {
+	if len(payload) < StampBytes {
+		return 0, 0, false
+	}
+	return parseStamp(payload[:StampBytes])
+}
+
 // parseStamp reads a stamp; ok is false for any other bytes, and for the
 // sequence 0, which nobody sends.
 func parseStamp(p []byte) (sequence uint64, nanos int64, ok bool) {

@@ -67,6 +67,9 @@ func figures(r *Result) (groups []group) {
 		g.add(true, "connected again", "%s", count(c.Reconnected))
 		groups = append(groups, g)
 	}
+	if s := r.Soak; s != nil {
+		groups = append(groups, soakFigures(s), garbageFigures(s))
+	}
 	return slices.DeleteFunc(append(groups, usageFigures(&r.Usage), memoryFigures(&r.Usage), clientFigures(r)),
 		func(g group) bool { return len(g.Figures) == 0 })
 }

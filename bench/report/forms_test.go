@@ -49,6 +49,9 @@ func full() *Result {
 	r := sampleResult()
 	r.Storm = &Storm{Dropped: 9001, JitterSeconds: 2, RecoverySeconds: 12, ServedSeconds: 13, Latency: Quantiles{7, 1, 2, 3, 4, 5, 6}}
 	r.Churn = &Churn{Rate: 211, Disconnected: 8111, Reconnected: 8112, Latency: Quantiles{8, 11, 12, 13, 14, 15, 16}}
+	r.Soak = &Soak{Seed: 77, Gaps: 2, Published: 1001, Lost: 31, AtRisk: 41, Certain: 21, SlowReaders: 51, SlowClosed: 49,
+		Garbage: map[string]uint64{"a TLS hello": 61, "half a request": 62},
+		Faults:  []Fault{{Name: "redis-killed", AtSeconds: 12.5, LastedSeconds: 2.5, RecoverySeconds: 0.5, Published: 33}}}
 	r.Streams[1].InFlight = 8
 	r.Connections.GaveUp, r.Connections.Dropped = 3, 4
 	r.Connections.Closes = map[uint16]uint64{1001: 5}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -27,6 +28,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 type pageData struct {
 	*Result
 	Style     template.CSS
+	Program   string
 	Title     string
 	When      string
 	CommandIs string
@@ -47,6 +49,7 @@ func HTML(w io.Writer, r *Result) error {
 	d := &pageData{
 		Result:    r,
 		Style:     template.CSS(pageStyle + plot.CSS()), // both are files of this repository
+		Program:   program(r),
 		Title:     scenarioLine(r),
 		CommandIs: commandLine(r.Command),
 		HostIs:    hostLine(&r.Host),
@@ -62,6 +65,14 @@ func HTML(w io.Writer, r *Result) error {
 		d.Charts = append(d.Charts, template.HTML(c.Inline())) // package plot escapes the names
 	}
 	return page.Execute(w, d)
+}
+
+// program is what ran, by its command.
+func program(r *Result) string {
+	if len(r.Command) == 0 {
+		return "10m-client"
+	}
+	return filepath.Base(r.Command[0])
 }
 
 // conclusion is the run in a sentence.

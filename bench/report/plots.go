@@ -97,6 +97,7 @@ func charts(r *Result) (list []plot.Chart) {
 	add("Resident memory", plot.Bytes,
 		over("server", colourServer, func(s *Sample) float64 { return float64(s.ServerResident) }),
 		over("client", colourClient, func(s *Sample) float64 { return float64(s.ClientResident) }))
+	add("Descriptors of the server", plot.Number, area(over("descriptors", colourServer, func(s *Sample) float64 { return float64(s.ServerDescriptors) })))
 	add("Memory in use on the host", plot.Bytes, area(over("host", colourHost, func(s *Sample) float64 { return float64(s.HostUsed) })))
 	add("Cores in use", plot.Number,
 		over("server", colourServer, func(s *Sample) float64 { return s.ServerCores }),

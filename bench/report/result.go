@@ -19,6 +19,7 @@ type Result struct {
 	Streams []Stream `json:"streams,omitempty"`
 	Storm   *Storm   `json:"storm,omitempty"`
 	Churn   *Churn   `json:"churn,omitempty"`
+	Soak    *Soak    `json:"soak,omitempty"`
 	Usage   Usage    `json:"usage"`
 
 	// Bottlenecks are sentences, one for each way in which the figures above
@@ -165,4 +166,6 @@ type Sample struct {
 	ClientCores    float64 `json:"client_cores"`
 	ServerCores    float64 `json:"server_cores"`
 	HostCores      float64 `json:"host_cores"`
+	// ServerDescriptors are those of its main table; only a soak looks at them.
+	ServerDescriptors int `json:"server_descriptors,omitempty"`
 }

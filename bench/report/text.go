@@ -30,6 +30,7 @@ func Text(w io.Writer, r *Result) {
 		t.stream(&r.Streams[i])
 	}
 	t.stormAndChurn(r)
+	t.soak(r.Soak)
 	t.latencies(latencies(r))
 	t.group("memory", memoryFigures(&r.Usage))
 	t.group("cores", usageFigures(&r.Usage))

@@ -14,10 +14,10 @@ import (
 	"c10m/bench/report"
 )
 
-// host describes where the client runs.
-func host(clients parties) report.Host {
-	h := report.Host{Cores: runtime.NumCPU(), Go: runtime.Version(), Loops: clients.loops(),
-		PrivateFDs: clients[0].PrivateTables(), Processor: processor()}
+// Host describes where the client runs, with as many loops as it has.
+func Host(loops int, privateTables bool) report.Host {
+	h := report.Host{Cores: runtime.NumCPU(), Go: runtime.Version(), Loops: loops,
+		PrivateFDs: privateTables, Processor: processor()}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
 		h.Kernel = unix.ByteSliceToString(name.Release[:])

@@ -58,7 +58,7 @@ func Run(ctx context.Context, options Options) (*report.Result, error) {
 	}
 	defer r.parties.stop()
 	r.result = &report.Result{Scenario: options.Name, Command: options.Command, Started: r.started,
-		Host: host(r.parties)}
+		Host: Host(r.parties.loops(), r.parties[0].PrivateTables())}
 	r.sampler = startSampler(r.parties, options.ServerPID, r.started, options.Progress)
 	err = r.phases()
 	for _, p := range r.publishers {
