@@ -1,0 +1,242 @@
+package access
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Origins is an allow-list of web origins (RFC 6454). A nil list allows all.
+// It does not change after it was made, so any goroutine may use it.
+type Origins struct {
+	any, null bool
+	patterns  []originPattern
+}
+
+// An originPattern is one origin, or with subdomains set all below it.
+type originPattern struct {
+	scheme, host string // in lower case
+	subdomains   bool   // host begins with the dot, and something must precede it
+	port         string // "" is the scheme's own, "*" is any
+}
+
+// ParseOrigins reads patterns like these; no pattern at all is a nil list.
+//
+//	https://example.com         this origin: scheme, host and port
+//	https://*.example.com       all hosts below example.com, not itself
+//	http://localhost:*          any port
+//	null                        pages without an origin: files, sandboxed frames
+//	*                           every origin
+//
+// An error is one sentence for the operator.
+func ParseOrigins(texts []string) (*Origins, error) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	o := &Origins{}
+	for _, text := range texts {
+		switch text = strings.TrimSpace(text); text {
+		case "*":
+			o.any = true
+			continue
+		case "null":
+			o.null = true
+			continue
+		}
+		pattern, err := parseOriginPattern(text)
+		if err != nil {
+			return nil, err
+		}
+		o.patterns = append(o.patterns, pattern)
+	}
+	return o, nil
+}
+
+func parseOriginPattern(text string) (p originPattern, err error) {
+	bad := func(why string) (originPattern, error) {
+		return p, fmt.Errorf("%q is no origin: %s; write it like https://example.com, https://*.example.com, http://localhost:*, null or *", text, why)
+	}
+	lower := strings.ToLower(text)
+	wild := strings.HasSuffix(lower, ":*")
+	scheme, host, port, ok := cutOrigin([]byte(strings.TrimSuffix(lower, ":*")))
+	if !ok {
+		for _, c := range text {
+			if c > 0x7f {
+				return bad("browsers send hosts in ASCII, so write the xn-- form of the host")
+			}
+		}
+		return bad("it has to be scheme://host or scheme://host:port and nothing more")
+	}
+	p = originPattern{scheme: string(scheme), host: string(host), port: string(port)}
+	switch {
+	case wild && p.port != "":
+		return bad("it has two ports")
+	case wild:
+		p.port = "*"
+	case p.port == defaultPort(p.scheme):
+		p.port = "" // which is how browsers send it (RFC 6454, 6.2)
+	}
+	if rest, isWild := strings.CutPrefix(p.host, "*"); isWild {
+		if len(rest) < 2 || rest[0] != '.' {
+			return bad("an asterisk stands for whole labels at the beginning")
+		}
+		p.host, p.subdomains = rest, true
+	}
+	if strings.Contains(p.host, "*") {
+		return bad("an asterisk stands for whole labels at the beginning")
+	}
+	return p, nil
+}
+
+func defaultPort(scheme string) string {
+	switch scheme {
+	case "http", "ws":
+		return "80"
+	case "https", "wss":
+		return "443"
+	}
+	return ""
+}
+
+// Allow reports whether the page that asks may connect: request is a whole
+// HTTP request, lent until Allow returns.
+//
+// A request without an Origin is let through. Browsers send one with every
+// WebSocket (RFC 6455, 4.1), and it is the browser's user whom the list
+// protects, from a foreign page that uses the cookies or the network of whoever
+// looks at it (10.2). A program that leaves the field out could as well write
+// there what it likes: the list is no authentication.
+//
+// Scheme and host are compared without regard to case, as RFC 6454, 4, compares
+// them in lower case; the port is a number. More than one Origin field, or a
+// list of origins in one (7.1 knows it, for redirects, which a WebSocket
+// handshake has none of), is allowed only by "*".
+func (o *Origins) Allow(request []byte) bool {
+	if o == nil || o.any {
+		return true
+	}
+	seen, good := 0, false
+	eachField(request, "Origin", func(value []byte) bool {
+		seen++
+		good = o.match(value)
+		return seen == 1
+	})
+	return seen == 0 || seen == 1 && good
+}
+
+func (o *Origins) match(origin []byte) bool {
+	if string(origin) == "null" {
+		return o.null
+	}
+	scheme, host, port, ok := cutOrigin(origin)
+	if !ok || bytes.IndexByte(host, '*') >= 0 {
+		return false
+	}
+	for i := range o.patterns {
+		if o.patterns[i].match(scheme, host, port) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *originPattern) match(scheme, host, port []byte) bool {
+	if !equalFold(scheme, p.scheme) {
+		return false
+	}
+	if p.port != "*" && string(port) != p.port && (p.port != "" || string(port) != defaultPort(p.scheme)) {
+		return false
+	}
+	if p.subdomains {
+		if len(host) <= len(p.host) {
+			return false
+		}
+		host = host[len(host)-len(p.host):]
+	}
+	return equalFold(host, p.host)
+}
+
+// cutOrigin takes "scheme://host:port" apart (RFC 6454, 6.2). What is no such
+// thing to the last byte is not ok, so that nothing hides behind a host that
+// ends in the right letters.
+func cutOrigin(origin []byte) (scheme, host, port []byte, ok bool) {
+	scheme, rest, found := bytes.Cut(origin, []byte("://"))
+	if !found || !validScheme(scheme) {
+		return nil, nil, nil, false
+	}
+	host = rest
+	end := bytes.LastIndexByte(rest, ':')
+	if bracket := bytes.IndexByte(rest, ']'); end > bracket {
+		host, port = rest[:end], rest[end+1:]
+		if n, err := strconv.ParseUint(string(port), 10, 16); err != nil || n == 0 || port[0] == '0' {
+			return nil, nil, nil, false
+		}
+	}
+	return scheme, host, port, validHost(host)
+}
+
+func validScheme(scheme []byte) bool {
+	for i, c := range scheme {
+		isLetter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !isLetter && (i == 0 || (c < '0' || c > '9') && c != '+' && c != '-' && c != '.') {
+			return false
+		}
+	}
+	return len(scheme) > 0
+}
+
+// validHost reports whether host is a name in ASCII, or an IP address as a URL
+// has it. An asterisk is let pass, for patterns.
+func validHost(host []byte) bool {
+	if len(host) > 2 && host[0] == '[' && host[len(host)-1] == ']' {
+		address, err := netip.ParseAddr(string(host[1 : len(host)-1]))
+		return err == nil && address.Is6() && address.Zone() == ""
+	}
+	for _, c := range host {
+		isLetter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !isLetter && (c < '0' || c > '9') && c != '-' && c != '.' && c != '_' && c != '*' {
+			return false
+		}
+	}
+	return len(host) > 0
+}
+
+// equalFold compares ASCII; lower is in lower case. bytes.EqualFold would take
+// the Kelvin sign for a k.
+func equalFold(p []byte, lower string) bool {
+	if len(p) != len(lower) {
+		return false
+	}
+	for i, c := range p {
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// eachField calls visit with each value of a field of an HTTP request, blanks
+// around it cut off, until visit returns false. A line that does not end in CRLF
+// ends the search: such a request is refused as a whole, by others.
+func eachField(request []byte, name string, visit func(value []byte) bool) {
+	first := true
+	for line := range bytes.Lines(request) {
+		line, isWhole := bytes.CutSuffix(line, []byte("\r\n"))
+		if !isWhole {
+			return
+		}
+		if first {
+			first = false
+			continue
+		}
+		field, value, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(field, []byte(name)) && !visit(bytes.Trim(value, " \t")) {
+			return
+		}
+	}
+}
