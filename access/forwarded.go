@@ -1,0 +1,108 @@
+package access
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+)
+
+// forwardedHopsMax is how many addresses of an X-Forwarded-For are looked at.
+// Each is one more trusted proxy in a row; more than a handful is a loop.
+const forwardedHopsMax = 32
+
+var (
+	// ErrNotForwarded: there is no X-Forwarded-For.
+	ErrNotForwarded = errors.New("no X-Forwarded-For")
+	// ErrForwarded: it cannot be read where it has to be.
+	ErrForwarded = errors.New("bad X-Forwarded-For")
+)
+
+// ForwardedFor returns the client that a trusted proxy asks for: of the
+// X-Forwarded-For of request (a whole HTTP request, lent until the call
+// returns) the last address that is not trusted itself.
+//
+// Each proxy appends whom it was asked by, so the list is to be believed from
+// its end, for as long as the proxies in it are trusted. What stands further
+// left the client itself may have written: it is neither believed nor read, and
+// so may be garbage. Several lines are one list (RFC 9110, 5.3). If all are
+// trusted, it is the first: somebody inside asks.
+//
+// An entry is an address, with a port or without ("192.0.2.1:80", "[2001:db8::1]:80":
+// both are seen in the field). An entry that had to be read and cannot be is
+// ErrForwarded, and so are more than forwardedHopsMax: to guess would let somebody
+// choose what he is counted under. The invalid Addr is returned for "unknown"
+// (Squid's word), a client that the last proxy does not tell.
+func ForwardedFor(request []byte, trusted *Networks) (netip.Addr, error) {
+	var lines [forwardedHopsMax][]byte
+	count := 0
+	eachField(request, "X-Forwarded-For", func(value []byte) bool {
+		// Of more lines than this, the last are those that count.
+		if count == len(lines) {
+			copy(lines[:], lines[1:])
+			count--
+		}
+		lines[count] = value
+		count++
+		return true
+	})
+	if count == 0 {
+		return netip.Addr{}, ErrNotForwarded
+	}
+	client, hops := netip.Addr{}, 0
+	for ; count > 0; count-- {
+		for rest, more := lines[count-1], true; more; {
+			var entry []byte
+			if rest, entry, more = cutLast(rest); len(entry) == 0 {
+				// Lists may have empty elements (RFC 9110, 5.6.1.2).
+				continue
+			}
+			if hops++; hops > forwardedHopsMax {
+				return netip.Addr{}, ErrForwarded
+			}
+			if string(entry) == "unknown" {
+				return netip.Addr{}, nil
+			}
+			address, err := parseForwarded(entry)
+			if err != nil {
+				return netip.Addr{}, ErrForwarded
+			}
+			if client = address; !trusted.Contains(client) {
+				return client, nil
+			}
+		}
+	}
+	if hops == 0 {
+		return netip.Addr{}, ErrForwarded
+	}
+	return client, nil
+}
+
+// cutLast cuts the last element off a list. more is false if it was the only one.
+func cutLast(list []byte) (rest, last []byte, more bool) {
+	comma := bytes.LastIndexByte(list, ',')
+	return list[:max(comma, 0)], bytes.Trim(list[comma+1:], " \t"), comma >= 0
+}
+
+// parseForwarded reads an address with or without a port.
+func parseForwarded(entry []byte) (netip.Addr, error) {
+	const addressBytesMax = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
+	if len(entry) > addressBytesMax {
+		return netip.Addr{}, ErrForwarded
+	}
+	text := string(entry)
+	address, err := netip.ParseAddr(text)
+	if err != nil {
+		var withPort netip.AddrPort
+		if withPort, err = netip.ParseAddrPort(text); err != nil {
+			if text[0] != '[' || text[len(text)-1] != ']' {
+				return netip.Addr{}, err
+			}
+			if address, err = netip.ParseAddr(text[1 : len(text)-1]); err != nil {
+				return netip.Addr{}, err
+			}
+		} else {
+			address = withPort.Addr()
+		}
+	}
+	return Normal(address), nil
+}
