@@ -1,0 +1,211 @@
+package access
+
+import (
+	"hash/maphash"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// AddressLimits are limits per client address (per Key). The zero value limits
+// nothing.
+type AddressLimits struct {
+	// Connections is how many an address may have at once; 0 is any number.
+	Connections int
+	// RatePerSecond is how many an address may begin per second in the long
+	// run; 0 is any number. Burst is how many at once after a pause, 1 at least.
+	RatePerSecond float64
+	Burst         int
+}
+
+// A Verdict says whether a connection of an address may go on.
+type Verdict uint8
+
+const (
+	Admitted Verdict = iota
+	TooMany          // the address has as many connections as it may
+	TooFast          // it began too many of late
+)
+
+const (
+	// addressShards is over how many locks the addresses are spread: some for
+	// each loop, so that two seldom meet.
+	addressShards = 256
+	// pausedAddressesMax is how many addresses without a connection are kept for
+	// their rate alone, all shards together: 1<<20 take 50 MB.
+	pausedAddressesMax = 1 << 20
+	// looksPerNewcomer is how many addresses a new one has looked at, to forget
+	// those that have nothing to be remembered for: more than one, so that there
+	// are fewer and fewer of them. looksPerNewcomerFull is the same when a shard
+	// is full: one of them is forgotten then in any case.
+	looksPerNewcomer     = 4
+	looksPerNewcomerFull = 64
+)
+
+// Addresses counts connections per client address, over all loops.
+//
+// Admit and Release may be called from any goroutine. They take a lock for 0.1
+// us or so that nothing else takes; a loop calls each once per connection, and
+// never on the way of a message.
+//
+// An address is in memory for as long as it has a connection, so these are as
+// many as connections at most; and it is for as long as its rate is to be
+// remembered, so these are bounded on their own (pausedAddressesMax). When there
+// are more, somebody with very many addresses is calling, and of those without a
+// connection the one that is nearest to being forgotten is. Who makes the server
+// forget so gains nothing: an address that is forgotten gets its burst anew, which
+// an address never seen would have as well. The count of connections is never
+// forgotten.
+//
+// The rate is kept as one time (the "theoretical arrival time" of the generic
+// cell rate algorithm, ITU-T I.371): a token bucket that needs no refilling. A
+// rate.Limiter of golang.org/x/time would be a heap object with a lock for each
+// address; this is 24 bytes in a map without pointers.
+type Addresses struct {
+	// Fixed after construction.
+	limits   AddressLimits
+	interval int64 // nanoseconds between two connections at the rate; 0 is no rate
+	slack    int64 // nanoseconds that an address may be ahead of its rate: the burst
+	seed     maphash.Seed
+
+	pausedPerShardMax int // of limits above, or a test's own
+
+	shards [addressShards]addressShard
+	// Shared: atomic.
+	count atomic.Int64
+}
+
+type addressShard struct {
+	mu    sync.Mutex
+	known map[Key]addressState
+	// paused is the number of those without a connection.
+	paused int
+	_      [40]byte // a cache line each
+}
+
+type addressState struct {
+	due         int64 // when its rate is at rest
+	connections int32
+}
+
+// forgettable reports whether the address is as good as one never seen.
+func (a addressState) forgettable(now int64) bool { return a.connections == 0 && a.due <= now }
+
+// NewAddresses makes the table. It returns nil, which admits everybody and costs
+// nothing, if there is no limit.
+func NewAddresses(limits AddressLimits) *Addresses {
+	if limits.Connections <= 0 && limits.RatePerSecond <= 0 {
+		return nil
+	}
+	a := &Addresses{limits: limits, seed: maphash.MakeSeed(), pausedPerShardMax: pausedAddressesMax / addressShards}
+	if limits.RatePerSecond > 0 {
+		a.interval = max(1, int64(float64(time.Second)/limits.RatePerSecond))
+		a.slack = a.interval * int64(max(1, limits.Burst)-1)
+	}
+	for i := range a.shards {
+		a.shards[i].known = make(map[Key]addressState)
+	}
+	return a
+}
+
+// Admit counts a connection of key that begins now (nanoseconds of any clock
+// that all callers share), if it may. Whoever is Admitted must be Released once.
+func (a *Addresses) Admit(key Key, now int64) Verdict {
+	s := a.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state, isKnown := s.known[key]
+	if a.limits.Connections > 0 && int(state.connections) >= a.limits.Connections {
+		return TooMany
+	}
+	if a.interval > 0 {
+		due := max(state.due, now)
+		if !isKnown {
+			due = now
+		}
+		if due-now > a.slack {
+			return TooFast
+		}
+		state.due = due + a.interval
+	}
+	switch {
+	case !isKnown:
+		a.makeRoom(s, now)
+		a.count.Add(1)
+	case state.connections == 0:
+		s.paused--
+	}
+	state.connections++
+	s.known[key] = state
+	return Admitted
+}
+
+// Release counts a connection of key off.
+func (a *Addresses) Release(key Key, now int64) {
+	s := a.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state, isKnown := s.known[key]
+	if !isKnown || state.connections <= 0 {
+		panic("BUG: a connection of an address that has none is released")
+	}
+	if state.connections--; state.forgettable(now) {
+		delete(s.known, key)
+		a.count.Add(-1)
+		return
+	}
+	s.known[key] = state
+	if state.connections == 0 {
+		s.paused++
+	}
+}
+
+// makeRoom forgets addresses of a shard that is about to have one more. The
+// runtime begins each walk over a map at a random place.
+func (a *Addresses) makeRoom(s *addressShard, now int64) {
+	if s.paused == 0 {
+		return
+	}
+	full := s.paused >= a.pausedPerShardMax
+	looks := looksPerNewcomer
+	if full {
+		looks = looksPerNewcomerFull
+	}
+	forgotten, first := 0, Key(0)
+	firstDue := int64(math.MaxInt64)
+	for key, state := range s.known {
+		if looks--; looks < 0 {
+			break
+		}
+		if state.forgettable(now) {
+			delete(s.known, key)
+			forgotten++
+		} else if state.connections == 0 && state.due < firstDue {
+			first, firstDue = key, state.due
+		}
+	}
+	if full && forgotten == 0 && firstDue != math.MaxInt64 {
+		delete(s.known, first)
+		forgotten++
+	}
+	s.paused -= forgotten
+	a.count.Add(int64(-forgotten))
+}
+
+func (a *Addresses) shard(key Key) *addressShard {
+	return &a.shards[maphash.Comparable(a.seed, key)%addressShards]
+}
+
+// RetryAfter is how long an address that was TooFast waits at most until it may
+// begin a connection.
+func (a *Addresses) RetryAfter() time.Duration { return time.Duration(a.interval) }
+
+// Count is the number of addresses in memory. Any goroutine may call it, also
+// with a nil receiver.
+func (a *Addresses) Count() int64 {
+	if a == nil {
+		return 0
+	}
+	return a.count.Load()
+}
