@@ -1,6 +1,8 @@
 package poller
 
 import (
+	"encoding/binary"
+	"net/netip"
 	"syscall"
 	"time"
 	"unsafe"
@@ -28,6 +30,9 @@ type Kernel interface {
 	Steer(listener, cpu int) syscall.Errno
 	// Accept returns a non-blocking, close-on-exec connection.
 	Accept(listener int) (fd int, errno syscall.Errno)
+	// Peer returns the address of the other end of a connection; ENOTCONN if
+	// that broke it already.
+	Peer(fd int) (netip.AddrPort, syscall.Errno)
 	// Recv reads what is there, up to len(p). 0 bytes and no error is the
 	// peer's end of stream.
 	Recv(fd int, p []byte) (n int, errno syscall.Errno)
@@ -90,6 +95,22 @@ func (Linux) Accept(listener int) (int, syscall.Errno) {
 	fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), 0, 0,
 		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 	return int(fd), errno
+}
+
+func (Linux) Peer(fd int) (netip.AddrPort, syscall.Errno) {
+	var address unix.RawSockaddrInet6 // the larger one
+	size := uint32(unsafe.Sizeof(address))
+	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd),
+		uintptr(unsafe.Pointer(&address)), uintptr(unsafe.Pointer(&size)))
+	if errno != 0 {
+		return netip.AddrPort{}, errno
+	}
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&address.Port))[:])
+	if address.Family == unix.AF_INET {
+		// struct sockaddr_in: family, port, address, 8 bytes of padding.
+		return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(&address)).Addr), port), 0
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(address.Addr).Unmap(), port), 0
 }
 
 func (Linux) Recv(fd int, p []byte) (int, syscall.Errno) {

@@ -3,6 +3,7 @@ package poller
 import (
 	"fmt"
 	"math/bits"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 
@@ -513,8 +514,10 @@ func (l *Loop) Now() int64 { return l.now }
 // Clock reads the time now, for what a turn's start is too coarse for.
 func (l *Loop) Clock() int64 { return l.kernel.Now() }
 
-// Recv, Send, Sendv and Shutdown are the Kernel's calls of these names on one
+// Peer, Recv, Send, Sendv and Shutdown are the Kernel's calls of these names on one
 // of the loop's connections.
+func (l *Loop) Peer(fd uint32) (netip.AddrPort, syscall.Errno) { return l.kernel.Peer(int(fd)) }
+
 func (l *Loop) Recv(fd uint32, p []byte) (int, syscall.Errno) { return l.kernel.Recv(int(fd), p) }
 
 func (l *Loop) Send(fd uint32, p []byte) (int, syscall.Errno) {

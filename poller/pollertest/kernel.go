@@ -10,6 +10,7 @@ package pollertest
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"syscall"
 	"time"
@@ -79,6 +80,9 @@ type interest struct {
 
 // A Peer is the other end of a connection, in the hands of the test.
 type Peer struct {
+	// Address is what the server is told of it; 192.0.2.1:1 from Dial.
+	Address netip.AddrPort
+
 	toServer []byte // written and not yet received
 	toPeer   []byte // sent and not yet read
 	// FIN and RST, in both directions.
@@ -124,7 +128,7 @@ func (p *Peer) WasReset() bool { return p.reset }
 
 // Dial puts a new connection into a listener's queue.
 func (k *Kernel) Dial() *Peer {
-	peer := &Peer{}
+	peer := &Peer{Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 1)}
 	for _, fd := range k.descriptors() {
 		if f := k.files[fd]; f.listener {
 			f.backlog = append(f.backlog, peer)
@@ -307,6 +311,14 @@ func (k *Kernel) broken(peer *Peer) bool {
 		peer.reset = true
 	}
 	return peer.reset
+}
+
+func (k *Kernel) Peer(fd int) (netip.AddrPort, syscall.Errno) {
+	peer := k.files[fd].peer
+	if peer.reset {
+		return netip.AddrPort{}, unix.ENOTCONN
+	}
+	return peer.Address, 0
 }
 
 func (k *Kernel) Recv(fd int, p []byte) (int, syscall.Errno) {
