@@ -227,35 +227,41 @@ func requestReason(err error) Reason {
 	return RequestMalformed
 }
 
-// refusals are the whole HTTP answers, made once. One with a Retry-After is there
-// for each second from its retry to twice as much: all who are refused in one
-// second would come back in one second otherwise.
+// refusals are the whole HTTP answers, made once.
 var refusals = func() (all [reasons][][]byte) {
-	statusText := map[int]string{
-		400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
-		426: "Upgrade Required", 431: "Request Header Fields Too Large",
-		503: "Service Unavailable", 505: "HTTP Version Not Supported",
-	}
 	for r, info := range reasonTable {
-		if info.status == 0 {
-			continue
-		}
-		for seconds := info.retry; seconds <= 2*info.retry; seconds++ {
-			header := ""
-			if seconds > 0 {
-				header = fmt.Sprintf("Retry-After: %d\r\n", seconds)
-			}
-			all[r] = append(all[r], fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
-				info.status, statusText[info.status], info.headers, header, len(info.text)+1, info.text))
+		if info.status != 0 {
+			all[r] = answers(info)
 		}
 	}
 	return all
 }()
 
+var statusText = map[int]string{
+	400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
+	426: "Upgrade Required", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
+	503: "Service Unavailable", 505: "HTTP Version Not Supported",
+}
+
+// answers makes a refusal. One with a Retry-After is there for each second from
+// its retry to twice as much, or a minute later: all who are refused in one
+// second would come back in one second otherwise.
+func answers(info reasonInfo) (all [][]byte) {
+	for seconds := info.retry; seconds <= info.retry+min(info.retry, 60); seconds++ {
+		header := ""
+		if seconds > 0 {
+			header = fmt.Sprintf("Retry-After: %d\r\n", seconds)
+		}
+		all = append(all, fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
+			info.status, statusText[info.status], info.headers, header, len(info.text)+1, info.text))
+	}
+	return all
+}
+
 // refusal is an HTTP answer for a reason. It is shared: not to be changed.
 func refusal(reason Reason) []byte {
-	answers := refusals[reason]
-	return answers[rand.IntN(len(answers))]
+	all := refusals[reason]
+	return all[rand.IntN(len(all))]
 }
 
 // requestEnd returns the length of the request at the front of p, empty line

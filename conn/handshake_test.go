@@ -322,7 +322,7 @@ func TestEveryReasonIsWhole(t *testing.T) {
 	if len(all) != int(reasons)-1 || slices.Contains(all, reasonNone) {
 		t.Errorf("Reasons has %d of %d", len(all), reasons-1)
 	}
-	silent := []Reason{RequestGone, ClientClosed, ClientGone, ClientReset, WriteDeadline, SlowBytes, SlowAge, SlowTotal, SocketError, Stopped, EpollFull}
+	silent := []Reason{RequestGone, RequestProxyCheck, ClientClosed, ClientGone, ClientReset, WriteDeadline, SlowBytes, SlowAge, SlowTotal, SocketError, Stopped, EpollFull}
 	names := make(map[string]Reason)
 	var stats Stats
 	for _, r := range all {

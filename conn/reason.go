@@ -35,6 +35,12 @@ const (
 	RequestTokenAudience
 	RequestTokenChannel
 	RequestNoMemory
+	RequestOrigin
+	RequestProxyHeader
+	RequestForwardedFor
+	RequestAddressConnections
+	RequestAddressRate
+	RequestProxyCheck
 	RequestGone
 	EpollFull // fs.epoll.max_user_watches or memory: the loop could not watch it
 
@@ -103,6 +109,13 @@ var reasonTable = [reasons]reasonInfo{
 	RequestTokenEarly:    {name: "request_token_early", status: 401, headers: challenge("invalid_token"), text: "The token is not valid yet."},
 	RequestTokenAudience: {name: "request_token_audience", status: 401, headers: challenge("invalid_token"), text: "The token is for another audience."},
 	RequestTokenChannel:  {name: "request_token_channel", status: 403, headers: challenge("insufficient_scope"), text: "The token does not allow this channel."},
+
+	RequestOrigin:             {name: "request_origin", status: 403, text: "Pages of this origin may not connect."},
+	RequestProxyHeader:        {name: "request_proxy_header", status: 400, text: "A PROXY header must come first, of version 1 or 2 and up to 4096 bytes."},
+	RequestForwardedFor:       {name: "request_forwarded_for", status: 400, text: "A proxy must say in X-Forwarded-For for whom it asks."},
+	RequestAddressConnections: {name: "request_address_connections", status: 429, retry: 10, text: "This address holds as many connections as it may."},
+	RequestAddressRate:        {name: "request_address_rate", status: 429, retry: 1, text: "This address connects too often."},
+	RequestProxyCheck:         {name: "request_proxy_check"},
 
 	RequestGone: {name: "request_gone"},
 	EpollFull:   {name: "epoll_full"},

@@ -7,6 +7,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/internal/fdtable"
 	"c10m/poller"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,8 @@ type Config struct {
 	// InboundBytesTotal is what a loop may keep of messages that clients have
 	// not finished.
 	InboundBytesTotal int
+	// Access is who gets in.
+	Access Access
 }
 
 // Shared is what the loops of a process have in common.
@@ -42,11 +45,16 @@ type Shared struct {
 	// MemoryShort refuses newcomers with 503 while it is true.
 	MemoryShort atomic.Bool
 	open        atomic.Int64
+
+	gate sharedGate
 }
 
 // NewShared makes the common part.
 func NewShared(config Config) *Shared {
-	return &Shared{Config: config, handshakeTimeout: handshakeTimeout, lingerTimeout: lingerTimeout}
+	return &Shared{
+		Config: config, handshakeTimeout: handshakeTimeout, lingerTimeout: lingerTimeout,
+		gate: newSharedGate(&config.Access),
+	}
 }
 
 // Open is the number of upgraded connections. Any goroutine may call it.
@@ -63,9 +71,12 @@ const (
 
 // The bits of Record.Marks.
 const (
-	markCold    = 1 << iota // there is an entry in Server.cold
-	markPublish             // its data messages are published
-	markPaused              // it is not read from, since too many of those are under way
+	markCold        = 1 << iota // there is an entry in Server.cold
+	markPublish                 // its data messages are published
+	markPaused                  // it is not read from, since too many of those are under way
+	markTrusted                 // the peer is a proxy of ours, and has not said for whom it speaks
+	markProxyHeader             // its PROXY header is still to come
+	markForwarded               // its request's X-Forwarded-For says who the client is
 )
 
 // cold is the state of a connection that does not fit its record: it exists
@@ -90,6 +101,7 @@ type Server struct {
 	shared   *Shared
 	registry *channel.Registry
 	shake    *handshaker
+	clients  *fdtable.Table[access.Key] // nil if nothing is counted per address
 
 	// Owned by the loop.
 	cold         map[uint32]*cold
@@ -130,6 +142,7 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	if shared.Config.Tokens != nil {
 		s.shake.judge = s.judge
 	}
+	s.clients = shared.newClients()
 	s.registry = channel.NewRegistry(shared.Config.Channel, loop, s, &s.channelStats)
 	s.pings.start(loop.Now())
 	return s
@@ -158,6 +171,9 @@ func (s *Server) admit() error {
 // Open looks at a new connection's request, which is usually there.
 func (s *Server) Open(fd uint32) {
 	s.stats.Unfinished.Add(1)
+	if !s.arrive(fd) {
+		return
+	}
 	n, errno := 0, unix.EAGAIN
 	if !s.tokensWait() {
 		n, errno = s.loop.Recv(fd, s.scratch[:])
@@ -200,7 +216,7 @@ func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 		return
 	case phase == phaseRequest && (errno == unix.ECONNRESET || errno == 0 && n == 0):
-		s.end(fd, RequestGone)
+		s.end(fd, s.goneReason(fd))
 		return
 	case errno != 0:
 		s.end(fd, errnoReason(errno))
@@ -232,6 +248,10 @@ func errnoReason(errno syscall.Errno) Reason {
 
 // readRequest collects a request until its empty line and answers it.
 func (s *Server) readRequest(fd uint32, p []byte) {
+	if s.loop.Record(fd).Marks&markProxyHeader != 0 {
+		s.readProxyHeader(fd, p)
+		return
+	}
 	c := s.cold[fd]
 	whole, seen := p, 0
 	if c != nil && len(c.request) > 0 {
@@ -248,16 +268,23 @@ func (s *Server) readRequest(fd uint32, p []byte) {
 	case size > 0:
 		s.answer(fd, whole[:size], whole[size:])
 	default:
-		if seen == 0 {
-			if c = s.coldOf(fd); c == nil {
-				s.refuse(fd, RequestMemory)
-				return
-			}
-			s.keepRequest(c, p)
-		}
-		if s.requestBytes > requestBytesTotalMax {
-			s.refuse(fd, RequestMemory)
-		}
+		s.awaitRequest(fd, p, seen == 0)
+	}
+}
+
+// awaitRequest waits for more of a request (or of what comes before it), of
+// which p is to be kept if it is new.
+func (s *Server) awaitRequest(fd uint32, p []byte, isNew bool) {
+	c := s.coldOf(fd)
+	if c == nil {
+		s.refuse(fd, RequestMemory)
+		return
+	}
+	if isNew {
+		s.keepRequest(c, p)
+	}
+	if s.requestBytes > requestBytesTotalMax {
+		s.refuse(fd, RequestMemory)
 	}
 }
 
@@ -270,7 +297,13 @@ func (s *Server) keepRequest(c *cold, p []byte) {
 // answer upgrades a connection or refuses it. rest is what came after the
 // request: frames of a client that did not wait.
 func (s *Server) answer(fd uint32, request, rest []byte) {
+	if !s.judgeForwarded(fd, request) {
+		return
+	}
 	response, reason := s.shake.upgrade(request)
+	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(request) {
+		reason = RequestOrigin
+	}
 	if reason != reasonNone {
 		s.refuse(fd, reason)
 		return
@@ -375,4 +408,5 @@ func (s *Server) Closed(fd uint32) {
 	}
 	s.registry.Unsubscribe(fd)
 	s.dropCold(fd)
+	s.releaseAddress(fd)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/access"
 	"c10m/channel"
 	"c10m/poller"
 	"c10m/poller/pollertest"
@@ -70,6 +71,7 @@ func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
 	config.Channel = channel.Config{LogBytes: 8 << 10, LogAge: 5 * time.Minute, LogBytesTotal: 64 << 10, Skip: skip}
 	config.NewPublisher = func(f Feedback) Publisher { s.bus = simBus{simulation: s, feedback: f}; return &s.bus }
 	config.PublishBytesMax, config.InboundBytesTotal = simSaidBytesMax, 16<<10
+	config.Access = Access{Addresses: access.NewAddresses(access.AddressLimits{Connections: 1 << 20}), DescriptorsMax: 1 << 12}
 	loop, err := poller.NewLoop(poller.Config{
 		DescriptorsMax: 1 << 12, Listen: make([]poller.Address, 3), Kernel: s.kernel,
 		NewHandler: func(l *poller.Loop) poller.Handler {
@@ -296,6 +298,7 @@ func (s *simulation) run(more func() bool) {
 		"logs": channels.Logs.Load(), "log bytes": channels.LogBytes.Load(), "blocked": channels.Blocked.Load(),
 		"held back": stats.PublishPaused.Load(), "message bytes": int64(s.server.inboundBytes),
 		"cold": int64(len(s.server.cold)), "request bytes": int64(s.server.requestBytes),
+		"addresses": s.server.shared.Config.Access.Addresses.Count(),
 	} {
 		if n != 0 {
 			s.failf("%s: %d left over", name, n)

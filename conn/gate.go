@@ -1,0 +1,214 @@
+package conn
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"c10m/access"
+	"c10m/internal/fdtable"
+)
+
+// The gate: whose connection it is, and whether he may have one more.
+//
+// The address of a connection is known in one of three places, and from there on
+// it is counted until its descriptor is closed: in Open if the peer is not a
+// trusted proxy, when the PROXY header is complete if it has to send one, with
+// the request if X-Forwarded-For says it. If both are on, the one follows the
+// other: a proxy's PROXY header may name another proxy, which then asks on
+// behalf of whom X-Forwarded-For says.
+
+// Access is who gets in. The zero value lets everybody in.
+type Access struct {
+	// Origins are the pages that may connect; nil is all.
+	Origins *access.Origins
+	// Addresses limits the connections of a client's address; nil does not.
+	Addresses *access.Addresses
+	// Trusted are the proxies in front. Their own addresses are not limited.
+	Trusted *access.Networks
+	// ProxyProtocol demands a PROXY header of every connection from Trusted,
+	// ForwardedFor X-Forwarded-For of every request of theirs.
+	ProxyProtocol bool
+	ForwardedFor  bool
+	// DescriptorsMax is above every descriptor, and PrivateFDTables tells
+	// whether each loop counts them from 0: as in poller.Config. They are needed
+	// with Addresses only.
+	DescriptorsMax  int
+	PrivateFDTables bool
+}
+
+// sharedGate is what the loops have in common of it.
+type sharedGate struct {
+	// Fixed after construction.
+	wantsAddress bool // of each peer, in Open
+	tooFast      [][]byte
+	// clients is whom each connection is counted under, if the loops share the
+	// descriptors; each entry is owned by the connection's loop.
+	clients *fdtable.Table[access.Key]
+}
+
+func newSharedGate(a *Access) (g sharedGate) {
+	g.wantsAddress = a.Addresses != nil || !a.Trusted.Empty()
+	if a.Addresses == nil {
+		return g
+	}
+	if a.DescriptorsMax <= 0 {
+		panic("BUG: limits per address without Access.DescriptorsMax")
+	}
+	tooFast := reasonTable[RequestAddressRate]
+	tooFast.retry = max(tooFast.retry, int(math.Ceil(a.Addresses.RetryAfter().Seconds())))
+	g.tooFast = answers(tooFast)
+	if !a.PrivateFDTables {
+		g.clients = fdtable.New[access.Key](a.DescriptorsMax)
+	}
+	return g
+}
+
+// newClients returns the table of a loop, nil if nothing is counted.
+func (s *Shared) newClients() *fdtable.Table[access.Key] {
+	a := &s.Config.Access
+	if a.Addresses != nil && a.PrivateFDTables {
+		return fdtable.New[access.Key](a.DescriptorsMax)
+	}
+	return s.gate.clients
+}
+
+// arrive looks at who is there and reports whether to go on with fd.
+func (s *Server) arrive(fd uint32) bool {
+	if !s.shared.gate.wantsAddress {
+		return true
+	}
+	peer, errno := s.loop.Peer(fd)
+	if errno != 0 {
+		// ENOTCONN: it was reset. There is nothing more to read from it.
+		s.end(fd, RequestGone)
+		return false
+	}
+	a, record := &s.shared.Config.Access, s.loop.Record(fd)
+	if !a.Trusted.Contains(peer.Addr()) {
+		return s.admitAddress(fd, access.KeyOf(peer.Addr()))
+	}
+	record.Marks |= markTrusted
+	switch {
+	case a.ProxyProtocol:
+		record.Marks |= markProxyHeader
+	case a.ForwardedFor:
+		record.Marks |= markForwarded
+	}
+	return true
+}
+
+// readProxyHeader collects the PROXY header of a trusted peer, and goes on with
+// what follows it.
+func (s *Server) readProxyHeader(fd uint32, p []byte) {
+	whole, isNew := p, true
+	c := s.cold[fd]
+	if c != nil && len(c.request) > 0 {
+		s.keepRequest(c, p)
+		whole, isNew = c.request, false
+	}
+	header, err := access.ParseProxyHeader(whole)
+	switch {
+	case err != nil:
+		s.refuse(fd, RequestProxyHeader)
+		return
+	case header.Size == 0:
+		s.awaitRequest(fd, p, isNew)
+		return
+	}
+	rest := whole[header.Size:]
+	if c != nil {
+		s.requestBytes -= len(c.request)
+		c.request = nil
+	}
+	a, record := &s.shared.Config.Access, s.loop.Record(fd)
+	record.Marks &^= markProxyHeader
+	switch {
+	case header.Client.IsValid() && !a.Trusted.Contains(header.Client):
+		record.Marks &^= markTrusted
+		if !s.admitAddress(fd, access.KeyOf(header.Client)) {
+			return
+		}
+	case a.ForwardedFor:
+		record.Marks |= markForwarded
+	}
+	if len(rest) == 0 {
+		s.awaitRequest(fd, nil, false)
+		return
+	}
+	s.readRequest(fd, rest)
+}
+
+// judgeForwarded looks at a request's X-Forwarded-For, if it is a proxy's that
+// has to have one, and reports whether to go on.
+func (s *Server) judgeForwarded(fd uint32, request []byte) bool {
+	record := s.loop.Record(fd)
+	if record.Marks&markForwarded == 0 {
+		return true
+	}
+	a := &s.shared.Config.Access
+	client, err := access.ForwardedFor(request, a.Trusted)
+	if err != nil {
+		s.refuse(fd, RequestForwardedFor)
+		return false
+	}
+	record.Marks &^= markForwarded
+	if !client.IsValid() || a.Trusted.Contains(client) {
+		return true
+	}
+	record.Marks &^= markTrusted
+	return s.admitAddress(fd, access.KeyOf(client))
+}
+
+// admitAddress counts fd under its client's address, or refuses it.
+func (s *Server) admitAddress(fd uint32, key access.Key) bool {
+	addresses := s.shared.Config.Access.Addresses
+	if addresses == nil || key == 0 {
+		return true
+	}
+	switch addresses.Admit(key, s.loop.Now()) {
+	case access.TooMany:
+		s.turnAway(fd, RequestAddressConnections, refusal(RequestAddressConnections))
+		return false
+	case access.TooFast:
+		s.turnAway(fd, RequestAddressRate, s.shared.gate.tooFast[rand.IntN(len(s.shared.gate.tooFast))])
+		return false
+	}
+	*s.clients.Entry(fd) = key
+	return true
+}
+
+// turnAway is refuse for who comes too often: it does not wait until the client
+// has read the answer, since it is descriptors that the limits are about. The
+// request is mostly there, so that it can be read and the client gets its answer
+// and no reset; of one that comes later it does get a reset.
+func (s *Server) turnAway(fd uint32, reason Reason, answer []byte) {
+	s.loop.Recv(fd, s.scratch[:])
+	s.count(fd, reason)
+	s.setPhase(fd, phaseLingering)
+	s.say(fd, answer)
+	s.end(fd, reason)
+}
+
+// releaseAddress counts fd off, which is about to be closed.
+func (s *Server) releaseAddress(fd uint32) {
+	if s.clients == nil {
+		return
+	}
+	if key := s.clients.Entry(fd); *key != 0 {
+		s.shared.Config.Access.Addresses.Release(*key, s.loop.Now())
+		*key = 0
+	}
+}
+
+// goneReason is why a connection ended that did not send its request. The health
+// checks of the proxies in front come and go all the time, and are not to look like
+// clients who give up.
+func (s *Server) goneReason(fd uint32) Reason {
+	if s.loop.Record(fd).Marks&markTrusted == 0 {
+		return RequestGone
+	}
+	if c := s.cold[fd]; c != nil && len(c.request) > 0 {
+		return RequestGone
+	}
+	return RequestProxyCheck
+}
