@@ -100,6 +100,11 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 func (c *collector) collectLoops(out output) {
 	loops := c.sources.Loops
 	out.value(loopCount, prometheus.GaugeValue, float64(len(loops)))
+	addresses := int64(0)
+	if c.sources.Addresses != nil {
+		addresses = c.sources.Addresses()
+	}
+	out.value(clientAddresses, prometheus.GaugeValue, float64(addresses))
 	for _, m := range loopMetrics {
 		sum := 0.0
 		for _, loop := range loops {

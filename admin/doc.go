@@ -1,5 +1,5 @@
 // Package admin serves the operator's pages: metrics, health and profiles, over
-// HTTP, on loopback.
+// HTTP, on loopback or behind a password.
 //
 // # Purpose
 //
@@ -39,8 +39,10 @@
 //   - Nothing can be changed through these pages. Other methods than GET and
 //     HEAD are answered with 405 before any page sees them.
 //   - A scrape that fails for one metric shows the others.
-//   - The address is a loopback address. Who can read a heap profile can read
-//     what is in the heap.
+//   - The address is a loopback address, or there is a password. Who can read a
+//     heap profile can read what is in the heap.
+//   - With a password, nobody without it sees more than the status of /healthz
+//     and /readyz: load balancers in a cloud cannot send one with their probes.
 //
 // # Cardinality
 //

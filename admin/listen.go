@@ -9,13 +9,14 @@ import (
 
 // listen binds the admin pages. Each error is one sentence that says what to
 // change.
-func listen(addr string) (net.Listener, error) {
+func listen(cfg Config) (net.Listener, error) {
+	addr := cfg.Addr
 	resolved, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("the admin pages can not listen on %q, which is no host:port that can be resolved (%w): set --admin, as to 127.0.0.1:9100", addr, err)
 	}
-	if !resolved.IP.IsLoopback() {
-		return nil, fmt.Errorf("the admin pages can not listen on %q: the admin address has no password, so it binds to loopback only; put a proxy in front, and keep --admin to an address like 127.0.0.1:9100", addr)
+	if cfg.Password == "" && !resolved.IP.IsLoopback() {
+		return nil, fmt.Errorf("the admin pages would listen on %q, which other machines can reach, without a password: set --admin-password, or keep to loopback with --admin, as to 127.0.0.1:9100", addr)
 	}
 	// What was checked is what is bound: the name is not resolved again.
 	listener, err := net.ListenTCP("tcp", resolved)

@@ -156,6 +156,8 @@ var (
 	buildInfo = newDesc("build_info", "1, with the version of the server.", "version")
 	loopCount = newDesc("loops", "Loops, each of them one thread.")
 
+	clientAddresses = newDesc("client_addresses", "Client addresses in memory for --address-connections and --address-rate: those with a connection, and up to a million that connected of late.")
+
 	closesTotal = newDesc("closes_total", "Connections that ended, by reason: request_* were never open, slow_* and write_deadline are readers that could not keep up, client_* left themselves, missed_messages were told of a gap (--gap close).", "reason")
 
 	overrunsTotal = newDesc("overruns_total", "Times that a slow reader lost its place in its channel's log, by the limit that it hit: log_bytes and log_bytes_total are flags, log_age is --write-deadline. It is closed or skips messages (--slow).", "cause")
@@ -185,7 +187,7 @@ var (
 
 // otherDescs are all of them, for Describe.
 var otherDescs = []*prometheus.Desc{
-	buildInfo, loopCount, closesTotal, overrunsTotal, messagesRefusedTotal,
+	buildInfo, loopCount, clientAddresses, closesTotal, overrunsTotal, messagesRefusedTotal,
 	loopConnectionsMin, loopConnectionsMax, loopLogBytesMax, loopBusySeconds, loopTurnSeconds,
 	loopTurnP99Seconds, gcStopMaxSeconds,
 	memoryUsedBytes, memoryLimitBytes, memoryShort, deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busPeersClosedTotal,

@@ -35,6 +35,9 @@ type Sources struct {
 	// Memory is what the server knows of its memory. nil is a server that does
 	// not look.
 	Memory Memory
+	// Addresses returns the number of client addresses that are counted. nil
+	// is none.
+	Addresses func() int64
 	// Version is what build_info says; it may be empty.
 	Version string
 }
@@ -64,9 +67,11 @@ func (s *Sources) check() {
 
 // Config is what an operator may set.
 type Config struct {
-	// Addr is host:port. The host is a loopback address or resolves to one;
-	// port 0 takes a free one.
+	// Addr is host:port; port 0 takes a free one. Without a Password the host
+	// has to be a loopback address or resolve to one.
 	Addr string
+	// Password is asked for if it is not empty.
+	Password string
 }
 
 // A Server serves the admin pages. Its methods may be called from any
@@ -89,16 +94,16 @@ type Server struct {
 // descriptor table of its own keeps a copy of whatever was open before.
 func Listen(cfg Config, sources Sources, log *zap.Logger) (*Server, error) {
 	sources.check()
-	listener, err := listen(cfg.Addr)
+	listener, err := listen(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s := newServer(sources, log, listener)
+	s := newServer(cfg, sources, log, listener)
 	go s.serve()
 	return s, nil
 }
 
-func newServer(sources Sources, log *zap.Logger, listener net.Listener) *Server {
+func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listener) *Server {
 	base, hurry := context.WithCancel(context.Background())
 	s := &Server{
 		sources:  sources,
@@ -112,7 +117,7 @@ func newServer(sources Sources, log *zap.Logger, listener net.Listener) *Server 
 		panic("BUG: " + err.Error()) // only for a level that does not exist
 	}
 	s.http = &http.Server{
-		Handler:           s.handler(newRegistry(sources, log), errorLog),
+		Handler:           guard(cfg.Password, s.handler(newRegistry(sources, log), errorLog)),
 		ReadHeaderTimeout: headerSecondsMax * time.Second,
 		ReadTimeout:       requestSecondsMax * time.Second,
 		WriteTimeout:      responseSecondsMax * time.Second,

@@ -377,7 +377,7 @@ func TestSourcesMustBeSet(t *testing.T) {
 func TestListenErrors(t *testing.T) {
 	sources, _ := newSources(1)
 	holder := start(t, sources)
-	const noPassword = "the admin address has no password, so it binds to loopback only; put a proxy in front"
+	const noPassword = "without a password: set --admin-password, or keep to loopback"
 	for _, c := range []struct{ addr, say string }{
 		{holder.Addr(), "the port is taken"},
 		{"0.0.0.0:0", noPassword},
