@@ -27,7 +27,9 @@ type serveFlags struct {
 	BusPassword    string        `help:"Password that the embedded bus asks for (AUTH). Better in the environment, C10M_BUS_PASSWORD, than on a command line that everybody sees."`
 	BusProbe       time.Duration `default:"5s" help:"How often the server sends itself a message through a real Redis, and how long that may take to come back. A dead Redis or path is noticed within twice this time. Shorter notices sooner, costs each server a message of every other, and takes a slow path for a dead one."`
 	Gap            string        `enum:"close,ignore" default:"close" help:"What happens after the subscription at a real Redis was interrupted, to clients that were connected meanwhile: 'close' closes them with code 4001, evenly over --drain, once messages arrive again, so that each can ask for what it may have missed, at the price of everybody's reconnect; 'ignore' leaves them as they are and none the wiser, which suits values that the next message replaces. The embedded bus has no gaps."`
-	Admin          string        `default:"127.0.0.1:9100" help:"Where /metrics, /healthz, /readyz and /debug/pprof are; 'off' is nowhere. Loopback only, since it has no password."`
+	Admin          string        `default:"127.0.0.1:9100" help:"Where /metrics, /healthz, /readyz and /debug/pprof are; 'off' is nowhere. An address that other hosts can reach needs --admin-password."`
+	AdminPassword  string        `help:"Password that the admin pages ask for (HTTP basic authentication, any user name), but for the bare answers of /healthz and /readyz, which load balancers fetch. Better in the environment, C10M_ADMIN_PASSWORD. It travels unencrypted: put TLS in front, or keep to a network of your own."`
+	Access         accessFlags   `embed:""`
 	MaxConnections int           `default:"0" help:"Connections to hold at most; more are refused with 503. 0 is what memory and the nofile limit allow. A number above the hard nofile limit makes the loops take private descriptor tables, as many as that needs."`
 	MaxMemory      string        `default:"auto" help:"Memory above which new connections are refused with 503 until there is enough again; those here live on. 'auto' keeps a little back (3 to 6 per cent) of what the cgroups and the host have; a size like 4GiB is in addition a limit for the server itself, its sockets in the kernel included: their part is an estimate, and a little too high rather than too low. 'off' does not look, and leaves it to the kernel whom it kills."`
 	AcceptRate     int           `default:"0" help:"Connections to accept a second at most, over all loops; 0 is no limit. After an outage all clients come back at once: a limit leaves processor time to those who are already here. Who has to wait does so in the kernel's queue (net.core.somaxconn for each loop and port), and beyond that its SYN is dropped and sent again after 1, 3, 7 seconds: so a low rate with a short queue makes newcomers wait longer than the rate itself."`
@@ -152,7 +154,7 @@ func (f *serveFlags) Validate() error {
 	if f.MaxConnections < 0 {
 		return fmt.Errorf("--max-connections is %d and must be 0 or more", f.MaxConnections)
 	}
-	return nil
+	return f.Access.validate()
 }
 
 // byteSize is a number of bytes, written like 4096, 64KiB, 1MiB or 2GiB.

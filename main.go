@@ -117,8 +117,9 @@ func serve(f *serveFlags) error {
 	defer watchMemory(f, shared, &sources, log)()
 	var draining atomic.Bool
 	sources.Hub, sources.Bus, sources.Draining, sources.Version = hub.Stats(), bus, draining.Load, version()
+	sources.Addresses = plan.conn.Access.Addresses.Count
 	if f.Admin != "off" {
-		pages, err := admin.Listen(admin.Config{Addr: f.Admin}, sources, log)
+		pages, err := admin.Listen(admin.Config{Addr: f.Admin, Password: f.AdminPassword}, sources, log)
 		if err != nil {
 			return err
 		}

@@ -89,6 +89,9 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 		},
 	}
 	p.planPublish(f, log)
+	if p.conn.Access, err = f.Access.access(p.descriptorsMax, p.private); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -137,7 +140,11 @@ func (f *serveFlags) greet(w io.Writer, p *plan, bus redisbus.Bus) {
 		fmt.Fprintf(w, "  access:    everybody may subscribe to everything; --token-key asks for tokens\n")
 	}
 	if f.Admin != "off" {
-		fmt.Fprintf(w, "  look:      curl http://%s/metrics   (also /healthz, /readyz)\n", f.Admin)
+		password := ""
+		if f.AdminPassword != "" {
+			password = " -u admin:PASSWORD"
+		}
+		fmt.Fprintf(w, "  look:      curl%s http://%s/metrics   (also /healthz, /readyz)\n", password, f.Admin)
 	}
 }
 
