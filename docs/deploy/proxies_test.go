@@ -193,6 +193,9 @@ func (f *front) check(t *testing.T) {
 	f.server.Signal(syscall.SIGTERM)
 	for n, c := range clients {
 		frame, err := ws.ReadFrame(c)
+		for err == nil && frame.Header.OpCode == ws.OpPing {
+			frame, err = ws.ReadFrame(c)
+		}
 		if err != nil || frame.Header.OpCode != ws.OpClose {
 			t.Fatalf("client %d, at the end: %v, %v", n, frame.Header, err)
 		}
