@@ -45,8 +45,9 @@ const (
 
 // Addresses counts connections per client address, over all loops.
 //
-// Admit and Release may be called from any goroutine. They take a lock for 0.1
-// us or so that nothing else takes; a loop calls each once per connection, and
+// Admit and Release may be called from any goroutine. They take a lock that
+// nothing else takes, for half a microsecond (BenchmarkAdmitAndRelease: 0.8 to 1.2
+// us for both, among a million addresses); a loop calls each once per connection, and
 // never on the way of a message.
 //
 // An address is in memory for as long as it has a connection, so these are as

@@ -34,7 +34,26 @@ A pattern is one of Redis (*, ?, [a-z], \ before what is meant literally). A
 token without subscribe may subscribe to nothing. Who makes tokens from names
 that users choose has to escape these: a user named * would else get everything.
 
+# Origins, addresses, proxies
+
+	origin.go       which web pages may connect (RFC 6454)
+	addresses.go    how many connections and handshakes a client's address may have
+	networks.go     who is trusted, and the one form in which addresses are compared
+	proxyheader.go  who the client is, in a PROXY header (versions 1 and 2)
+	forwarded.go    the same, in X-Forwarded-For
+
+An address counts as itself in IPv4 and as its /64 in IPv6, mapped and translated
+IPv4 as IPv4. A proxy is believed if it is in a trusted network, and has to speak
+then; a trusted address is not limited itself, so that health checks and whoever
+cannot be told (LOCAL, UNKNOWN, UNSPEC, "unknown") are neither locked out nor lock
+anybody out. Only the operator's own proxies can be such.
+
 # Who owns what
+
+Origins and Networks never change. Addresses is shared by all loops: 256 shards,
+each a map without pointers under a lock that is held for 0.5 us, a few more
+when a newcomer's shard is full; only a connection's begin and end take it. Nobody else
+does, and nothing slow happens under it.
 
 Tokens belong to nobody: any goroutine may call them. The set of keys is
 replaced as a whole, by Reload, through one atomic pointer; a verification uses
@@ -49,6 +68,11 @@ the set that it began with. Nothing else changes.
   - The peer is told what kind of fault it is (missing, invalid, expired, early,
     for somebody else, channel), never which key or which check.
   - A token is neither logged nor answered.
+  - An address with a connection is never forgotten; Addresses panics if more are
+    released than were admitted.
+  - What is refused is not counted: neither limit takes from the other.
+  - What a client writes into X-Forwarded-For to the left of its own address is
+    not even read. What a PROXY header says does not depend on how it is cut.
   - A file that cannot be read, or has one key that is broken, private or too
     short, changes nothing.
 
@@ -59,7 +83,14 @@ a browser sends, 3,000 bytes for the token are safe. 16 keys. Patterns cost at
 most their bytes times those of the channel in steps; only who can sign can make
 them long.
 
-Nothing is kept here per connection (conn keeps 12 bytes for a token with exp).
+Of addresses without a connection, 1<<20 are kept for their rate, 50 MB at most; the
+one nearest to its rest goes when there are more, which gives nobody more than a
+new address has. An address with a connection takes 50 bytes or so. A PROXY header
+has 107 bytes in version 1, as its specification says, and 4,096 in version 2, which
+allows 65,551. 32 addresses of an X-Forwarded-For are looked at.
+
+Nothing is kept here per connection (conn keeps 8 bytes for an address that is
+counted, and 12 bytes for a token with exp).
 The work is done on the loop's thread, since it does not block; how much of it
 there may be in one turn is conn's to limit. BenchmarkJudge has the times.
 
@@ -71,6 +102,10 @@ JSON decoder takes names of claims as they are written and refuses a name that
 is there twice. github.com/golang-jwt/jwt/v5 makes the tokens of the tests and is
 the second opinion of FuzzToken.
 
+github.com/pires/go-proxyproto would parse PROXY headers, but from a reader of its
+own that waits, and with some heap objects each; here it is the second opinion of
+FuzzProxyHeader. golang.org/x/time/rate is a heap object with a lock per address.
+
 # Tried and dropped
 
   - golang-jwt for verification, with another library for key sets: two where one
@@ -81,6 +116,10 @@ the second opinion of FuzzToken.
 
 # What looks wrong but is deliberate
 
+  - A request without Origin is let through, whatever the list: see Origins.Allow.
+  - A trusted proxy that leaves its PROXY header or X-Forwarded-For out is refused
+    and not taken for a client: all of its clients would share one limit, or none,
+    and nobody would notice.
   - A file of --token-key that is not PEM is a secret, but not if it looks like a
     public key in another form (DER, base64, SSH, JSON): it would be a secret
     that everybody knows.

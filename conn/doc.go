@@ -21,6 +21,9 @@ atomic, and Drain, which posts a letter.
 	Server.paused   who is not read from until the bus has taken what is under way
 	Server.expiries when tokens end: 12 bytes for each connection whose token
 	                does, and none for the others
+	Server.clients  whom a connection is counted under: 8 bytes in a table indexed by
+	                descriptor, only with Access.Addresses. Loops that share the
+	                descriptors share it, and each touches its own entries.
 
 So an idle connection has its record and nothing else: no buffer, timer, heap
 object or map entry.
@@ -106,6 +109,8 @@ in one turn, and clearing it another.
 
 # Invariants
 
+  - An entry of Server.clients is not 0 <=> the connection is counted in
+    Access.Addresses, once.
   - Sum of Stats.Closes = connections accepted - connections that still are in
     phase request or open. Closes[0] stays 0.
   - Stats.Unfinished, Open, Lingering = the number of records in that phase.
@@ -134,6 +139,20 @@ websocket) and a Connection field that is spread over two lines are refused with
 426 (request_no_upgrade), though the RFC would let both pass. The member is
 subscribed before it is answered: a message published after a client saw its 101
 reaches it. Frames that came with the request are read at once.
+
+# The gate
+
+gate.go asks access whose connection it is and whether he may have one more. The
+address is known when the connection is accepted (getpeername), or with the PROXY
+header of a trusted peer, or with the X-Forwarded-For of its request; from there on
+it is counted until the descriptor is closed (releaseAddress, in Closed), so that
+connections which never ask for anything count, too. It comes before the request
+is judged: whoever is over his limit costs no handshake and no token. A PROXY
+header is collected where a request is, within the same limits of bytes and time.
+Without limits and trusted networks nothing of this happens.
+
+Who is turned away for his address (429) is not lingered for: a connection that is
+refused so would else hold a descriptor for lingerTimeout that nobody counts.
 
 # Tokens
 
