@@ -167,7 +167,7 @@ func TestDrainClosesEverybody(t *testing.T) {
 		waitFor(t, "half a request is there", func() bool {
 			return s.sum(func(s *Server) int64 { return s.Stats().Unfinished.Load() }) == 1
 		})
-		s.poller.StopAccepting()
+		s.poller.StopAccepting(0)
 		done := make(chan struct{})
 		go func() { Drain(s.servers, over); close(done) }()
 		for _, c := range clients {
@@ -186,7 +186,7 @@ func TestDrainClosesEverybody(t *testing.T) {
 
 func TestDrainOfNobodyReturns(t *testing.T) {
 	s := startServer(t, 2, testConfig())
-	s.poller.StopAccepting()
+	s.poller.StopAccepting(0)
 	Drain(s.servers, time.Hour)
 	s.checkNothingLeft(t)
 }
@@ -200,7 +200,7 @@ func TestDrainIsEvenAndEnds(t *testing.T) {
 	kernel.clock.Store(kernel.Now())
 	const n, over, steps = 100, 10 * time.Second, 200
 	s.members(t, n)
-	s.poller.StopAccepting()
+	s.poller.StopAccepting(0)
 	var done sync.WaitGroup
 	done.Go(func() { Drain(s.servers, over) })
 	waitFor(t, "the drain begins", func() bool {
