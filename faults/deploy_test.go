@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"c10m/internal/servertest"
+	"c10m/poller"
 
 	"github.com/gobwas/ws"
 )
@@ -74,6 +75,49 @@ func (v *visitors) end() (visits int, failed map[string]int) {
 	return v.visits, v.failed
 }
 
+// waiters have connected to the old server alone and have not asked for
+// anything when it is told to end: what it loses that closes its listeners at
+// once.
+type waiters struct {
+	t     *testing.T
+	conns []net.Conn
+}
+
+func startWaiters(t *testing.T, port int) *waiters {
+	t.Helper()
+	w := &waiters{t: t}
+	for range 20 {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(fleetHangGuard))
+		w.conns = append(w.conns, c)
+	}
+	return w
+}
+
+// ask has them send their requests, one after the other, from now on. Who is
+// later than the old server promises to wait, on a busy machine, may be lost.
+func (w *waiters) ask() {
+	w.t.Helper()
+	now := time.Now()
+	for i, c := range w.conns {
+		time.Sleep(5 * time.Millisecond)
+		fmt.Fprintf(c, "GET /news HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+		isLate := time.Since(now) > poller.HandoverGrace*2/3
+		answer := make([]byte, 12)
+		if _, err := io.ReadFull(c, answer); err != nil && !isLate {
+			w.t.Errorf("waiter %d of %d: %v", i, len(w.conns), err)
+		} else if err == nil && string(answer) != "HTTP/1.1 101" {
+			w.t.Errorf("waiter %d of %d was answered with %q", i, len(w.conns), answer)
+		}
+		c.Close()
+	}
+}
+
 // A server is replaced, again and again, on its own ports: the new one is started,
 // then the old one is told to end. Nobody is refused or reset, and clients that
 // heed the notice get every message, on one of their connections.
@@ -95,8 +139,10 @@ func TestDeploy(t *testing.T) {
 	p := startPublisher(t, port, time.Duration(scale(100, 250))*time.Millisecond)
 	v := startVisitors(t, server, 8)
 	for range replacements {
+		w := startWaiters(t, listen)
 		young := start()
 		server.Signal(syscall.SIGTERM)
+		w.ask()
 		if status := server.Wait(); status != 0 {
 			t.Errorf("the old server's exit status is %d", status)
 		}
@@ -106,6 +152,9 @@ func TestDeploy(t *testing.T) {
 			return r.Open == clients && r.Connected == clients
 		})
 	}
+	// A message that was published after the last of them had come.
+	from := p.next.Load()
+	servertest.Eventually(t, "messages flow", func() bool { return p.next.Load() > from+2 })
 	visits, refused := v.end()
 	last := p.end()
 	if visits < 100 || len(refused) != 0 {
