@@ -26,7 +26,7 @@ func TestCrash(t *testing.T) {
 	server := servertest.StartServer(t, 20_000, args...)
 	servertest.Eventually(t, "the server is ready", server.Ready)
 	f := startMovers(t, server, clients)
-	p := startNumbers(t, port, time.Duration(scale(50, 250))*time.Millisecond)
+	p := startNumbers(t, port, time.Duration(scale(100, 250))*time.Millisecond)
 	servertest.Eventually(t, "messages flow", func() bool {
 		return p.next.Load() > 10 && server.Metric("c10m_deliveries_total") >= float64(10*clients)
 	})

@@ -165,13 +165,13 @@ func TestDeploy(t *testing.T) {
 	if len(r.Failed) != 0 || r.Ends != 0 {
 		t.Errorf("clients were not served: %v; %d connections ended without a close frame", r.Failed, r.Ends)
 	}
-	// A busy machine makes some late. Without the notice all would be.
-	if r.Missed != 0 || r.Disorder != 0 || r.Late > clients*9/10 {
+	// A busy machine makes some late; how much time they had is a test of conn.
+	if r.Missed != 0 || r.Disorder != 0 || r.Late == clients {
 		t.Errorf("%d messages missed by clients that had moved, %d out of order; %d clients were late and missed %d",
 			r.Missed, r.Disorder, r.Late, r.MissedLate)
 	}
-	if want := clients * replacements; r.Restarts < want {
-		t.Errorf("%d closes with 1012, and at least %d are due", r.Restarts, want)
+	if want := clients * replacements; r.Restarts < want || r.Moves != r.Restarts {
+		t.Errorf("%d closes with 1012, %d of them after a notice, and at least %d are due", r.Restarts, r.Moves, want)
 	}
 	held(t, outcome{fault: fmt.Sprintf("server replaced %d times, %d messages and %d visitors meanwhile", replacements, last+1, visits),
 		clients: clients, lost: r.Missed + r.MissedLate,

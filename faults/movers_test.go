@@ -383,9 +383,10 @@ func (p *moversProcess) closed(c net.Conn, payload []byte) {
 
 // take notes a number that came after last on a connection.
 func (p *moversProcess) take(m *mover, last int, payload []byte) int {
-	var n int
-	var at int64
-	if _, err := fmt.Sscan(string(payload), &n, &at); err != nil || n >= moversMessagesMax || last >= 0 && n != last+1 {
+	number, time, _ := strings.Cut(string(payload), " ")
+	n, err1 := strconv.Atoi(number)
+	at, err2 := strconv.ParseInt(time, 10, 64)
+	if err1 != nil || err2 != nil || n >= moversMessagesMax || last >= 0 && n != last+1 {
 		p.disorder.Add(1)
 		return last
 	}
