@@ -134,8 +134,9 @@ func serve(f *serveFlags) error {
 		<-signals
 		os.Exit(1)
 	}()
-	loops.StopAccepting()
-	conn.Drain(servers, f.Drain)
+	handover := min(poller.HandoverGrace, f.Drain/2)
+	loops.StopAccepting(handover)
+	conn.Drain(servers, f.Drain-handover)
 	return nil
 }
 

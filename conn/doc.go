@@ -173,6 +173,24 @@ loop's monotonic clock from then on, so a clock that is set does not end
 connections; a suspended host (its monotonic clock stands still) lets them live as
 much longer.
 
+# Drain
+
+A drain walks twice over the loop's connections: one walk pings with DrainNotice
+at an even rate, the other closes with 1012 a notice later (drainNotice, or half
+of the time if that is less), at the first one's pace. So a client that opens its
+next connection on the notice and keeps both until this one is closed has each
+message on one of them. It must keep both: what the other server subscribed too
+late for may still be on its way here. To close first and let the client come
+back leaves a gap that no order of ours can fill, since no data frame may follow
+a close frame (RFC 6455, 5.5.1). A browser's script does not see pings and has
+that gap.
+
+A request that is complete only then is still served, and told at once; one that
+is not complete when the drain ends gets 503.
+
+The second walk keeps the steps of the first for the length of a notice: 16 bytes
+per drainTick, 16 KB a loop, while it drains.
+
 # Limits
 
 All are in limits.go with their reasons. Cold state is 296 bytes and a map entry, so
@@ -205,6 +223,8 @@ published, but not waited for.
     allocate per frame.
   - Reserving a place before the library judges a request, and giving it back:
     exact, but every refusal then touches a counter that all loops share.
+  - A drain whose closes have a pace of their own, what is left over the time that
+    is left: where clients leave on the notice it overtakes the notices.
   - A timer or list entry per connection for pings. A walk over the loop's
     descriptors needs neither, and is even by itself.
   - Pings of each loop as soon as some are due. With 54 loops that was 108 bursts a

@@ -1,16 +1,30 @@
 package conn
 
 import (
+	"math"
 	"sync"
 	"time"
 
 	"c10m/poller"
+
+	"github.com/gobwas/ws"
 )
 
-// Drain closes all connections with 1012 (service restart), evenly over a
-// time, so that their clients do not all come back at once, and returns when
-// they are gone, lingerTimeout after that time at the latest. The listeners
-// must be closed before. Any goroutine may call it, once.
+// DrainNotice is the payload of the ping that a connection gets some seconds
+// before a drain closes it. A client that looks for it (RFC 6455, 5.5.2: a ping
+// may carry up to 125 bytes, and every client answers it) opens another
+// connection then, and misses nothing if it keeps both until this one is closed.
+const DrainNotice = "drain"
+
+// noticeFrame is that ping.
+var noticeFrame = appendFrame(nil, ws.OpPing, []byte(DrainNotice))
+
+// Drain tells all connections that they will be closed and closes each with
+// 1012 (service restart) a notice later, both at an even rate, so that their
+// clients do not all come back at once. The notice is drainNotice, or half of
+// the time over which all is done if that is less. It returns when all are
+// gone, lingerTimeout after that time at the latest. The listeners must be
+// closed before. Any goroutine may call it, once.
 func Drain(servers []*Server, over time.Duration) {
 	d := &drainer{over: over}
 	for _, s := range servers {
@@ -26,49 +40,127 @@ type drainer struct {
 	loops sync.WaitGroup // that still have connections
 }
 
-// drainState is a loop's part of a drain.
+// drainState is a loop's part of a drain. The telling walks over the loop's
+// connections once, and the closing walks behind it: it has no pace of its own,
+// but goes at any time as far as the telling had come a notice ago. So all have
+// the same time to move, however many of those before them have left.
 type drainState struct {
 	*drainer
-	cursor uint32
-	last   int64 // time of the last step
+	notice int64 // between the ping and the close
 	until  int64
-	credit float64 // connections that are due
+	last   int64 // time of the last step
+	credit float64
+	untold int // connections that the telling has not come to, or more
+
+	told   uint32         // it has come to all descriptors below
+	steps  []tellingsStep // that the closing has not followed, oldest first
+	due    uint32         // the closing may go on to here
+	closed uint32         // and has come to here
+	cursor uint32         // of the walk over who is left at the end
+}
+
+// tellingsStep is how far the telling had come at a time.
+type tellingsStep struct {
+	at   int64
+	told uint32
 }
 
 func (s *Server) startDrain(d *drainer) {
 	now := s.loop.Now()
-	s.drain = &drainState{drainer: d, last: now, until: now + int64(d.over)}
+	s.drain = &drainState{
+		drainer: d, notice: int64(min(drainNotice, d.over/2)),
+		until: now + int64(d.over), last: now, untold: s.loop.Connections(),
+	}
 	s.loop.TickNow()
 }
 
-// drainSome closes what is due and returns when the next step is.
+// drainSome does what is due and returns when the next step is.
 func (s *Server) drainSome() (next int64) {
 	d, now := s.drain, s.loop.Now()
-	if s.loop.Connections() == 0 {
+	next = now + int64(drainTick)
+	switch {
+	case s.loop.Connections() == 0:
 		s.drain = nil
 		d.loops.Done()
 		return now + int64(time.Second)
-	}
-	if now > d.until+int64(s.shared.lingerTimeout) {
+	case now > d.until+int64(s.shared.lingerTimeout):
 		d.cursor = s.loop.Walk(d.cursor, drainPerTickMax, func(fd uint32) { s.end(fd, Draining) })
 		return now + int64(walkTickMin)
+	case now >= d.until:
+		// Whoever the walks have passed over or not come to: requests that were
+		// not complete, upgrades that came late.
+		d.cursor = s.loop.Walk(d.cursor, drainPerTickMax, s.drainLast)
+		return next
 	}
-	// What is left, over the time that is left.
-	rate := float64(s.stats.Open.Load()+s.stats.Unfinished.Load()) / float64(max(d.until-now, int64(walkTickMin)))
+	s.tell(d, now)
+	s.closeTold(d, now)
+	return next
+}
+
+// tell sends the notice to as many as are due: those who do not have it yet,
+// over the time until the last must have it.
+func (s *Server) tell(d *drainState, now int64) {
+	if d.told == math.MaxUint32 {
+		return
+	}
+	rate := float64(d.untold) / float64(max(d.until-d.notice-now, int64(walkTickMin)))
 	d.credit = min(d.credit+rate*float64(now-d.last), drainPerTickMax)
 	d.last = now
 	due := int(d.credit)
 	d.credit -= float64(due)
 	if due > 0 {
-		d.cursor = s.loop.Walk(d.cursor, due, s.drainOne)
+		d.told = s.loop.Walk(d.told, due, func(fd uint32) { d.untold--; s.tellOne(fd) })
 	}
-	return now + int64(drainTick)
+	// Nobody comes any more, so all are told when so many are.
+	if due > 0 && d.told == 0 || d.untold <= 0 {
+		d.told = math.MaxUint32
+	}
+	d.steps = append(d.steps, tellingsStep{now, d.told})
 }
 
-func (s *Server) drainOne(fd uint32) {
+// tellOne pings an open connection with the notice. A socket that is full may
+// have so much in it that the close would come first: its client learns of the
+// drain by that.
+func (s *Server) tellOne(fd uint32) {
+	record := s.loop.Record(fd)
+	if record.Phase != phaseOpen {
+		return
+	}
+	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.registry.Blocked(fd) {
+		s.stats.NoticesSkipped.Add(1)
+		return
+	}
+	s.stats.Notices.Add(1)
+	s.say(fd, noticeFrame)
+}
+
+// closeTold closes those who have had the notice for long enough.
+func (s *Server) closeTold(d *drainState, now int64) {
+	followed := 0
+	for followed < len(d.steps) && d.steps[followed].at <= now-d.notice {
+		d.due = d.steps[followed].told
+		followed++
+	}
+	d.steps = d.steps[followed:]
+	if d.closed == d.due {
+		return
+	}
+	next := s.loop.Walk(d.closed, drainPerTickMax, func(fd uint32) {
+		if fd < d.due && s.loop.Record(fd).Phase == phaseOpen {
+			s.finishCode(fd, Draining)
+		}
+	})
+	if next == 0 || next > d.due {
+		next = d.due
+	}
+	d.closed = next
+}
+
+// drainLast ends a connection whatever it is at.
+func (s *Server) drainLast(fd uint32) {
 	switch s.loop.Record(fd).Phase {
 	case phaseRequest:
-		s.end(fd, Draining)
+		s.refuse(fd, RequestDraining)
 	case phaseOpen:
 		s.finishCode(fd, Draining)
 	}

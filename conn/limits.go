@@ -39,8 +39,11 @@ const (
 	pongBatchBytesMax = 1024
 	// scratchBytes is one read. A larger burst is read in the next turn.
 	scratchBytes = 64 << 10
-	// drainPerTickMax and drainTick bound a drain to 50,000 closes a second
-	// and loop.
+	// drainNotice is how long before its close a drain tells a connection: time
+	// for its client to resolve, connect, shake hands and be let in.
+	drainNotice = 5 * time.Second
+	// drainPerTickMax and drainTick bound a drain to 50,000 notices and as many
+	// closes a second and loop.
 	drainPerTickMax = 256
 	drainTick       = 5 * time.Millisecond
 	// tokenNanosPerTurnMax is when a turn has verified enough tokens (0.06 ms

@@ -96,7 +96,7 @@ func TestDrainTakesPrecedenceOverCloseMissed(t *testing.T) {
 	clients := s.members(t, 20)
 	CloseMissed(s.servers, time.Hour)
 	s.begun()
-	s.poller.StopAccepting()
+	s.poller.StopAccepting(0)
 	var done sync.WaitGroup
 	done.Go(func() { Drain(s.servers, 0) })
 	for _, c := range clients {

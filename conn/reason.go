@@ -26,6 +26,7 @@ const (
 	RequestChannel
 	RequestReserved
 	RequestFull
+	RequestDraining
 	RequestMemory
 	RequestTokenMissing
 	RequestTokenPlaces
@@ -98,6 +99,7 @@ var reasonTable = [reasons]reasonInfo{
 	RequestChannel:   {name: "request_channel", status: 400, text: "The path must name a channel: 1 to 255 bytes of UTF-8, percent-encoded."},
 	RequestReserved:  {name: "request_reserved", status: 404, text: "Paths that begin with /-/ belong to the server, and there is nothing here."},
 	RequestFull:      {name: "request_full", status: 503, retry: 10, text: "The server holds as many connections as it may."},
+	RequestDraining:  {name: "request_draining", status: 503, retry: 1, text: "The server restarts."},
 	RequestMemory:    {name: "request_memory", status: 503, retry: 1, text: "Too many requests are unfinished."},
 	RequestNoMemory:  {name: "request_memory_limit", status: 503, retry: 10, text: "The server is short of memory."},
 	// RFC 6750, 3: the challenge, and its error codes (3.1), of which the first
@@ -191,4 +193,7 @@ type Stats struct {
 	PublishPaused   atomic.Int64  // clients that are not read from now
 
 	Closes [reasons]atomic.Uint64
+
+	Notices        atomic.Uint64 // pings that tell of a drain
+	NoticesSkipped atomic.Uint64 // left out like PingsSkipped
 }

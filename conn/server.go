@@ -322,6 +322,9 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 		c.request = nil
 	}
 	s.say(fd, response)
+	if s.drain != nil && !s.loop.Closing(fd) {
+		s.tellOne(fd) // the walk may have passed it
+	}
 	if len(rest) > 0 && !s.loop.Closing(fd) {
 		s.readFrames(fd, rest)
 	}

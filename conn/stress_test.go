@@ -60,7 +60,7 @@ func TestStress(t *testing.T) {
 	visitors.Wait()
 	close(stop)
 	publishers.Wait()
-	s.poller.StopAccepting()
+	s.poller.StopAccepting(0)
 	for channel := range stressChannels {
 		s.publish(t, fmt.Sprint(channel), "end")
 	}

@@ -1,8 +1,6 @@
 package conn
 
 import (
-	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -156,73 +154,6 @@ func TestNoPingIntoAFullSocket(t *testing.T) {
 	}
 	slow.Close()
 	s.checkNothingLeft(t)
-}
-
-func TestDrainClosesEverybody(t *testing.T) {
-	for _, over := range []time.Duration{0, 50 * time.Millisecond} {
-		s := startServer(t, 2, testConfig())
-		clients := s.members(t, 60)
-		half := s.connect(t)
-		half.send([]byte("GET "))
-		waitFor(t, "half a request is there", func() bool {
-			return s.sum(func(s *Server) int64 { return s.Stats().Unfinished.Load() }) == 1
-		})
-		s.poller.StopAccepting()
-		done := make(chan struct{})
-		go func() { Drain(s.servers, over); close(done) }()
-		for _, c := range clients {
-			if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1012)}) {
-				t.Fatalf("got %v", got)
-			}
-			c.Close()
-		}
-		<-done
-		s.checkNothingLeft(t)
-		if got := s.counts(); len(got) != 1 || got[Draining] != len(clients)+1 {
-			t.Errorf("reasons %v", got)
-		}
-	}
-}
-
-func TestDrainOfNobodyReturns(t *testing.T) {
-	s := startServer(t, 2, testConfig())
-	s.poller.StopAccepting()
-	Drain(s.servers, time.Hour)
-	s.checkNothingLeft(t)
-}
-
-// A drain is even, and does not wait for those who do not answer.
-func TestDrainIsEvenAndEnds(t *testing.T) {
-	kernel := &testKernel{}
-	config := testConfig()
-	config.PingInterval = 0
-	s := startServer(t, 1, config, kernel.install)
-	kernel.clock.Store(kernel.Now())
-	const n, over, steps = 100, 10 * time.Second, 200
-	s.members(t, n)
-	s.poller.StopAccepting()
-	var done sync.WaitGroup
-	done.Go(func() { Drain(s.servers, over) })
-	waitFor(t, "the drain begins", func() bool {
-		isDraining := false
-		s.onLoops(func(_ *poller.Loop, server *Server) { isDraining = server.drain != nil })
-		return isDraining
-	})
-	for i := 1; i < steps; i++ {
-		s.step(kernel, over/steps)
-		closed, due := int(s.closes(Draining)), n*i/steps
-		if closed < due-3 || closed > due+3 {
-			t.Fatalf("after %d of %d steps %d of %d are closed", i, steps, closed, n)
-		}
-	}
-	for range 20 {
-		s.step(kernel, lingerTimeout/10)
-	}
-	done.Wait()
-	s.checkNothingLeft(t)
-	if got := s.counts(); len(got) != 1 || got[Draining] != n {
-		t.Errorf("reasons %v", got)
-	}
 }
 
 func TestStopCountsEverybody(t *testing.T) {

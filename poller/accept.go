@@ -17,9 +17,10 @@ type acceptor struct {
 	pausedTo  int64 // 0 while accepting
 	credit    int   // accepts that are reserved of the loops' rate and not made
 	watched   bool  // epfd is in the loop's epoll
-	closed    bool  // no listeners any more, or only for a last look: draining
+	closed    bool  // no listeners any more: draining
 	enough    bool  // the handler wants no more newcomers in this turn
 	steered   bool  // the kernel prefers them at the loop's processor
+	stop      stopping
 	events    [acceptsPerTurnMax]unix.EpollEvent
 }
 
@@ -74,7 +75,7 @@ func (a *acceptor) run(l *Loop) {
 // drain accepts up to limit connections from one listener and returns how many
 // calls it made.
 func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
-	for calls < limit && (!a.enough || a.closed) {
+	for calls < limit && (!a.enough || a.stop.last) {
 		calls++
 		if l.table.full() {
 			l.stats.AcceptPauses.Add(1)
@@ -145,12 +146,16 @@ func (a *acceptor) pauseTo(l *Loop, at int64) {
 	a.watch(l, false)
 }
 
-// resumeAt is when accepting starts again, or never.
+// resumeAt is when accepting starts again, or its end is due, or never.
 func (a *acceptor) resumeAt() int64 {
-	if a.pausedTo == 0 {
-		return math.MaxInt64
+	at := int64(math.MaxInt64)
+	if a.pausedTo != 0 {
+		at = a.pausedTo
 	}
-	return a.pausedTo
+	if a.stop.done != nil && !a.closed {
+		at = min(at, a.stop.at)
+	}
+	return at
 }
 
 // resume ends a pause whose time is over. If descriptors are still used up,
@@ -209,29 +214,3 @@ func (a *acceptor) open(l *Loop, addresses []Address, options ListenOptions) err
 // turn: for a handler that has done as much for newcomers as one turn allows. Not
 // if the listeners are about to close.
 func (l *Loop) LeaveNewcomers() { l.accept.enough = true }
-
-// StopAccepting closes the listeners for good. What already waits in their
-// queues is accepted first, as far as descriptors and
-// lastAcceptsPerListenerMax allow, since closing a listener resets it.
-func (l *Loop) StopAccepting() {
-	a := &l.accept
-	if a.closed {
-		return
-	}
-	a.closed = true
-	if a.credit > 0 {
-		a.pausedTo = 0 // it was waiting for its rate only
-	}
-	for _, listener := range a.listeners {
-		if a.pausedTo == 0 {
-			a.drain(l, listener, lastAcceptsPerListenerMax)
-		}
-	}
-	a.refund(l)
-	a.watch(l, false)
-	a.pausedTo = 0
-	for _, listener := range a.listeners {
-		l.kernel.Close(listener)
-	}
-	a.listeners = nil
-}

@@ -28,6 +28,13 @@ type Kernel interface {
 	// Steer makes the kernel prefer a listener for what arrives at a
 	// processor; -1 ends that.
 	Steer(listener, cpu int) syscall.Errno
+	// Divert makes a listener take no newcomers, while handshakes that have
+	// begun go on: newcomers come to listeners that others opened on its port
+	// after the own ones there, of which there are so many, and if the kernel
+	// still brings one here, its SYN is dropped; the client repeats it after a
+	// second. EndDivert ends the first of this, for all listeners of the port.
+	Divert(listener, own int) syscall.Errno
+	EndDivert(listener int) syscall.Errno
 	// Accept returns a non-blocking, close-on-exec connection.
 	Accept(listener int) (fd int, errno syscall.Errno)
 	// Peer returns the address of the other end of a connection; ENOTCONN if

@@ -18,6 +18,9 @@ const (
 	// closed: the default net.core.somaxconn, so all that can wait in its
 	// queue, but not all that may still come meanwhile.
 	lastAcceptsPerListenerMax = 4096
+	// lastAcceptsNanosMax is how long a listener that is to be closed waits for
+	// descriptors for those in its queue; then they are reset.
+	lastAcceptsNanosMax = int64(5 * time.Second)
 	// lettersPerTurnMax bounds the mailbox phase.
 	lettersPerTurnMax = 256
 	// mailboxLettersMax is when Post refuses: a publisher then waits.
@@ -69,3 +72,9 @@ const (
 	// listenBacklog is clamped by net.core.somaxconn (listen(2)).
 	listenBacklog = 1 << 16
 )
+
+// HandoverGrace is how long listeners that are to be closed take nobody new but
+// end the handshakes that they have begun. It is a little less than the second
+// after which a client repeats a SYN that was dropped (RFC 6298, 2.1), so that
+// the repeated one finds the listener gone and comes to another process.
+const HandoverGrace = 900 * time.Millisecond

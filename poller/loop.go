@@ -145,11 +145,12 @@ func (l *Loop) turn() {
 
 	l.accept.enough = false
 
-	// 4. Ticks: time-outs, pings, accepting again after a pause.
+	// 4. Ticks: time-outs, pings, accepting again after a pause, or no more.
 	if l.now >= l.tickAt {
 		l.tickAt = min(l.handler.Tick(), l.now+tickNanosMax)
 	}
 	l.accept.resume(l)
+	l.accept.finish(l)
 	l.retry()
 	l.balance()
 

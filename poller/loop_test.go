@@ -388,14 +388,15 @@ func TestStopAcceptingTakesWhoWaits(t *testing.T) {
 	for range 300 {
 		peers = append(peers, k.Dial())
 	}
-	l.StopAccepting()
+	isDone := false
+	l.StopAccepting(0, func() { isDone = true })
 	for i, peer := range peers {
 		if peer.WasReset() {
 			t.Fatalf("newcomer %d of 300 was reset", i)
 		}
 	}
-	if l.Connections() != 300 {
-		t.Fatalf("%d connections", l.Connections())
+	if l.Connections() != 300 || !isDone {
+		t.Fatalf("%d connections, done %v", l.Connections(), isDone)
 	}
 	if !k.Dial().WasReset() {
 		t.Fatal("a listener is still open")
@@ -476,7 +477,7 @@ func TestLeaveNewcomers(t *testing.T) {
 			t.Fatalf("turn %d: %s, want %s", turn, got, want)
 		}
 	}
-	l.StopAccepting()
+	l.StopAccepting(0, func() {})
 	if got := r.take(); got != "[open 10 open 11]" {
 		t.Fatalf("at the end: %s", got)
 	}

@@ -235,17 +235,6 @@ func (l *Loop) shut() {
 // Loops returns the loops, in the order of their IDs.
 func (p *Poller) Loops() []*Loop { return p.loops }
 
-// StopAccepting closes all listeners, each on its loop, and returns when that
-// is done.
-func (p *Poller) StopAccepting() {
-	var done sync.WaitGroup
-	for _, l := range p.loops {
-		done.Add(1)
-		l.Run(func(l *Loop) { l.StopAccepting(); done.Done() })
-	}
-	done.Wait()
-}
-
 // Stop ends all loops and closes their connections and listeners.
 func (p *Poller) Stop() {
 	for _, l := range p.loops {

@@ -52,7 +52,7 @@ func (r *acceptRate) giveBack(accepts int) {
 // afford reports whether the rate allows an accept now, and has the loop wait
 // until it does if not. The newcomers wait in the kernel's queue.
 func (a *acceptor) afford(l *Loop) bool {
-	if l.rate == nil || a.credit > 0 || a.closed {
+	if l.rate == nil || a.credit > 0 || a.stop.last {
 		return true
 	}
 	at := l.rate.reserve(l.now)
@@ -67,7 +67,7 @@ func (a *acceptor) afford(l *Loop) bool {
 
 // spent counts an accept that was made.
 func (a *acceptor) spent(l *Loop) {
-	if l.rate != nil && !a.closed {
+	if l.rate != nil && !a.stop.last {
 		a.credit--
 	}
 }

@@ -94,7 +94,7 @@ func TestStopAcceptingDoesNotWaitForTheAcceptRate(t *testing.T) {
 		peers = append(peers, k.Dial())
 	}
 	turns(l, 5)
-	l.StopAccepting()
+	l.StopAccepting(0, func() {})
 	for i, peer := range peers {
 		if peer.WasReset() {
 			t.Fatalf("newcomer %d of 300 was reset", i)

@@ -133,6 +133,10 @@ func (x *examination) tables() {
 		Setting: "net.ipv4.tcp_max_tw_buckets",
 		Why:     "after a drain, TIME_WAIT is cut short for connections beyond it",
 	}, x.load.needTimeWait(), Advice)
+	x.atLeast(Check{
+		Setting: "net.ipv4.tcp_migrate_req",
+		Why:     "when another server replaces this one, handshakes that take longer than 0.9 s are reset instead of handed over",
+	}, 1, Advice)
 }
 
 // ehash cannot be changed while the host runs: it is sized at boot (at most

@@ -47,6 +47,7 @@
 //	ehash entries       N/4: chains of 4
 //	tcp_max_orphans     N: the process dies
 //	tcp_max_tw_buckets  N: a drain of 30 s is shorter than TIME_WAIT
+//	tcp_migrate_req     1: a listener that is closed hands over what it has begun
 //	netdev_max_backlog  min(N, 10,000), at least 1,000: 0.1 s of acknowledgements
 //	nf_conntrack_max    N * 5/4 + 65,536, only while it tracks something
 //	vm.max_map_count    2,000 + N/4,096 + 8*L

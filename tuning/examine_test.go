@@ -50,6 +50,7 @@ func TestExamine(t *testing.T) {
 		{"conntrack count unknown", conntrack("262144", "-"), Want{}, "net.netfilter.nf_conntrack_max", Low, ""},
 		{"orphans", files{"/proc/sys/net/ipv4/tcp_max_orphans": "131072"}, Want{}, "net.ipv4.tcp_max_orphans", Advice, ""},
 		{"time wait", files{"/proc/sys/net/ipv4/tcp_max_tw_buckets": "131072"}, Want{}, "net.ipv4.tcp_max_tw_buckets", Advice, ""},
+		{"migrate requests", files{"/proc/sys/net/ipv4/tcp_migrate_req": "0"}, Want{}, "net.ipv4.tcp_migrate_req", Advice, "tcp_migrate_req=1"},
 		{"port range", files{"/proc/sys/net/ipv4/ip_local_port_range": "x"}, Want{}, "net.ipv4.ip_local_port_range", NotNeeded, ""},
 		{"maps", files{"/proc/sys/vm/max_map_count": "1000"}, Want{}, "vm.max_map_count", Low, ""},
 		{"overcommit 2", files{"/proc/sys/vm/overcommit_memory": "2"}, Want{}, "vm.overcommit_memory", Unknown, ""},

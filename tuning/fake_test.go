@@ -34,6 +34,7 @@ func plainHost() files {
 		"/proc/sys/net/ipv4/tcp_ehash_entries":          "524288\n",
 		"/proc/sys/net/ipv4/tcp_max_orphans":            "1000000\n",
 		"/proc/sys/net/ipv4/tcp_max_tw_buckets":         "1000000\n",
+		"/proc/sys/net/ipv4/tcp_migrate_req":            "1\n",
 		"/proc/sys/net/ipv4/ip_local_port_range":        "32768\t60999\n",
 		"/proc/sys/vm/max_map_count":                    "65530\n",
 		"/proc/sys/vm/overcommit_memory":                "0\n",

@@ -21,7 +21,14 @@ type Server struct {
 // those that it gives (--listen, --bus-listen, --admin, --drain).
 func StartServer(t testing.TB, nofile int, args ...string) *Server {
 	t.Helper()
-	s := &Server{Port: FreePort(t), Bus: FreePort(t), Admin: FreePort(t)}
+	return (&Server{Port: FreePort(t), Bus: FreePort(t), Admin: FreePort(t)}).StartAgain(t, nofile, args...)
+}
+
+// StartAgain starts another server on all the ports of s, which must have ended
+// (the bus and the admin pages do not share theirs).
+func (s *Server) StartAgain(t testing.TB, nofile int, args ...string) *Server {
+	t.Helper()
+	s = &Server{Port: s.Port, Bus: s.Bus, Admin: s.Admin}
 	all := append([]string{
 		"--listen", fmt.Sprintf("127.0.0.1:%d", s.Port), "--bus-listen", fmt.Sprintf("127.0.0.1:%d", s.Bus),
 		"--admin", fmt.Sprintf("127.0.0.1:%d", s.Admin), "--drain", "1s",

@@ -68,6 +68,7 @@ type file struct {
 	listener bool
 	backlog  []*Peer
 	cpu      int
+	diverted bool // takes no newcomers
 	// A connection has a peer.
 	peer *Peer
 }
@@ -130,7 +131,7 @@ func (p *Peer) WasReset() bool { return p.reset }
 func (k *Kernel) Dial() *Peer {
 	peer := &Peer{Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 1)}
 	for _, fd := range k.descriptors() {
-		if f := k.files[fd]; f.listener {
+		if f := k.files[fd]; f.listener && !f.diverted {
 			f.backlog = append(f.backlog, peer)
 			return peer
 		}
@@ -188,6 +189,15 @@ func (k *Kernel) Steer(listener, cpu int) syscall.Errno {
 	k.files[listener].cpu = cpu
 	return 0
 }
+
+// Divert has Dial pass a listener over.
+func (k *Kernel) Divert(listener, _ int) syscall.Errno {
+	k.files[listener].diverted = true
+	return 0
+}
+
+// EndDivert changes nothing: a listener that drops SYNs goes on with it.
+func (k *Kernel) EndDivert(int) syscall.Errno { return 0 }
 
 func (k *Kernel) EpollCtl(epfd, op, fd int, event *unix.EpollEvent) syscall.Errno {
 	ep := k.files[epfd]
