@@ -17,7 +17,6 @@ import (
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/poller"
-	"c10m/redisbus"
 	"c10m/tuning"
 
 	"github.com/alecthomas/kong"
@@ -138,14 +137,6 @@ func serve(f *serveFlags) error {
 	loops.StopAccepting(handover)
 	conn.Drain(servers, f.Drain-handover)
 	return nil
-}
-
-// openBus opens the way in.
-func openBus(f *serveFlags, hub *channel.Hub, onGap func(redisbus.Gap), log *zap.Logger) (redisbus.Bus, error) {
-	if f.Bus == "embedded" {
-		return redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: f.BusListen, Password: f.BusPassword}, hub, log)
-	}
-	return redisbus.ConnectRedis(redisbus.RedisConfig{URL: f.Bus, ProbeInterval: f.BusProbe, ProbeTimeout: f.BusProbe, OnGap: onGap}, hub, log)
 }
 
 func closeSoon(c interface{ Close(context.Context) error }) error {

@@ -3,11 +3,20 @@ package main
 import (
 	"time"
 
+	"c10m/channel"
 	"c10m/conn"
 	"c10m/redisbus"
 
 	"go.uber.org/zap"
 )
+
+// openBus opens the way in.
+func openBus(f *serveFlags, hub *channel.Hub, onGap func(redisbus.Gap), log *zap.Logger) (redisbus.Bus, error) {
+	if f.Bus == "embedded" {
+		return redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: f.BusListen, Password: f.BusPassword}, hub, log)
+	}
+	return redisbus.ConnectRedis(redisbus.RedisConfig{URL: f.Bus, ProbeInterval: f.BusProbe, ProbeTimeout: f.BusProbe, OnGap: onGap}, hub, log)
+}
 
 // afterGap returns what is done once the bus works again after a gap (--gap).
 // Nobody can say who missed what, or whether anything was published at all, so
