@@ -68,6 +68,9 @@ func serve(f *serveFlags) error {
 	for _, warning := range plan.warnings {
 		log.Warn(warning)
 	}
+	if err := f.checkAddresses(); err != nil {
+		return err
+	}
 	tuning.ShortSlices() // threads made from here on inherit it
 	runtime.GOMAXPROCS(tuning.GOMAXPROCS(plan.loops))
 
@@ -118,7 +121,7 @@ func serve(f *serveFlags) error {
 	sources.Hub, sources.Bus, sources.Draining, sources.Version = hub.Stats(), bus, draining.Load, version()
 	sources.Addresses = plan.conn.Access.Addresses.Count
 	if f.Admin != "off" {
-		pages, err := admin.Listen(admin.Config{Addr: f.Admin, Password: f.AdminPassword}, sources, log)
+		pages, err := admin.Listen(f.adminConfig(), sources, log)
 		if err != nil {
 			return err
 		}
