@@ -32,6 +32,8 @@ func main() {
 		kong.Description("Holds millions of WebSockets and pushes to them what is published with redis-cli."))
 	command, err := parser.Parse(arguments())
 	parser.FatalIfErrorf(err)
+	exit(refuseEmpty(command.Flags()))
+	exit(refuseEmpty(command.Flags()))
 	if command.Command() == "doctor" {
 		ok, err := tuning.Doctor(os.Stdout, f.Doctor.options())
 		exit(err)
