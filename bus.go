@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"c10m/admin"
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/redisbus"
@@ -13,9 +14,34 @@ import (
 // openBus opens the way in.
 func openBus(f *serveFlags, hub *channel.Hub, onGap func(redisbus.Gap), log *zap.Logger) (redisbus.Bus, error) {
 	if f.Bus == "embedded" {
-		return redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: f.BusListen, Password: f.BusPassword}, hub, log)
+		return redisbus.ListenEmbedded(f.embedded(), hub, log)
 	}
 	return redisbus.ConnectRedis(redisbus.RedisConfig{URL: f.Bus, ProbeInterval: f.BusProbe, ProbeTimeout: f.BusProbe, OnGap: onGap}, hub, log)
+}
+
+func (f *serveFlags) embedded() redisbus.EmbeddedConfig {
+	return redisbus.EmbeddedConfig{Addr: f.BusListen, Password: f.BusPassword}
+}
+
+// checkAddresses returns the error that would end the server after its listeners
+// are open. With another server on the same ports the kernel gives them their part
+// of the newcomers at once, who would be reset. The bus and the pages themselves
+// come later, since a loop with a descriptor table of its own keeps a copy of
+// whatever is open before it.
+func (f *serveFlags) checkAddresses() error {
+	if f.Admin != "off" {
+		if err := admin.Check(f.adminConfig()); err != nil {
+			return err
+		}
+	}
+	if f.Bus == "embedded" {
+		return redisbus.CheckEmbedded(f.embedded())
+	}
+	return redisbus.CheckRedis(f.Bus)
+}
+
+func (f *serveFlags) adminConfig() admin.Config {
+	return admin.Config{Addr: f.Admin, Password: f.AdminPassword}
 }
 
 // afterGap returns what is done once the bus works again after a gap (--gap).

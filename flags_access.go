@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"c10m/access"
 	"c10m/conn"
+
+	"github.com/alecthomas/kong"
 )
 
 // accessFlags say from where clients may connect.
@@ -77,5 +81,28 @@ func (r *addressRate) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is no rate; write it like 10/s, 100/m or 1000/h", text)
 	}
 	*r = addressRate(n / seconds)
+	return nil
+}
+
+// closing are the flags without which a door is open.
+var closing = []string{"token-key", "token-jwks", "token-audience", "origin"}
+
+// refuseEmpty returns an error for the operator if a flag that closes a door is
+// there and empty, as it is if somebody writes --token-key "$KEY" and KEY is not
+// set: it would be as if the flag had not been given, and everybody got in.
+func refuseEmpty(flags []*kong.Flag) error {
+	for _, flag := range flags {
+		if !slices.Contains(closing, flag.Name) || flag.Target.Len() > 0 {
+			continue
+		}
+		for _, name := range flag.Tag.Envs {
+			if value, isThere := os.LookupEnv(name); isThere && value == "" {
+				return fmt.Errorf("%s is set and empty: give it a value, or unset it if everybody may come in", name)
+			}
+		}
+		if flag.Set {
+			return fmt.Errorf("--%s is empty: give it a value, or leave it out if everybody may come in", flag.Name)
+		}
+	}
 	return nil
 }

@@ -32,6 +32,8 @@ func main() {
 		kong.Description("Holds millions of WebSockets and pushes to them what is published with redis-cli."))
 	command, err := parser.Parse(arguments())
 	parser.FatalIfErrorf(err)
+	exit(refuseEmpty(command.Flags()))
+	exit(refuseEmpty(command.Flags()))
 	if command.Command() == "doctor" {
 		ok, err := tuning.Doctor(os.Stdout, f.Doctor.options())
 		exit(err)
@@ -67,6 +69,9 @@ func serve(f *serveFlags) error {
 	}
 	for _, warning := range plan.warnings {
 		log.Warn(warning)
+	}
+	if err := f.checkAddresses(); err != nil {
+		return err
 	}
 	tuning.ShortSlices() // threads made from here on inherit it
 	runtime.GOMAXPROCS(tuning.GOMAXPROCS(plan.loops))
@@ -118,7 +123,7 @@ func serve(f *serveFlags) error {
 	sources.Hub, sources.Bus, sources.Draining, sources.Version = hub.Stats(), bus, draining.Load, version()
 	sources.Addresses = plan.conn.Access.Addresses.Count
 	if f.Admin != "off" {
-		pages, err := admin.Listen(admin.Config{Addr: f.Admin, Password: f.AdminPassword}, sources, log)
+		pages, err := admin.Listen(f.adminConfig(), sources, log)
 		if err != nil {
 			return err
 		}

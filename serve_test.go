@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -278,6 +279,30 @@ func TestDoctor(t *testing.T) {
 		"net.core.netdev_max_backlog", "conntrack", "cgroup memory"} {
 		if !strings.Contains(string(out), setting) {
 			t.Errorf("the doctor does not mention %s:\n%s", setting, out)
+		}
+	}
+}
+
+// A server that cannot start for its bus or its admin pages ends before it listens
+// for clients: where another one has the same ports, its newcomers would be reset.
+// That it was in time shows in what it complains of if both are wrong.
+func TestAServerThatCannotStartTakesNoNewcomers(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	address := taken.Addr().String()
+	for _, args := range [][]string{{"--bus-listen", address}, {"--admin", address}, {"--bus", "redis://"}} {
+		args := append([]string{"--listen", address}, args...)
+		for _, other := range [][2]string{{"--bus-listen", "127.0.0.1:0"}, {"--admin", "off"}} {
+			if !slices.Contains(args, other[0]) {
+				args = append(args, other[:]...)
+			}
+		}
+		p := servertest.Start(t, servertest.Binary("10m-server"), args...)
+		if status := p.Wait(); status <= 0 || !strings.Contains(p.Output.String(), args[2]) {
+			t.Errorf("%v: status %d, it complains of something else:\n%s", args, status, p.Output.String())
 		}
 	}
 }

@@ -215,6 +215,10 @@ func TestWhatAnOperatorDoesWrongWithTokens(t *testing.T) {
 	if err := os.WriteFile(short, []byte("password"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	good := filepath.Join(t.TempDir(), "good")
+	if err := os.WriteFile(good, []byte(strings.Repeat("k", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args []string
 		says string
@@ -224,11 +228,27 @@ func TestWhatAnOperatorDoesWrongWithTokens(t *testing.T) {
 		{[]string{"--token-jwks", short}, "no JSON Web Key Set"},
 		{[]string{"--token-audience", "us"}, "--token-key"},
 		{[]string{"--token-query", "token"}, "--token-key"},
+		{[]string{"--token-key", ""}, "--token-key is empty"},
+		{[]string{"--token-jwks="}, "--token-jwks is empty"},
+		{[]string{"--token-key", good, "--token-audience", ""}, "--token-audience is empty"},
+		{[]string{"--origin", ""}, "--origin is empty"},
 	} {
 		args := append([]string{"--listen", fmt.Sprintf("127.0.0.1:%d", servertest.FreePort(t)), "--bus-listen", "127.0.0.1:0", "--admin", "off"}, c.args...)
 		p := servertest.Start(t, servertest.Binary("10m-server"), args...)
 		if status := p.Wait(); status <= 0 || !strings.Contains(p.Output.String(), c.says) {
 			t.Errorf("%v: status %d, does not say %q:\n%s", c.args, status, c.says, p.Output.String())
+		}
+	}
+}
+
+// A variable that is there and empty is a mistake in a unit or a compose file, and
+// does not open the server to everybody.
+func TestAnEmptyVariableLetsNobodyIn(t *testing.T) {
+	for _, name := range []string{"C10M_TOKEN_KEY", "C10M_TOKEN_JWKS", "C10M_ORIGIN"} {
+		p := servertest.Start(t, "env", name+"=", servertest.Binary("10m-server"),
+			"--listen", fmt.Sprintf("127.0.0.1:%d", servertest.FreePort(t)), "--bus-listen", "127.0.0.1:0", "--admin", "off")
+		if status := p.Wait(); status <= 0 || !strings.Contains(p.Output.String(), name+" is set and empty") {
+			t.Errorf("%s: status %d:\n%s", name, status, p.Output.String())
 		}
 	}
 }

@@ -103,6 +103,15 @@ func Listen(cfg Config, sources Sources, log *zap.Logger) (*Server, error) {
 	return s, nil
 }
 
+// Check says what Listen would say now, and listens no longer than that takes.
+func Check(cfg Config) error {
+	listener, err := listen(cfg)
+	if err != nil {
+		return err
+	}
+	return listener.Close()
+}
+
 func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listener) *Server {
 	base, hurry := context.WithCancel(context.Background())
 	s := &Server{

@@ -38,7 +38,19 @@ func (l *Loop) wrote(fd uint32, errno syscall.Errno) {
 	l.stats.WriteStalls.Add(1)
 	record.flags |= flagWriteStalled
 	l.rewatch(fd, record)
-	l.stalls.queue = append(l.stalls.queue, stalled{l.now + stallNanos, fd, record.generation})
+	l.stalls.add(stalled{l.now + stallNanos, fd, record.generation})
+}
+
+// add takes the places of those who have had their turn first: in a shortage that
+// lasts there is always somebody who waits, so the queue is never empty, and is
+// not to grow with every try. Only when half of it is free, or a queue that stays
+// nearly full would be moved again and again.
+func (s *stalls) add(one stalled) {
+	if s.first > len(s.queue)/2 && len(s.queue) == cap(s.queue) {
+		s.queue = s.queue[:copy(s.queue, s.queue[s.first:])]
+		s.first = 0
+	}
+	s.queue = append(s.queue, one)
 }
 
 // retryAt is when the next stalled connection tries again, or never.

@@ -81,6 +81,16 @@ func ListenEmbedded(cfg EmbeddedConfig, door Door, log *zap.Logger) (*Embedded, 
 	return b, nil
 }
 
+// CheckEmbedded says what ListenEmbedded would say now, and listens no longer than
+// that takes.
+func CheckEmbedded(cfg EmbeddedConfig) error {
+	listener, err := listen(cfg)
+	if err != nil {
+		return err
+	}
+	return listener.Close()
+}
+
 func newEmbedded(cfg EmbeddedConfig, door Door, log *zap.Logger) *Embedded {
 	now := time.Now()
 	return &Embedded{

@@ -113,6 +113,12 @@ func ConnectRedis(cfg RedisConfig, door Door, log *zap.Logger) (*Redis, error) {
 	return r, nil
 }
 
+// CheckRedis says what ConnectRedis would say of a URL.
+func CheckRedis(url string) error {
+	_, err := parseURL(url)
+	return err
+}
+
 func setDefault(d *time.Duration, value time.Duration) {
 	if *d <= 0 {
 		*d = value
