@@ -165,6 +165,9 @@ func notSecret(data []byte) string {
 	if bytes.HasPrefix(trimmed, []byte("{")) && json.Valid(trimmed) {
 		return "JSON; a key set belongs to --token-jwks"
 	}
+	if len(data) > 0 && len(bytes.Trim(data, "\x00")) == 0 {
+		return "nothing but zeros, like a file that was never written"
+	}
 	der := data
 	compact := bytes.Join(bytes.Fields(trimmed), nil)
 	if decoded, err := base64.StdEncoding.AppendDecode(nil, compact); err == nil && !isDER(der) {

@@ -117,6 +117,7 @@ func TestFilesThatAreNoKeys(t *testing.T) {
 		{"public key in base64", false, []byte(base64.StdEncoding.EncodeToString(der)), "DER"},
 		{"public key in lines of base64", false, rsaKey.file[len("-----BEGIN PUBLIC KEY-----\n") : len(rsaKey.file)-len("-----END PUBLIC KEY-----\n")], "DER"},
 		{"public key for SSH", false, []byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8g us@here\n"), "SSH"},
+		{"a file of zeros", false, make([]byte, 40), "nothing but zeros"},
 		{"key set as a secret", false, testSet("a"), "--token-jwks"},
 
 		{"no JSON", true, []byte("rubbish"), "no JSON Web Key Set"},

@@ -102,7 +102,9 @@ missed (code 4001, a drain's pace). It is for gaps that are known when they are
 over, so the moment is their end: who is open then and was not when the gap began
 is told as well, which is allowed, as it may have missed something, too. Who comes
 after the moment is told apart by the generation of its descriptor, which costs
-nothing per connection. A second moment during the walk starts it anew.
+nothing per connection. A second moment during the walk
+has it go round once more: to start anew would, with moments that come more often
+than a walk takes, have the last in it wait for ever.
 
 A mark in each record was dropped: setting it is a walk over millions of records
 in one turn, and clearing it another.

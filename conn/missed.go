@@ -19,8 +19,10 @@ const CodeMissedMessages = 4001
 // CloseMissed closes with CodeMissedMessages the connections that are open now,
 // evenly over a time, so that their clients do not all come back at once. Who
 // connects from now on stays. It returns at once; any goroutine may call it.
-// Called again before it is done, it begins anew with all that are open then. A
-// drain takes precedence.
+// Called again before it is done, it goes on as it is, and then round once more for
+// those who came between: were it to begin anew, a Redis that comes and goes more
+// often than over would have the last of them wait for ever. A drain takes
+// precedence.
 func CloseMissed(servers []*Server, over time.Duration) {
 	for _, s := range servers {
 		s.loop.Run(func(*poller.Loop) { s.startMissed(over) })
@@ -31,16 +33,31 @@ func CloseMissed(servers []*Server, over time.Duration) {
 type missedState struct {
 	latest uint32 // generation: who came after it is left alone
 	cursor uint32
-	last   int64 // time of the last step
+	again  *missedAgain // nil: this round is the last
+	last   int64        // time of the last step
 	until  int64
 	left   int64   // how many may still have to be told
 	credit float64 // connections that are due
 }
 
+// missedAgain is the round after the one at hand.
+type missedAgain struct {
+	latest uint32
+	over   time.Duration
+}
+
 func (s *Server) startMissed(over time.Duration) {
-	now := s.loop.Now()
-	s.missed = &missedState{latest: s.loop.Latest(), last: now, until: now + int64(over), left: s.stats.Open.Load()}
+	if s.missed != nil {
+		s.missed.again = &missedAgain{s.loop.Latest(), over}
+		return
+	}
+	s.roundOfMissed(missedAgain{s.loop.Latest(), over})
 	s.loop.TickNow()
+}
+
+func (s *Server) roundOfMissed(round missedAgain) {
+	now := s.loop.Now()
+	s.missed = &missedState{latest: round.latest, last: now, until: now + int64(round.over), left: s.stats.Open.Load()}
 }
 
 // closeMissed closes what is due and returns when the next step is.
@@ -58,8 +75,10 @@ func (s *Server) closeMissed() (next int64) {
 		return now + int64(drainTick)
 	}
 	if m.cursor == 0 || m.left == 0 {
-		s.missed = nil
-		return math.MaxInt64
+		if s.missed = nil; m.again == nil {
+			return math.MaxInt64
+		}
+		s.roundOfMissed(*m.again)
 	}
 	return now + int64(drainTick)
 }
