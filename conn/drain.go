@@ -23,8 +23,8 @@ var noticeFrame = appendFrame(nil, ws.OpPing, []byte(DrainNotice))
 // 1012 (service restart) a notice later, both at an even rate, so that their
 // clients do not all come back at once. The notice is drainNotice, or half of
 // the time over which all is done if that is less. It returns when all are
-// gone, lingerTimeout after that time at the latest. The listeners must be
-// closed before. Any goroutine may call it, once.
+// gone, lingerTimeout after the last was closed at the latest. The listeners must
+// be closed before. Any goroutine may call it, once.
 func Drain(servers []*Server, over time.Duration) {
 	d := &drainer{over: over}
 	for _, s := range servers {
@@ -57,6 +57,7 @@ type drainState struct {
 	due    uint32         // the closing may go on to here
 	closed uint32         // and has come to here
 	cursor uint32         // of the walk over who is left at the end
+	ended  int64          // when that walk had come to all; 0: not yet
 }
 
 // tellingsStep is how far the telling had come at a time.
@@ -83,13 +84,17 @@ func (s *Server) drainSome() (next int64) {
 		s.drain = nil
 		d.loops.Done()
 		return now + int64(time.Second)
-	case now > d.until+int64(s.shared.lingerTimeout):
+	case d.ended != 0 && now > d.ended+int64(s.shared.lingerTimeout):
 		d.cursor = s.loop.Walk(d.cursor, drainPerTickMax, func(fd uint32) { s.end(fd, Draining) })
 		return now + int64(walkTickMin)
 	case now >= d.until:
 		// Whoever the walks have passed over or not come to: requests that were
 		// not complete, upgrades that came late.
+		// A loop that is late tells all of them, too, before it waits no longer.
 		d.cursor = s.loop.Walk(d.cursor, drainPerTickMax, s.drainLast)
+		if d.cursor == 0 && d.ended == 0 {
+			d.ended = now
+		}
 		return next
 	}
 	s.tell(d, now)

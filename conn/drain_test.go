@@ -158,6 +158,24 @@ func TestDrainLeavesTimeToMove(t *testing.T) {
 	d.end(t)
 }
 
+// A loop that was held up past the end of the drain still says 1012 to each.
+func TestDrainThatIsLateStillSays1012(t *testing.T) {
+	const n = drainPerTickMax + 20
+	var clients []*rawClient
+	d := startHeldDrain(t, 10*time.Second, func(s *testServer) { clients = s.members(t, n) })
+	d.step(d.kernel, 10*time.Second+2*lingerTimeout)
+	d.pass(time.Second)
+	for i, c := range clients {
+		if f, err := c.frame(); err != nil || f != closing(1012) {
+			t.Fatalf("client %d: %v %v", i, f, err)
+		}
+	}
+	d.end(t)
+	if got := d.counts(); len(got) != 1 || got[Draining] != n {
+		t.Errorf("reasons %v", got)
+	}
+}
+
 // Whose request is complete only when the telling has passed is told at once.
 func TestDrainTellsWhoUpgradesLate(t *testing.T) {
 	var late *rawClient
