@@ -115,10 +115,10 @@ func serve(f *serveFlags) error {
 
 	defer watchMemory(f, shared, &sources, log)()
 	var draining atomic.Bool
-	sources.Hub, sources.Bus, sources.Draining, sources.Version = hub.Stats(), bus, draining.Load, version()
+	sources.Hub, sources.Channels, sources.Bus, sources.Draining, sources.Version = hub.Stats(), hub, bus, draining.Load, version()
 	sources.Addresses = plan.conn.Access.Addresses.Count
 	if f.Admin != "off" {
-		pages, err := admin.Listen(admin.Config{Addr: f.Admin, Password: f.AdminPassword}, sources, log)
+		pages, err := admin.Listen(admin.Config{Addr: f.Admin, Password: f.AdminPassword, MessageBytesMax: int(f.MessageBytes)}, sources, log)
 		if err != nil {
 			return err
 		}
