@@ -83,7 +83,7 @@ func start(t *testing.T, sources Sources) *Server {
 	return s
 }
 
-func newLog(t *testing.T) *zap.Logger {
+func newLog(t testing.TB) *zap.Logger {
 	return zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
 }
 

@@ -12,7 +12,7 @@ const (
 	headerBytesMax = 16 << 10
 	// A peer that is slower than these holds its connection in vain
 	// (slowloris). No page reads a body: the second bounds those that come
-	// unasked, which net/http reads to keep the connection.
+	// unasked, which net/http reads to keep the connection, and those that publish.
 	headerSecondsMax  = 5
 	requestSecondsMax = 10
 	// Writing a page of 100 KB over loopback takes milliseconds; 30 s is a

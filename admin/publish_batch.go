@@ -90,7 +90,9 @@ func (b *batchParser) message(d *jsontext.Decoder) error {
 				return b.bad(fmt.Errorf("give either channel or channels"))
 			}
 			named = field
-			names, err = b.names(d, field)
+			if names, err = b.names(d, field); len(names) > batchMessagesMax {
+				return b.add(names, nil) // refuses it; the rest was not read
+			}
 		case "data", "base64":
 			if filled != "" {
 				return b.bad(fmt.Errorf("give either data or base64"))
@@ -139,10 +141,10 @@ func (b *batchParser) names(d *jsontext.Decoder, field string) (names [][]byte, 
 			return nil, fmt.Errorf("%.40q is no channel: 1 to %d bytes of UTF-8", name, channel.NameBytesMax)
 		}
 		if names = append(names, name); len(names) > batchMessagesMax {
-			break // add refuses it
+			return names, nil
 		}
 	}
-	if field == "channels" && len(names) <= batchMessagesMax {
+	if field == "channels" {
 		if len(names) == 0 && d.PeekKind() == ']' {
 			return nil, fmt.Errorf("channels is empty")
 		}
