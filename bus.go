@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"c10m/admin"
@@ -41,7 +42,7 @@ func (f *serveFlags) checkAddresses() error {
 }
 
 func (f *serveFlags) adminConfig() admin.Config {
-	return admin.Config{Addr: f.Admin, Password: f.AdminPassword}
+	return admin.Config{Addr: f.Admin, Password: f.AdminPassword, MessageBytesMax: int(f.MessageBytes)}
 }
 
 // afterGap returns what is done once the bus works again after a gap (--gap).
@@ -61,4 +62,13 @@ func (f *serveFlags) afterGap(servers []*conn.Server, shared *conn.Shared, log *
 			zap.Time("from", gap.From.Round(time.Millisecond)), zap.Time("to", gap.To.Round(time.Millisecond)))
 		conn.CloseMissed(servers, f.Drain)
 	}
+}
+
+// closeTimeout bounds how long the bus and the admin pages may take to end.
+const closeTimeout = 3 * time.Second
+
+func closeSoon(c interface{ Close(context.Context) error }) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return c.Close(ctx)
 }

@@ -4,14 +4,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"c10m/admin"
 	"c10m/channel"
@@ -22,9 +20,6 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
 )
-
-// closeTimeout bounds how long the bus and the admin pages may take to end.
-const closeTimeout = 3 * time.Second
 
 func main() {
 	f := flags{}
@@ -120,7 +115,7 @@ func serve(f *serveFlags) error {
 
 	defer watchMemory(f, shared, &sources, log)()
 	var draining atomic.Bool
-	sources.Hub, sources.Bus, sources.Draining, sources.Version = hub.Stats(), bus, draining.Load, version()
+	sources.Hub, sources.Channels, sources.Bus, sources.Draining, sources.Version = hub.Stats(), hub, bus, draining.Load, version()
 	sources.Addresses = plan.conn.Access.Addresses.Count
 	if f.Admin != "off" {
 		pages, err := admin.Listen(f.adminConfig(), sources, log)
@@ -142,10 +137,4 @@ func serve(f *serveFlags) error {
 	loops.StopAccepting(handover)
 	conn.Drain(servers, f.Drain-handover)
 	return nil
-}
-
-func closeSoon(c interface{ Close(context.Context) error }) error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	return c.Close(ctx)
 }

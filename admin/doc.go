@@ -1,5 +1,5 @@
 // Package admin serves the operator's pages: metrics, health and profiles, over
-// HTTP, on loopback or behind a password.
+// HTTP, on loopback or behind a password; and takes messages to publish.
 //
 // # Purpose
 //
@@ -8,6 +8,8 @@
 //	/healthz      200 "ok" while published messages reach this server, else 503
 //	/readyz       200 "ok" while new connections should be sent here, else 503
 //	/debug/pprof  profiles
+//	/channels     channels with their connections here, as JSON
+//	POST /publish publishes
 //
 // /healthz is about the server and its bus. It repeats the bus's own verdict,
 // which is red from the first sign of trouble until a message that the server
@@ -36,8 +38,13 @@
 //     reflection, so it fails for a counter that is added and forgotten.
 //   - Every reason and cause is exported from the start, at zero: a rate over a
 //     series that appears with its first event misses that event.
-//   - Nothing can be changed through these pages. Other methods than GET and
-//     HEAD are answered with 405 before any page sees them.
+//   - Nothing can be changed through these pages, and nothing but POST /publish
+//     publishes. Other methods than GET and HEAD are answered with 405 before any
+//     other page sees them.
+//   - A request to publish that is answered with another status than 200 and 503
+//     has published nothing. With 503 the answer says of each message whether it
+//     was ("yes", "no", "unknown").
+//   - A web page of another origin publishes nothing.
 //   - A scrape that fails for one metric shows the others.
 //   - The address is a loopback address, or there is a password. Who can read a
 //     heap profile can read what is in the heap.
@@ -70,7 +77,55 @@
 // go_sched_pauses_stopping_gc_seconds is the part of each in which it waited for
 // the threads to stand still.
 //
+// # Publishing
+//
+// POST /publish/CHANNEL publishes its body, byte for byte; the channel is
+// percent-encoded as in the path of a WebSocket, and Content-Type is not looked
+// at. POST /publish takes a batch, JSON objects one after the other (a line each,
+// as a rule) or in an array:
+//
+//	{"channel":"news","data":"text"}
+//	{"channels":["a","b"],"base64":"AP8="}
+//
+// channel or channels, and data or base64 (RFC 4648, section 4, padded), each
+// once, nothing else. All of a batch is checked before any of it is published;
+// then it goes out in order, and others may publish in between. The answer is
+//
+//	{"channel":"news","connections":2,"subscribers":1}
+//
+// or {"messages":[...]} with one such object per message and channel, in order.
+// connections are WebSockets of this server to which it goes; with a real Redis,
+// from where it only comes later, those that are connected at the answer.
+// subscribers are RESP subscribers of the bus, each other server one; with a real
+// Redis what PUBLISH answered, this server included. Errors are {"error":"..."}.
+//
+//	400  not understood, or not whole; 403 from a web page; 405; 415
+//	413  over --message-bytes, or the limits of a batch in limits.go
+//	429  publishers have to wait, and too many do, or for too long: Retry-After
+//	503  the bus did not take it, or did not answer: Retry-After
+//
+// It is the same path as PUBLISH at the bus (redisbus.PublishAll), so messages of
+// one request, and of requests one after the other on one connection, stay in
+// order, and it blocks like it when the loops are behind: at most publishesMax
+// requests do, for as long as it takes, even beyond responseSecondsMax (the
+// connection is cut then, and nobody knows). The others get 429.
+//
+// Anybody who reaches the address may publish, as at a bus without a password: on
+// loopback every user of this machine, even where the bus itself has a password,
+// unless --admin-password asks for one.
+// A browser is told apart by the headers that it adds to every POST, those of forms
+// included (Origin, Sec-Fetch-Site), and may publish only from a page of this very
+// address, and only if that is an IP address or localhost (DNS rebinding).
+// Content-Type would not do: curl -d sends that of a form.
+//
+// The mux would join the slashes of a//b, so these paths are taken apart before it.
+// /-/publish and /-/channels are the same pages.
+//
 // # Limits
+//
+// A body far over its limit is refused without being read, and a client that goes
+// on writing may find its connection reset before it sees the 413, unless it asks
+// first (Expect: 100-continue, as curl does beyond 1 MiB).
 //
 // limits.go has them, with the reasons.
 //

@@ -61,7 +61,7 @@ func newLoop() Loop {
 // newSources are those of a healthy server with a number of loops.
 func newSources(loops int) (Sources, *fakeBus) {
 	bus := &fakeBus{health: redisbus.Health{Up: true}}
-	sources := Sources{Hub: &channel.HubStats{}, Bus: bus, Version: "v1.2.3"}
+	sources := Sources{Hub: &channel.HubStats{}, Bus: bus, Channels: fakeChannels{}, Version: "v1.2.3"}
 	for range loops {
 		sources.Loops = append(sources.Loops, newLoop())
 	}
@@ -83,7 +83,7 @@ func start(t *testing.T, sources Sources) *Server {
 	return s
 }
 
-func newLog(t *testing.T) *zap.Logger {
+func newLog(t testing.TB) *zap.Logger {
 	return zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
 }
 
@@ -107,4 +107,24 @@ func ask(t *testing.T, s *Server, method, path string) (*http.Response, string) 
 		t.Fatal(err)
 	}
 	return response, string(body)
+}
+
+// fakeChannels is the number of connections of each channel.
+type fakeChannels map[string]int
+
+func (f fakeChannels) Count(names []string) []int {
+	counts := make([]int, len(names))
+	for i, name := range names {
+		counts[i] = f[name]
+	}
+	return counts
+}
+
+func (f fakeChannels) Channels(match func(string) bool, most int) (names []string) {
+	for name := range f {
+		if match(name) && len(names) < most {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -12,7 +12,7 @@ const (
 	headerBytesMax = 16 << 10
 	// A peer that is slower than these holds its connection in vain
 	// (slowloris). No page reads a body: the second bounds those that come
-	// unasked, which net/http reads to keep the connection.
+	// unasked, which net/http reads to keep the connection, and those that publish.
 	headerSecondsMax  = 5
 	requestSecondsMax = 10
 	// Writing a page of 100 KB over loopback takes milliseconds; 30 s is a
@@ -27,4 +27,36 @@ const (
 	// A CPU profile costs a few per cent, and a trace of five minutes is
 	// gigabytes already. Whoever needs more fetches several.
 	profileSecondsMax = 300
+
+	// Publishing. What --message-bytes is, unless Config says something else.
+	messageBytesDefault = 1 << 20
+	// Of the body of a batch, and of what it publishes (a payload for three
+	// channels counts three times), unless two of the longest messages are more.
+	batchBytesMax = 4 << 20
+	// Messages of a batch, each channel one. Behind it wait all other publishers
+	// of the embedded bus, a message at a time.
+	batchMessagesMax = 1000
+	// Bodies under way, over all connections.
+	bodiesBytesMax = 64 << 20
+	// Requests that are handing messages to the bus. With the embedded bus they
+	// take turns there anyway; a Redis gets a pipeline of each.
+	publishesMax = 8
+	// Requests that wait for one of these places, and for how long: the mailboxes
+	// of loops are full then. A second is as long as a caller should have to wait
+	// to hear that it should come later.
+	publishesWaitingMax   = 32
+	publishWaitSecondsMax = 1
+	// What is said to those who came in vain, when the loops or when the bus had
+	// no room for them.
+	overloadRetrySeconds = 1
+	busDownRetrySeconds  = 5
+	// Beyond so many connections, a publisher's is closed with its answer: the
+	// rest is for probes and scrapers.
+	publisherConnectionsMax = 48
+
+	// Listing channels. Each name costs its loops a look at the cell, and each
+	// that is listed a question of how many are there.
+	listedDefault, listedMax = 100, 10_000
+	listPatternBytesMax      = 1024 // as at the bus
+	listingsMax              = 2    // at once
 )

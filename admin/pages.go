@@ -59,10 +59,11 @@ func (s *Server) handler(registry *prometheus.Registry, errorLog *log.Logger) ht
 			fmt.Fprintf(&index, "%-14s %s\n", p.path, p.about)
 		}
 	}
+	index.WriteString(publishAbout)
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusOK, index.String())
 	})
-	return readOnly(mux)
+	return s.ways(readOnly(mux))
 }
 
 // readOnly keeps other methods from every page: nothing here can be changed.

@@ -29,6 +29,8 @@ type Sources struct {
 	Loops []Loop
 	Hub   *channel.HubStats
 	Bus   redisbus.Bus
+	// Channels counts and lists the connections here.
+	Channels Channels
 	// Draining reports whether the server is closing its connections. It is
 	// called from many goroutines. nil is a server that never drains.
 	Draining func() bool
@@ -55,8 +57,8 @@ type Memory interface {
 // check panics if main forgot something: better at the start than at the first
 // scrape.
 func (s *Sources) check() {
-	if s.Hub == nil || s.Bus == nil {
-		panic("BUG: admin pages without the counters of the hub or the bus")
+	if s.Hub == nil || s.Bus == nil || s.Channels == nil {
+		panic("BUG: admin pages without the hub, its counters or the bus")
 	}
 	for _, loop := range s.Loops {
 		if loop.Poller == nil || loop.Conn == nil || loop.Channel == nil {
@@ -72,6 +74,9 @@ type Config struct {
 	Addr string
 	// Password is asked for if it is not empty.
 	Password string
+	// MessageBytesMax is the longest message that may be published, in bytes; 0
+	// is 1 MiB. The loops must take as much (channel.NewHub).
+	MessageBytesMax int
 }
 
 // A Server serves the admin pages. Its methods may be called from any
@@ -84,6 +89,8 @@ type Server struct {
 	http     *http.Server
 	hurry    context.CancelFunc // ends the profiles under way
 	served   chan struct{}      // closed when the listener's goroutine has ended
+	publish  *publisher
+	list     *lister
 
 	// Shared: atomic.
 	connections atomic.Int64
@@ -120,13 +127,17 @@ func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listen
 		listener: listener,
 		hurry:    hurry,
 		served:   make(chan struct{}),
+		publish:  newPublisher(sources, cfg.MessageBytesMax),
+		list:     newLister(sources.Channels),
 	}
 	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
 	if err != nil {
 		panic("BUG: " + err.Error()) // only for a level that does not exist
 	}
+	registry := newRegistry(sources, log)
+	registry.MustRegister(s.publish)
 	s.http = &http.Server{
-		Handler:           guard(cfg.Password, s.handler(newRegistry(sources, log), errorLog)),
+		Handler:           guard(cfg.Password, s.handler(registry, errorLog)),
 		ReadHeaderTimeout: headerSecondsMax * time.Second,
 		ReadTimeout:       requestSecondsMax * time.Second,
 		WriteTimeout:      responseSecondsMax * time.Second,

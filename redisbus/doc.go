@@ -79,6 +79,8 @@
 // a pipeline, on up to publishConnectionsMax connections that are dialed when the
 // first message comes.
 //
+// PublishAll is the same way for who waits for the outcome: the admin address.
+//
 // Nothing is retried. What Redis refused, or did not answer, is reported to the
 // loop, which closes the client; while health is red all is reported at once, as
 // nobody here would hear the message. So what was reported may have been published

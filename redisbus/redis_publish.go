@@ -21,7 +21,7 @@ func (r *Redis) newPublishClient() *redis.Client {
 // everything fails at once, since nobody here would hear what is published.
 func (r *Redis) PublishBatch(ctx context.Context, batch []*Publication) {
 	if health := r.Health(); !health.Up {
-		err := errors.New(health.Reason)
+		err := unpublished(health.Reason)
 		for _, p := range batch {
 			p.Err = err
 		}
@@ -35,6 +35,11 @@ func (r *Redis) PublishBatch(ctx context.Context, batch []*Publication) {
 	// The error of the whole is that of the first that failed: each has its own.
 	_, _ = pipeline.Exec(ctx)
 	for i, p := range batch {
-		p.Err = answers[i].Err()
+		p.Err, p.Subscribers = answers[i].Err(), int(answers[i].Val())
+		var refused redis.Error
+		if errors.As(p.Err, &refused) {
+			// Redis itself said no, as with NOPERM.
+			p.Err = unpublished(clip(refused.Error()))
+		}
 	}
 }

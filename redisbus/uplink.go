@@ -2,11 +2,12 @@ package redisbus
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"c10m/channel"
 
 	"go.uber.org/zap"
 )
@@ -44,11 +45,17 @@ type Feedback interface {
 // A Publication is a message on its way to the bus.
 type Publication struct {
 	Channel, Payload []byte
-	// Err says why the bus did not take it, or that it did not answer.
+	// Err says why the bus did not take it, or that it did not answer. Set by
+	// PublishBatch. errors.Is(Err, ErrUnpublished) if it surely was not published.
 	Err error
+	// Subscribers is how many RESP subscribers it went to, each other server
+	// being one. At a real Redis it is what PUBLISH answered, this server
+	// included. Set by PublishBatch.
+	Subscribers int
 
-	from uint64
-	next *Publication
+	receipt *channel.Receipt // nil where the loops get it later, by way of Redis
+	from    uint64
+	next    *Publication
 }
 
 // cost is what it counts against a queue's limit.
@@ -262,16 +269,17 @@ func (q *UplinkQueue) publish(bus Publishable, batch []*Publication) {
 	}
 }
 
-// PublishBatch implements Publishable: each message is a PUBLISH, but nobody
-// waits for its number of receivers.
+// PublishBatch implements Publishable: each message is a PUBLISH, but does not wait
+// for the loops' receipt (Publication.Connections does).
 func (b *Embedded) PublishBatch(_ context.Context, batch []*Publication) {
 	for _, p := range batch {
 		if b.closing.Load() {
 			p.Err = errClosed
 			continue
 		}
-		p.Err = b.publish(false, p.Channel, p.Payload).err
+		reply := b.publish(false, p.Channel, p.Payload)
+		p.Err, p.Subscribers, p.receipt = reply.err, reply.local, reply.receipt
 	}
 }
 
-var errClosed = errors.New("the bus is closed")
+var errClosed = unpublished("the bus is closed")

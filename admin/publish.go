@@ -1,0 +1,383 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"c10m/conn"
+	"c10m/redisbus"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// publishAbout is what the list of pages says of those that mux does not serve.
+const publishAbout = `/channels      channels with their connections (?match=PATTERN&limit=N); /channels/CHANNEL is one
+
+POST /publish/CHANNEL with a message as the body publishes it (curl -d hello 127.0.0.1:9100/publish/news),
+POST /publish with JSON lines publishes several; admin/doc.go explains the format.
+`
+
+// Channels is what the hub knows of the connections here (channel.Hub). Its
+// methods are called from many goroutines, and wait for the loops.
+type Channels interface {
+	// Count returns the number of connections of each channel.
+	Count(channels []string) []int
+	// Channels lists at most max channels with a connection for which match is
+	// true. match runs on the loops.
+	Channels(match func(name string) bool, max int) []string
+}
+
+// ways sends the requests about channels where they belong and all others to
+// next. It looks at the request target as it was sent: http.ServeMux would join
+// the slashes of a channel's name.
+func (s *Server) ways(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		path = strings.TrimPrefix(path, "/-") // as on the public ports
+		switch {
+		case path == "/publish" || strings.HasPrefix(path, "/publish/"):
+			if s.connections.Load() > publisherConnectionsMax {
+				w.Header().Set("Connection", "close")
+			}
+			s.publish.serve(w, r, strings.TrimPrefix(path, "/publish"))
+		case path == "/channels" || strings.HasPrefix(path, "/channels/"):
+			readOnly(s.list.handler(strings.TrimPrefix(path, "/channels"))).ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// A publisher serves POST /publish: its messages take the way of any PUBLISH.
+type publisher struct {
+	// Fixed after construction.
+	bus             redisbus.Bus
+	channels        Channels
+	messageBytesMax int
+	batchBytesMax   int
+	bodiesBytesMax  int64
+	wait            time.Duration // for a place
+	crossOrigin     *http.CrossOriginProtection
+	places          chan struct{} // as many tokens as requests that publish
+
+	// Shared: atomic.
+	waiting atomic.Int64 // requests without a place
+	bodies  atomic.Int64 // bytes of bodies under way
+	results [publishResults]atomic.Uint64
+	sent    atomic.Uint64 // messages that the bus took
+}
+
+func newPublisher(sources Sources, messageBytesMax int) *publisher {
+	if messageBytesMax == 0 {
+		messageBytesMax = messageBytesDefault
+	}
+	batch := max(batchBytesMax, 2*messageBytesMax)
+	return &publisher{
+		bus: sources.Bus, channels: sources.Channels,
+		messageBytesMax: messageBytesMax, batchBytesMax: batch, bodiesBytesMax: int64(max(bodiesBytesMax, batch)),
+		wait:        publishWaitSecondsMax * time.Second,
+		crossOrigin: http.NewCrossOriginProtection(),
+		places:      make(chan struct{}, publishesMax),
+	}
+}
+
+// A refusal is why nothing of a request was published: a status and a sentence.
+type refusal struct {
+	result publishResult
+	status int
+	text   string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func refuse(result publishResult, status int, format string, args ...any) error {
+	return &refusal{result, status, fmt.Sprintf(format, args...)}
+}
+
+// serve answers one request; path is what follows /publish, percent-encoded.
+func (p *publisher) serve(w http.ResponseWriter, r *http.Request, path string) {
+	w.Header().Set("Cache-Control", "no-store")
+	batch, err := p.request(w, r, path)
+	if err == nil {
+		err = p.hand(r.Context(), batch.messages)
+		p.bodies.Add(-batch.reserved)
+	}
+	if no := (*refusal)(nil); errors.As(err, &no) {
+		p.results[no.result].Add(1)
+		if no.result == resultOverloaded {
+			w.Header().Set("Retry-After", strconv.Itoa(overloadRetrySeconds))
+		}
+		sayJSON(w, no.status, appendError(nil, no.text))
+		return
+	}
+	p.answer(w, batch.messages, path != "")
+}
+
+// A publishBatch is what a request publishes.
+type publishBatch struct {
+	messages []*redisbus.Publication
+	reserved int64 // bytes of publisher.bodies
+}
+
+// request reads and checks a request whole. An error is a refusal.
+func (p *publisher) request(w http.ResponseWriter, r *http.Request, path string) (batch publishBatch, err error) {
+	if err := p.allowed(w, r); err != nil {
+		return batch, err
+	}
+	var name []byte
+	limit := p.batchBytesMax
+	if path != "" {
+		if name, err = conn.ParseChannel(path); err != nil {
+			return batch, refuse(resultBadRequest, http.StatusBadRequest, "%v", err)
+		}
+		limit = p.messageBytesMax
+	}
+	body, reserved, err := p.body(w, r, limit)
+	if err != nil {
+		return batch, err
+	}
+	batch.reserved = reserved
+	if path != "" {
+		batch.messages = []*redisbus.Publication{{Channel: name, Payload: body}}
+		return batch, nil
+	}
+	if batch.messages, err = p.parseBatch(body); err != nil {
+		p.bodies.Add(-reserved)
+	}
+	return batch, err
+}
+
+// allowed refuses what is no POST, and what a web page makes a browser send. A
+// browser names the page (Origin, Sec-Fetch-Site) in every POST, forms included;
+// programs name none. It may publish from a page of this very address only, and
+// only if that is no name: any name may be an attacker's, and resolve to here (DNS
+// rebinding).
+func (p *publisher) allowed(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return refuse(resultBadRequest, http.StatusMethodNotAllowed, "only POST publishes")
+	}
+	if p.crossOrigin.Check(r) != nil {
+		return refuse(resultForbidden, http.StatusForbidden, "a web page of another origin may not publish here")
+	}
+	if (r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "") && !isAddress(r.Host) {
+		return refuse(resultForbidden, http.StatusForbidden, "a browser may publish here by an IP address or localhost only, not by another name")
+	}
+	if strings.Contains(r.RequestURI, "?") {
+		return refuse(resultBadRequest, http.StatusBadRequest, "publishing has no query; a ? in a channel is written %%3F")
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return refuse(resultBadRequest, http.StatusUnsupportedMediaType, "the body is published as it is: leave out Content-Encoding")
+	}
+	return nil
+}
+
+// isAddress reports whether a Host names an address or this machine.
+func isAddress(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	_, err = netip.ParseAddr(host)
+	return err == nil || strings.EqualFold(host, "localhost")
+}
+
+// body reads the body of a request, whose bytes it reserves until the caller
+// gives them back.
+func (p *publisher) body(w http.ResponseWriter, r *http.Request, limit int) (body []byte, reserved int64, err error) {
+	if r.ContentLength > int64(limit) {
+		return nil, 0, p.tooBig(limit)
+	}
+	reserved = r.ContentLength
+	if reserved < 0 {
+		reserved = int64(limit) // chunked: it may become as long
+	}
+	if p.bodies.Add(reserved) > p.bodiesBytesMax {
+		p.bodies.Add(-reserved)
+		return nil, 0, refuse(resultOverloaded, http.StatusTooManyRequests, "too many bytes are being published; try again")
+	}
+	if r.ContentLength >= 0 {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(r.Body, body)
+	} else {
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
+	}
+	if err == nil {
+		return body, reserved, nil
+	}
+	p.bodies.Add(-reserved)
+	if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {
+		return nil, 0, p.tooBig(limit)
+	}
+	return nil, 0, refuse(resultIncomplete, http.StatusBadRequest, "the body did not come whole within %d s, and nothing was published", requestSecondsMax)
+}
+
+func (p *publisher) tooBig(limit int) error {
+	if limit == p.messageBytesMax {
+		return refuse(resultTooBig, http.StatusRequestEntityTooLarge, "a message has at most %d bytes (--message-bytes)", limit)
+	}
+	return refuse(resultTooBig, http.StatusRequestEntityTooLarge, "the body of a batch has at most %d bytes", limit)
+}
+
+// hand gives messages to the bus, or refuses them if no place becomes free in
+// time. Whoever has a place waits as long as the loops make publishers wait.
+func (p *publisher) hand(ctx context.Context, messages []*redisbus.Publication) error {
+	select {
+	case p.places <- struct{}{}:
+	default:
+		if err := p.queue(ctx); err != nil {
+			return err
+		}
+	}
+	defer func() { <-p.places }()
+	redisbus.PublishAll(ctx, p.bus, messages)
+	return nil
+}
+
+// queue waits for a place.
+func (p *publisher) queue(ctx context.Context) error {
+	defer p.waiting.Add(-1)
+	if p.waiting.Add(1) <= publishesWaitingMax {
+		timer := time.NewTimer(p.wait)
+		defer timer.Stop()
+		select {
+		case p.places <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+	}
+	return refuse(resultOverloaded, http.StatusTooManyRequests, "the server is behind with what was published before, and nothing of this was published; try again")
+}
+
+// answer says where the messages went, or what is known of those that the bus
+// failed to take.
+func (p *publisher) answer(w http.ResponseWriter, messages []*redisbus.Publication, single bool) {
+	var failed error // the first, but one that leaves open whether it was published before all others
+	for _, m := range messages {
+		if m.Err == nil {
+			p.sent.Add(1)
+		} else if failed == nil || errors.Is(failed, redisbus.ErrUnpublished) && !errors.Is(m.Err, redisbus.ErrUnpublished) {
+			failed = m.Err
+		}
+	}
+	if failed != nil {
+		p.failed(w, messages, failed, single)
+		return
+	}
+	p.results[resultPublished].Add(1)
+	connections := p.connections(messages)
+	out := make([]byte, 0, 64*len(messages)+32)
+	if single {
+		sayJSON(w, http.StatusOK, appendSent(out, messages[0], connections[0]))
+		return
+	}
+	out = append(out, `{"messages":[`...)
+	for i, m := range messages {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = appendSent(out, m, connections[i])
+	}
+	sayJSON(w, http.StatusOK, append(out, "]}"...))
+}
+
+// failed answers for messages of which the bus failed to take at least one.
+func (p *publisher) failed(w http.ResponseWriter, messages []*redisbus.Publication, err error, single bool) {
+	result, status := resultBusDown, http.StatusServiceUnavailable
+	text := "the bus did not take it (" + err.Error() + "), and it was not published"
+	if !errors.Is(err, redisbus.ErrUnpublished) {
+		result, text = resultUnconfirmed, "the bus did not answer ("+err.Error()+"), and it may have been published"
+	}
+	p.results[result].Add(1)
+	w.Header().Set("Retry-After", strconv.Itoa(busDownRetrySeconds))
+	out := appendError(nil, text)
+	if single {
+		sayJSON(w, status, out)
+		return
+	}
+	out = append(out[:len(out)-1], `,"messages":[`...)
+	for i, m := range messages {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		published := "yes"
+		if errors.Is(m.Err, redisbus.ErrUnpublished) {
+			published = "no"
+		} else if m.Err != nil {
+			published = "unknown"
+		}
+		out = appendQuoted(append(out, `{"channel":`...), string(m.Channel))
+		out = appendQuoted(append(out, `,"published":`...), published)
+		out = append(out, '}')
+	}
+	sayJSON(w, status, append(out, "]}"...))
+}
+
+// connections are the numbers of connections here that each message went to. A
+// real Redis brings messages later: there it is the number who are connected now.
+func (p *publisher) connections(messages []*redisbus.Publication) []int {
+	numbers := make([]int, len(messages))
+	var names []string
+	places := make(map[string]int)
+	for i, m := range messages {
+		n, known := m.Connections()
+		if numbers[i] = n; known {
+			continue
+		}
+		if _, asked := places[string(m.Channel)]; !asked {
+			places[string(m.Channel)] = len(names)
+			names = append(names, string(m.Channel))
+		}
+	}
+	if names == nil {
+		return numbers
+	}
+	counts := p.channels.Count(names)
+	for i, m := range messages {
+		if at, asked := places[string(m.Channel)]; asked {
+			numbers[i] = counts[at]
+		}
+	}
+	return numbers
+}
+
+func appendSent(out []byte, m *redisbus.Publication, connections int) []byte {
+	out = appendQuoted(append(out, `{"channel":`...), string(m.Channel))
+	out = strconv.AppendInt(append(out, `,"connections":`...), int64(connections), 10)
+	out = strconv.AppendInt(append(out, `,"subscribers":`...), int64(m.Subscribers), 10)
+	return append(out, '}')
+}
+
+func appendError(out []byte, text string) []byte {
+	return append(appendQuoted(append(out, `{"error":`...), text), '}')
+}
+
+// appendQuoted appends a JSON string. Errors may quote what is no UTF-8.
+func appendQuoted(out []byte, text string) []byte {
+	quoted, err := jsontext.AppendQuote(out, strings.ToValidUTF8(text, "\uFFFD"))
+	if err != nil {
+		panic("BUG: " + err.Error()) // only for text that is no UTF-8
+	}
+	return quoted
+}
+
+// sayJSON answers with a line of JSON. An error means that the peer is gone.
+func sayJSON(w http.ResponseWriter, status int, value []byte) {
+	value = append(value, '\n')
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Length", strconv.Itoa(len(value)))
+	w.WriteHeader(status)
+	_, _ = w.Write(value)
+}

@@ -1,0 +1,53 @@
+package admin
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// A publishResult says how a request to publish ended. Each has a counter.
+type publishResult int
+
+const (
+	resultPublished publishResult = iota
+	resultBadRequest
+	resultForbidden
+	resultTooBig
+	resultIncomplete
+	resultOverloaded
+	resultBusDown
+	resultUnconfirmed
+	publishResults
+)
+
+// publishResultNames are the values of the label.
+var publishResultNames = [publishResults]string{
+	resultPublished:   "published",
+	resultBadRequest:  "bad_request", // 400, 405, 415
+	resultForbidden:   "forbidden",   // 403
+	resultTooBig:      "too_big",     // 413
+	resultIncomplete:  "incomplete",  // 400, if anybody is there to read it
+	resultOverloaded:  "overloaded",  // 429
+	resultBusDown:     "bus_down",    // 503
+	resultUnconfirmed: "unconfirmed", // 503
+}
+
+var (
+	httpPublishesTotal = newDesc("http_publishes_total", "Requests to publish over HTTP, by result: overloaded means that loops are behind or that too many publish at once; bus_down and unconfirmed that the bus failed, the latter that messages may have been published all the same; forbidden that a web page tried.", "result")
+	httpMessagesTotal  = newDesc("http_messages_total", "Messages that came over HTTP and that the bus took.")
+	httpWaiting        = newDesc("http_publishes_waiting", "Requests to publish that wait for others to be done. A rise comes before c10m_http_publishes_total, result overloaded.")
+)
+
+// Describe implements prometheus.Collector.
+func (p *publisher) Describe(descs chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{httpPublishesTotal, httpMessagesTotal, httpWaiting} {
+		descs <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (p *publisher) Collect(metrics chan<- prometheus.Metric) {
+	out := output(metrics)
+	for result, name := range publishResultNames {
+		out.value(httpPublishesTotal, prometheus.CounterValue, float64(p.results[result].Load()), name)
+	}
+	out.value(httpMessagesTotal, prometheus.CounterValue, float64(p.sent.Load()))
+	out.value(httpWaiting, prometheus.GaugeValue, float64(p.waiting.Load()))
+}

@@ -1,0 +1,18 @@
+package conn
+
+import "errors"
+
+// ParseChannel returns the channel that a request target names, by the rules of
+// an upgrade: the percent-decoded path without its first slash, 1 to 255 bytes of
+// UTF-8 that do not begin with "-/". An error is one sentence for who asked. Any
+// goroutine may call it.
+func ParseChannel(target string) ([]byte, error) {
+	switch name, err := appendChannel(nil, []byte(target)); err {
+	case nil:
+		return name, nil
+	case errReserved:
+		return nil, errors.New("channels that begin with -/ are the server's own")
+	default:
+		return nil, errors.New("the path does not name a channel: 1 to 255 bytes of UTF-8, percent-encoded")
+	}
+}
