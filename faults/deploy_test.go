@@ -126,7 +126,7 @@ func (w *waiters) ask() {
 // heed the notice get every message, on one of their connections.
 func TestDeploy(t *testing.T) {
 	clients, replacements := scale(3000, 15_000), scale(1, 3)
-	drain := time.Duration(scale(6, 60)) * time.Second
+	drain := time.Duration(scale(6, 30)) * time.Second
 	port := servertest.FreePort(t)
 	servertest.StartRedis(t, port)
 	listen := servertest.FreePort(t)

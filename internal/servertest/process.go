@@ -18,7 +18,7 @@ import (
 )
 
 // hangGuard ends what hangs; it is no expectation of speed.
-const hangGuard = 60 * time.Second
+const hangGuard = 2 * time.Minute
 
 // binaries is where Main put 10m-server and 10m-client.
 var binaries string
