@@ -76,7 +76,7 @@ func TestCloseMissedIsEvenAndGoesRoundAgain(t *testing.T) {
 	CloseMissed(s.servers, over)
 	s.begun()
 	stay := s.members(t, 7)
-	// However often there are gaps, the first are told in time.
+	// The second does not make those of the first wait.
 	for range steps/2 + 2 {
 		s.step(kernel, over/steps)
 	}

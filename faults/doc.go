@@ -19,6 +19,10 @@ are told. The harness is internal/servertest.
 	                      password, not there
 	bus_network_test.go   the way to Redis cut, dead, reset, slow, narrow
 	bus_embedded_test.go  what can go wrong without Redis
+	deploy_test.go        a server replaced on its ports, under clients that move
+	                      (movers_test.go)
+	crash_test.go         kill -9
+	promises_test.go      the page names tests that exist
 
 The network between the server and Redis is github.com/Shopify/toxiproxy, as a
 library, so that it is in go.mod; the server's binary has none of it. In these
