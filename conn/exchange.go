@@ -87,7 +87,7 @@ func (s *Server) answer(fd uint32, head, rest []byte) (after []byte, then verdic
 	case routePage:
 		return rest, s.ownPage(fd, &r)
 	}
-	s.upgrade(fd, head, rest)
+	s.upgrade(fd, &r, rest)
 	return nil, verdictOver
 }
 

@@ -33,6 +33,8 @@ type Config struct {
 	InboundBytesTotal int
 	// Access is who gets in.
 	Access Access
+	// History continues positions; nil knows none.
+	History *channel.History
 	// Pages are the server's own, beside /-/channels/<channel>.
 	Pages []Page
 }
@@ -105,11 +107,12 @@ type cold struct {
 	// with its log; owed is what we have to say after it.
 	owedFrame []byte
 	owed      []byte
+	resume    *resume // while it is being brought from its position to its log
 }
 
 // isBlank reports whether nothing is in it that has to be kept.
 func (c *cold) isBlank() bool {
-	return c.in.between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0
+	return c.in.between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && c.resume == nil
 }
 
 func (c *cold) owes() bool { return len(c.owedFrame) > 0 || len(c.owed) > 0 }
@@ -138,6 +141,7 @@ type Server struct {
 	answering    []uint32      // whose answers are in cold.answers; empty between two letters
 	counts       int           // goroutines that count a channel's connections
 	lingers      deadlines
+	backlogs     deadlines
 	expiries     expiries
 	tokenNanos   int64 // spent on tokens in this turn
 	pings        pacer
@@ -147,7 +151,8 @@ type Server struct {
 	current      uint32  // the connection that in is feeding
 	scratch      [scratchBytes]byte
 	control      [2 + 125]byte // a close frame on its way out
-	pongs        []byte        // answers to the pings of the read at hand
+	iov          [backlogFramesPerWriteMax]unix.Iovec
+	pongs        []byte // answers to the pings of the read at hand
 
 	// Shared: atomic.
 	stats        Stats
@@ -339,9 +344,9 @@ func (s *Server) takeRequest(c *cold) []byte {
 
 // upgrade upgrades a connection or refuses it. rest is what came after the
 // request: frames of a client that did not wait.
-func (s *Server) upgrade(fd uint32, request, rest []byte) {
-	response, reason := s.shake.upgrade(request)
-	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(request) {
+func (s *Server) upgrade(fd uint32, r *request, rest []byte) {
+	response, reason := s.shake.upgrade(r.head)
+	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(r.head) {
 		reason = RequestOrigin
 	}
 	if reason != reasonNone {
@@ -358,6 +363,9 @@ func (s *Server) upgrade(fd uint32, request, rest []byte) {
 	s.letPublish(fd)
 	s.stats.Handshakes.Add(1)
 	s.say(fd, response)
+	if since, _ := r.query("since"); len(since) > 0 && !s.loop.Closing(fd) {
+		s.resumeAt(fd, since)
+	}
 	if s.drain != nil && !s.loop.Closing(fd) {
 		s.tellOne(fd) // the walk may have passed it
 	}
@@ -412,6 +420,7 @@ func (s *Server) dropCold(fd uint32) {
 	s.inboundBytes -= cap(c.in.payload)
 	s.dropBody(c)
 	s.unpin(c)
+	s.dropResume(fd, c)
 	delete(s.cold, fd)
 	s.loop.Record(fd).Marks &^= markCold
 	// Never called while the parser in c is running: see end.
@@ -421,9 +430,11 @@ func (s *Server) dropCold(fd uint32) {
 	}
 }
 
-// Letter, Full and Work are the registry's.
+// Letter, Full and Work are the registry's, but for what is said to one connection.
 func (s *Server) Letter(body any) {
-	if !s.registry.Letter(body) {
+	if answer, ok := body.(*channel.Answer); ok {
+		s.answered(answer)
+	} else if !s.registry.Letter(body) {
 		panic("BUG: a letter that nobody understands")
 	}
 }
