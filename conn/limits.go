@@ -56,6 +56,9 @@ const (
 	// for them, 5 us each.
 	expiryLooksPerTickMax  = 16 * latePerTickMax
 	expiryChunksPerTickMax = 32
+	// pollMessagesMax is how many messages one answer to a long poll carries: its
+	// list of them stays under the 4 KiB that proxies keep for headers.
+	pollMessagesMax = 64
 	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep, and
 	// pingBatchMax those of one beat.
 	walkPerTickMax = 16
