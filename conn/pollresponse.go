@@ -12,9 +12,9 @@ import (
 // A pollMessage is one message in such an answer.
 type pollMessage struct{ id, payload []byte }
 
-// pollCommon are the headers of all answers to polls: for scripts of the pages
-// that --origin lets in (Fetch Standard, 3.2), and for caches.
-const pollCommon = "Cache-Control: no-store\r\n" + corsHeaders
+// answerHeaders are on every answer with messages, or about them: for caches, and
+// for scripts of the pages that --origin lets in (Fetch Standard, 3.2).
+const answerHeaders = "Cache-Control: no-store\r\n" + corsHeaders
 
 // corsHeaders are on every answer to a request that was allowed.
 const corsHeaders = "Access-Control-Allow-Origin: *\r\n" +
@@ -47,7 +47,7 @@ func appendPollResponse(p []byte, messages []pollMessage) []byte {
 	}
 	p = append(append(p, "\r\nC10m-Position: "...), last...)
 	p = append(append(p, "\r\nETag: \""...), last...)
-	p = append(p, "\"\r\n"+pollCommon+"\r\n"...)
+	p = append(p, "\"\r\n"+answerHeaders+"\r\n"...)
 	for _, m := range messages {
 		p = append(p, m.payload...)
 	}
@@ -83,7 +83,7 @@ const pollGoneText = "Messages after this position may have been missed; go on w
 
 func appendPollBare(p []byte, status string, position []byte, text string, last bool) []byte {
 	p = append(append(p, "HTTP/1.1 "...), status...)
-	p = append(p, "\r\n"+pollCommon...)
+	p = append(p, "\r\n"+answerHeaders...)
 	if len(position) > 0 {
 		p = append(append(append(p, "C10m-Position: "...), position...), "\r\n"...)
 	}

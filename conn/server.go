@@ -230,10 +230,13 @@ func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
 	case phaseRequest:
 		s.readRequest(fd, p)
 	case phaseOpen:
-		s.readFrames(fd, p)
+		if !s.isEvents(fd) {
+			s.readFrames(fd, p)
+		}
 	}
 	// phaseLingering: what comes after our last words is read and dropped, so
-	// that the kernel does not answer it with a reset that overtakes them.
+	// that the kernel does not answer it with a reset that overtakes them. The
+	// same with what comes after a request for events, one read a turn.
 }
 
 func errnoReason(errno syscall.Errno) Reason {
@@ -300,6 +303,10 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 	if !s.judgeForwarded(fd, request) {
 		return
 	}
+	if wantsEvents(request) {
+		s.openEvents(fd, request)
+		return
+	}
 	response, reason := s.shake.upgrade(request)
 	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(request) {
 		reason = RequestOrigin
@@ -308,15 +315,26 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 		s.refuse(fd, reason)
 		return
 	}
+	s.stats.Handshakes.Add(1)
+	s.letPublish(fd)
+	s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, response)
+	if len(rest) > 0 && !s.loop.Closing(fd) {
+		s.readFrames(fd, rest)
+	}
+	s.thaw(fd)
+}
+
+// admitMember makes fd, whose request was found good, a member that gets its
+// channel's messages in this format, and answers it. The request is forgotten:
+// name may be a part of it.
+func (s *Server) admitMember(fd uint32, format channel.Format, name []byte, grant access.Grant, response []byte) {
 	// A member before the client can know that it is one: a message that is
 	// published after the client saw the answer reaches it.
-	if err := s.registry.Subscribe(fd, s.shake.channel); err != nil {
-		panic("BUG: the handshake let a bad channel through")
+	if err := s.registry.SubscribeAs(fd, name, format); err != nil {
+		panic("BUG: a bad channel was let through")
 	}
 	s.setPhase(fd, phaseOpen)
-	s.grant(fd, s.shake.grant)
-	s.letPublish(fd)
-	s.stats.Handshakes.Add(1)
+	s.grant(fd, grant)
 	if c := s.cold[fd]; c != nil {
 		s.requestBytes -= len(c.request)
 		c.request = nil
@@ -325,10 +343,6 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 	if s.drain != nil && !s.loop.Closing(fd) {
 		s.tellOne(fd) // the walk may have passed it
 	}
-	if len(rest) > 0 && !s.loop.Closing(fd) {
-		s.readFrames(fd, rest)
-	}
-	s.thaw(fd)
 }
 
 // refuse answers a request with its HTTP status and ends the connection.
