@@ -25,7 +25,12 @@ func (r *Registry) sweep(g *log) (writes int) {
 		if m.seq == g.head() {
 			continue
 		}
-		if m.flags&(memberHeld|memberDead) != 0 {
+		if m.flags&(memberHeld|memberDead|memberOnce) != 0 {
+			if m.flags&(memberHeld|memberDead) == 0 {
+				writes++
+				r.respond(g, fd, m)
+				continue
+			}
 			r.block(g, fd, m)
 			continue
 		}
@@ -147,6 +152,13 @@ func (r *Registry) Writable(fd uint32) {
 		return
 	}
 	g := r.logOf(r.cells.at(m.channel))
+	if m.flags&memberOnce != 0 {
+		r.socket.ArmWrite(fd, false)
+		r.respond(g, fd, m)
+		r.response.forget()
+		r.publishTally()
+		return
+	}
 	r.serve(g, fd, m)
 	if m.seq == g.head() {
 		r.unblock(g, fd, m)
