@@ -36,6 +36,8 @@ type HubConfig struct {
 	PayloadBytesMax int
 	// Now is the clock of the loops, in nanoseconds.
 	Now func() int64
+	// History keeps messages for those who come back; nil keeps none.
+	History *History
 }
 
 // A Hub is the one door through which messages enter the loops. Any goroutine
@@ -66,7 +68,11 @@ type HubStats struct {
 
 // NewHub makes the door to these loops.
 func NewHub(loops []Poster, config HubConfig) *Hub {
-	return &Hub{loops: loops, config: config, life: newLife()}
+	h := &Hub{loops: loops, config: config, life: newLife()}
+	if config.History != nil {
+		config.History.open(h)
+	}
+	return h
 }
 
 // Stats returns the counters.
@@ -119,6 +125,7 @@ func (h *Hub) post(name, frame []byte, payloadBytes int) *Receipt {
 	if frame != nil {
 		message.number = h.number.Add(1)
 		receipt.hub, receipt.number = h, message.number
+		h.config.History.keep(message)
 	}
 	for i, loop := range h.loops {
 		if !loop.Wants(message.hash) {
