@@ -41,18 +41,7 @@ type History struct {
 
 	asking questions
 
-	// Shared: atomic.
-	stats HistoryStats
-}
-
-// HistoryStats count what is kept, and who came back.
-type HistoryStats struct {
-	Messages, Bytes, Channels atomic.Int64 // kept now
-
-	DroppedCount, DroppedAge, DroppedBytes atomic.Uint64 // by the limit that dropped them
-
-	Resumed atomic.Uint64 // positions that were continued
-	Gone    atomic.Uint64 // positions that could not be
+	stats *HubStats // the hub's, from open on
 }
 
 // past is what is kept of one channel.
@@ -75,9 +64,6 @@ func NewHistory(config HistoryConfig) *History {
 	return &History{config: config, channels: make(map[string]*past)}
 }
 
-// Stats returns the counters. Any goroutine may call it.
-func (h *History) Stats() *HistoryStats { return &h.stats }
-
 // keep adds a message that is about to be posted. Its publisher holds the order
 // lock of its channel.
 func (h *History) keep(message *Message) {
@@ -90,7 +76,7 @@ func (h *History) keep(message *Message) {
 	if p == nil {
 		p = &past{name: string(message.name), hash: message.hash, dropped: *h.bucket(message.hash)}
 		h.channels[p.name] = p
-		h.stats.Channels.Add(1)
+		h.stats.HistoryChannels.Add(1)
 	}
 	k := &kept{message: message, of: p, older: h.newest}
 	if h.newest != nil {
@@ -102,10 +88,10 @@ func (h *History) keep(message *Message) {
 	p.kept = append(p.kept, k)
 	h.count(message, 1)
 	if len(p.kept) > h.config.Messages {
-		h.drop(p.kept[0], &h.stats.DroppedCount)
+		h.drop(p.kept[0], &h.stats.HistoryDroppedCount)
 	}
 	for h.config.BytesTotal > 0 && h.bytes > h.config.BytesTotal {
-		h.drop(h.oldest, &h.stats.DroppedBytes)
+		h.drop(h.oldest, &h.stats.HistoryDroppedBytes)
 	}
 	h.expire(message.at)
 }
@@ -135,15 +121,15 @@ func (h *History) drop(k *kept, reason *atomic.Uint64) {
 		b := h.bucket(p.hash)
 		*b = max(*b, p.dropped)
 		delete(h.channels, p.name)
-		h.stats.Channels.Add(-1)
+		h.stats.HistoryChannels.Add(-1)
 	}
 }
 
 func (h *History) count(message *Message, sign int) {
 	bytes := sign * (message.cost() + keptBytesExtra)
 	h.bytes += bytes
-	h.stats.Bytes.Add(int64(bytes))
-	h.stats.Messages.Add(int64(sign))
+	h.stats.HistoryBytes.Add(int64(bytes))
+	h.stats.HistoryMessages.Add(int64(sign))
 }
 
 func (h *History) bucket(hash uint32) *uint64 { return &h.forgotten[hash%forgottenBuckets] }
@@ -154,7 +140,7 @@ func (h *History) expire(now int64) {
 		return
 	}
 	for h.oldest != nil && now-h.oldest.message.at >= int64(h.config.Age) {
-		h.drop(h.oldest, &h.stats.DroppedAge)
+		h.drop(h.oldest, &h.stats.HistoryDroppedAge)
 	}
 	if h.oldest == nil || h.expiring {
 		return

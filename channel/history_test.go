@@ -116,7 +116,7 @@ func TestHistoryContinuesAPosition(t *testing.T) {
 	w.want("a", start, true)
 	w.want("a", SinceFirst, false, "2", "3", "4")
 	w.want("never", start, false)
-	if got := w.history.stats.DroppedCount.Load(); got != 1 {
+	if got := w.hub.stats.HistoryDroppedCount.Load(); got != 1 {
 		t.Errorf("%d dropped", got)
 	}
 }
@@ -138,7 +138,7 @@ func TestHistoryOff(t *testing.T) {
 	w.publish("a", "2")
 	w.want("a", position, true)
 	w.want("a", SinceFirst, false)
-	if got := w.history.stats.Messages.Load(); got != 0 {
+	if got := w.hub.stats.HistoryMessages.Load(); got != 0 {
 		t.Errorf("%d messages are kept", got)
 	}
 }
@@ -175,7 +175,7 @@ func TestHistoryBytesTotal(t *testing.T) {
 	w.publish("c", "5") // drops b's 2
 	w.want("b", SinceFirst, false)
 	w.want("b", two, false)
-	if got := w.history.stats.Bytes.Load(); got != int64(3*cost) {
+	if got := w.hub.stats.HistoryBytes.Load(); got != int64(3*cost) {
 		t.Errorf("%d bytes are kept, want %d", got, 3*cost)
 	}
 }

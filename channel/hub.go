@@ -64,6 +64,13 @@ type HubStats struct {
 	TooBig   atomic.Uint64 // refused
 	Waits    atomic.Uint64 // times that a publisher waited for a full mailbox
 	Spared   atomic.Uint64 // posts not made, since the loop has no member of the channel
+
+	// What the history keeps now, and what it dropped, by the limit it was over.
+	HistoryMessages, HistoryBytes, HistoryChannels              atomic.Int64
+	HistoryDroppedCount, HistoryDroppedAge, HistoryDroppedBytes atomic.Uint64
+
+	Resumed       atomic.Uint64 // positions that were continued
+	PositionsGone atomic.Uint64 // positions that could not be, and were told so
 }
 
 // NewHub makes the door to these loops.

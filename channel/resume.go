@@ -73,7 +73,7 @@ func (h *History) open(hub *Hub) {
 	if a.hub != nil {
 		panic("BUG: a history of two hubs")
 	}
-	a.hub = hub
+	a.hub, h.stats = hub, &hub.stats
 	h.beginAnswering()
 }
 
@@ -130,9 +130,9 @@ func (h *Hub) answer(history *History, q *Question) {
 		}
 	}
 	if answer.Gone {
-		history.stats.Gone.Add(1)
+		h.stats.PositionsGone.Add(1)
 	} else if len(q.Since) > 0 {
-		history.stats.Resumed.Add(1)
+		h.stats.Resumed.Add(1)
 	}
 	// The messages themselves are the history's.
 	h.insist(q.Door, &poller.Letter{Body: answer, Bytes: answerBytesExtra + 8*len(answer.Messages)})

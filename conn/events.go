@@ -93,7 +93,7 @@ func (s *Server) openEvents(fd uint32, request []byte) {
 	}
 	grant.Publish = false // nothing that it says is read
 	s.stats.EventStreams.Add(1)
-	s.admitMember(fd, channel.Event, name, grant, []byte(eventsResponse))
+	s.admitMember(fd, channel.Event, name, grant, []byte(eventsResponse), nil)
 	s.thaw(fd)
 }
 

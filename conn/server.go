@@ -33,6 +33,8 @@ type Config struct {
 	InboundBytesTotal int
 	// Access is who gets in.
 	Access Access
+	// History continues positions; nil knows none.
+	History *channel.History
 }
 
 // Shared is what the loops of a process have in common.
@@ -89,6 +91,7 @@ type cold struct {
 	// with its log; owed is what we have to say after it.
 	owedFrame []byte
 	owed      []byte
+	resume    *resume // while it is being brought from its position to its log
 }
 
 func (c *cold) owes() bool { return len(c.owedFrame) > 0 || len(c.owed) > 0 }
@@ -113,6 +116,7 @@ type Server struct {
 	pinned       pins
 	handshakes   deadlines
 	lingers      deadlines
+	backlogs     deadlines
 	expiries     expiries
 	tokenNanos   int64 // spent on tokens in this turn
 	pings        pacer
@@ -122,7 +126,8 @@ type Server struct {
 	current      uint32  // the connection that in is feeding
 	scratch      [scratchBytes]byte
 	control      [2 + 125]byte // a close frame on its way out
-	pongs        []byte        // answers to the pings of the read at hand
+	iov          [backlogFramesPerWriteMax]unix.Iovec
+	pongs        []byte // answers to the pings of the read at hand
 
 	// Shared: atomic.
 	stats        Stats
@@ -317,7 +322,8 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 	}
 	s.stats.Handshakes.Add(1)
 	s.letPublish(fd)
-	s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, response)
+	since, _ := queryValue(s.shake.target, "since")
+	s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, response, since)
 	if len(rest) > 0 && !s.loop.Closing(fd) {
 		s.readFrames(fd, rest)
 	}
@@ -325,9 +331,9 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 }
 
 // admitMember makes fd, whose request was found good, a member that gets its
-// channel's messages in this format, and answers it. The request is forgotten:
-// name may be a part of it.
-func (s *Server) admitMember(fd uint32, format channel.Format, name []byte, grant access.Grant, response []byte) {
+// channel's messages in this format, and answers it. since is where it continues,
+// empty if it begins now.
+func (s *Server) admitMember(fd uint32, format channel.Format, name []byte, grant access.Grant, response, since []byte) {
 	// A member before the client can know that it is one: a message that is
 	// published after the client saw the answer reaches it.
 	if err := s.registry.SubscribeAs(fd, name, format); err != nil {
@@ -340,6 +346,9 @@ func (s *Server) admitMember(fd uint32, format channel.Format, name []byte, gran
 		c.request = nil
 	}
 	s.say(fd, response)
+	if len(since) > 0 && !s.loop.Closing(fd) {
+		s.resumeAt(fd, since)
+	}
 	if s.drain != nil && !s.loop.Closing(fd) {
 		s.tellOne(fd) // the walk may have passed it
 	}
@@ -376,7 +385,7 @@ func (s *Server) thaw(fd uint32) {
 	if record.Marks&markCold == 0 {
 		return
 	}
-	if c := s.cold[fd]; record.Phase != phaseRequest && c.in.between() && !c.owes() {
+	if c := s.cold[fd]; record.Phase != phaseRequest && c.in.between() && !c.owes() && c.resume == nil {
 		s.dropCold(fd)
 	}
 }
@@ -389,6 +398,7 @@ func (s *Server) dropCold(fd uint32) {
 	s.requestBytes -= len(c.request)
 	s.inboundBytes -= cap(c.in.payload)
 	s.unpin(c)
+	s.dropResume(fd, c)
 	delete(s.cold, fd)
 	s.loop.Record(fd).Marks &^= markCold
 	// Never called while the parser in c is running: see end.
@@ -398,9 +408,11 @@ func (s *Server) dropCold(fd uint32) {
 	}
 }
 
-// Letter, Full and Work are the registry's.
+// Letter, Full and Work are the registry's, but for what is said to one connection.
 func (s *Server) Letter(body any) {
-	if !s.registry.Letter(body) {
+	if answer, ok := body.(*channel.Answer); ok {
+		s.answered(answer)
+	} else if !s.registry.Letter(body) {
 		panic("BUG: a letter that nobody understands")
 	}
 }
