@@ -192,6 +192,12 @@ func (r *Registry) MidFrame(fd uint32) bool { return r.member(fd).off > 0 }
 // Blocked reports whether fd is behind because its socket was full.
 func (r *Registry) Blocked(fd uint32) bool { return r.member(fd).flags&memberBlocked != 0 }
 
+// Behind reports whether a member is owed something.
+func (r *Registry) Behind(fd uint32) bool {
+	m := r.member(fd)
+	return m.seq != r.cells.at(m.channel).head
+}
+
 // forward moves a blocked member to position to without writing, and returns
 // the rest of the frame that it stands in the middle of, nil if none.
 func (r *Registry) forward(g *log, fd uint32, m *member, to uint32) (rest []byte) {

@@ -1,11 +1,9 @@
 package conn
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 
-	"c10m/access"
 	"c10m/channel"
 )
 
@@ -22,7 +20,7 @@ const eventsResponse = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-
 // heartbeat is a comment, which the client drops (HTML Standard, 9.2.7).
 var heartbeat = []byte(":\n\n")
 
-// gapEvents tell that the position that the client named cannot be continued.
+// gapText tells that the position that the client named cannot be continued.
 const gapText = "Messages after your position may have been missed."
 
 // encodeEvent is the channel.Encoder of channel.Event.
@@ -84,40 +82,51 @@ func (s *Server) lastWords(fd uint32, reason Reason) []byte {
 	return closeFrame(info.code, info.text)
 }
 
-// openEvents answers a request for events.
-func (s *Server) openEvents(fd uint32, request []byte) {
-	name, grant, reason := s.judgeEvents(request)
+// openEvents answers a request for events. An EventSource that comes back says in
+// Last-Event-ID where it was, and keeps the query that it began with.
+func (s *Server) openEvents(fd uint32, r *request) verdict {
+	reason := s.judgeReader(r, r.target)
+	if reason == reasonNone {
+		if err := s.admit(); err != nil {
+			reason = requestReason(err)
+		}
+	}
 	if reason != reasonNone {
 		s.refuse(fd, reason)
-		return
+		return verdictOver
 	}
+	since, _ := r.query("since")
+	if last, count := r.field("Last-Event-ID"); count > 0 {
+		since = last
+	}
+	grant := s.shake.grant
 	grant.Publish = false // nothing that it says is read
 	s.stats.EventStreams.Add(1)
-	s.admitMember(fd, channel.Event, name, grant, []byte(eventsResponse), nil)
+	s.admitMember(fd, channel.Event, s.shake.channel, grant, []byte(eventsResponse), since)
+	if len(since) == 0 && s.shared.Config.History.Keeps() && !s.loop.Closing(fd) && s.loop.Record(fd).Phase == phaseOpen {
+		s.askPosition(fd)
+	}
 	s.thaw(fd)
+	return verdictOver
 }
 
-// TEMPORARY until requests are routed.
-func wantsEvents(request []byte) bool {
-	return bytes.HasPrefix(request, []byte("GET ")) && bytes.Contains(request, []byte("text/event-stream")) &&
-		!bytes.Contains(request, []byte("Upgrade"))
+// sayPosition tells a stream that has had nothing yet where it stands: an id
+// without data is no event, and still the client's position (HTML Standard,
+// 9.2.6). What it is owed meanwhile brings an id of its own.
+func (s *Server) sayPosition(fd uint32, a *channel.Answer) {
+	if s.registry.Behind(fd) {
+		return
+	}
+	var room [len("id: \n\n") + idBytesMax]byte
+	s.say(fd, append(a.AppendPosition(append(room[:0], fieldID...)), "\n\n"...))
 }
 
-func (s *Server) judgeEvents(request []byte) (name []byte, grant access.Grant, reason Reason) {
-	_, target, _ := bytes.Cut(request, []byte(" "))
-	target, _, _ = bytes.Cut(target, []byte(" "))
-	name, err := appendChannel(s.shake.channel[:0], target)
-	if err == nil {
-		err = s.admit()
+// sayGap tells a stream that its position could not be continued, and where it
+// stands now, if a is not nil.
+func (s *Server) sayGap(fd uint32, a *channel.Answer) {
+	var position []byte
+	if a != nil {
+		position = a.AppendPosition(nil)
 	}
-	if err == nil && s.shake.judge != nil {
-		grant, err = s.judge(request, name)
-	}
-	if err != nil {
-		return nil, grant, requestReason(err)
-	}
-	if !s.shared.Config.Access.Origins.Allow(request) {
-		return nil, grant, RequestOrigin
-	}
-	return name, grant, reasonNone
+	s.say(fd, appendOwnEvent(nil, "gap", position, 0, gapText))
 }

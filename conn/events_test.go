@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/channel"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -350,4 +351,105 @@ func TestEveryCloseCodeHasItsEvent(t *testing.T) {
 			t.Errorf("%v: %q", r, events)
 		}
 	}
+}
+
+// A stream that breaks off and comes back with its last id, as EventSource does,
+// gets all that it missed, once; so does one that had nothing yet.
+func TestEventsContinue(t *testing.T) {
+	config := testConfig()
+	config.History = channel.NewHistory(channel.HistoryConfig{Messages: 10})
+	s := startServer(t, 2, config)
+	s.publish(t, "news", "before")
+	c := s.events(t, "/news")
+	_, start, _ := readEvents(c.block())
+	if start == "" {
+		t.Fatalf("no position: %q", c.read)
+	}
+	s.publish(t, "news", "one")
+	one := c.event()
+	if one.data != "one" || one.id == start {
+		t.Fatalf("%q after %q", one, start)
+	}
+	s.publish(t, "news", "two\n")
+	s.publish(t, "news", "\xff")
+	for _, came := range []*eventsClient{
+		s.events(t, "/news", "Last-Event-ID: "+start+"\r\n"),
+		s.events(t, "/news?since="+start),
+		s.events(t, "/news?since=nonsense", "last-event-id: "+start+"\r\n"),
+	} {
+		came.expectPayloads("one", "two\n", "\xff")
+	}
+	s.events(t, "/news", "Last-Event-ID: "+one.id+"\r\n").expectPayloads("two\n", "\xff")
+	s.events(t, "/news?since=first").expectPayloads("before", "one", "two\n", "\xff")
+	for i := range 10 {
+		s.publish(t, "news", fmt.Sprint(i))
+	}
+	gone := s.events(t, "/news", "Last-Event-ID: "+one.id+"\r\n")
+	gap := gone.event()
+	if gap.event != "gap" || gap.data != gapText || gap.id == "" || gap.id == one.id {
+		t.Fatalf("got %q", gap)
+	}
+	s.publish(t, "news", "live")
+	gone.expectPayloads("live")
+	again := s.events(t, "/news", "Last-Event-ID: "+gap.id+"\r\n")
+	again.expectPayloads("live")
+	if n := s.closes(PositionGone); n != 0 {
+		t.Errorf("%d streams were closed for their position", n)
+	}
+}
+
+// Without a history to ask a position is a gap.
+func TestEventsCannotContinueWithoutHistory(t *testing.T) {
+	s := startServer(t, 1, testConfig())
+	c := s.events(t, "/news?since=abcdefgh-1")
+	if got := c.event(); got != (clientEvent{"gap", "", gapText}) {
+		t.Fatalf("got %q", got)
+	}
+	s.publish(t, "news", "live")
+	c.expectPayloads("live")
+}
+
+// Whatever is published between a request and its position's answer comes.
+func TestEventsMissNothingWhileTheyAsk(t *testing.T) {
+	config := testConfig()
+	config.History = channel.NewHistory(channel.HistoryConfig{Messages: 10_000})
+	s := startServer(t, 2, config)
+	stop := make(chan struct{})
+	publisher := make(chan int)
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				publisher <- n
+				return
+			default:
+				s.hub.Publish([]byte("news"), []byte(fmt.Sprint(n)))
+				time.Sleep(50 * time.Microsecond)
+			}
+		}
+	}()
+	var clients []*eventsClient
+	for range 50 {
+		clients = append(clients, s.events(t, "/news"))
+	}
+	close(stop)
+	total := <-publisher
+	s.publish(t, "news", fmt.Sprint(total))
+	positions := 0
+	for i, c := range clients {
+		last := -1
+		for last != total {
+			events, _, _ := readEvents(c.block())
+			if len(events) == 0 {
+				positions++
+				continue
+			}
+			var n int
+			if fmt.Sscan(events[0].data, &n); last >= 0 && n != last+1 {
+				t.Fatalf("client %d: message %d after %d", i, n, last)
+			}
+			last = n
+		}
+	}
+	t.Logf("%d messages, %d positions", total, positions)
 }

@@ -12,13 +12,8 @@ import (
 // A pollMessage is one message in such an answer.
 type pollMessage struct{ id, payload []byte }
 
-// answerHeaders are on every answer with messages, or about them: for caches, and
-// for scripts of the pages that --origin lets in (Fetch Standard, 3.2).
-const answerHeaders = "Cache-Control: no-store\r\n" + corsHeaders
-
-// corsHeaders are on every answer to a request that was allowed.
-const corsHeaders = "Access-Control-Allow-Origin: *\r\n" +
-	"Access-Control-Expose-Headers: C10m-Position, C10m-Messages, Retry-After\r\n"
+// answerHeaders are on every answer with messages, or about them.
+const answerHeaders = "Cache-Control: no-store\r\n" + corsFields
 
 // appendPollResponse appends the answer with messages, of which there is at
 // least one. Its position is the last one's id, ETag included: ids need no
