@@ -89,7 +89,7 @@ func (s *Server) answer(fd uint32, head, rest []byte) (after []byte, then verdic
 	case routeEvents:
 		return nil, s.openEvents(fd, &r)
 	}
-	s.upgrade(fd, head, rest)
+	s.upgrade(fd, &r, rest)
 	return nil, verdictOver
 }
 

@@ -186,5 +186,5 @@ func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32))
 	return math.MaxInt64
 }
 
-// TEMPORARY
-func (s *Server) Served(fd uint32, rest []byte) {}
+// Served is for members whose format is Response, which nobody asks for yet.
+func (s *Server) Served(uint32, []byte) { panic("BUG: a response to nobody") }

@@ -347,9 +347,9 @@ func (s *Server) takeRequest(c *cold) []byte {
 
 // upgrade upgrades a connection or refuses it. rest is what came after the
 // request: frames of a client that did not wait.
-func (s *Server) upgrade(fd uint32, request, rest []byte) {
-	response, reason := s.shake.upgrade(request)
-	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(request) {
+func (s *Server) upgrade(fd uint32, r *request, rest []byte) {
+	response, reason := s.shake.upgrade(r.head)
+	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(r.head) {
 		reason = RequestOrigin
 	}
 	if reason != reasonNone {
@@ -358,7 +358,7 @@ func (s *Server) upgrade(fd uint32, request, rest []byte) {
 	}
 	s.stats.Handshakes.Add(1)
 	s.letPublish(fd)
-	since, _ := queryValue(s.shake.target, "since")
+	since, _ := r.query("since")
 	s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, response, since)
 	if len(rest) > 0 && !s.loop.Closing(fd) {
 		s.readFrames(fd, rest)
