@@ -308,6 +308,27 @@ func TestAnswerForSomebodyWhoLeft(t *testing.T) {
 	s.checkNothingLeft(t)
 }
 
+// A client that ends its side once it has asked, as netcat does, gets its answers.
+func TestHalfClosedClientGetsItsAnswers(t *testing.T) {
+	s, bus := startHTTP(t, nil)
+	bus.hold()
+	c := s.connect(t)
+	c.send([]byte(postRequest("/a", "1") + "GET /-/c10m.js HTTP/1.1\r\nHost: h\r\n\r\n"))
+	c.CloseWrite()
+	bus.wait(t, "a: 1")
+	s.onLoops(func(*poller.Loop, *Server) {})
+	bus.release()
+	c.expectReply("POST", 200, published("a", 1, 0))
+	c.expectReply("GET", 200, "script")
+	if _, err := c.ReadByte(); err != io.EOF {
+		t.Errorf("behind them: %v", err)
+	}
+	s.checkNothingLeft(t)
+	if n := s.closes(RequestsDone); n != 1 {
+		t.Errorf("reasons %v", s.counts())
+	}
+}
+
 // A client that does not take its answers is not asked for more, gets all of them
 // when it does, and is ended if it never does.
 func TestAnswersThatWaitForRoom(t *testing.T) {
