@@ -299,7 +299,10 @@ func TestAnswerForSomebodyWhoLeft(t *testing.T) {
 	next := s.connect(t)
 	next.send([]byte(postRequest("/b", "22")))
 	bus.wait(t, "a: 1", "b: 22")
-	if a, b := bus.waiting[0].From, bus.waiting[1].From; uint32(a) != uint32(b) || a == b {
+	bus.testPublisher.mu.Lock()
+	from := bus.from
+	bus.testPublisher.mu.Unlock()
+	if a, b := from[0], from[1]; uint32(a) != uint32(b) || a == b {
 		t.Fatalf("this test wants the same descriptor again: %x after %x", a, b)
 	}
 	bus.release()
