@@ -113,7 +113,7 @@ func BenchmarkPublish(b *testing.B) {
 				posters[i] = &instantLoop{}
 			}
 			frame := func(payload []byte) []byte { return append([]byte{0x81, byte(len(payload))}, payload...) }
-			hub := NewHub(posters, frame, 1<<20, func() int64 { return 0 })
+			hub := NewHub(posters, HubConfig{Frame: frame, PayloadBytesMax: 1 << 20, Now: func() int64 { return 0 }})
 			name, payload := []byte("news"), make([]byte, 100)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -5,6 +5,9 @@ package channel
 const (
 	// NameBytesMax is the longest channel name: its length is one byte.
 	NameBytesMax = 255
+	// lifeBytes is the length of a life in positions, 5 bits a byte: enough that
+	// no two processes of a client's day have the same.
+	lifeBytes = 8
 	// sliceWritesMax is one slice of a sweep over many members: at 4 to 10 us
 	// a write about half a millisecond, after which epoll, the mailbox and
 	// the small channels have their turn.

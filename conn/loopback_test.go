@@ -67,7 +67,7 @@ func startServer(t testing.TB, loops int, config Config, options ...func(*poller
 	for _, server := range s.servers {
 		posters = append(posters, server)
 	}
-	s.hub = channel.NewHub(posters, FrameAuto.Frame, 1<<20, poller.Linux{}.Now)
+	s.hub = channel.NewHub(posters, FrameAuto.Hub(1<<20, poller.Linux{}.Now))
 	return s
 }
 
