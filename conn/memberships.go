@@ -162,21 +162,20 @@ func (t *memberships) Sendv(n uint32, iov []unix.Iovec) (int, syscall.Errno) {
 func (t *memberships) mayWrite(n uint32) (fd uint32, ok bool) {
 	fd = t.at(n).fd
 	record := t.Loop.Record(fd)
-	if record.Phase != phaseOpen || record.Marks&markCold != 0 && t.server.cold[fd].owes() {
-		return fd, false
-	}
 	w := twoWayOf(record)
-	return fd, w.busy == 0 || w.busy == n || !t.server.registry.MidFrame(w.busy)
+	ok = record.Phase == phaseOpen &&
+		(record.Marks&markCold == 0 || !t.server.cold[fd].owes()) &&
+		(w.busy == 0 || w.busy == n || !t.server.registry.MidFrame(w.busy))
+	t.stuck = !ok
+	return fd, ok
 }
 
-// wrote notes a write of membership n. Whether it ended in the middle of a frame
-// only the registry knows, and is asked when somebody else wants to write.
+// wrote notes a write that membership n was let make. Whether it ended in the middle
+// of a frame only the registry knows, and is asked when somebody else wants to write.
 func (t *memberships) wrote(fd, n uint32, stuck bool) {
 	t.stuck = stuck
 	if stuck {
-		if w := twoWayOf(t.Loop.Record(fd)); w.busy == 0 || w.busy == n || !t.server.registry.MidFrame(w.busy) {
-			w.busy = n
-		}
+		twoWayOf(t.Loop.Record(fd)).busy = n
 	}
 }
 

@@ -47,23 +47,29 @@ func (s *Server) mayPublish(fd uint32) bool {
 // accepts and message make Server the sink of the connection s.current.
 
 func (s *Server) accepts() (bytesMax int64, isWanted bool) {
-	if s.mayPublish(s.current) {
-		return int64(s.shared.Config.PublishBytesMax), true
+	isTwoWay := s.isTwoWay(s.current)
+	switch {
+	case !s.mayPublish(s.current):
+		return inboundBytesMax, isTwoWay
+	case isTwoWay:
+		return commandBytesMax + int64(s.shared.Config.PublishBytesMax), true
 	}
-	return inboundBytesMax, false
+	return int64(s.shared.Config.PublishBytesMax), true
 }
 
 // message publishes what a client says, or refuses it: this server only pushes.
 func (s *Server) message(_ ws.OpCode, payload []byte) Reason {
 	fd := s.current
+	if s.isTwoWay(fd) {
+		return s.command(payload)
+	}
 	if !s.mayPublish(fd) {
 		return DataRefused
 	}
 	if s.loop.Record(fd).Phase != phaseOpen {
 		return reasonNone // a pong before it found a broken socket
 	}
-	from := uint64(s.loop.Generation(fd))<<32 | uint64(fd)
-	if !s.publisher.Publish(from, s.registry.Name(fd), payload) {
+	if !s.publisher.Publish(s.identityOf(fd), s.registry.Name(fd), payload) {
 		return PublishFull
 	}
 	s.stats.Published.Add(1)
@@ -168,7 +174,7 @@ func (s *Server) resumeSome() (more bool) {
 func (s *Server) readOn(fd uint32) {
 	s.loop.Record(fd).Marks &^= markPaused
 	s.stats.PublishPaused.Add(-1)
-	s.loop.ArmRead(fd, true)
+	s.hear(fd)
 }
 
 func (s *Server) isPaused(e pausedEntry) bool {

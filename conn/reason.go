@@ -194,6 +194,12 @@ type Stats struct {
 
 	Closes [reasons]atomic.Uint64
 
+	TwoWay          atomic.Int64  // open connections of many channels
+	Memberships     atomic.Int64  // their channels, all together
+	Commands        atomic.Uint64 // what they said
+	CommandsRefused atomic.Uint64 // and was answered with ERR
+	PublishesTold   atomic.Uint64 // the same for messages that the bus did not take
+
 	Notices        atomic.Uint64 // pings that tell of a drain
 	NoticesSkipped atomic.Uint64 // left out like PingsSkipped
 }

@@ -77,6 +77,10 @@ const (
 	markTrusted                 // the peer is a proxy of ours, and has not said for whom it speaks
 	markProxyHeader             // its PROXY header is still to come
 	markForwarded               // its request's X-Forwarded-For says who the client is
+
+	// markTwoWay: it has many channels, and its room holds a twoWay. It is the last
+	// bit; others are to come from below.
+	markTwoWay = 1 << 7
 )
 
 // cold is the state of a connection that does not fit its record: it exists
@@ -108,6 +112,9 @@ type Server struct {
 	coldSpares   []*cold
 	requestBytes int // held in cold.request, all together
 	inboundBytes int // held in cold.in.payload, all together
+	owedBytes    int // held in cold.owed, all together
+	members      *memberships
+	grants       grants
 	publisher    Publisher
 	paused       pausedList
 	pinned       pins
@@ -122,7 +129,10 @@ type Server struct {
 	current      uint32  // the connection that in is feeding
 	scratch      [scratchBytes]byte
 	control      [2 + 125]byte // a close frame on its way out
-	pongs        []byte        // answers to the pings of the read at hand
+	pongs        []byte        // answers to the pings and commands of the read at hand
+	packed       access.PackedPatterns
+	nameScratch  [escapedBytesMax]byte // the channel of a command
+	replyScratch [replyBytesMax]byte
 
 	// Shared: atomic.
 	stats        Stats
@@ -143,7 +153,8 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 		s.shake.judge = s.judge
 	}
 	s.clients = shared.newClients()
-	s.registry = channel.NewRegistry(shared.Config.Channel, loop, s, &s.channelStats)
+	s.members = &memberships{Loop: loop, server: s}
+	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
 	s.pings.start(loop.Now())
 	return s
 }
@@ -203,8 +214,8 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 	if s.tokensWait() && s.loop.Record(fd).Phase == phaseRequest {
 		return // epoll tells it again
 	}
-	if event&poller.Readable != 0 && !s.holdBack(fd) {
-		n, errno := s.loop.Recv(fd, s.scratch[:])
+	if event&poller.Readable != 0 && !s.isDeaf(fd) && !s.holdBack(fd) {
+		n, errno := s.loop.Recv(fd, s.scratch[:s.readBytesMax(fd)])
 		s.received(fd, n, errno)
 	}
 }
@@ -310,12 +321,16 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 	}
 	// A member before the client can know that it is one: a message that is
 	// published after the client saw the answer reaches it.
-	if err := s.registry.Subscribe(fd, s.shake.channel); err != nil {
-		panic("BUG: the handshake let a bad channel through")
-	}
 	s.setPhase(fd, phaseOpen)
-	s.grant(fd, s.shake.grant)
-	s.letPublish(fd)
+	if s.shake.twoWay {
+		s.openTwoWay(fd, s.shake.channel, s.shake.grant)
+	} else {
+		if err := s.registry.Subscribe(fd, s.shake.channel); err != nil {
+			panic("BUG: the handshake let a bad channel through")
+		}
+		s.grant(fd, s.shake.grant)
+		s.letPublish(fd)
+	}
 	s.stats.Handshakes.Add(1)
 	if c := s.cold[fd]; c != nil {
 		s.requestBytes -= len(c.request)
@@ -374,6 +389,7 @@ func (s *Server) dropCold(fd uint32) {
 	}
 	s.requestBytes -= len(c.request)
 	s.inboundBytes -= cap(c.in.payload)
+	s.owedBytes -= len(c.owed)
 	s.unpin(c)
 	delete(s.cold, fd)
 	s.loop.Record(fd).Marks &^= markCold
@@ -409,7 +425,7 @@ func (s *Server) Closed(fd uint32) {
 		}
 		s.end(fd, reason)
 	}
-	s.registry.Unsubscribe(fd)
+	s.leaveAll(fd)
 	s.dropCold(fd)
 	s.releaseAddress(fd)
 }
