@@ -128,6 +128,14 @@ func (s *Server) pub(fd uint32, c *command) *refusalOf {
 	return nil
 }
 
+// tellFailed tells a client that the bus did not take what it published.
+func (s *Server) tellFailed(fd uint32, name []byte) {
+	s.stats.CommandsRefused.Add(1)
+	s.current = fd
+	s.reply(appendRefusal(s.replyScratch[:0], "PUB", name, &errBusDown))
+	s.sayPongs()
+}
+
 // sub subscribes, from now on or from a position.
 func (s *Server) sub(fd uint32, c *command) *refusalOf {
 	w := twoWayOf(s.loop.Record(fd))

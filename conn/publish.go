@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"c10m/channel"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -27,9 +28,9 @@ type Publisher interface {
 type Feedback interface {
 	// Room: after Full was true, it is worth asking again.
 	Room()
-	// PublishFailed: the bus did not take messages of these connections, or did
-	// not say whether it took them. It keeps the slice.
-	PublishFailed(from []uint64)
+	// PublishFailed: the bus did not take these messages, or did not say whether it
+	// took them. It keeps the slice.
+	PublishFailed(failed []channel.Outcome)
 }
 
 // letPublish marks a new connection as one whose data messages are published, if
@@ -77,13 +78,20 @@ func (s *Server) message(_ ws.OpCode, payload []byte) Reason {
 }
 
 // PublishFailed implements Feedback: a client whose message is lost is told, and
-// not left to believe that it was published.
-func (s *Server) PublishFailed(from []uint64) {
+// not left to believe that it was published. Who speaks c10m.v1 is told of which
+// channel it was, and stays.
+func (s *Server) PublishFailed(failed []channel.Outcome) {
 	s.loop.Run(func(l *poller.Loop) {
-		s.stats.PublishesFailed.Add(uint64(len(from)))
-		for _, id := range from {
+		s.stats.PublishesFailed.Add(uint64(len(failed)))
+		for i := range failed {
+			id := failed[i].From
 			fd, generation := uint32(id), uint32(id>>32)
-			if l.Generation(fd) == generation && !l.Closing(fd) && l.Record(fd).Phase == phaseOpen {
+			if l.Generation(fd) != generation || l.Closing(fd) || l.Record(fd).Phase != phaseOpen {
+				continue
+			}
+			if s.isTwoWay(fd) {
+				s.tellFailed(fd, failed[i].Channel)
+			} else {
 				s.finishCode(fd, PublishFailed)
 			}
 		}

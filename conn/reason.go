@@ -198,7 +198,6 @@ type Stats struct {
 	Memberships     atomic.Int64  // their channels, all together
 	Commands        atomic.Uint64 // what they said
 	CommandsRefused atomic.Uint64 // and was answered with ERR
-	PublishesTold   atomic.Uint64 // the same for messages that the bus did not take
 
 	Notices        atomic.Uint64 // pings that tell of a drain
 	NoticesSkipped atomic.Uint64 // left out like PingsSkipped

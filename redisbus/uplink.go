@@ -2,6 +2,7 @@ package redisbus
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,7 +40,7 @@ type Uplink struct {
 // Feedback is how an Uplink speaks to a loop; conn.Feedback says the same.
 type Feedback interface {
 	Room()
-	PublishFailed(from []uint64)
+	PublishFailed(failed []channel.Outcome)
 }
 
 // A Publication is a message on its way to the bus.
@@ -247,13 +248,13 @@ func portion(batch []*Publication) int {
 // publish hands a portion to the bus and tells the senders whose messages failed.
 func (q *UplinkQueue) publish(bus Publishable, batch []*Publication) {
 	bus.PublishBatch(q.uplink.ctx, batch)
-	var failed []uint64
+	var failed []channel.Outcome
 	var first error
 	for _, p := range batch {
 		q.count.Add(-1)
 		q.bytes.Add(-p.cost())
 		if p.Err != nil {
-			failed = append(failed, p.from)
+			failed = append(failed, channel.Outcome{From: p.from, Channel: p.Channel, Fate: p.fate()})
 			if first == nil {
 				first = p.Err
 			}
@@ -267,6 +268,17 @@ func (q *UplinkQueue) publish(bus Publishable, batch []*Publication) {
 		q.waiting.CompareAndSwap(true, false) {
 		q.feedback.Room()
 	}
+}
+
+// fate is what became of a message that was handed to the bus.
+func (p *Publication) fate() channel.Fate {
+	switch {
+	case p.Err == nil:
+		return channel.FatePublished
+	case errors.Is(p.Err, ErrUnpublished):
+		return channel.FateUnpublished
+	}
+	return channel.FateUnconfirmed
 }
 
 // PublishBatch implements Publishable: each message is a PUBLISH, but does not wait
