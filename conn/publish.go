@@ -182,7 +182,7 @@ func (s *Server) resumeSome() (more bool) {
 func (s *Server) readOn(fd uint32) {
 	s.loop.Record(fd).Marks &^= markPaused
 	s.stats.PublishPaused.Add(-1)
-	s.hear(fd)
+	s.loop.ArmRead(fd, true)
 }
 
 func (s *Server) isPaused(e pausedEntry) bool {

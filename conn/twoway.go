@@ -206,8 +206,8 @@ func (s *Server) serveMember(fd, n uint32) (more bool) {
 // it until it does.
 func (s *Server) isDeaf(fd uint32) bool {
 	record := s.loop.Record(fd)
-	if record.Marks&(markTwoWay|markCold) != markTwoWay|markCold || record.Phase != phaseOpen {
-		return false
+	if record.Marks&(markTwoWay|markCold|markPaused) != markTwoWay|markCold || record.Phase != phaseOpen {
+		return false // who is paused is not to be deaf, too: holdBack's
 	}
 	w := twoWayOf(record)
 	if w.marks&twoWayDeaf != 0 {
@@ -226,7 +226,7 @@ func (s *Server) isDeaf(fd uint32) bool {
 func (s *Server) listen(fd uint32) {
 	if w := twoWayOf(s.loop.Record(fd)); w.marks&twoWayDeaf != 0 {
 		w.marks &^= twoWayDeaf
-		s.hear(fd)
+		s.loop.ArmRead(fd, true)
 	}
 }
 
@@ -236,13 +236,4 @@ func (s *Server) readBytesMax(fd uint32) int {
 		return commandReadBytesMax
 	}
 	return scratchBytes
-}
-
-// hear reads from fd again unless something else speaks against it.
-func (s *Server) hear(fd uint32) {
-	record := s.loop.Record(fd)
-	isDeaf := record.Marks&markTwoWay != 0 && twoWayOf(record).marks&twoWayDeaf != 0
-	if record.Marks&markPaused == 0 && !isDeaf {
-		s.loop.ArmRead(fd, true)
-	}
 }

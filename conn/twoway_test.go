@@ -248,7 +248,11 @@ func TestTwoWayTokens(t *testing.T) {
 	open := func(path, token string) (*rawClient, int) {
 		c := s.connect(t)
 		c.send(tokenRequest(path, "Sec-WebSocket-Protocol: c10m.v1, c10m.token, "+token))
-		return c, c.response().StatusCode
+		status := c.response().StatusCode
+		if status != 101 {
+			c.Close()
+		}
+		return c, status
 	}
 	exchange := func(c *rawClient, pairs ...string) {
 		t.Helper()
@@ -284,7 +288,52 @@ func TestTwoWayTokens(t *testing.T) {
 	c, _ = open("/room-1", token(jwt.MapClaims{"subscribe": "room-1"}))
 	s.publish(t, "room-1", "x")
 	c.expectCommands("MSG room-1 #\nx")
+	late, _ := open("/room-1", token(jwt.MapClaims{"subscribe": "room-1"}))
+	late.send(clientFrame(0x83, nil))
+	late.expectCommands("closed with 1002") // with last words, and then closed
+	for _, c := range []*rawClient{c, late} {
+		c.Close()
+	}
+	s.checkNothingLeft(t)
+	s.onLoops(func(_ *poller.Loop, server *Server) {
+		for i, class := range server.grants.classes {
+			free := slices.Sorted(slices.Values(class.free))
+			if once := slices.Compact(slices.Clone(free)); len(free) != int(class.used) || len(once) != len(free) {
+				t.Errorf("class %d: of %d slots %v are free", i, class.used, free)
+			}
+		}
+	})
+}
+
+// A backlog of many batches goes on until it is done.
+func TestTwoWayLongBacklog(t *testing.T) {
+	kernel := &testKernel{}
+	s := startServer(t, 1, testConfig(), kernel.install)
+	c := s.upgradeTwoWay(t, "/a", text("SUB b"))
+	c.expectCommands("OK SUB b")
+	kernel.room.Store(1)
+	const messages = 300
+	for range messages {
+		for _, name := range []string{"a", "b"} {
+			s.publish(t, name, "x")
+		}
+	}
+	kernel.room.Store(0)
+	got := make(map[string]int)
+	for range 2 * messages {
+		got[c.command()]++
+	}
+	if got["MSG a #\nx"] != messages || got["MSG b #\nx"] != messages {
+		t.Errorf("got %v", got)
+	}
+	waitFor(t, "nobody waits for room", func() (idle bool) {
+		s.onLoops(func(l *poller.Loop, _ *Server) {
+			l.Walk(0, 10, func(fd uint32) { idle = twoWayOf(l.Record(fd)).marks == 0 })
+		})
+		return idle
+	})
 	c.Close()
+	s.checkNothingLeft(t)
 }
 
 // The bytes of each class come back as they were kept, also after others went.

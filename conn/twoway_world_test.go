@@ -24,7 +24,7 @@ import (
 
 const (
 	worldChannels = 5
-	worldBusMax   = 40
+	worldBusMax   = 16
 )
 
 type twoWayWorld struct {
@@ -93,7 +93,7 @@ func newTwoWayWorld(t *testing.T, seed uint64, skip bool, happened map[string]in
 	w.kernel.Faults = simFaults
 	config := testConfig()
 	config.PingInterval = 20 * time.Second
-	config.Channel = channel.Config{LogBytes: 16 << 10, LogAge: 5 * time.Minute, LogBytesTotal: 128 << 10, Skip: skip}
+	config.Channel = channel.Config{LogBytes: 40 << 10, LogAge: 5 * time.Minute, LogBytesTotal: 256 << 10, Skip: skip}
 	config.NewPublisher = func(f Feedback) Publisher { w.feedback = f; return w }
 	config.PublishBytesMax, config.InboundBytesTotal = 700, 16<<10
 	loop, err := poller.NewLoop(poller.Config{
@@ -167,7 +167,9 @@ func (w *twoWayWorld) take(n int, fail bool) {
 func (w *twoWayWorld) publish(at int) {
 	w.published[at]++
 	payload := binary.BigEndian.AppendUint64(nil, w.published[at])
-	payload = append(payload, bytes.Repeat([]byte{'x'}, w.random.IntN(900))...)
+	if w.random.IntN(4) == 0 {
+		payload = append(payload, bytes.Repeat([]byte{'x'}, w.random.IntN(4000))...)
+	}
 	if _, err := w.hub.Publish([]byte(worldName(at)), payload); err != nil {
 		w.failf("publish: %v", err)
 	}
@@ -189,7 +191,9 @@ func (w *twoWayWorld) step() {
 			c.toSend = twoWayRequest(path)
 		}
 	case 1, 2:
-		w.publish(w.random.IntN(worldChannels))
+		for range w.random.IntN(6) {
+			w.publish(w.random.IntN(worldChannels))
+		}
 	case 3:
 		w.kernel.Advance(time.Duration(w.random.IntN(200)) * time.Millisecond)
 	case 4:
@@ -395,6 +399,9 @@ func (w *twoWayWorld) check() {
 		record := w.loop.Record(fd)
 		if record.Marks&markTwoWay == 0 {
 			return
+		}
+		if record.Marks&markPaused != 0 && twoWayOf(record).marks&twoWayDeaf != 0 {
+			w.failf("two-way connection %d is not read from for two reasons", fd)
 		}
 		state, count, turn, busy := twoWayOf(record), 0, false, false
 		for n := state.first; n != 0; n = s.members.at(n).next {
