@@ -105,6 +105,23 @@ func (l *instantLoop) Post(letter *poller.Letter) bool {
 
 func (l *instantLoop) Wants(uint32) bool { return true }
 
+// What keeping a message costs its publisher, with one loop.
+func BenchmarkPublishKept(b *testing.B) {
+	hub := NewHub([]Poster{&instantLoop{}}, HubConfig{
+		Frame: func(p []byte) []byte { return append([]byte("f"), p...) }, PayloadBytesMax: 1 << 20,
+		Now: func() int64 { return 0 }, History: NewHistory(HistoryConfig{Messages: 100, BytesTotal: 64 << 20}),
+	})
+	payload := make([]byte, 256)
+	names := make([][]byte, 1000)
+	for i := range names {
+		names[i] = fmt.Appendf(nil, "channel/%d", i)
+	}
+	b.ReportAllocs()
+	for i := range b.N {
+		hub.Publish(names[i%len(names)], payload)
+	}
+}
+
 func BenchmarkPublish(b *testing.B) {
 	for _, loops := range []int{1, 2, 64} {
 		b.Run(fmt.Sprintf("loops=%d", loops), func(b *testing.B) {

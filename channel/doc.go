@@ -36,6 +36,20 @@
 // Every message has an id, its life and its number: Hub.post counts under the
 // order lock, so numbers ascend along each channel, with gaps.
 //
+// # History
+//
+// A log forgets a message when all have it. For clients that come back, a History
+// (off by default: then Publish asks it nothing) keeps the latest of each channel,
+// bounded by count, age and bytes over all channels. It is the hub's, and no loop
+// touches it: a loop leaves a Question, and a goroutine posts the Answer under the
+// order lock of the channel, so that in the mailbox it stands exactly between the
+// messages that are in it and those that are not (resume.go). BenchmarkPublish
+// tells what keeping costs.
+//
+// Dropped: one number for all channels under which everything may be missing. A
+// busy channel would have told the clients of all quiet ones that their positions
+// are gone. Bounding the bytes by stripe: one hot channel would have a 64th of them.
+//
 // # Who owns what
 //
 //	Hub        any goroutine but a loop's. Publishers of one channel take turns

@@ -33,6 +33,8 @@ type HubConfig struct {
 	PayloadBytesMax int
 	// Now is the clock of the loops, in nanoseconds.
 	Now func() int64
+	// History keeps messages for those who come back; nil keeps none.
+	History *History
 }
 
 // A Hub is the one door through which messages enter the loops. Any goroutine
@@ -59,11 +61,22 @@ type HubStats struct {
 	TooBig   atomic.Uint64 // refused
 	Waits    atomic.Uint64 // times that a publisher waited for a full mailbox
 	Spared   atomic.Uint64 // posts not made, since the loop has no member of the channel
+
+	// What the history keeps now, and what it dropped, by the limit it was over.
+	HistoryMessages, HistoryBytes, HistoryChannels              atomic.Int64
+	HistoryDroppedCount, HistoryDroppedAge, HistoryDroppedBytes atomic.Uint64
+
+	Resumed       atomic.Uint64 // positions that were continued
+	PositionsGone atomic.Uint64 // positions that could not be, and were told so
 }
 
 // NewHub makes the door to these loops.
 func NewHub(loops []Poster, config HubConfig) *Hub {
-	return &Hub{loops: loops, config: config, life: newLife()}
+	h := &Hub{loops: loops, config: config, life: newLife()}
+	if config.History != nil {
+		config.History.open(h)
+	}
+	return h
 }
 
 // Stats returns the counters.
@@ -116,6 +129,7 @@ func (h *Hub) post(name, frame []byte, payloadBytes int) *Receipt {
 	if frame != nil {
 		message.number = h.number.Add(1)
 		receipt.hub, receipt.number = h, message.number
+		h.config.History.keep(message)
 	}
 	for i, loop := range h.loops {
 		if !loop.Wants(message.hash) {

@@ -112,7 +112,8 @@ func (r *Registry) block(g *log, fd uint32, m *member) {
 	g.block(m)
 	m.since = r.ageNow()
 	r.stats.Blocked.Add(1)
-	if m.flags&memberDead == 0 {
+	if m.flags&(memberDead|memberHeld) == 0 {
+		// Who is held has it armed by his owner, if it is room that he waits for.
 		r.socket.ArmWrite(fd, true)
 	}
 	r.limit(g)
@@ -196,6 +197,10 @@ func (r *Registry) forward(g *log, fd uint32, m *member, to uint32) (rest []byte
 
 // Release ends Hold and continues with what fd is owed.
 func (r *Registry) Release(fd uint32) {
-	r.member(fd).flags &^= memberHeld
+	m := r.member(fd)
+	m.flags &^= memberHeld
 	r.Writable(fd)
+	if m.flags&(memberBlocked|memberDead) == memberBlocked {
+		r.socket.ArmWrite(fd, true)
+	}
 }

@@ -129,9 +129,12 @@ func (s *Server) say(fd uint32, p []byte) {
 func (s *Server) writable(fd uint32) {
 	c := s.cold[fd]
 	if c == nil || !c.owes() {
-		if s.isTwoWay(fd) {
+		switch {
+		case s.isTwoWay(fd):
 			s.serveMembers(fd)
-		} else {
+		case c != nil && c.resume != nil:
+			s.writeBacklog(fd, c)
+		default:
 			s.registry.Writable(fd)
 		}
 		return
@@ -155,6 +158,10 @@ func (s *Server) writable(fd uint32) {
 		s.loop.ArmWrite(fd, false)
 		s.dropCold(fd)
 		s.loop.Shutdown(fd)
+		return
+	}
+	if c.resume != nil {
+		s.writeBacklog(fd, c)
 		return
 	}
 	s.thaw(fd)

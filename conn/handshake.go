@@ -25,6 +25,7 @@ type handshaker struct {
 	channel  []byte // of the request at hand; empty if it is two-way and names none
 	isRoot   bool   // its path is a slash
 	twoWay   bool   // it chose c10m.v1
+	target   []byte // the same, while it is being answered
 	admit    func() error
 	judge    func(request, channel []byte) (access.Grant, error) // nil: all may
 	grant    access.Grant
@@ -86,6 +87,7 @@ func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
 // which protocol the client wants.
 func (h *handshaker) onRequest(uri []byte) error {
 	var err error
+	h.target = append(h.target[:0], uri...)
 	if h.isRoot = isRoot(uri); h.isRoot {
 		return nil
 	}
