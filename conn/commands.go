@@ -144,16 +144,14 @@ func (s *Server) sub(fd uint32, c *command) *refusalOf {
 		return &errNotAllowed
 	case s.find(fd, c.name) != 0:
 		// It is done already, and from where it is now nothing is missing.
-		s.replyOK("SUB", c.name)
+		s.replyPosition("OK SUB ", c.name, nil)
 		return nil
 	case w.count == membershipsMax:
 		return &errTooMany
+	case !s.mayAsk(fd):
+		return &errOverload
 	}
-	s.join(fd, c.name)
-	s.replyOK("SUB", c.name)
-	if len(c.since) > 0 {
-		s.resumeMembership(c.name, c.since)
-	}
+	s.confirm(fd, s.join(fd, c.name), c.since)
 	return nil
 }
 
@@ -164,17 +162,11 @@ func (s *Server) unsub(fd uint32, c *command) *refusalOf {
 	if n == 0 {
 		return &errNotSubscribed
 	}
+	s.unconfirm(fd, n)
 	if s.leave(fd, n); !s.loop.Closing(fd) {
-		s.replyOK("UNSUB", c.name)
+		s.replyPosition("OK UNSUB ", c.name, nil)
 	}
 	return nil
-}
-
-// resumeMembership continues a new membership of the connection at hand from a
-// position. Nothing is kept here, so there is a gap, unless the client has what
-// was published last, which nobody knows.
-func (s *Server) resumeMembership(name, since []byte) {
-	s.reply(appendEscaped(append(s.replyScratch[:0], "GAP "...), name))
 }
 
 // allows reports whether the token of fd, if tokens are asked for, allows a
@@ -195,11 +187,6 @@ func (s *Server) allows(fd uint32, name []byte, toPublish bool) bool {
 
 // identityOf names a connection to Feedback.
 func (s *Server) identityOf(fd uint32) uint64 { return uint64(s.loop.Generation(fd))<<32 | uint64(fd) }
-
-func (s *Server) replyOK(verb string, name []byte) {
-	reply := append(append(append(s.replyScratch[:0], "OK "...), verb...), ' ')
-	s.reply(appendEscaped(reply, name))
-}
 
 // appendRefusal appends an ERR. A command that is not known is "-", and so is a
 // channel that is none: what was said is not repeated.

@@ -160,7 +160,7 @@ func (s *Server) writable(fd uint32) {
 		s.loop.Shutdown(fd)
 		return
 	}
-	if c.resume != nil {
+	if c.resume != nil && !s.isTwoWay(fd) {
 		s.writeBacklog(fd, c)
 		return
 	}

@@ -343,7 +343,11 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 		c.request = nil
 	}
 	s.say(fd, response)
-	if len(since) > 0 && !s.loop.Closing(fd) {
+	switch {
+	case s.loop.Closing(fd):
+	case s.shake.twoWay:
+		s.confirmFirst(fd, since)
+	case len(since) > 0:
 		s.resumeAt(fd, since)
 	}
 	if s.drain != nil && !s.loop.Closing(fd) {

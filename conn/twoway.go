@@ -9,7 +9,8 @@ import (
 // has room. What it says is in commands.go.
 
 // openTwoWay makes a connection, whose request was good and chose c10m.v1, one of
-// many channels, and a member of the first if it named one.
+// many channels, and a member of the first if it named one, which confirmFirst
+// confirms.
 func (s *Server) openTwoWay(fd uint32, name []byte, grant access.Grant) {
 	record := s.loop.Record(fd)
 	record.Marks |= markTwoWay
@@ -29,6 +30,23 @@ func (s *Server) openTwoWay(fd uint32, name []byte, grant access.Grant) {
 	}
 }
 
+// confirmFirst confirms the channel of the URL, as if it had been asked for with SUB.
+func (s *Server) confirmFirst(fd uint32, since []byte) {
+	n := twoWayOf(s.loop.Record(fd)).first
+	switch {
+	case n == 0:
+	case !s.mayAsk(fd):
+		s.finishCode(fd, StateMemory)
+	default:
+		if !plausibleSince(since) {
+			since = nil
+		}
+		s.current = fd
+		s.confirm(fd, n, since)
+		s.sayPongs()
+	}
+}
+
 // isTwoWay reports whether fd has many channels.
 func (s *Server) isTwoWay(fd uint32) bool { return s.loop.Record(fd).Marks&markTwoWay != 0 }
 
@@ -44,9 +62,9 @@ func (s *Server) find(fd uint32, name []byte) (n uint32) {
 
 // join makes fd a member of one more channel. It is not one yet, the name is
 // valid, and there is room.
-func (s *Server) join(fd uint32, name []byte) {
+func (s *Server) join(fd uint32, name []byte) (n uint32) {
 	w := twoWayOf(s.loop.Record(fd))
-	n := s.members.take()
+	n = s.members.take()
 	m := s.members.at(n)
 	m.fd, m.next = fd, w.first
 	if err := s.registry.SubscribeAs(n, name, channel.Named); err != nil {
@@ -55,6 +73,7 @@ func (s *Server) join(fd uint32, name []byte) {
 	w.first = n
 	w.count++
 	s.stats.Memberships.Add(1)
+	return n
 }
 
 // leave ends one membership of fd. If its frame is partly in the socket, the rest
@@ -157,16 +176,20 @@ func (s *Server) release(fd uint32) {
 	}
 }
 
-// serveMembers goes on with the channels of a connection whose socket has room,
-// first with the one whose frame is unfinished, then with the others in turn, for
-// at most memberWritesPerEventMax writes: epoll tells again that there is room.
+// serveMembers goes on with the channels of a connection whose socket has room:
+// first with the one whose frame is unfinished, then with those that are on their way
+// from a position to their log, then with the others in turn, for at most
+// memberWritesPerEventMax writes. epoll tells again that there is room.
 func (s *Server) serveMembers(fd uint32) {
 	w := twoWayOf(s.loop.Record(fd))
 	if s.midFrame(fd) && !s.serveMember(fd, w.busy) {
 		return
 	}
-	writes, behind := 0, false
-	n := w.turn
+	stuck, behind := s.serveBacklogs(fd)
+	if stuck {
+		return
+	}
+	writes, n := 0, w.turn
 	for range w.count {
 		if n == 0 {
 			n = w.first

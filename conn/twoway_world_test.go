@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,6 +37,7 @@ type twoWayWorld struct {
 	clients   []*worldClient
 	published [worldChannels]uint64 // messages so far
 	skip      bool
+	history   bool
 
 	// The bus, which is the Publisher.
 	feedback Feedback
@@ -61,7 +61,8 @@ type worldClient struct {
 	upgraded bool
 	closed   bool // by itself, or it saw the close
 	subs     [worldChannels]worldSub
-	asked    []worldAnswer // that are to come, in order
+	asked    [worldChannels][]worldAnswer // that are to come, in the order of each channel
+	pongs    int                          // of PING, that are to come
 	said     [worldChannels]uint64
 	heard    [worldChannels]uint64 // the last of what it said, at the bus
 	heardOf  [worldChannels]uint64 // how many the bus has
@@ -72,11 +73,13 @@ type worldClient struct {
 	ponged   uint64
 }
 
-// A worldAnswer is one that is to come, and how many messages of its channel were
-// published when it was asked for.
+// A worldAnswer is one that is to come, and what the client knew when it asked for
+// it: how many messages of the channel were published, and the last that it had if
+// it named that one's position.
 type worldAnswer struct {
 	line      string
 	published uint64
+	since     uint64
 }
 
 // A worldSub is what a client knows of one of its channels.
@@ -85,10 +88,14 @@ type worldSub struct {
 	on     bool   // by the answers that it has
 	after  uint64 // it gets what was published after this one, or later
 	next   uint64 // the next message, 0 before the first
+	gap    bool   // its position was gone
+
+	last   uint64 // message, over all subscriptions, and its id
+	lastID string
 }
 
-func newTwoWayWorld(t *testing.T, seed uint64, skip bool, happened map[string]int) *twoWayWorld {
-	w := &twoWayWorld{t: t, seed: seed, skip: skip, random: rand.New(rand.NewPCG(seed, 3)), kernel: pollertest.New(seed), happened: happened}
+func newTwoWayWorld(t *testing.T, seed uint64, skip, history bool, happened map[string]int) *twoWayWorld {
+	w := &twoWayWorld{t: t, seed: seed, skip: skip, history: history, random: rand.New(rand.NewPCG(seed, 3)), kernel: pollertest.New(seed), happened: happened}
 	w.kernel.DescriptorsMax = 25
 	w.kernel.Faults = simFaults
 	config := testConfig()
@@ -96,6 +103,12 @@ func newTwoWayWorld(t *testing.T, seed uint64, skip bool, happened map[string]in
 	config.Channel = channel.Config{LogBytes: 40 << 10, LogAge: 5 * time.Minute, LogBytesTotal: 256 << 10, Skip: skip}
 	config.NewPublisher = func(f Feedback) Publisher { w.feedback = f; return w }
 	config.PublishBytesMax, config.InboundBytesTotal = 700, 16<<10
+	hub := FrameAuto.Hub(1<<20, w.kernel.Now)
+	if history {
+		// Its goroutine makes a run depend on more than its seed.
+		config.History = channel.NewHistory(channel.HistoryConfig{Messages: 200})
+		hub.History = config.History
+	}
 	loop, err := poller.NewLoop(poller.Config{
 		DescriptorsMax: 1 << 12, Listen: make([]poller.Address, 2), Kernel: w.kernel,
 		NewHandler: func(l *poller.Loop) poller.Handler {
@@ -107,13 +120,13 @@ func newTwoWayWorld(t *testing.T, seed uint64, skip bool, happened map[string]in
 		t.Fatal(err)
 	}
 	w.loop = loop
-	w.hub = channel.NewHub([]channel.Poster{w.server}, FrameAuto.Hub(1<<20, w.kernel.Now))
+	w.hub = channel.NewHub([]channel.Poster{w.server}, hub)
 	return w
 }
 
 func (w *twoWayWorld) failf(format string, a ...any) {
 	w.t.Helper()
-	w.t.Fatalf("SIMULATION_SEED=%d skip=%v: %s", w.seed, w.skip, fmt.Sprintf(format, a...))
+	w.t.Fatalf("SIMULATION_SEED=%d skip=%v history=%v: %s", w.seed, w.skip, w.history, fmt.Sprintf(format, a...))
 }
 
 func worldName(at int) string { return fmt.Sprintf("c%d é", at) }
@@ -186,7 +199,8 @@ func (w *twoWayWorld) step() {
 			if w.random.IntN(2) == 0 {
 				at := w.random.IntN(worldChannels)
 				path += worldEscaped(at)
-				c.subs[at] = worldSub{wanted: true, on: true, after: w.published[at]}
+				c.subs[at].wanted = true
+				c.asked[at] = []worldAnswer{{line: "OK SUB " + worldEscaped(at), published: w.published[at]}}
 			}
 			c.toSend = twoWayRequest(path)
 		}
@@ -231,16 +245,20 @@ func (w *twoWayWorld) act(c *worldClient) {
 		sub := &c.subs[at]
 		switch {
 		case w.random.IntN(3) > 0 && !sub.wanted:
-			c.say("SUB " + worldEscaped(at))
-			c.asked = append(c.asked, worldAnswer{"OK SUB " + worldEscaped(at), w.published[at]})
+			say, answer := "SUB "+worldEscaped(at), worldAnswer{line: "OK SUB " + worldEscaped(at), published: w.published[at]}
+			if w.history && sub.last != 0 && w.random.IntN(2) == 0 {
+				say, answer.since = say+" "+sub.lastID, sub.last
+			}
+			c.say(say)
+			c.asked[at] = append(c.asked[at], answer)
 			sub.wanted = true
 		case sub.wanted:
 			c.say("UNSUB " + worldEscaped(at))
-			c.asked = append(c.asked, worldAnswer{line: "OK UNSUB " + worldEscaped(at)})
+			c.asked[at] = append(c.asked[at], worldAnswer{line: "OK UNSUB " + worldEscaped(at)})
 			sub.wanted = false
 		default:
 			c.say("UNSUB " + worldEscaped(at))
-			c.asked = append(c.asked, worldAnswer{line: "ERR UNSUB " + worldEscaped(at) + " not_subscribed"})
+			c.asked[at] = append(c.asked[at], worldAnswer{line: "ERR UNSUB " + worldEscaped(at) + " not_subscribed"})
 		}
 	case 2:
 		if speaks {
@@ -251,7 +269,7 @@ func (w *twoWayWorld) act(c *worldClient) {
 	case 3:
 		if speaks {
 			c.say("PING")
-			c.asked = append(c.asked, worldAnswer{line: "PONG"})
+			c.pongs++
 		}
 	case 4:
 		switch how := w.random.IntN(60); {
@@ -340,6 +358,7 @@ func (w *twoWayWorld) understand(c *worldClient, message []byte) {
 			w.failf("client %d got %q", c.number, line)
 		}
 		w.delivered(c, at, binary.BigEndian.Uint64(rest))
+		c.subs[at].lastID = words[2]
 		w.happened["deliveries"]++
 	case len(words) == 4 && words[1] == "PUB" && words[3] == "overload":
 		c.refused++
@@ -347,17 +366,44 @@ func (w *twoWayWorld) understand(c *worldClient, message []byte) {
 	case len(words) == 4 && words[1] == "PUB" && words[3] == "bus_down":
 		c.toldLost++
 		w.happened["bus_down"]++
+	case words[0] == "PONG" && c.pongs > 0:
+		c.pongs--
+		w.happened["PONG"]++
+	case words[0] == "GAP" && w.history:
+		sub, asked := &c.subs[words[1][1]-'0'], c.asked[words[1][1]-'0']
+		if sub.gap = true; len(asked) == 0 || asked[0].since == 0 || asked[0].since == asked[0].published {
+			w.failf("client %d got %q, and asked %v", c.number, line, asked)
+		}
+		w.happened["GAP"]++
 	default:
-		if len(c.asked) == 0 || c.asked[0].line != string(line) {
-			w.failf("client %d got %q, and expected %v", c.number, line, c.asked)
-		}
-		if words[0] == "OK" {
-			sub := &c.subs[words[2][1]-'0']
-			sub.on, sub.after, sub.next = words[1] == "SUB", c.asked[0].published, 0
-		}
-		c.asked = c.asked[1:]
-		w.happened[words[0]]++
+		w.answered(c, words, string(line))
 	}
+}
+
+// answered checks an answer to SUB or UNSUB.
+func (w *twoWayWorld) answered(c *worldClient, words []string, line string) {
+	if len(words) < 3 || len(words[2]) < 2 {
+		w.failf("client %d got %q", c.number, line)
+	}
+	at := words[2][1] - '0'
+	asked := c.asked[at]
+	if w.history && strings.HasPrefix(line, "OK SUB ") {
+		line = strings.Join(words[:3], " ") // without a position
+	}
+	if len(asked) == 0 || asked[0].line != line {
+		w.failf("client %d got %q, and expected %v", c.number, line, asked)
+	}
+	if words[0] == "OK" {
+		sub := &c.subs[at]
+		sub.on, sub.after, sub.next = words[1] == "SUB", asked[0].published, 0
+		if asked[0].since != 0 && !sub.gap {
+			sub.after, sub.next = asked[0].since, asked[0].since+1
+			w.happened["continued"]++
+		}
+		sub.gap = false
+	}
+	c.asked[at] = asked[1:]
+	w.happened[words[0]]++
 }
 
 func (w *twoWayWorld) delivered(c *worldClient, at int, number uint64) {
@@ -370,22 +416,37 @@ func (w *twoWayWorld) delivered(c *worldClient, at int, number uint64) {
 	case sub.next != 0 && number != sub.next && !(w.skip && number > sub.next):
 		w.failf("client %d got message %d of channel %d where %d is due", c.number, number, at, sub.next)
 	}
-	sub.next = number + 1
+	sub.next, sub.last = number+1, number
 }
 
 // settle lets everybody read and write until nothing moves.
 func (w *twoWayWorld) settle() {
 	w.kernel.Faults = pollertest.Faults{}
 	w.kernel.DescriptorsMax = 1 << 12
-	for range 600 {
+	for turn := range 600 {
 		for _, c := range w.clients {
 			c.peer.Write(c.toSend)
 			c.toSend = nil
 			w.read(c, -1)
 		}
 		w.take(worldBusMax, false)
+		if w.history && turn%10 == 0 {
+			time.Sleep(20 * time.Microsecond) // for the history's goroutine
+		}
 		w.loop.Turn()
 	}
+}
+
+// resumes reports whether a membership is still on its way to its log.
+func resumes(c *cold, n uint32) bool {
+	if c != nil {
+		for r := c.resume; r != nil; r = r.next {
+			if r.member == n {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // check looks at what the server keeps, between two turns.
@@ -414,7 +475,7 @@ func (w *twoWayWorld) check() {
 			if n != state.busy && s.registry.MidFrame(n) {
 				w.failf("membership %x of %d is in the middle of a frame, and %x is busy", n, fd, state.busy)
 			}
-			if s.registry.Blocked(n) && state.marks&twoWayFull == 0 {
+			if s.registry.Blocked(n) && state.marks&twoWayFull == 0 && !resumes(s.cold[fd], n) {
 				w.failf("membership %x of %d waits for room, and nobody asked for it", n, fd)
 			}
 		}
@@ -452,8 +513,10 @@ func (w *twoWayWorld) run(more func() bool) {
 			continue
 		}
 		w.happened["connected in the end"]++
-		if len(c.asked) > 0 {
-			w.failf("client %d waits for %v", c.number, c.asked)
+		for _, asked := range c.asked {
+			if len(asked) > 0 || c.pongs > 0 {
+				w.failf("client %d waits for %v and %d PONGs", c.number, c.asked, c.pongs)
+			}
 		}
 		said, heard := uint64(0), uint64(0)
 		for at := range worldChannels {
@@ -490,7 +553,7 @@ func (w *twoWayWorld) run(more func() bool) {
 	}
 	for name, n := range map[string]uint64{
 		"slow": stats.Closes[SlowBytes].Load(), "skipped": channels.Skipped.Load(), "batches": channels.Batches.Load(),
-		"pauses": stats.PublishPauses.Load(), "published": stats.Published.Load(),
+		"resent": stats.Resent.Load(), "pauses": stats.PublishPauses.Load(), "published": stats.Published.Load(),
 	} {
 		w.happened[name] += int(n)
 	}
@@ -499,16 +562,16 @@ func (w *twoWayWorld) run(more func() bool) {
 
 func TestTwoWayWorlds(t *testing.T) {
 	happened := make(map[string]int)
-	for _, seed := range slices.Concat([]uint64{1, 2, 3, 4}, []uint64{uint64(time.Now().UnixNano())}) {
-		for _, skip := range []bool{false, true} {
-			t.Logf("seed %d skip %v", seed, skip)
-			w := newTwoWayWorld(t, seed, skip, happened)
-			steps := 15_000
+	for _, seed := range []uint64{1, 2, 3, 4, uint64(time.Now().UnixNano())} {
+		for kind := range 4 {
+			w := newTwoWayWorld(t, seed, kind%2 == 1, kind/2 == 1, happened)
+			t.Logf("seed %d skip %v history %v", seed, w.skip, w.history)
+			steps := 12_000
 			w.run(func() bool { steps--; return steps >= 0 })
 		}
 	}
 	t.Logf("happened: %v", happened)
-	for _, name := range []string{"deliveries", "OK", "ERR", "PONG", "bus_down", "slow", "skipped", "batches", "pauses", "published", "connected in the end", "close 1001"} {
+	for _, name := range []string{"deliveries", "OK", "ERR", "PONG", "bus_down", "slow", "skipped", "batches", "pauses", "published", "connected in the end", "close 1001", "GAP", "continued", "resent"} {
 		if happened[name] == 0 {
 			t.Errorf("this never happened: %s", name)
 		}
@@ -527,7 +590,7 @@ func FuzzTwoWay(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed byte, ops []byte) {
 		source := &opSource{ops: ops[:min(len(ops), 20_000)]}
-		w := newTwoWayWorld(t, uint64(seed), seed%2 == 1, make(map[string]int))
+		w := newTwoWayWorld(t, uint64(seed), seed%2 == 1, false, make(map[string]int))
 		w.random = rand.New(source)
 		w.run(func() bool { return len(source.ops) > 0 })
 	})
