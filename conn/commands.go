@@ -185,9 +185,6 @@ func (s *Server) allows(fd uint32, name []byte, toPublish bool) bool {
 	return s.grants.of(number).AllowsSubscribe(name)
 }
 
-// identityOf names a connection to Feedback.
-func (s *Server) identityOf(fd uint32) uint64 { return uint64(s.loop.Generation(fd))<<32 | uint64(fd) }
-
 // appendRefusal appends an ERR. A command that is not known is "-", and so is a
 // channel that is none: what was said is not repeated.
 func appendRefusal(to []byte, verb string, name []byte, refusal *refusalOf) []byte {

@@ -119,7 +119,7 @@ func (s *Server) say(fd uint32, p []byte) {
 	}
 	c.owed = append(c.owed, p...)
 	s.owedBytes += len(p)
-	if len(c.owed) > repliesBytesMax || s.owedBytes > owedBytesTotalMax {
+	if s.isTwoWay(fd) && (len(c.owed) > repliesBytesMax || s.owedBytes > owedBytesTotalMax) {
 		s.end(fd, StateMemory)
 	}
 }
@@ -166,6 +166,9 @@ func (s *Server) writable(fd uint32) {
 	}
 	s.thaw(fd)
 	s.release(fd)
+	if s.loop.Record(fd).Phase == phaseAnswer {
+		s.resume(fd)
+	}
 }
 
 // settle writes what is owed and reports whether that is done.

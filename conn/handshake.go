@@ -25,7 +25,6 @@ type handshaker struct {
 	channel  []byte // of the request at hand; empty if it is two-way and names none
 	isRoot   bool   // its path is a slash
 	twoWay   bool   // it chose c10m.v1
-	target   []byte // the same, while it is being answered
 	admit    func() error
 	judge    func(request, channel []byte) (access.Grant, error) // nil: all may
 	grant    access.Grant
@@ -87,7 +86,6 @@ func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
 // which protocol the client wants.
 func (h *handshaker) onRequest(uri []byte) error {
 	var err error
-	h.target = append(h.target[:0], uri...)
 	if h.isRoot = isRoot(uri); h.isRoot {
 		return nil
 	}
@@ -216,6 +214,8 @@ func requestReason(err error) Reason {
 		return RequestTokenInvalid
 	case access.ErrTokenChannel:
 		return RequestTokenChannel
+	case access.ErrTokenPublish:
+		return RequestTokenPublish
 	case errMemory:
 		return RequestNoMemory
 	case ws.ErrHandshakeBadMethod:
@@ -247,6 +247,7 @@ var refusals = func() (all [reasons][][]byte) {
 }()
 
 var statusText = map[int]string{
+	200: "OK", 411: "Length Required", 413: "Content Too Large", 415: "Unsupported Media Type",
 	400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
 	426: "Upgrade Required", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
 	503: "Service Unavailable", 505: "HTTP Version Not Supported",
@@ -261,8 +262,12 @@ func answers(info reasonInfo) (all [][]byte) {
 		if seconds > 0 {
 			header = fmt.Sprintf("Retry-After: %d\r\n", seconds)
 		}
-		all = append(all, fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
-			info.status, statusText[info.status], info.headers, header, len(info.text)+1, info.text))
+		cors := corsFields
+		if info.name == reasonTable[RequestOrigin].name {
+			cors = "" // a page that may not ask may not read either
+		}
+		all = append(all, fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sConnection: close\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
+			info.status, statusText[info.status], cors, info.headers, header, len(info.text)+1, info.text))
 	}
 	return all
 }

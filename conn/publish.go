@@ -18,6 +18,9 @@ type Publisher interface {
 	// it was not taken, since what is under way is at its hard limit. from names
 	// the connection to Feedback.PublishFailed.
 	Publish(from uint64, channel, payload []byte) (taken bool)
+	// PublishAnswered is Publish for somebody who waits for Feedback.Published, and
+	// is not told by PublishFailed.
+	PublishAnswered(from uint64, channel, payload []byte) (taken bool)
 	// Full reports that enough is under way: who would publish more should not
 	// be read from. After a true, Feedback.Room is called when there is room.
 	Full() bool
@@ -31,6 +34,9 @@ type Feedback interface {
 	// PublishFailed: the bus did not take these messages, or did not say whether it
 	// took them. It keeps the slice.
 	PublishFailed(failed []channel.Outcome)
+	// Published: this became of messages of PublishAnswered. Those of one connection
+	// come in the order in which they were taken. It keeps the slice.
+	Published(outcomes []channel.Outcome)
 }
 
 // letPublish marks a new connection as one whose data messages are published, if

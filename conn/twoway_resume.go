@@ -125,8 +125,8 @@ func (s *Server) serveBacklogs(fd uint32) (stuck, more bool) {
 	if c == nil || c.resume == nil {
 		return false, false
 	}
-	if c.owes() || s.midFrame(fd) {
-		return true, true
+	if c.owes() {
+		return true, true // and no channel's frame is unfinished: who calls has seen to that
 	}
 	written := false
 	for r := c.resume; r != nil; {

@@ -151,6 +151,11 @@ func (w *twoWayWorld) Publish(from uint64, name, payload []byte) bool {
 	return true
 }
 
+func (w *twoWayWorld) PublishAnswered(uint64, []byte, []byte) bool {
+	w.failf("nobody posts here")
+	return false
+}
+
 func (w *twoWayWorld) Full() bool {
 	w.waiting = w.waiting || len(w.pending) >= worldBusMax/2
 	return len(w.pending) >= worldBusMax/2

@@ -13,15 +13,22 @@ import (
 
 // A loopEar is a Feedback that writes down what it is told.
 type loopEar struct {
-	mu     sync.Mutex
-	failed []uint64
-	rooms  int
+	mu       sync.Mutex
+	failed   []uint64
+	outcomes []channel.Outcome
+	rooms    int
 }
 
 func (e *loopEar) Room() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.rooms++
+}
+
+func (e *loopEar) Published(outcomes []channel.Outcome) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.outcomes = append(e.outcomes, outcomes...)
 }
 
 func (e *loopEar) PublishFailed(failed []channel.Outcome) {
@@ -52,7 +59,7 @@ func startUplink(t *testing.T, bus Publishable, queueBytesMax int, ears ...*loop
 	for _, ear := range ears {
 		queues = append(queues, u.Queue(ear))
 	}
-	u.Start(bus)
+	u.Start(bus, nil)
 	t.Cleanup(func() { closeUplink(t, u) })
 	return u, queues
 }
