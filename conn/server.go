@@ -28,8 +28,8 @@ type Config struct {
 	NewPublisher func(Feedback) Publisher
 	// PublishBytesMax is the longest message that a client may publish.
 	PublishBytesMax int
-	// InboundBytesTotal is what a loop may keep of messages that clients have
-	// not finished.
+	// InboundBytesTotal is what a loop may keep of messages and commands that clients
+	// have not finished.
 	InboundBytesTotal int
 	// Access is who gets in.
 	Access Access
