@@ -17,9 +17,6 @@ func (mode FrameMode) named(message *channel.Message) []byte {
 // take three.
 const escapedBytesMax = 3 * channel.NameBytesMax
 
-// idBytesMax is the room for an id; a longer one costs a copy.
-const idBytesMax = 32
-
 // appendEscaped appends a channel's name, percent-encoded as in the path of a URL
 // (RFC 3986, 3.3): a slash and the characters of pchar stay as they are.
 func appendEscaped(to, name []byte) []byte {

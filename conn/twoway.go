@@ -8,11 +8,11 @@ import (
 // A connection of many channels: joining, leaving, and going on when its socket
 // has room. What it says is in commands.go.
 
-// openTwoWay makes a connection, whose request was good and chose c10m.v1, one of
-// many channels, and a member of the first if it named one, which confirmFirst
-// confirms.
-func (s *Server) openTwoWay(fd uint32, name []byte, grant access.Grant) {
+// admitTwoWay makes fd, whose request was found good and chose c10m.v1, a connection
+// of many channels, and a member of the first if it named one, and answers it.
+func (s *Server) admitTwoWay(fd uint32, name []byte, grant access.Grant, response, since []byte) {
 	record := s.loop.Record(fd)
+	s.setPhase(fd, phaseOpen)
 	record.Marks |= markTwoWay
 	*twoWayOf(record) = twoWay{}
 	s.stats.TwoWay.Add(1)
@@ -24,27 +24,41 @@ func (s *Server) openTwoWay(fd uint32, name []byte, grant access.Grant) {
 		grant.Publish = s.publisher != nil && len(grant.Patterns.Publish) > 0
 	}
 	s.grant(fd, grant)
-	s.letPublish(fd)
 	if len(name) > 0 {
 		s.join(fd, name)
 	}
+	if s.say(fd, response); !s.loop.Closing(fd) && len(name) > 0 {
+		s.confirmFirst(fd, since)
+	}
+	if s.drain != nil && !s.loop.Closing(fd) {
+		s.tellOne(fd) // the walk may have passed it
+	}
 }
 
-// confirmFirst confirms the channel of the URL, as if it had been asked for with SUB.
+// confirmFirst confirms the channel of the URL, as if it had been asked for with SUB;
+// but without a position the history is not asked, since what is published after the
+// client saw the answer to its request is to reach it.
 func (s *Server) confirmFirst(fd uint32, since []byte) {
 	n := twoWayOf(s.loop.Record(fd)).first
+	s.current = fd
 	switch {
-	case n == 0:
+	case !plausibleSince(since):
+		s.replyPosition("OK SUB ", s.registry.Name(n), nil)
 	case !s.mayAsk(fd):
 		s.finishCode(fd, StateMemory)
+		return
 	default:
-		if !plausibleSince(since) {
-			since = nil
-		}
-		s.current = fd
 		s.confirm(fd, n, since)
-		s.sayPongs()
 	}
+	s.sayPongs()
+}
+
+// formatOf is in which format fd gets its messages.
+func (s *Server) formatOf(fd uint32) channel.Format {
+	if s.isTwoWay(fd) {
+		return channel.Named
+	}
+	return s.registry.Format(fd)
 }
 
 // isTwoWay reports whether fd has many channels.
