@@ -84,6 +84,9 @@ type Registry struct {
 	overTotal   *log // that limitTotal began with
 	bytesTotal  int
 	listings    []*listingOfLoop
+	surveys     []*Survey
+	slowSurveys []*SlowSurvey
+	busy        *busyList // nil while nobody looks
 	iov         [framesPerWriteMax]unix.Iovec
 	tally       tally
 }
@@ -226,6 +229,9 @@ func (r *Registry) enter(at ref, message *Message) {
 	r.limit(g)
 	r.gauge(g)
 	r.enqueue(g)
+	if r.busy != nil {
+		r.busy.note(at, c)
+	}
 	if c.members <= smallMembersMax && r.large.len() > 0 {
 		r.socket.Urgent()
 	}
@@ -365,8 +371,11 @@ func (r *Registry) Work() (more bool) {
 	}
 	r.age()
 	r.list()
+	r.survey()
+	r.slowSurvey()
 	r.publishTally()
-	return r.small.len() > 0 || r.large.len() > 0 || len(r.listings) > 0 || r.ageTodo > 0
+	return r.small.len() > 0 || r.large.len() > 0 || r.ageTodo > 0 ||
+		len(r.listings) > 0 || len(r.surveys) > 0 || len(r.slowSurveys) > 0
 }
 
 // slice works on one log from a queue and puts it back if more is to do. The
