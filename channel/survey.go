@@ -115,6 +115,7 @@ func (f *Surveyed) take(c *cell) {
 // A Slow is a member that is behind because its socket is full.
 type Slow struct {
 	FD      uint32
+	ID      uint32 // what SlowSurvey.Identify said of it
 	Channel string
 	Behind  int   // messages, the one that it stands in the middle of included
 	Nanos   int64 // since its socket was found full, to a 128th of Config.LogAge
@@ -122,8 +123,10 @@ type Slow struct {
 }
 
 // A SlowSurvey asks a loop for the members that have been blocked the longest.
-// The caller sets Done, and does not touch it after Registry.SlowMembers.
+// The caller sets both functions, and does not touch it after Registry.SlowMembers.
 type SlowSurvey struct {
+	// Identify tells this owner of a descriptor from the next. It runs on the loop.
+	Identify func(fd uint32) uint32
 	// Done takes the answer, the slowest first. It runs on the loop and must not
 	// block.
 	Done func(slowest []Slow)
@@ -183,12 +186,13 @@ func (ask *SlowSurvey) take(r *Registry, g *log, fd uint32, m *member) {
 		ask.found = ask.found[:slowestMax-1]
 	}
 	ask.found = slices.Insert(ask.found, at, Slow{
-		FD: fd, Channel: string(g.cell.name()), Behind: int(g.head() - m.seq), Nanos: nanos, Held: m.flags&memberHeld != 0,
+		FD: fd, ID: ask.Identify(fd), Channel: string(g.cell.name()),
+		Behind: int(g.head() - m.seq), Nanos: nanos, Held: m.flags&memberHeld != 0,
 	})
 }
 
 // Members calls visit for at most limit members of a channel, and returns how many
-// there are. visit must not call the registry. Only the loop's thread may call it.
+// there are. visit may ask the registry, and not change it. Only the loop's thread may call it.
 func (r *Registry) Members(name []byte, limit int, visit func(fd uint32)) (members int) {
 	at := r.index.find(name, hashName(name))
 	if at == 0 {
