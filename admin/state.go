@@ -51,10 +51,13 @@ func (s sample) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		if math.IsNaN(v) || math.IsInf(v, 0) {
+		switch {
+		case math.IsNaN(v) || math.IsInf(v, 0):
 			out = append(out, "null"...)
-		} else {
-			out = strconv.AppendFloat(out, v, 'g', 9, 64)
+		case i == columnTime:
+			out = strconv.AppendFloat(out, v, 'f', 3, 64)
+		default:
+			out = strconv.AppendFloat(out, v, 'g', 6, 64) // a plot has not so many pixels
 		}
 	}
 	return append(out, ']'), nil
