@@ -192,7 +192,10 @@ func takeScreenshots(t *testing.T, b *browser) {
 	} {
 		b.screen(device.width, device.height, device.mobile, device.scheme)
 		b.until("the colours are those of the scheme", `getComputedStyle(document.body).backgroundColor === "`+device.back+`"`)
-		b.until("nothing is wider than the screen", fmt.Sprintf(`document.documentElement.scrollWidth === %d`, device.width))
+		if wide := b.text(fmt.Sprintf(`[...document.querySelectorAll("body *")].filter(e => !e.closest(".table *, dialog, .unseen") &&
+			e.getBoundingClientRect().right > %d).map(e => e.outerHTML.slice(0, 80)).join("\n")`, device.width)); wide != "" {
+			t.Errorf("on %s these are wider than the screen:\n%s", device.name, wide)
+		}
 		b.until("the plots have their new size", `[...document.querySelectorAll("#plots svg")].every(s => s.childElementCount > 5)`)
 		shot := b.screenshot()
 		if _, err := png.Decode(bytes.NewReader(shot)); err != nil {

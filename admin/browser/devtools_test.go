@@ -204,6 +204,7 @@ func (b *browser) text(expression string) string {
 func (b *browser) until(what, expression string) {
 	b.t.Helper()
 	servertest.Eventually(b.t, what, func() bool { return b.text("!!("+expression+")") == "true" })
+	b.t.Log(what)
 }
 
 // press presses keys one after the other: a name of a key, or a character.
