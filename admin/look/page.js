@@ -48,14 +48,14 @@ const plots = [
   ["Connections", [["connections", "open"]], short],
   ["Messages a second", [["messages", "published"]], short],
   ["Deliveries a second", [["deliveries", "written"]], short],
-  ["Latency, publish to last write", [["lagP50", "half within"], ["lagP99", "p99 within"]], seconds, true],
+  ["Latency, publish to last write", [["lagP50", "half within"], ["lagP99", "p99 within"]], seconds, "log"],
   ["Opened and closed a second", [["opened", "opened"], ["closed", "closed"]], short],
-  ["Resident memory of the process", [["resident", "resident"]], bytes],
+  ["Resident memory of the process", [["resident", "resident"]], bytes, "binary"],
   ["Busiest loop", [["busyMax", "busy"]], part],
-  ["Turn of a loop", [["turnP99", "p99 within"]], seconds, true],
+  ["Turn of a loop", [["turnP99", "p99 within"]], seconds, "log"],
   ["Slow consumers", [["blocked", "blocked"]], short],
-].map(([title, lines, format, log]) =>
-  new Plot($("plots"), { title, format, log, lines: lines.map(([column, label]) => ({ column, label })) }));
+].map(([title, lines, format, scale]) =>
+  new Plot($("plots"), { title, format, [scale]: true, lines: lines.map(([column, label]) => ({ column, label })) }));
 
 const model = { samples: [], count: 0, paused: false, failed: 0, busiest: [], counting: true };
 

@@ -14,8 +14,8 @@ function element(name, attributes = {}, text) {
 }
 
 // A scale maps values to parts of the height, and names the lines to draw.
-function linearScale(highest) {
-  const step = niceStep((highest || 1) / 3);
+function linearScale(highest, binary) {
+  const step = binary ? 2 ** Math.ceil(Math.log2((highest || 1) / 3)) : niceStep((highest || 1) / 3);
   const top = Math.max(step, Math.ceil(highest / step - 1e-9) * step);
   const ticks = [];
   for (let v = 0; v <= top + step / 2; v += step) ticks.push(v);
@@ -35,9 +35,10 @@ function logScale(lowest, highest) {
 }
 
 export class Plot {
-  // lines are [{column, label}]; format makes text of a value.
-  constructor(parent, { title, lines, format, log = false }) {
-    Object.assign(this, { title, lines, format, log, samples: [], at: null });
+  // lines are [{column, label}]; format makes text of a value; log and binary are how
+  // the height is divided.
+  constructor(parent, { title, lines, format, log = false, binary = false }) {
+    Object.assign(this, { title, lines, format, log, binary, samples: [], at: null });
     this.figure = document.createElement("figure");
     const caption = document.createElement("figcaption");
     const name = document.createElement("strong");
@@ -121,7 +122,7 @@ export class Plot {
         if (s[p] > 0) lowest = Math.min(lowest, s[p]);
       }
     }
-    const scale = this.log ? logScale(lowest < Infinity ? lowest : 0.001, highest || 0.01) : linearScale(highest);
+    const scale = this.log ? logScale(lowest < Infinity ? lowest : 0.001, highest || 0.01) : linearScale(highest, this.binary);
     const x = (time) => margin.left + (width - margin.left - margin.right) * (1 - (this.end - time) / windowSeconds);
     const y = (value) => height - margin.bottom - (height - margin.bottom - margin.top) * scale.part(value);
     this.drawGrid(scale.ticks, width, height, x, y);
