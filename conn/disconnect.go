@@ -118,14 +118,11 @@ func (s *Server) disconnectSome() (next int64) {
 	d.last = now
 	number, _ := s.registry.Find(d.name)
 	over := number == 0 || d.left <= 0
-	for looks := 0; !over && d.credit >= 1 && looks < disconnectLooksPerTickMax; looks += walkPerTickMax {
-		d.cursor = s.loop.Walk(d.cursor, walkPerTickMax, func(fd uint32) {
-			if s.registry.IsMember(fd, number) && !s.loop.CameAfter(fd, d.latest) {
-				d.left--
-				d.credit--
-				s.finishCode(fd, Disconnected)
-			}
-		})
+	for looks := disconnectLooksPerTickMax; !over && d.credit >= 1 && looks > 0; {
+		// No more at a time than may be closed, if all of them are members.
+		batch := min(int(d.credit), looks)
+		looks -= batch
+		d.cursor = s.loop.Walk(d.cursor, batch, func(fd uint32) { s.disconnectMember(d, fd, number) })
 		over = d.cursor == 0 || d.left <= 0
 	}
 	if over {
@@ -133,4 +130,13 @@ func (s *Server) disconnectSome() (next int64) {
 		s.disconnecting.Add(-1)
 	}
 	return now + int64(drainTick)
+}
+
+// disconnectMember closes fd if it is in the channel and was when this began.
+func (s *Server) disconnectMember(d *disconnectState, fd, number uint32) {
+	if s.registry.IsMember(fd, number) && !s.loop.CameAfter(fd, d.latest) {
+		d.left--
+		d.credit--
+		s.finishCode(fd, Disconnected)
+	}
 }
