@@ -119,7 +119,6 @@ type Slow struct {
 	Channel string
 	Behind  int   // messages, the one that it stands in the middle of included
 	Nanos   int64 // since its socket was found full, to a 128th of Config.LogAge
-	Held    bool  // it is not the log but the owner who has something to write first
 }
 
 // A SlowSurvey asks a loop for the members that have been blocked the longest.
@@ -187,7 +186,7 @@ func (ask *SlowSurvey) take(r *Registry, g *log, fd uint32, m *member) {
 	}
 	ask.found = slices.Insert(ask.found, at, Slow{
 		FD: fd, ID: ask.Identify(fd), Channel: string(g.cell.name()),
-		Behind: int(g.head() - m.seq), Nanos: nanos, Held: m.flags&memberHeld != 0,
+		Behind: int(g.head() - m.seq), Nanos: nanos,
 	})
 }
 

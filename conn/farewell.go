@@ -70,12 +70,12 @@ func (s *Server) count(fd uint32, reason Reason) {
 	case phaseOpen:
 		s.recent.add(s.loop.Now(), reason, s.registry.Name(fd))
 		fallthrough
-	case phaseRequest:
+	case phaseRequest, phaseKept, phaseBody, phaseAnswer:
 		s.stats.Closes[reason].Add(1)
 	}
 }
 
-// setPhase moves fd to a later phase and keeps the numbers of connections in
+// setPhase moves fd to another phase and keeps the numbers of connections in
 // each.
 func (s *Server) setPhase(fd uint32, phase uint8) {
 	record := s.loop.Record(fd)
@@ -85,6 +85,14 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 	switch record.Phase {
 	case phaseRequest:
 		s.stats.Unfinished.Add(-1)
+	case phaseAnswer:
+		if c := s.cold[fd]; c != nil {
+			c.held = false
+		}
+		s.loop.ArmRead(fd, true)
+		s.stats.HTTP.Add(-1)
+	case phaseKept, phaseBody:
+		s.stats.HTTP.Add(-1)
 	case phaseOpen:
 		s.stats.Open.Add(-1)
 		s.shared.open.Add(-1)
@@ -92,6 +100,8 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 		s.stats.Lingering.Add(-1)
 	}
 	switch phase {
+	case phaseKept, phaseBody, phaseAnswer:
+		s.stats.HTTP.Add(1)
 	case phaseOpen:
 		s.stats.Open.Add(1)
 		s.shared.open.Add(1)
