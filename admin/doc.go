@@ -142,15 +142,17 @@
 // What it costs, on the machine of bench/RESULTS.md:
 //
 //   - Always: a read of the counters of all loops a second, of which ten minutes are
-//     kept, so that a page which is opened after the fact shows them
-//     (go test -bench Sample ./admin): SAMPLE. And a list of the last 64 closes, 9 KB
-//     a loop.
+//     kept, so that a page which is opened after the fact shows them: 0.02 ms with
+//     2 loops, 0.07 with 54, 0.36 with 300 (go test -bench Sample ./admin), on a
+//     thread of its own. And a list of the last 64 closes, 9 KB a loop.
 //   - While somebody looks, however many they are: one order to each loop a second
-//     (conn.Operator.Look), and on each message BUSY for the busiest channels
+//     (conn.Operator.Look), and 15 ns for each message on each loop, where few
+//     channels are busy, to 0.5 us, where 100,000 are at random
 //     (go test -bench Busiest ./channel).
 //   - A survey of the largest channels reads each channel once, in slices of 4,096 a
-//     turn (go test -bench Survey ./channel): SURVEY. The
-//     next begins after a hundred times as long as it took of a loop's time.
+//     turn: with 1,000,000 channels on a loop 22 ns each and 0.09 ms a turn, with a
+//     filter 48 ns and 0.2 ms (go test -bench Survey ./channel). The next begins
+//     after a hundred times as long as it took of a loop's time.
 //
 // The page asks for nothing while its tab is hidden or it is paused.
 //
