@@ -155,6 +155,13 @@ func TestBusiestForgets(t *testing.T) {
 	if busiest, _ := h.registry.Busiest(); !slices.Equal(busiest, []Busy{{"other", 1, 1, 1, 0}}) {
 		t.Errorf("got %+v", busiest)
 	}
+	h.publish("other", []byte("m"))
+	h.settle()
+	h.registry.Unsubscribe(2)
+	h.subscribe("third", 3) // in that cell, too, and nothing is published to it
+	if busiest, _ := h.registry.Busiest(); busiest != nil {
+		t.Errorf("a channel has what was published to another: %+v", busiest)
+	}
 	h.now += busyIdleSeconds * int64(time.Second)
 	h.registry.Tick()
 	if h.registry.busy == nil {

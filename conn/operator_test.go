@@ -27,7 +27,7 @@ func (s *testServer) disconnected(t testing.TB) {
 }
 
 func TestDisconnectClosesOneClientAndNoOther(t *testing.T) {
-	s := startServer(t, 2, testConfig())
+	s := startServer(t, 1, testConfig())
 	clients := s.members(t, 6)
 	o := s.operator()
 	listed, members := o.Clients(t.Context(), "news")
@@ -50,7 +50,12 @@ func TestDisconnectClosesOneClientAndNoOther(t *testing.T) {
 
 	// Who has its number next is somebody else.
 	others := append(slices.Delete(clients, at, at+1), s.members(t, 4)...)
-	for _, id := range []ClientID{chosen.ClientID, {-1, 5, 1}, {2, 5, 1}, {0, 1 << 20, 1}, {0, 5, 0}} {
+	s.onLoops(func(l *poller.Loop, _ *Server) {
+		if l.Generation(chosen.FD) == 0 {
+			t.Error("nobody has its number")
+		}
+	})
+	for _, id := range []ClientID{chosen.ClientID, {-1, 5, 1}, {1, 5, 1}, {0, 1 << 20, 1}, {0, 5, 0}} {
 		if closed, err := o.Disconnect(t.Context(), id); closed || err != nil {
 			t.Errorf("%+v was there, %v", id, err)
 		}
@@ -102,6 +107,42 @@ func TestDisconnectChannelClosesThoseWhoAreThereAndNobodyElse(t *testing.T) {
 		closeAll(newcomers)
 		closeAll(others)
 		s.checkNothingLeft(t)
+	}
+}
+
+// Newcomers whom the walk comes to, since they have numbers that became free, stay.
+func TestDisconnectChannelLeavesNewcomersWhoseTurnWouldCome(t *testing.T) {
+	kernel := &testKernel{}
+	config := testConfig()
+	config.PingInterval = 0
+	s := startServer(t, 1, config, kernel.install)
+	kernel.clock.Store(kernel.Now())
+	var before []*rawClient
+	for range 5 {
+		before = append(before, s.upgrade(t, "/other"))
+	}
+	clients := s.members(t, 5)
+	const over, steps = 10 * time.Second, 100
+	if n, err := s.operator().DisconnectChannel(t.Context(), "news", over); n != 5 || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	closeAll(before)
+	waitFor(t, "their numbers are free", func() bool {
+		return s.sum(func(s *Server) int64 { return int64(s.loop.Stats().Connections.Load()) }) == 5
+	})
+	newcomers := s.members(t, 5)
+	for range steps + 5 {
+		s.step(kernel, over/steps)
+	}
+	s.disconnected(t)
+	for _, c := range clients {
+		c.expect(closing(CodeDisconnected))
+	}
+	if n := s.publish(t, "news", "hello"); n != len(newcomers) {
+		t.Errorf("%d of %d newcomers are there", n, len(newcomers))
+	}
+	for _, c := range newcomers {
+		c.expect(pushed("hello"))
 	}
 }
 

@@ -105,6 +105,20 @@ func TestTheOperatorsPage(t *testing.T) {
 		b.press("p")
 		servertest.Eventually(t, "it goes on", func() bool { return len(b.asked()) > asked })
 	})
+	t.Run("a hidden tab asks for nothing", func(t *testing.T) {
+		var other struct{ TargetID string }
+		b.callBrowser("Target.createTarget", map[string]any{"url": "about:blank"}, &other)
+		b.until("it is hidden", `document.hidden`)
+		time.Sleep(1500 * time.Millisecond) // what was under way ends
+		asked := len(b.asked())
+		time.Sleep(3 * time.Second)
+		if n := len(b.asked()) - asked; n != 0 {
+			t.Errorf("%d questions while nobody can see it", n)
+		}
+		b.callBrowser("Target.closeTarget", map[string]any{"targetId": other.TargetID}, nil)
+		b.call("Page.bringToFront", nil, nil)
+		servertest.Eventually(t, "it goes on", func() bool { return len(b.asked()) > asked })
+	})
 	takeScreenshots(t, b)
 	t.Run("filter", func(t *testing.T) { filter(t, b) })
 	t.Run("disconnect", func(t *testing.T) { disconnect(t, l, b) })

@@ -73,9 +73,9 @@ func startBrowser(t *testing.T) *browser {
 	b := &browser{t: t, conn: conn, answers: make(map[int]chan answer)}
 	go b.read()
 	var target struct{ TargetID string }
-	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	b.callBrowser("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
 	var attached struct{ SessionID string }
-	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
+	b.callBrowser("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
 	b.mu.Lock()
 	b.session = attached.SessionID
 	b.mu.Unlock()
@@ -142,12 +142,27 @@ func (b *browser) read() {
 // call sends a command and waits for its result.
 func (b *browser) call(method string, params map[string]any, result any) {
 	b.t.Helper()
-	if err := b.try(method, params, result); err != nil {
+	if err := b.try(b.page(), method, params, result); err != nil {
 		b.t.Fatalf("%s: %v", method, err)
 	}
 }
 
-func (b *browser) try(method string, params map[string]any, result any) error {
+// callBrowser is call for what is about the browser and not about the page.
+func (b *browser) callBrowser(method string, params map[string]any, result any) {
+	b.t.Helper()
+	if err := b.try("", method, params, result); err != nil {
+		b.t.Fatalf("%s: %v", method, err)
+	}
+}
+
+// page is the session of the page, once there is one.
+func (b *browser) page() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.session
+}
+
+func (b *browser) try(session, method string, params map[string]any, result any) error {
 	b.mu.Lock()
 	b.last++
 	id, waiting := b.last, make(chan answer, 1)
@@ -156,8 +171,8 @@ func (b *browser) try(method string, params map[string]any, result any) error {
 	if params != nil {
 		command["params"] = params
 	}
-	if b.session != "" {
-		command["sessionId"] = b.session
+	if session != "" {
+		command["sessionId"] = session
 	}
 	text, err := json.Marshal(command)
 	if err == nil {
@@ -193,7 +208,7 @@ func (b *browser) text(expression string) string {
 		Result           struct{ Value any }
 		ExceptionDetails *struct{ Exception struct{ Description string } }
 	}
-	err := b.try("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &got)
+	err := b.try(b.page(), "Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &got)
 	if err != nil {
 		return "" // the page is being replaced by another
 	}

@@ -57,7 +57,7 @@ const plots = [
 ].map(([title, lines, format, scale]) =>
   new Plot($("plots"), { title, format, [scale]: true, lines: lines.map(([column, label]) => ({ column, label })) }));
 
-const model = { samples: [], count: 0, paused: false, failed: 0, busiest: [], counting: true };
+const model = { samples: [], count: 0, paused: false, busiest: [], counting: true, pressed: null };
 
 async function get(path) {
   const response = await fetch(path, { signal: AbortSignal.timeout(25000) });
@@ -85,10 +85,8 @@ function loop(work, pause) {
 const pollState = loop(async () => {
   try {
     const state = await get(`state?since=${model.count}`);
-    model.failed = 0;
     show(state);
   } catch (error) {
-    model.failed++;
     trouble(`The server does not answer (${error.message}). What you see is old.`);
   }
 }, intervalMillis);
@@ -188,9 +186,11 @@ function cell(value, className = "") {
 }
 
 // fill replaces the rows of a table. A row is {key, cells}; the element with the
-// focus keeps it if its row, by key, is still there.
+// focus keeps it if its row, by key, is still there. While a button is being
+// pressed its table stays, or the click would be lost.
 function fill(id, rows, empty = "none") {
   const table = $(id), body = table.tBodies[0];
+  if (model.pressed && body.contains(model.pressed)) return;
   const held = body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.key : null;
   body.replaceChildren(...rows.map(({ key = "", cells }) => {
     const tr = make("tr");
@@ -385,6 +385,8 @@ document.addEventListener("keydown", (event) => {
     pause(!model.paused);
   }
 });
+document.addEventListener("pointerdown", (event) => (model.pressed = event.target));
+for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(() => (model.pressed = null)));
 let typing;
 $("filter").oninput = () => {
   showBusiest();
