@@ -110,6 +110,19 @@ func TestDisconnectChannelClosesThoseWhoAreThereAndNobodyElse(t *testing.T) {
 	}
 }
 
+// Who reads a channel as events is in it like any other.
+func TestDisconnectChannelReachesReadersOfEvents(t *testing.T) {
+	s := startServer(t, 1, testConfig())
+	socket, events := s.upgrade(t, "/news"), s.events(t, "/news")
+	if n, err := s.operator().DisconnectChannel(t.Context(), "news", 0); n != 2 || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	socket.expect(closing(CodeDisconnected))
+	if got := events.rest(); got != "event: close\ndata: 4002 disconnected by the operator\n\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // Newcomers whom the walk comes to, since they have numbers that became free, stay.
 func TestDisconnectChannelLeavesNewcomersWhoseTurnWouldCome(t *testing.T) {
 	kernel := &testKernel{}
