@@ -153,7 +153,8 @@ function showStates(state) {
 }
 
 function showTiles(state, now) {
-  const each = state.connections >= 1000 ? `${bytes(state.memory.residentBytes / state.connections)} per connection` : "per connection: from 1,000 on";
+  // Below that it is the process itself that one would see.
+  const each = state.connections >= 10000 ? `${bytes(state.memory.residentBytes / state.connections)} per connection` : "per connection: from 10,000 on";
   const tiles = [
     ["Connections", count(state.connections), `${count(state.channels)} channels*`],
     ["Messages/s", rate(now.messages), ""],
@@ -249,7 +250,7 @@ function showLook(look) {
   showBusiest();
   fill("slow", look.slowest.map((c) => ({
     key: identity(c),
-    cells: [cell(who(c)), cell(channelButton(c.channel), "name text"), cell(`${count(c.behind)} messages`), cell(span(c.seconds)), cell(clientButton(c))],
+    cells: [cell(who(c)), cell(channelButton(c.channel), "name text"), cell(c.behind === 1 ? "1 message" : `${count(c.behind)} messages`), cell(span(c.seconds)), cell(clientButton(c))],
   })));
   fill("recent", look.recent.map((c, i) => ({
     key: i, cells: [cell(`${span(c.secondsAgo)} ago`), cell(c.reason), cell(channelButton(c.channel, c.cut), "name")],
