@@ -174,7 +174,8 @@ func (p *operatorPage) state(w http.ResponseWriter, r *http.Request) {
 		answer.Channels += loop.Channel.Channels.Load()
 		answer.LogBytes += loop.Channel.LogBytes.Load()
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), operatorSecondsMax*time.Second)
+	// Not cut short with the request: others get this answer, too.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), operatorSecondsMax*time.Second)
 	defer cancel()
 	answer.Look = p.looks.get(ctx, "", func() (*lookAnswer, time.Duration) {
 		looks := p.sources.Operator.Look(ctx)
@@ -273,7 +274,7 @@ func (p *operatorPage) channels(w http.ResponseWriter, r *http.Request) {
 	if pattern != "" && pattern != "*" {
 		match = func(name string) bool { return glob.Match(pattern, name) }
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), surveySecondsMax*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), surveySecondsMax*time.Second)
 	defer cancel()
 	answer := p.surveys.get(ctx, pattern, func() (*surveyAnswer, time.Duration) {
 		answer := newSurveyAnswer(p.sources.Operator.Survey(ctx, match), len(p.sources.Loops))

@@ -382,11 +382,11 @@ func (r *Registry) Work() (more bool) {
 		if g := r.large.pop(); g != nil {
 			r.slice(g)
 		}
+		r.survey()
+		r.slowSurvey()
 	}
 	r.age()
 	r.list()
-	r.survey()
-	r.slowSurvey()
 	r.publishTally()
 	return r.small.len() > 0 || r.large.len() > 0 || r.ageTodo > 0 ||
 		len(r.listings) > 0 || len(r.surveys) > 0 || len(r.slowSurveys) > 0

@@ -282,3 +282,20 @@ func BenchmarkBusiest(b *testing.B) {
 		})
 	}
 }
+
+// A turn that is to be short leaves surveys alone.
+func TestSurveysWaitForASeat(t *testing.T) {
+	h := newHost(t, roomy, 1)
+	h.subscribe("news", 1)
+	h.standing = true
+	surveyed, looked := false, false
+	h.registry.Survey(&Survey{Done: func(Surveyed) { surveyed = true }})
+	h.registry.SlowMembers(&SlowSurvey{Done: func([]Slow) { looked = true }})
+	if more := h.registry.Work(); !more || surveyed || looked {
+		t.Errorf("without a seat: more %t, surveyed %t, looked %t", more, surveyed, looked)
+	}
+	h.standing = false
+	if more := h.registry.Work(); more || !surveyed || !looked {
+		t.Errorf("with one: more %t, surveyed %t, looked %t", more, surveyed, looked)
+	}
+}

@@ -78,6 +78,10 @@ const (
 	disconnectLooksPerTickMax = 8 << 10
 	disconnectsMax            = 8
 	clientsPerLoopMax         = 64
+	// recentMax is how many closes a loop remembers, and recentChannelBytesMax how
+	// much of a channel's name with each: 9 KB a loop, from its first close on.
+	recentMax             = 64
+	recentChannelBytesMax = 128
 	// tokenNanosPerTurnMax is when a turn has verified enough tokens (0.06 ms
 	// each if their keys are public ones): newcomers wait for the next one, as
 	// a storm of bad signatures must not cost those already connected more

@@ -1,12 +1,5 @@
 package conn
 
-// recentMax is how many closes a loop remembers, and recentChannelBytesMax how much
-// of a channel's name with each: 9 KB a loop, from its first close on.
-const (
-	recentMax             = 64
-	recentChannelBytesMax = 128
-)
-
 // A recent is a close of a connection that was open. Those of requests only count:
 // a flood of refusals would leave nothing else in the list.
 type recent struct {
