@@ -190,7 +190,7 @@ func (ask *SlowSurvey) take(r *Registry, g *log, fd uint32, m *member) {
 	})
 }
 
-// Members calls visit for at most limit members of a channel, and returns how many
+// Members calls visit with the numbers of at most limit members of a channel, and returns how many
 // there are. visit may ask the registry, and not change it. Only the loop's thread may call it.
 func (r *Registry) Members(name []byte, limit int, visit func(fd uint32)) (members int) {
 	at := r.index.find(name, hashName(name))

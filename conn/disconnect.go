@@ -132,9 +132,24 @@ func (s *Server) disconnectSome() (next int64) {
 	return now + int64(drainTick)
 }
 
+// isIn reports whether a connection is in the channel with this number (Find), with
+// whichever of its memberships.
+func (s *Server) isIn(fd, number uint32) bool {
+	record := s.loop.Record(fd)
+	if record.Marks&markTwoWay == 0 {
+		return s.registry.IsMember(fd, number)
+	}
+	for n := twoWayOf(record).first; n != 0; n = s.members.at(n).next {
+		if s.registry.IsMember(n, number) {
+			return true
+		}
+	}
+	return false
+}
+
 // disconnectMember closes fd if it is in the channel and was when this began.
 func (s *Server) disconnectMember(d *disconnectState, fd, number uint32) {
-	if s.registry.IsMember(fd, number) && !s.loop.CameAfter(fd, d.latest) {
+	if s.isIn(fd, number) && !s.loop.CameAfter(fd, d.latest) {
 		d.left--
 		d.credit--
 		s.finishCode(fd, Disconnected)

@@ -97,9 +97,9 @@ func (o *Operator) Look(ctx context.Context) []*Look {
 		s.loop.Run(func(*poller.Loop) {
 			look := &Look{Closes: s.recent.list(s.loop.Now())}
 			look.Busiest, look.BusyNanos = s.registry.Busiest()
-			s.registry.SlowMembers(&channel.SlowSurvey{Identify: s.loop.Generation, Done: func(slowest []channel.Slow) {
+			s.registry.SlowMembers(&channel.SlowSurvey{Identify: s.ownerGeneration, Done: func(slowest []channel.Slow) {
 				for _, m := range slowest {
-					if s.loop.Generation(m.FD) == m.ID { // it is still there
+					if s.ownerGeneration(m.FD) == m.ID { // it is still there
 						look.Slowest = append(look.Slowest, SlowClient{s.client(m.FD), m.Behind, time.Duration(m.Nanos)})
 					}
 				}
@@ -155,13 +155,19 @@ func (o *Operator) Clients(ctx context.Context, name string) (clients []Client, 
 	return clients, members
 }
 
+// ownerGeneration is the generation of the connection of a member, 0 if it has left.
+func (s *Server) ownerGeneration(member uint32) uint32 {
+	return s.loop.Generation(s.members.owner(member))
+}
+
 // client describes a member. An address that the kernel does not tell is left out.
-func (s *Server) client(fd uint32) Client {
+func (s *Server) client(member uint32) Client {
+	fd := s.members.owner(member)
 	peer, _ := s.loop.Peer(fd)
 	return Client{
 		ClientID:  ClientID{s.loop.ID(), fd, s.loop.Generation(fd)},
 		Peer:      peer,
-		Channel:   string(s.registry.Name(fd)),
-		IsBlocked: s.registry.Blocked(fd),
+		Channel:   string(s.registry.Name(member)),
+		IsBlocked: s.registry.Blocked(member),
 	}
 }

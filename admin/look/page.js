@@ -209,6 +209,7 @@ function fill(id, rows, empty = "none") {
 }
 
 function channelButton(name, cut = false) {
+  if (name === "") return "–"; // of a connection of many channels
   const button = make("button", name + (cut ? "…" : ""), "link");
   if (!cut) button.onclick = () => openChannel(name);
   button.disabled = cut;
