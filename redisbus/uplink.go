@@ -313,7 +313,7 @@ func (q *UplinkQueue) outcomes(batch []*Publication, n int) []channel.Outcome {
 		if !p.isAnswered {
 			continue
 		}
-		o := channel.Outcome{From: p.from, Channel: p.Channel, Fate: p.fate(), Subscribers: p.Subscribers}
+		o := channel.Outcome{From: p.from, Channel: p.Channel, Fate: p.fate(), Subscribers: p.Subscribers, ID: p.ID()}
 		if p.Err == nil {
 			var isKnown bool
 			if o.Connections, isKnown = p.Connections(); !isKnown {
