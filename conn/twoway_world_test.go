@@ -27,7 +27,7 @@ const (
 )
 
 type twoWayWorld struct {
-	t         *testing.T
+	t         testing.TB
 	seed      uint64
 	random    *rand.Rand
 	kernel    *pollertest.Kernel
@@ -94,7 +94,7 @@ type worldSub struct {
 	lastID string
 }
 
-func newTwoWayWorld(t *testing.T, seed uint64, skip, history bool, happened map[string]int) *twoWayWorld {
+func newTwoWayWorld(t testing.TB, seed uint64, skip, history bool, happened map[string]int) *twoWayWorld {
 	w := &twoWayWorld{t: t, seed: seed, skip: skip, history: history, random: rand.New(rand.NewPCG(seed, 3)), kernel: pollertest.New(seed), happened: happened}
 	w.kernel.DescriptorsMax = 25
 	w.kernel.Faults = simFaults
