@@ -193,7 +193,9 @@ on its connection and names the one that it publishes to.
 The registry is as it was. It knows members by number: below 1<<31 they are
 descriptors, from there on memberships, 32 bytes each (the registry's 24, whose, and
 the next of the same connection) in a flat table off the heap. A raw WebSocket pays
-one comparison, a two-way connection nothing beside its memberships: what it has to
+a comparison and a call, 1.5 ns each time that its room or its socket is asked for
+(BenchmarkRoom: 3.4 ns, 1.9 without), a two-way connection nothing beside its
+memberships: what it has to
 remember (twoWay) lies in the room of its record, which no member needs. Patterns of
 tokens are off the heap, too, in slots of 64 to 4,096 bytes.
 
