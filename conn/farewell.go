@@ -66,7 +66,7 @@ func closeFrame(code uint16, text string) []byte {
 // count adds one to the counter of reason, unless fd has had its reason.
 func (s *Server) count(fd uint32, reason Reason) {
 	switch s.loop.Record(fd).Phase {
-	case phaseRequest, phaseKept, phaseBody, phaseAnswer, phaseOpen:
+	case phaseRequest, phaseKept, phaseBody, phaseAnswer, phasePoll, phaseOpen:
 		s.stats.Closes[reason].Add(1)
 	}
 }
@@ -89,6 +89,13 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 		s.stats.HTTP.Add(-1)
 	case phaseKept, phaseBody:
 		s.stats.HTTP.Add(-1)
+	case phasePoll:
+		if c := s.cold[fd]; c != nil && c.held {
+			c.held = false
+			s.loop.ArmRead(fd, true)
+		}
+		s.stats.OpenPolls.Add(-1)
+		s.shared.open.Add(-1)
 	case phaseOpen:
 		s.stats.Open.Add(-1)
 		s.shared.open.Add(-1)
@@ -101,6 +108,9 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 	switch phase {
 	case phaseKept, phaseBody, phaseAnswer:
 		s.stats.HTTP.Add(1)
+	case phasePoll:
+		s.stats.OpenPolls.Add(1)
+		s.shared.open.Add(1)
 	case phaseOpen:
 		s.stats.Open.Add(1)
 		s.shared.open.Add(1)
@@ -185,6 +195,3 @@ func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32))
 	}
 	return math.MaxInt64
 }
-
-// Served is for members whose format is Response, which nobody asks for yet.
-func (s *Server) Served(uint32, []byte) { panic("BUG: a response to nobody") }

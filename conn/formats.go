@@ -7,5 +7,6 @@ import "c10m/channel"
 func (mode FrameMode) Hub(payloadBytesMax int, now func() int64) channel.HubConfig {
 	config := channel.HubConfig{Frame: mode.Frame, PayloadBytesMax: payloadBytesMax, Now: now}
 	config.Encoders[channel.Event-1] = encodeEvent
+	config.Encoders[channel.Response-1], config.Join = encodeResponse, joinResponses
 	return config
 }
