@@ -159,8 +159,9 @@ func (s *Server) pollAnswered(fd uint32, a *channel.Answer) {
 	case a.Gone || r.isGone:
 		s.answerPoll(fd, appendPollGone(nil, a.AppendPosition(nil)))
 	case len(a.Messages) > 0:
-		s.stats.Resent.Add(uint64(len(a.Messages)))
-		s.answerPoll(fd, joinResponses(channel.FirstOf(a.Messages)))
+		first := channel.FirstOf(a.Messages)
+		s.stats.Resent.Add(uint64(len(first)))
+		s.answerPoll(fd, joinResponses(first))
 	case r.isOver:
 		s.emptyPoll(fd, a.AppendPosition(nil))
 	default:
