@@ -125,6 +125,31 @@ and says that as an id without data, which the client keeps: it can so continue
 even if it is cut before its first message. What comes meanwhile waits for the
 answer.
 
+# Long-polls
+
+A poll that has to wait is in phase poll: a member in the format channel.Response,
+which the sweep answers and takes out of its channel in one step (channel/once.go);
+Served puts its connection back among those that are kept. What it waits with is
+its record, and an entry of Server.polls, the structure of expiry.go, for its time-
+out: 12 bytes, and while polls end before their time up to as many again. An entry
+of an earlier poll of the same connection is told by Record.Stamp, the second (of
+256) in which the poll ends.
+
+A poll with a position asks the history as a WebSocket does, and is held meanwhile;
+its answer is what the history has, or if that is nothing, it goes on to wait. With
+a history a poll whose time is over asks, too, for the position that its 204 names:
+it may not be read from anything here, since messages that count in it may still be
+in the mailbox. A poll has one question under way at most, and does not end before
+its answer but with its connection: an answer carries the connection and not the
+poll.
+
+What a client sends while its poll waits (the next request, of one that does not
+wait for answers) is kept and not looked at, and no more is read. Its end is not
+heard then until the poll ends; who just waits is heard at once.
+
+Answers are shared by all polls that stand at the same place, so they cannot say
+Connection: close to the one that asked for it; its connection ends all the same.
+
 # Missed messages
 
 CloseMissed tells everybody who was open at a moment that messages may have been
