@@ -493,3 +493,27 @@ func TestPollsThatWaitAreNoHeapObjects(t *testing.T) {
 		}
 	}
 }
+
+// A poll that waits has a place among the server's connections; one that is
+// answered gives it back.
+func TestPollsCountAsConnections(t *testing.T) {
+	config := testConfig()
+	config.ConnectionsMax = 2
+	s := startServer(t, 1, config)
+	socket, c, late := s.upgrade(t, "/news"), s.connect(t), s.connect(t)
+	c.poll("/news?wait=60")
+	s.waitForPolls(t, 1)
+	if n := s.shared.Open(); n != 2 {
+		t.Errorf("%d connections are counted of 2", n)
+	}
+	late.poll("/news?wait=60")
+	late.expectRefusal(t, 503, RequestFull, "Retry-After: ")
+	s.publish(t, "news", "hello")
+	c.expectPolled("hello")
+	s.waitForPolls(t, 0)
+	again := s.connect(t)
+	again.poll("/news?wait=60")
+	s.waitForPolls(t, 1)
+	closeAll([]*rawClient{socket, c, late, again})
+	s.checkNothingLeft(t)
+}
