@@ -313,7 +313,7 @@ func (q *UplinkQueue) outcomes(batch []*Publication, n int) []channel.Outcome {
 		if !p.isAnswered {
 			continue
 		}
-		o := channel.Outcome{From: p.from, Channel: p.Channel, Subscribers: p.Subscribers}
+		o := channel.Outcome{From: p.from, Channel: p.Channel, Subscribers: p.Subscribers, ID: p.ID()}
 		switch {
 		case errors.Is(p.Err, ErrUnpublished):
 			o.Fate = channel.FateUnpublished
