@@ -37,16 +37,19 @@ object or map entry.
 	request    -> kept       answered, and not upgraded: the next request may come
 	request    -> body       a POST whose body is not complete
 	request    -> answer     the answer comes later, or waits for room
-	kept, body and answer    to each other, as requests come and are answered
+	request    -> poll       a poll waits for the next message
+	kept, body, answer and
+	poll                     to each other, as requests come and are answered
 	request, kept, answer
-	           -> open       a good upgrade: subscribe, then answer, then read on
+	           -> open       a good upgrade, or a request for events: subscribe,
+	                         then answer, then read on
 	any so far -> lingering  refused, or its last answer: that was written or is owed
 	any so far -> ended      gone, silent for too long, or stopped
 	open       -> lingering  our close frame was written or is owed
 	open       -> ended      the client's close was answered, or nothing can be said
 	lingering  -> ended      the client ended its side, or its time is up
 
-A connection only moves down this list, except among kept, body and answer, and it
+A connection only moves down this list, except among kept, body, answer and poll, and it
 never comes back to request: handshakeTimeout runs from the accept, and once. The
 reason is counted when it comes to lingering or ended, by whoever is first, so one
 connection has one reason whatever befalls it later; a request that was answered is
