@@ -147,7 +147,7 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Conn.TokenPauses }),
 	counter("client_messages_total", "Messages that clients published (--publish) and the server took.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.Published }),
-	counter("client_messages_failed_total", "Those of c10m_client_messages_total that the bus did not take, or did not say whether it took; the clients were closed with 1013, or got 503. A rise means that the bus was down.",
+	counter("client_messages_failed_total", "Those of c10m_client_messages_total that the bus did not take, or did not say whether it took; the clients were closed with 1013, or got ERR bus_down (c10m.v1) or 503. A rise means that the bus was down.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.PublishesFailed }),
 	gauge("http_connections", "Connections whose requests are no upgrades, between their first answer and their end: waiting for their next request, or for an answer.",
 		func(l Loop) *atomic.Int64 { return &l.Conn.HTTP }),
@@ -159,6 +159,14 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Conn.PublishPauses }),
 	gauge("publish_paused", "Clients that are not read from now for that reason.",
 		func(l Loop) *atomic.Int64 { return &l.Conn.PublishPaused }),
+	gauge("two_way_connections", "Open connections that speak c10m.v1, of many channels each.",
+		func(l Loop) *atomic.Int64 { return &l.Conn.TwoWay }),
+	gauge("two_way_memberships", "Their channels, all together; they are in c10m_members, too.",
+		func(l Loop) *atomic.Int64 { return &l.Conn.Memberships }),
+	counter("commands_total", "Commands of c10m.v1 that clients sent: PUB, SUB, UNSUB, PING, and what is none.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.Commands }),
+	counter("commands_refused_total", "ERR answers of c10m.v1: commands that could not be done, and messages that the bus did not take. A rise means clients without the right, or too much for the bus.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.CommandsRefused }),
 	counter("messages_resent_total", "Messages written from the history to clients that came back.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.Resent }),
 	counter("answers_stale_total", "Answers of the history to connections that had left meanwhile, dropped.",
@@ -167,7 +175,7 @@ var loopMetrics = []metric[Loop]{
 	// The channels.
 	gauge("channels", "Channels with at least one member, counted once in each loop where they have one.",
 		func(l Loop) *atomic.Int64 { return &l.Channel.Channels }),
-	gauge("members", "Connections in channels.",
+	gauge("members", "Connections in channels, once for each channel that a connection has.",
 		func(l Loop) *atomic.Int64 { return &l.Channel.Members }),
 	gauge("logs", "Channels that owe something to somebody now, counted once per loop.",
 		func(l Loop) *atomic.Int64 { return &l.Channel.Logs }),
@@ -189,6 +197,10 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Channel.Batches }),
 	counter("skipped_frames_total", "Messages that slow readers were not given (--slow skip).",
 		func(l Loop) *atomic.Uint64 { return &l.Channel.Skipped }),
+	counter("presence_dropped_total", "Members that came or left and were not told of on presence: channels, as too many channels had changed and the bus had not taken it.",
+		func(l Loop) *atomic.Uint64 { return &l.Channel.PresenceDropped }),
+	counter("presence_failed_total", "Messages to presence: channels that the bus did not take.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.PresenceFailed }),
 }
 
 // What is not simply one number.

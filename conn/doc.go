@@ -165,6 +165,45 @@ message is to look the same whichever way it came. So a binary message that
 happens to be UTF-8 comes back as text; programs that speak a binary protocol want
 --frame binary, with any publisher.
 
+# Many channels on one connection
+
+A client that asks for the subprotocol c10m.v1 (docs/c10m.v1.md) has many channels
+on its connection and names the one that it publishes to.
+
+	memberships.go     between registry and loop: which member is whose
+	twoway.go          joining, leaving, going on when there is room
+	twoway_resume.go   how a channel is confirmed and continues at a position
+	commands.go        what clients say, and the answers
+	named.go           what they are sent
+	grants.go          what their tokens allow
+
+The registry is as it was. It knows members by number: below 1<<31 they are
+descriptors, from there on memberships, 32 bytes each (the registry's 24, whose, and
+the next of the same connection) in a flat table off the heap. A raw WebSocket pays
+one comparison, a two-way connection nothing beside its memberships: what it has to
+remember (twoWay) lies in the room of its record, which no member needs. Patterns of
+tokens are off the heap, too, in slots of 64 to 4,096 bytes.
+
+One socket has many logs then, so memberships.Send keeps them apart: while one
+membership stands in the middle of a frame, or words of our own are owed, the others
+find the socket full, as the kernel would say it, and the registry blocks them. When
+there is room, serveMembers goes on with the unfinished frame, then with backlogs,
+then with the blocked in turn. Overruns, failures and what is owed of one membership
+are its connection's: a client that is too slow for one channel is closed (or, with
+Skip, loses messages of that channel only).
+
+Answers to commands share the buffer of pongs, so a read full of commands is a few
+writes. A client that does not read them is not read from (twoWayDeaf): answers are
+not dropped as pongs are, so who asks has to read. A read of such a connection is
+8 KiB, since commands are the most that a byte can make the loop do.
+
+A message that the bus did not take is answered with ERR, and the connection stays:
+the client knows which channel it was for, and a 1013 would cost it all the others.
+
+SUB is answered when the history has said where the channel stands, so that a
+client without a message yet has a position, too. Answers of SUB therefore do not
+come in the order of commands, but in order for each channel.
+
 # Positions
 
 With ?since=POSITION a client continues where it was (resume.go, and
@@ -220,6 +259,12 @@ heard then until the poll ends; who just waits is heard at once.
 Answers are shared by all polls that stand at the same place, so they cannot say
 Connection: close to the one that asked for it; its connection ends all the same.
 
+# Presence
+
+With Config.NewPresence each loop tells once a second to which channels its
+connections came and which they left (presence.go). The registry adds up, so the
+cost is one map entry for each channel that changed, and none without the flag.
+
 # Missed messages
 
 CloseMissed tells everybody who was open at a moment that messages may have been
@@ -246,6 +291,11 @@ in one turn, and clearing it another.
     or from a goroutine of Server.counts.
   - markTimed in a record <=> one entry in exchanges with its generation.
   - markCold in a record <=> an entry in Server.cold.
+  - markTwoWay in a record <=> its room is a twoWay; the registry never hears of
+    the descriptor then, but of its memberships.
+  - At most one membership of a connection is in the middle of a frame, and it is
+    twoWay.busy. A blocked one that is not held <=> twoWayFull and EPOLLOUT.
+  - owedBytes = the sum of len(cold.owed).
   - Server.in is blank between two calls of readFrames, Server.pongs empty.
   - requestBytes = the sum of len(cold.request), inboundBytes that of
     cap(cold.in.payload) and of cap(cold.body.bytes).
@@ -349,6 +399,10 @@ published, but not waited for.
 
 # Tried and dropped
 
+  - Many channels by a second registry, or by members that are pointers: the first
+    doubles the sweeps, the second puts every membership before the collector. A
+    table of memberships for raw WebSockets as well: a second cache line at each of
+    their deliveries, and 24 bytes (channel/doc.go has the sums).
   - One write per pong. A client that fills a read with empty pings had ten
     thousand writes made for it in one turn, in which nobody else was served.
   - The library's own frame readers and wsutil: they want a goroutine each, and

@@ -26,10 +26,13 @@ type Config struct {
 	// NewPublisher makes a loop's way to the bus for what clients publish; it
 	// is called on that loop's thread. nil: what clients say is refused.
 	NewPublisher func(Feedback) Publisher
+	// NewPresence makes a loop's way to the bus for what it tells of those who come
+	// and leave (Channel.Presence), as NewPublisher does; nil: nothing is told.
+	NewPresence func(Feedback) Publisher
 	// PublishBytesMax is the longest message that a client may publish.
 	PublishBytesMax int
-	// InboundBytesTotal is what a loop may keep of messages that clients have
-	// not finished.
+	// InboundBytesTotal is what a loop may keep of messages and commands that clients
+	// have not finished.
 	InboundBytesTotal int
 	// Access is who gets in.
 	Access Access
@@ -88,6 +91,10 @@ const (
 	markProxyHeader             // its PROXY header is still to come
 	markTimed                   // it has an entry in Server.exchanges
 	markForwarded               // its request's X-Forwarded-For says who the client is
+
+	// markTwoWay: it has many channels, and its room holds a twoWay. It is the last
+	// bit; others are to come from below.
+	markTwoWay = 1 << 7
 )
 
 // cold is the state of a connection that does not fit its record: it exists
@@ -133,7 +140,12 @@ type Server struct {
 	coldSpares   []*cold
 	requestBytes int // held in cold.request, all together
 	inboundBytes int // held in cold.in.payload and cold.body, all together
+	owedBytes    int // held in cold.owed, all together
+	members      *memberships
+	grants       grants
 	publisher    Publisher
+	presence     Publisher // nil if nobody is told
+	presenceNext int64     // when it is told again
 	paused       pausedList
 	pinned       pins
 	handshakes   deadlines
@@ -154,7 +166,10 @@ type Server struct {
 	scratch      [scratchBytes]byte
 	control      [2 + 125]byte // a close frame on its way out
 	iov          [backlogFramesPerWriteMax]unix.Iovec
-	pongs        []byte // answers to the pings of the read at hand
+	pongs        []byte // answers to the pings and commands of the read at hand
+	packed       access.PackedPatterns
+	nameScratch  [escapedBytesMax]byte // the channel of a command
+	replyScratch [replyBytesMax]byte
 
 	// Shared: atomic.
 	stats        Stats
@@ -171,11 +186,15 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	if config := &shared.Config; config.NewPublisher != nil {
 		s.publisher = config.NewPublisher(s)
 	}
+	if config := &shared.Config; config.NewPresence != nil {
+		s.presence = config.NewPresence(presenceFeedback{&s.stats})
+	}
 	if shared.Config.Tokens != nil {
 		s.shake.judge = s.judge
 	}
 	s.clients = shared.newClients()
-	s.registry = channel.NewRegistry(shared.Config.Channel, loop, s, &s.channelStats)
+	s.members = &memberships{Loop: loop, server: s}
+	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
 	s.pings.start(loop.Now())
 	return s
 }
@@ -250,8 +269,8 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 			return
 		}
 	}
-	if event&poller.Readable != 0 && !s.holdBack(fd) {
-		n, errno := s.loop.Recv(fd, s.scratch[:])
+	if event&poller.Readable != 0 && !s.isDeaf(fd) && !s.holdBack(fd) {
+		n, errno := s.loop.Recv(fd, s.scratch[:s.readBytesMax(fd)])
 		s.received(fd, n, errno)
 	}
 }
@@ -370,7 +389,11 @@ func (s *Server) upgrade(fd uint32, r *request, rest []byte) {
 	s.stats.Handshakes.Add(1)
 	s.letPublish(fd)
 	since, _ := r.query("since")
-	s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, response, since)
+	if s.shake.twoWay {
+		s.admitTwoWay(fd, s.shake.channel, s.shake.grant, response, since)
+	} else {
+		s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, response, since)
+	}
 	if len(rest) > 0 && !s.loop.Closing(fd) {
 		s.readFrames(fd, rest)
 	}
@@ -440,6 +463,7 @@ func (s *Server) dropCold(fd uint32) {
 	}
 	s.requestBytes -= len(c.request)
 	s.inboundBytes -= cap(c.in.payload)
+	s.owedBytes -= len(c.owed)
 	s.dropBody(c)
 	s.unpin(c)
 	s.dropResume(fd, c)
@@ -480,7 +504,7 @@ func (s *Server) Closed(fd uint32) {
 		}
 		s.end(fd, reason)
 	}
-	s.registry.Unsubscribe(fd)
+	s.leaveAll(fd)
 	s.dropCold(fd)
 	s.releaseAddress(fd)
 }

@@ -19,6 +19,7 @@ func (s *Server) Tick() (next int64) {
 		s.expireTokens(),
 		s.expirePolls(),
 		s.expireBacklogs(),
+		s.tellPresence(),
 	)
 	s.registry.Tick()
 	if interval := s.shared.Config.PingInterval; interval > 0 {
@@ -48,7 +49,7 @@ func (s *Server) pingOne(fd uint32) {
 	if record.Phase != phaseOpen {
 		return
 	}
-	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.registry.Blocked(fd) {
+	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.blocked(fd) {
 		s.stats.PingsSkipped.Add(1)
 		return
 	}

@@ -1,13 +1,14 @@
 package redisbus
 
 import (
-	"c10m/channel"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+
+	"c10m/channel"
 )
 
 // A loopEar is a Feedback that writes down what it is told.
@@ -30,10 +31,15 @@ func (e *loopEar) Published(outcomes []channel.Outcome) {
 	e.outcomes = append(e.outcomes, outcomes...)
 }
 
-func (e *loopEar) PublishFailed(from []uint64) {
+func (e *loopEar) PublishFailed(failed []channel.Outcome) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.failed = append(e.failed, from...)
+	for _, o := range failed {
+		if o.Fate == channel.FatePublished || len(o.Channel) == 0 {
+			panic("a failure that is none")
+		}
+		e.failed = append(e.failed, o.From)
+	}
 }
 
 // heard waits until the ear has heard enough.
