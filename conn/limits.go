@@ -121,9 +121,9 @@ const (
 	eventRetryChoices     = 16
 	// idBytesMax is the longest id of a message: a life, a hyphen, 20 digits.
 	idBytesMax = 32
-	// pollMessagesMax is how many messages one answer to a long poll carries: its
-	// list of them stays under the 4 KiB that proxies keep for headers.
-	pollMessagesMax = 64
+	// pollSecondsMax is for how long a poll waits: below what proxies allow a
+	// backend at the most, as a rule, and below the 256 s of Record.Stamp.
+	pollSecondsMax = 120
 	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep, and
 	// pingBatchMax those of one beat.
 	walkPerTickMax = 16

@@ -17,6 +17,7 @@ func (s *Server) Tick() (next int64) {
 		s.expireExchanges(),
 		s.lingers.expire(s.loop, phaseLingering, func(fd uint32) { s.end(fd, reasonNone) }),
 		s.expireTokens(),
+		s.expirePolls(),
 		s.expireBacklogs(),
 		s.tellPresence(),
 	)
