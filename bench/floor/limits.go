@@ -51,9 +51,9 @@ const (
 	// pingBeatMin is the shortest beat: the clock of the host's threads and the
 	// time that a batch takes are not finer.
 	pingBeatMin = 10 * time.Millisecond
-	// pingWarmUp is how long both sides ping before they are measured: two of
-	// the longest beats of the server, and what connecting left behind.
-	pingWarmUp = 3 * time.Second
+	// pingWarmUp is how long both sides ping before they are measured: longer than
+	// the longest beat of the server, and for what connecting left behind.
+	pingWarmUp = 5 * time.Second
 	// requestBytesMax is one recv of it; the client's request is shorter.
 	requestBytesMax = 4096
 

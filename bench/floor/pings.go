@@ -28,8 +28,8 @@ func (f *pingsFlags) check() error {
 	switch {
 	case f.Rounds < 1 || f.Loops < 0 || f.AcceptorLoops < 0:
 		return errors.New("--rounds is at least 1, and numbers of loops are not negative")
-	case f.Interval < time.Second || f.Each <= 0:
-		return errors.New("--interval is at least 1s, and --each above 0")
+	case f.Interval < time.Second || f.Each < f.Beat:
+		return errors.New("--interval is at least 1s, and --each at least --beat")
 	case f.Beat < pingBeatMin || f.Beat > f.Interval || f.Gather < 0 || f.Gather >= f.Beat:
 		return fmt.Errorf("--beat is from %s to --interval, and --gather is shorter than --beat", pingBeatMin)
 	}
@@ -94,7 +94,7 @@ func measurePings(ctx context.Context, p *plan, side string, f *pingsFlags) (o p
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingWarmUp+f.Each+freedTimeout+roundSlack)
 	defer cancel()
-	if _, err = c.countPings(ctx); err != nil { // the bare program begins
+	if _, _, err = c.countPings(ctx); err != nil { // the bare program begins
 		return o, err
 	}
 	if err = pause(ctx, pingWarmUp); err != nil {
@@ -113,23 +113,18 @@ func measurePings(ctx context.Context, p *plan, side string, f *pingsFlags) (o p
 }
 
 // countPings asks the client how many pings it got and answered, which is the
-// count for both sides. The bare program is asked, too: that is how it begins,
-// and it has to have read what was answered.
-func (c *contender) countPings(ctx context.Context) (byClient pinged, err error) {
+// count for both sides. The bare program is asked for its own, too: that is how
+// it begins.
+func (c *contender) countPings(ctx context.Context) (byClient, own pinged, err error) {
 	if err = c.client.tell(wordPings); err == nil {
 		err = c.client.hearJSON(ctx, &byClient)
 	}
-	if err != nil || c.accepts == nil {
-		return byClient, c.explain(err)
+	if err == nil && c.accepts != nil {
+		if err = c.accepts.tell(wordCount); err == nil {
+			err = c.accepts.hearJSON(ctx, &own)
+		}
 	}
-	var own pinged
-	if err = c.accepts.tell(wordCount); err == nil {
-		err = c.accepts.hearJSON(ctx, &own)
-	}
-	if err == nil && own.Pings > 0 && byClient.Pongs > 0 && own.Pongs == 0 {
-		err = errors.New("it has read no pong")
-	}
-	return byClient, c.explain(err)
+	return byClient, own, c.explain(err)
 }
 
 // watchPings measures for a while.
@@ -145,6 +140,10 @@ func (c *contender) watchPings(ctx context.Context, each time.Duration) (o pingO
 	if err != nil {
 		return o, err
 	}
+	// A beat is shorter than this, and at the next the pongs of the last are read.
+	if c.accepts != nil && ended.own.Pongs < began.pinged.Pongs {
+		return o, c.explain(fmt.Errorf("of %d pongs from before it has read %d", began.pinged.Pongs, ended.own.Pongs))
+	}
 	return outcomeOfPings(began, ended)
 }
 
@@ -152,7 +151,8 @@ func (c *contender) watchPings(ctx context.Context, each time.Duration) (o pingO
 type pingMoment struct {
 	at                     time.Time
 	acceptor, client, busy float64 // seconds of processor time
-	pinged                 pinged
+	pinged                 pinged  // by the client's count
+	own                    pinged  // by the bare program's
 }
 
 func (c *contender) pingsNow(ctx context.Context) (m pingMoment, err error) {
@@ -163,7 +163,7 @@ func (c *contender) pingsNow(ctx context.Context) (m pingMoment, err error) {
 		return m, c.explain(err)
 	}
 	m.at, m.busy = time.Now(), proc.BusyCPU()
-	m.pinged, err = c.countPings(ctx)
+	m.pinged, m.own, err = c.countPings(ctx)
 	return m, err
 }
 
