@@ -16,26 +16,6 @@ import (
 // 30 MB, and one that refuses everybody from the start helps nobody.
 const memoryMin = 64 << 20
 
-// ballastBytes is heap that nobody touches, so that it takes no memory, but which
-// the collector counts as if it were used: it then lets as much garbage again gather
-// before it begins. The live heap is 7 MB with a million connections, so each
-// collection came after 7 MB more, which is 13 collections for a million newcomers,
-// and each stops all loops. It is 16 MB of resident memory at most.
-const ballastBytes = 16 << 20
-
-// ballastShare is the part of a limit for the heap that it may be.
-const ballastShare = 16
-
-var ballast []byte
-
-// paceCollector is for the start, as a fresh piece of the heap is not cleared, and
-// so not touched. soft is the limit for the heap, 0 for none.
-func paceCollector(soft int64) {
-	if soft == 0 || soft/ballastShare >= ballastBytes {
-		ballast = make([]byte, ballastBytes)
-	}
-}
-
 // maxMemory reads --max-memory: whether to look at all, and the server's own
 // limit in bytes, 0 for none.
 func (f *serveFlags) maxMemory() (watch bool, bytes int64, err error) {
@@ -57,7 +37,6 @@ func (f *serveFlags) maxMemory() (watch bool, bytes int64, err error) {
 func watchMemory(f *serveFlags, shared *conn.Shared, sources *admin.Sources, log *zap.Logger) (stop func()) {
 	watch, bytes, _ := f.maxMemory() // Validate has seen the error
 	if !watch {
-		paceCollector(0)
 		return func() {}
 	}
 	sum := func(of func(admin.Loop) int64) func() int64 {
@@ -77,7 +56,6 @@ func watchMemory(f *serveFlags, shared *conn.Shared, sources *admin.Sources, log
 	if soft := guard.SoftLimit(); soft > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(soft)
 	}
-	paceCollector(guard.SoftLimit())
 	changed := func() {
 		shared.MemoryShort.Store(guard.Short())
 		if guard.Short() {
