@@ -19,6 +19,9 @@ const (
 	// expiresPerAge is how often in its age, at most, a timer looks for messages
 	// that are too old: they go that much later where nothing else happens.
 	expiresPerAge = 16
+	// presenceChannelsMax bounds the channels of a loop of which it is still to be
+	// told who came and left: some 10 MB.
+	presenceChannelsMax = 1 << 16
 	// sliceWritesMax is one slice of a sweep over many members: at 4 to 10 us
 	// a write about half a millisecond, after which epoll, the mailbox and
 	// the small channels have their turn.
@@ -39,6 +42,11 @@ const (
 	// lacks more is visited again in the next round.
 	framesPerWriteMax = 64
 	bytesPerWriteMax  = 256 << 10
+	// ResponseMessagesMax and responseBytesMax bound what one response carries:
+	// its list of messages has to fit the 4 KiB that proxies keep for headers,
+	// and what is collected is copied. The first message always fits.
+	ResponseMessagesMax = 64
+	responseBytesMax    = 256 << 10
 	// listedCellsPerTurnMax bounds what Hub.Channels costs in one turn.
 	listedCellsPerTurnMax = 1024
 	// spareLogsMax is how many empty logs are kept for the next message.

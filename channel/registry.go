@@ -5,8 +5,6 @@ import (
 	"syscall"
 	"time"
 
-	"c10m/poller"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -24,11 +22,16 @@ type Config struct {
 	LogBytesTotal int
 	// Skip moves slow members forward instead of having them closed.
 	Skip bool
+	// Presence has the registry remember which channels members came to and left,
+	// for Changes.
+	Presence bool
 }
 
-// A Socket is what a registry needs of its loop; *poller.Loop is one.
+// A Socket is what a registry needs of its loop. It may know members by other
+// numbers than descriptors, as long as they are not 0.
 type Socket interface {
-	Record(fd uint32) *poller.Record
+	// Room is where the registry keeps a member: poller.Record's, or another one.
+	Room(fd uint32) *[3]uint64
 	Send(fd uint32, p []byte) (int, syscall.Errno)
 	Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno)
 	ArmWrite(fd uint32, on bool)
@@ -49,6 +52,10 @@ type Owner interface {
 	// Owe: fd was moved forward from the middle of a frame, and rest has to
 	// be written before anything else. rest is immutable. The member is held.
 	Owe(fd uint32, rest []byte)
+	// Served: fd, whose format is Response, got its response and is no member
+	// any more. rest of it is not in the socket yet and is the owner's to write;
+	// it is immutable.
+	Served(fd uint32, rest []byte)
 }
 
 // ErrName: a client may not subscribe to such a name.
@@ -84,7 +91,9 @@ type Registry struct {
 	overTotal   *log // that limitTotal began with
 	bytesTotal  int
 	listings    []*listingOfLoop
+	presence    map[string]presenceChange // nil if nobody wants to know
 	iov         [framesPerWriteMax]unix.Iovec
+	response    responseCache
 	tally       tally
 }
 
@@ -95,6 +104,9 @@ type tally struct{ deliveries, bytes, writes, batches uint64 }
 // NewRegistry makes the registry of one loop.
 func NewRegistry(config Config, socket Socket, owner Owner, stats *Stats) *Registry {
 	r := &Registry{config: config, socket: socket, owner: owner, stats: stats}
+	if config.Presence {
+		r.presence = make(map[string]presenceChange)
+	}
 	r.ageUnit = max(1, int64(config.LogAge)/ageUnits)
 	r.index.init(&r.cells)
 	return r
@@ -123,9 +135,13 @@ func (r *Registry) SubscribeAs(fd uint32, name []byte, format Format) error {
 	}
 	c := r.cells.at(at)
 	*m = member{channel: at, seq: c.head, flags: m.flags & memberHeld, format: format}
+	if format == Response {
+		m.flags |= memberOnce
+	}
 	r.push(&c.first, fd, m)
 	c.members++
 	r.stats.Members.Add(1)
+	r.changed(name, 1, 0)
 	return nil
 }
 
@@ -153,6 +169,7 @@ func (r *Registry) Unsubscribe(fd uint32) {
 	r.unlink(&c.first, m)
 	c.members--
 	r.stats.Members.Add(-1)
+	r.changed(c.name(), 0, 1)
 	if g != nil {
 		r.trim(g)
 	}
@@ -380,6 +397,7 @@ func (r *Registry) Work() (more bool) {
 func (r *Registry) slice(g *log) (cost int) {
 	if !g.released && g.behind > g.blocked {
 		cost = r.sweep(g)
+		r.response.forget()
 	}
 	if !g.released && g.evicting {
 		cost += r.evict(g)

@@ -11,6 +11,26 @@ const (
 	requestBytesTotalMax = 16 << 20
 	// handshakeTimeout is the time to finish a request, from the accept on.
 	handshakeTimeout = 10 * time.Second
+	// keptTimeout is for how long a connection may wait for its next request. Proxies
+	// keep theirs for 60 s at the most (nginx), and are to be the first to close:
+	// a request that meets our close is lost.
+	keptTimeout = 75 * time.Second
+	// bodyTimeout is the time for the body of a POST: 1 MiB at 35 KB/s.
+	bodyTimeout = 30 * time.Second
+	// answerTimeout is for how long a client may not take an answer.
+	answerTimeout = 30 * time.Second
+	// exchangeLook is how often these three are looked at, so what they may be late.
+	// They and it are below the 256 s after which Record.Stamp starts anew.
+	exchangeLook = 5 * time.Second
+	// keptMax is how many connections of a loop may wait for their next request, or
+	// for an answer; with more, each answer is the last on its connection.
+	keptMax = 16384
+	// exchangesPerReadMax bounds the requests that are answered in one go, 3 us
+	// each; a read brings up to 1,500.
+	exchangesPerReadMax = 64
+	// countsMax bounds the goroutines of a loop that ask how many connections a
+	// channel has.
+	countsMax = 64
 	// lingerTimeout is how long a connection that we ended may take to read
 	// our last words and end its side.
 	lingerTimeout = 5 * time.Second
@@ -25,6 +45,9 @@ const (
 	// inboundBytesMax is the longest message of a client that may not publish.
 	// It is not kept, only checked before it is refused.
 	inboundBytesMax = 64 << 10
+	// presencePerTickMax bounds the channels of which a tick tells who came and
+	// left, about 1 us each.
+	presencePerTickMax = 256
 	// backlogFramesPerWriteMax and backlogBytesPerWriteMax bound what one write
 	// brings of the history, as a sweep's writes are bounded.
 	backlogFramesPerWriteMax = 64
@@ -35,6 +58,26 @@ const (
 	// pausedStaleMax is how many entries of the list of such clients may stand
 	// for some that have left, beside as many as there are.
 	pausedStaleMax = 1024
+	// membershipsMax is how many channels one connection may have. Each is 32 bytes,
+	// and SUB and UNSUB look through all of the connection's.
+	membershipsMax = 128
+	// memberWritesPerEventMax bounds the writes to one connection of many channels
+	// when its socket has room again, at 4 to 10 us each.
+	memberWritesPerEventMax = 16
+	// commandReadBytesMax is one read from such a connection: 700 commands of the
+	// shortest kind, at 1 us or so each, and not the 5,600 of a read.
+	commandReadBytesMax = 8 << 10
+	// commandBytesMax is what a command may have beside its payload: the verb, a
+	// channel and a position.
+	commandBytesMax = 8 + escapedBytesMax + idBytesMax
+	// replyBytesMax is the longest answer to one: ERR, the channel, a sentence.
+	replyBytesMax = 32 + escapedBytesMax + 200
+	// repliesBytesMax is when a client has asked for too much without reading the
+	// answers. It is not read from meanwhile, so they are those of one read.
+	repliesBytesMax = 128 << 10
+	// owedBytesTotalMax is when it is too much for all of them, with what else waits
+	// for room in the loop's sockets.
+	owedBytesTotalMax = 64 << 20
 	// owedBytesMax bounds the control frames that wait for room in a socket.
 	// Beyond it pongs are dropped: RFC 6455, 5.5.3, lets a peer answer only
 	// the latest of several pings.
@@ -60,6 +103,15 @@ const (
 	// for them, 5 us each.
 	expiryLooksPerTickMax  = 16 * latePerTickMax
 	expiryChunksPerTickMax = 32
+	// eventDrainRetryMillis is the shortest pause that a drain's notice asks of an
+	// EventSource, and eventRetryChoices how many there are up to twice as much.
+	eventDrainRetryMillis = 500
+	eventRetryChoices     = 16
+	// idBytesMax is the longest id of a message: a life, a hyphen, 20 digits.
+	idBytesMax = 32
+	// pollMessagesMax is how many messages one answer to a long poll carries: its
+	// list of them stays under the 4 KiB that proxies keep for headers.
+	pollMessagesMax = 64
 	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep, and
 	// pingBatchMax those of one beat: the more at a time, the less each costs
 	// (doc.go), and they take 15 ms then.

@@ -17,8 +17,15 @@ import (
 // A resume is what a connection that continues has in its cold state.
 type resume struct {
 	waiting bool               // for the answer
+	isAhead bool               // it continues nothing, and asks only for its position
 	backlog []*channel.Message // still to be written
 	pinned  bool               // they count in Server.pinned
+	due     int64              // when they have to be written, once they are pinned
+
+	// Of a two-way connection, which has one for each SUB, the oldest first:
+	member uint32 // the membership; 0 if it left before the answer
+	since  []byte // the position that was asked for
+	next   *resume
 }
 
 // resumeAt holds a new member until the history has said what follows since,
@@ -26,18 +33,26 @@ type resume struct {
 // from the answer on, and is to hear of its subscription only then.
 func (s *Server) resumeAt(fd uint32, since []byte) {
 	if s.shared.Config.History == nil {
-		s.finishCode(fd, PositionGone)
+		s.tellGone(fd, nil)
 		return
 	}
+	s.ask(fd, since, &resume{waiting: true})
+}
+
+// askPosition asks where the channel stands. The member keeps what it is owed, and
+// gets it after the answer.
+func (s *Server) askPosition(fd uint32) { s.ask(fd, nil, &resume{waiting: true, isAhead: true}) }
+
+func (s *Server) ask(fd uint32, since []byte, r *resume) {
 	c := s.coldOf(fd)
 	if c == nil {
 		s.finishCode(fd, StateMemory)
 		return
 	}
 	s.registry.Hold(fd)
-	c.resume = &resume{waiting: true}
+	c.resume = r
 	s.shared.Config.History.Ask(channel.Question{
-		Door: s, ID: uint64(s.loop.Generation(fd))<<32 | uint64(fd),
+		Door: s, ID: s.identityOf(fd),
 		Name: append([]byte(nil), s.registry.Name(fd)...), Since: append([]byte(nil), since...),
 	})
 }
@@ -53,9 +68,20 @@ func (s *Server) answered(a *channel.Answer) {
 	if c == nil || c.resume == nil {
 		panic("BUG: an answer to a connection that did not ask")
 	}
-	s.registry.CatchUp(fd)
-	if a.Gone {
-		s.finishCode(fd, PositionGone)
+	if s.isTwoWay(fd) {
+		s.confirmed(fd, c, a)
+		return
+	}
+	switch {
+	case c.resume.isAhead:
+		s.sayPosition(fd, a)
+	default:
+		s.registry.CatchUp(fd)
+		if a.Gone {
+			s.tellGone(fd, a)
+		}
+	}
+	if s.loop.Closing(fd) || s.loop.Record(fd).Phase != phaseOpen {
 		return
 	}
 	c.resume.waiting, c.resume.backlog = false, a.Messages
@@ -63,6 +89,16 @@ func (s *Server) answered(a *channel.Answer) {
 		return // writable goes on with it
 	}
 	s.writeBacklog(fd, c)
+}
+
+// tellGone tells fd that its position is gone: a WebSocket is closed for it, a
+// stream of events goes on from now.
+func (s *Server) tellGone(fd uint32, a *channel.Answer) {
+	if s.isEvents(fd) {
+		s.sayGap(fd, a)
+		return
+	}
+	s.finishCode(fd, PositionGone)
 }
 
 // writeBacklog makes one write of what a member lacks, if that is known. When all of it is written
@@ -80,7 +116,7 @@ func (s *Server) writeBacklog(fd uint32, c *cold) {
 			return
 		}
 		if errno == 0 {
-			s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, n, format)))
+			s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, r, n, format)))
 		}
 		if s.loop.Closing(fd) {
 			return
@@ -115,9 +151,8 @@ func (s *Server) gatherBacklog(backlog []*channel.Message, format channel.Format
 
 // advanceBacklog drops what n bytes of a write have brought and returns how many
 // messages that were. The rest of one that is partly written becomes owed.
-func (s *Server) advanceBacklog(fd uint32, c *cold, n int, format channel.Format) (messages int) {
+func (s *Server) advanceBacklog(fd uint32, c *cold, r *resume, n int, format channel.Format) (messages int) {
 	clear(s.iov[:])
-	r := c.resume
 	for n > 0 {
 		frame := r.backlog[0].As(format)
 		if r.pinned {
@@ -142,6 +177,7 @@ func (s *Server) advanceBacklog(fd uint32, c *cold, n int, format channel.Format
 // bounds it: the history may drop it meanwhile.
 func (s *Server) pinBacklog(fd uint32, r *resume, format channel.Format) {
 	r.pinned = true
+	r.due = s.loop.Now() + int64(s.shared.Config.Channel.LogAge)
 	for _, message := range r.backlog {
 		s.pinned.add(message.As(format))
 	}
@@ -154,12 +190,20 @@ func (s *Server) pinBacklog(fd uint32, r *resume, format channel.Format) {
 
 // dropResume forgets what a connection was still to get of the history.
 func (s *Server) dropResume(fd uint32, c *cold) {
-	r := c.resume
-	c.resume = nil
-	if r == nil || !r.pinned {
+	if c.resume == nil {
 		return
 	}
-	format := s.registry.Format(fd)
+	format := s.formatOf(fd)
+	for r := c.resume; r != nil; r = r.next {
+		s.unpinBacklog(r, format)
+	}
+	c.resume = nil
+}
+
+func (s *Server) unpinBacklog(r *resume, format channel.Format) {
+	if !r.pinned {
+		return
+	}
 	for _, message := range r.backlog {
 		s.pinned.remove(message.As(format))
 	}
@@ -173,8 +217,13 @@ func (s *Server) expireBacklogs() (next int64) {
 		return math.MaxInt64
 	}
 	return s.backlogs.expire(s.loop, phaseOpen, func(fd uint32) {
-		if c := s.cold[fd]; c != nil && c.resume != nil {
-			s.end(fd, SlowAge)
+		if c := s.cold[fd]; c != nil {
+			for r := c.resume; r != nil; r = r.next {
+				if r.pinned && s.loop.Now() >= r.due {
+					s.end(fd, SlowAge)
+					return
+				}
+			}
 		}
 	})
 }

@@ -14,9 +14,11 @@ func (s *Server) Tick() (next int64) {
 	next = min(
 		onBeat(now, int64(time.Second), s.loop.ID()),
 		s.handshakes.expire(s.loop, phaseRequest, func(fd uint32) { s.refuse(fd, RequestTimeout) }),
+		s.expireExchanges(),
 		s.lingers.expire(s.loop, phaseLingering, func(fd uint32) { s.end(fd, reasonNone) }),
 		s.expireTokens(),
 		s.expireBacklogs(),
+		s.tellPresence(),
 	)
 	s.registry.Tick()
 	if interval := s.shared.Config.PingInterval; interval > 0 {
@@ -46,12 +48,12 @@ func (s *Server) pingOne(fd uint32) {
 	if record.Phase != phaseOpen {
 		return
 	}
-	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.registry.Blocked(fd) {
+	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.blocked(fd) {
 		s.stats.PingsSkipped.Add(1)
 		return
 	}
 	s.stats.Pings.Add(1)
-	s.say(fd, pingFrame)
+	s.sayHeartbeat(fd)
 }
 
 // A pacer walks over a loop's connections again and again, each round in one
