@@ -435,6 +435,13 @@ published, but not waited for.
     second and 0.198 of a core for 3,333 pings; by beats that the loops share, 0.131
     with four groups of loops and 0.099 with one, which would have all processors
     busy at the same moment.
+  - Small batches of pings. With 200,000 connections and an interval of a minute,
+    a loop that pinged 38 at a time, eight times a second, took 27 us of processor
+    time for a ping and its pong, and one that pings 303 once a second 13 to 16: who
+    wakes finds more to do, at both ends (3,500 context switches a second against
+    1,500). At 1,000,000 with 5 minutes, 62 every second took 24 us and 247 every
+    four seconds 16 to 21. Slices of 64 instead of 16, and naps of 20 ms instead of
+    5, made no difference beside that.
   - Closing at once after a refusal. The client saw ECONNRESET and no status.
   - A heap of expiries: see expiry.go. A timing wheel: its lists need links in
     fd-indexed memory, which loops that share a table would each pay in full.
