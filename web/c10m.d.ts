@@ -125,6 +125,7 @@ export class C10m extends EventTarget {
   publish(channel: string, data: string | ArrayBuffer | ArrayBufferView): Promise<Published>;
   close(): void;
   addEventListener<K extends keyof ClientEvents>(type: K, listener: (event: ClientEvents[K]) => void, options?: boolean | AddEventListenerOptions): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
 }
 
 export interface MessageEvent extends Event {
@@ -178,4 +179,5 @@ export class Subscription extends EventTarget implements AsyncIterable<MessageEv
   close(): void;
   [Symbol.asyncIterator](): AsyncIterableIterator<MessageEvent>;
   addEventListener<K extends keyof SubscriptionEvents>(type: K, listener: (event: SubscriptionEvents[K]) => void, options?: boolean | AddEventListenerOptions): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
 }

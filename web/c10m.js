@@ -647,9 +647,10 @@ class Core {
   constructor(face, url, options) {
     this.#face = face;
     const known = { ...defaults, WebSocket: globalThis.WebSocket, fetch: globalThis.fetch?.bind(globalThis), clock: globalThis, random: Math.random };
-    const o = this.options = { ...known, ...options };
-    for (const name of Object.keys(options)) {
-      if (!(name in known) || name.endsWith("Seconds") && !(o[name] >= 0)) throw new TypeError(`the option ${name} is wrong`);
+    const o = this.options = { ...known };
+    for (const [name, value] of Object.entries(options)) {
+      if (!(name in known) || name.endsWith("Seconds") && !(value === undefined || value >= 0)) throw new TypeError(`the option ${name} is wrong`);
+      if (value !== undefined) o[name] = value;
     }
     if (o.transports.length === 0 || o.transports.some((kind) => !transports.includes(kind))) throw new TypeError(`transports are ${transports}`);
     const base = new URL(url, globalThis.location?.href);
