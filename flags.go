@@ -45,6 +45,9 @@ type serveFlags struct {
 	Slow           string        `enum:"close,skip" default:"close" help:"What happens to a reader that fell too far behind: 'close' tells it, so that it can come back and ask what it missed; 'skip' leaves the messages out, which suits scores and prices."`
 	Frame          string        `enum:"auto,text,binary" default:"auto" help:"How payloads are framed: 'auto' makes text frames of UTF-8 and binary frames of the rest; 'text' saves that check, and browsers close at what is not UTF-8; 'binary' saves it, too."`
 	Publish        string        `enum:"off,own" default:"off" help:"What happens to a client's data messages: 'off' refuses them with 1003; 'own' publishes them to the client's own channel through the bus, so that everybody there hears them, itself included. Then each of its messages costs the fan-out of its channel, and nothing but the bus limits how many it sends."`
+	History        int           `default:"0" help:"How many of the latest messages of each channel are kept, so that a client that comes back with ?since=POSITION continues without a gap; 0 keeps none, and costs nothing. Kept messages cost memory (--history-bytes) and each PUBLISH about 0.2 us."`
+	HistoryAge     time.Duration `default:"5m" help:"How long they are kept. A client that was away for longer is told that its position is gone."`
+	HistoryBytes   byteSize      `default:"256MiB" help:"What the messages of all channels that are kept may take together; the oldest go first. A message counts as its bytes and about 400 more."`
 	Drain          time.Duration `default:"30s" help:"Over which time SIGTERM, or a gap with --gap close, closes the connections, so that clients do not all come back at once. On SIGTERM each is told by a ping with the payload 'drain' 5s before its close (half of this time, if that is less), so that a client that looks for it can move without missing a message. Longer is gentler to the server that they move to. A second signal ends the server now."`
 	DeferAccept    bool          `default:"true" negatable:"" help:"Let the kernel keep a connection until its request is there (TCP_DEFER_ACCEPT): one wake-up less per handshake."`
 	TokenKey       []string      `sep:"," placeholder:"FILE" help:"Who subscribes needs a token (JWT) that this key signed: a secret of 32 bytes or more for HS256, or public keys or certificates in PEM for RS256, ES256 and EdDSA; repeatable. HS256 costs the server a tenth of the others, but whoever can check its tokens can also make them. Read again on SIGHUP."`
@@ -109,6 +112,9 @@ func (f *serveFlags) frameMode() conn.FrameMode {
 	return conn.FrameAuto
 }
 
+// historyMax bounds what one client that comes back may ask for at once.
+const historyMax = 100_000
+
 // acceptRateMax is far over what a host accepts; beyond it the nanoseconds
 // between two accepts would be too coarse to keep the rate.
 const acceptRateMax = 10_000_000
@@ -128,6 +134,7 @@ func (f *serveFlags) Validate() error {
 		{"--write-deadline", f.WriteDeadline, time.Second},
 		{"--drain", f.Drain, 0},
 		{"--bus-probe", f.BusProbe, 100 * time.Millisecond},
+		{"--history-age", f.HistoryAge, time.Second},
 	} {
 		if d.value < d.min || d.value > durationMax {
 			return fmt.Errorf("%s is %v and must be between %v and %v", d.name, d.value, d.min, durationMax)
@@ -144,6 +151,12 @@ func (f *serveFlags) Validate() error {
 	}
 	if len(f.TokenKey) == 0 && f.TokenJWKS == "" && (len(f.TokenAudience) > 0 || f.TokenQuery != "") {
 		return errors.New("--token-audience and --token-query are about tokens, and there is no key for them: give --token-key or --token-jwks")
+	}
+	if f.History < 0 || f.History > historyMax {
+		return fmt.Errorf("--history is %d and must be between 0, for none, and %d messages of each channel", f.History, historyMax)
+	}
+	if f.HistoryBytes < f.MessageBytes {
+		return fmt.Errorf("--history-bytes is %v and must not be less than --message-bytes (%v)", f.HistoryBytes, f.MessageBytes)
 	}
 	if f.AcceptRate < 0 || f.AcceptRate > acceptRateMax {
 		return fmt.Errorf("--accept-rate is %d and must be between 0, for no limit, and %d connections a second", f.AcceptRate, acceptRateMax)

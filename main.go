@@ -102,7 +102,7 @@ func serve(f *serveFlags) error {
 	}
 	defer loops.Stop()
 
-	hub := channel.NewHub(doors, f.frameMode().Frame, int(f.MessageBytes), poller.Linux{}.Now)
+	hub := channel.NewHub(doors, f.hub(plan))
 	bus, err := openBus(f, hub, f.afterGap(servers, shared, log), log)
 	if err != nil {
 		return err

@@ -78,7 +78,10 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 		return nil, err
 	}
 	p.conn = conn.Config{
-		Tokens:         tokens,
+		Tokens: tokens,
+		History: channel.NewHistory(channel.HistoryConfig{
+			Messages: f.History, Age: f.HistoryAge, BytesTotal: int(f.HistoryBytes),
+		}),
 		PingInterval:   f.PingInterval,
 		ConnectionsMax: int64(p.maxConnections),
 		Channel: channel.Config{
@@ -108,6 +111,13 @@ func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
 	p.conn.PublishBytesMax, p.conn.InboundBytesTotal = int(f.MessageBytes), bytesMax
 	p.uplink = redisbus.NewUplink(bytesMax, log)
 	p.conn.NewPublisher = func(feedback conn.Feedback) conn.Publisher { return p.uplink.Queue(feedback) }
+}
+
+// hub is the configuration of the door into the loops.
+func (f *serveFlags) hub(p *plan) channel.HubConfig {
+	config := f.frameMode().Hub(int(f.MessageBytes), poller.Linux{}.Now)
+	config.History = p.conn.History
+	return config
 }
 
 // greet prints where to connect and how to publish.

@@ -57,6 +57,22 @@ var hubMetrics = []metric[*channel.HubStats]{
 		func(h *channel.HubStats) *atomic.Uint64 { return &h.Waits }),
 	counter("posts_spared_total", "Posts not made because the loop had no member of the message's channel. With c10m_letters_total it says how well publishers know where to go.",
 		func(h *channel.HubStats) *atomic.Uint64 { return &h.Spared }),
+	gauge("history_messages", "Messages that are kept for clients that come back (--history).",
+		func(h *channel.HubStats) *atomic.Int64 { return &h.HistoryMessages }),
+	gauge("history_bytes", "What they take; --history-bytes is the limit.",
+		func(h *channel.HubStats) *atomic.Int64 { return &h.HistoryBytes }),
+	gauge("history_channels", "Channels of which messages are kept.",
+		func(h *channel.HubStats) *atomic.Int64 { return &h.HistoryChannels }),
+	counter("history_dropped_count_total", "Messages dropped as their channel had --history newer ones.",
+		func(h *channel.HubStats) *atomic.Uint64 { return &h.HistoryDroppedCount }),
+	counter("history_dropped_age_total", "Messages dropped as they were older than --history-age.",
+		func(h *channel.HubStats) *atomic.Uint64 { return &h.HistoryDroppedAge }),
+	counter("history_dropped_bytes_total", "Messages dropped as all together passed --history-bytes. A rise means that clients can come back later the fewer channels are busy.",
+		func(h *channel.HubStats) *atomic.Uint64 { return &h.HistoryDroppedBytes }),
+	counter("positions_resumed_total", "Clients that were brought on from the position they came back with.",
+		func(h *channel.HubStats) *atomic.Uint64 { return &h.Resumed }),
+	counter("positions_gone_total", "Clients that were told that their position is gone: what followed it is not kept any more, or it is another server's.",
+		func(h *channel.HubStats) *atomic.Uint64 { return &h.PositionsGone }),
 }
 
 // loopMetrics are sums over all loops.
@@ -127,6 +143,10 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Conn.PublishPauses }),
 	gauge("publish_paused", "Clients that are not read from now for that reason.",
 		func(l Loop) *atomic.Int64 { return &l.Conn.PublishPaused }),
+	counter("messages_resent_total", "Messages written from the history to clients that came back.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.Resent }),
+	counter("answers_stale_total", "Answers of the history to connections that had left meanwhile, dropped.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.AnswersStale }),
 
 	// The channels.
 	gauge("channels", "Channels with at least one member, counted once in each loop where they have one.",

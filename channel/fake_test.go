@@ -17,6 +17,7 @@ import (
 type host struct {
 	tb       testing.TB
 	registry *Registry
+	hub      *Hub // of the messages
 	stats    Stats
 	now      int64
 	records  []poller.Record
@@ -100,7 +101,7 @@ func (h *host) publish(name string, frame []byte) int {
 }
 
 func (h *host) message(name string, frame []byte, receipt *Receipt) *Message {
-	return &Message{name: []byte(name), hash: hashName([]byte(name)), frame: frame, at: h.now, receipt: receipt}
+	return &Message{name: []byte(name), hash: hashName([]byte(name)), frame: frame, at: h.now, receipt: receipt, hub: h.hub}
 }
 
 // Socket.

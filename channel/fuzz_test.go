@@ -18,6 +18,7 @@ type world struct {
 	*host
 	config   Config
 	frames   [][]byte            // by id: all that were ever published or said
+	messages map[uint32]*Message // by id, of those that were published
 	ats      []int64             // when each was published
 	conns    [worldFDs + 1]*conn // nil: never subscribed
 	newborn  bool                // channels begin near the largest sequence number
@@ -37,12 +38,13 @@ const worldFDs = 40
 
 // newWorld takes its configuration from one byte.
 func newWorld(tb testing.TB, choice byte) *world {
-	w := &world{newborn: choice&2 != 0}
+	w := &world{newborn: choice&2 != 0, messages: map[uint32]*Message{}}
 	w.config = Config{LogBytes: 4096, LogAge: 1280 * time.Millisecond, LogBytesTotal: 9000, Skip: choice&1 != 0}
 	if choice&4 != 0 {
 		w.config.LogBytesTotal = 1 << 20
 	}
 	w.host = newHost(tb, w.config, worldFDs)
+	w.hub = &Hub{config: HubConfig{Encoders: worldEncoders}}
 	w.onOverrun = w.judge
 	w.onClose = w.gone
 	for fd := range w.peers {
@@ -65,6 +67,27 @@ func (w *world) frame(kind byte, size int) (uint32, []byte) {
 	return id, b
 }
 
+// formatOf is the format that a connection subscribes in.
+func formatOf(fd uint32) Format { return []Format{Framed, Framed, Event, Named}[fd%4] }
+
+var worldEncoders = [Formats - 1]Encoder{
+	Event - 1: func(m *Message) []byte { return reshape(m.frame, Event) },
+	Named - 1: func(m *Message) []byte { return reshape(m.frame, Named) },
+}
+
+// reshape is what a frame of the world looks like in a format: longer or shorter,
+// with other filling.
+func reshape(frame []byte, format Format) []byte {
+	size := map[Format]int{Framed: len(frame), Event: len(frame) + 30, Named: max(9, len(frame)/2)}[format]
+	b := make([]byte, size)
+	copy(b, frame)
+	binary.BigEndian.PutUint32(b[1:], uint32(size))
+	for i := 9; i < size && format != Framed; i++ {
+		b[i] ^= byte(format)
+	}
+	return b
+}
+
 // verify reads a connection's stream. complete: nothing may be missing.
 func (w *world) verify(fd uint32, complete bool) {
 	c := w.conns[fd]
@@ -84,7 +107,7 @@ func (w *world) verify(fd uint32, complete bool) {
 					expected = expected[1:]
 				}
 			}
-			next, expected = w.frames[expected[0]], expected[1:]
+			next, expected = reshape(w.frames[expected[0]], formatOf(fd)), expected[1:]
 		default:
 			panic(fmt.Sprintf("connection %d: no frame begins with %.20q; expected %d, said %d", fd, stream, len(expected), len(said)))
 		}
@@ -168,7 +191,9 @@ func (w *world) join(fd uint32, name string) {
 	}
 	w.conns[fd].channel = name
 	fresh := w.registry.index.find([]byte(name), hashName([]byte(name))) == 0
-	w.subscribe(name, fd)
+	if err := w.registry.SubscribeAs(fd, []byte(name), formatOf(fd)); err != nil {
+		panic(err)
+	}
 	if fresh && w.newborn {
 		w.setHead(name, ^uint32(0)-3)
 	}
@@ -197,7 +222,7 @@ func (w *world) move(fd uint32) {
 	had := len(c.expected) - len(lacking)
 	c.expected = c.expected[:had:had]
 	for _, id := range lacking {
-		frame := w.frames[id]
+		frame := w.messages[id].As(formatOf(fd))
 		if n := len(p.owedFrame); n > 0 && &frame[len(frame)-1] == &p.owedFrame[n-1] {
 			c.expected = append(c.expected, id)
 		}
@@ -216,7 +241,10 @@ func (w *world) post(name string, size int) {
 				c.expected = append(c.expected, id)
 			}
 		}
-		if got := w.publish(name, frame); got != members {
+		receipt := NewReceipt(1)
+		w.messages[id] = w.message(name, frame, receipt)
+		w.registry.Letter(w.messages[id])
+		if got := receipt.Wait(); got != members {
 			panic(fmt.Sprintf("a message to %q went to %d members, want %d", name, got, members))
 		}
 		w.wasOver = w.wasOver || w.registry.bytesTotal > w.config.LogBytesTotal

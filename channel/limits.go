@@ -5,6 +5,20 @@ package channel
 const (
 	// NameBytesMax is the longest channel name: its length is one byte.
 	NameBytesMax = 255
+	// lifeBytes is the length of a life in positions, 5 bits a byte: enough that
+	// no two processes of a client's day have the same.
+	lifeBytes = 8
+	// forgottenBuckets is for how many classes of channels it is known what the
+	// latest message was that is not kept any more, once nothing of them is: 32 KB.
+	forgottenBuckets = 4096
+	// keptBytesExtra is what a kept message takes beside itself: its place in two
+	// orders, and a share of its channel's.
+	keptBytesExtra = 128
+	// answerBytesExtra is what an answer takes of a mailbox beside its list.
+	answerBytesExtra = 256
+	// expiresPerAge is how often in its age, at most, a timer looks for messages
+	// that are too old: they go that much later where nothing else happens.
+	expiresPerAge = 16
 	// sliceWritesMax is one slice of a sweep over many members: at 4 to 10 us
 	// a write about half a millisecond, after which epoll, the mailbox and
 	// the small channels have their turn.

@@ -15,7 +15,7 @@ type member struct {
 	seq        uint32 // the next frame that it is owed; the channel's head when it is up to date
 	off        uint32 // bytes of that frame already in the socket
 	flags      uint8
-	_          uint8
+	format     Format
 	since      uint16 // when it was blocked, in Registry.ageUnit; wraps
 }
 

@@ -100,10 +100,13 @@ func NewRegistry(config Config, socket Socket, owner Owner, stats *Stats) *Regis
 	return r
 }
 
-// Subscribe makes fd a member of a channel, up to date from now on. It takes
-// the same time with any number of channels and members. fd must not be a
-// member yet.
-func (r *Registry) Subscribe(fd uint32, name []byte) error {
+// Subscribe makes fd a member of a channel that gets its frames.
+func (r *Registry) Subscribe(fd uint32, name []byte) error { return r.SubscribeAs(fd, name, Framed) }
+
+// SubscribeAs makes fd a member of a channel, up to date from now on, that gets
+// its messages in this format. It takes the same time with any number of channels
+// and members. fd must not be a member yet. The error is ErrName.
+func (r *Registry) SubscribeAs(fd uint32, name []byte, format Format) error {
 	if !ValidName(name) {
 		return ErrName
 	}
@@ -119,7 +122,7 @@ func (r *Registry) Subscribe(fd uint32, name []byte) error {
 		r.stats.Channels.Add(1)
 	}
 	c := r.cells.at(at)
-	*m = member{channel: at, seq: c.head, flags: m.flags & memberHeld}
+	*m = member{channel: at, seq: c.head, flags: m.flags & memberHeld, format: format}
 	r.push(&c.first, fd, m)
 	c.members++
 	r.stats.Members.Add(1)
@@ -170,6 +173,9 @@ func (r *Registry) Name(fd uint32) []byte {
 	}
 	return r.cells.at(m.channel).name()
 }
+
+// Format returns the format of a member; Framed if fd is in no channel.
+func (r *Registry) Format(fd uint32) Format { return r.member(fd).format }
 
 // Wants reports whether a message whose name has this hash may have members
 // here. Any goroutine may call it. It says yes if a Subscribe returned before.

@@ -42,14 +42,14 @@ func (r *Registry) sweep(g *log) (writes int) {
 // socket is full, or broken; the member may stand in the middle of a frame
 // then. If it is not full and the member still behind, the batch was full.
 func (r *Registry) serve(g *log, fd uint32, m *member) (full bool) {
-	first := g.entry(m.seq).message.frame[m.off:]
+	first := g.entry(m.seq).message.As(m.format)[m.off:]
 	frames, bytes := 1, len(first)
 	var n int
 	var errno syscall.Errno
 	if m.seq+1 == g.head() {
 		n, errno = r.socket.Send(fd, first)
 	} else {
-		frames, bytes = r.gather(g, first, m.seq, g.head())
+		frames, bytes = r.gather(g, first, m.format, m.seq, g.head())
 		n, errno = r.socket.Sendv(fd, r.iov[:frames])
 		clear(r.iov[:frames])
 	}
@@ -71,7 +71,7 @@ func (r *Registry) serve(g *log, fd uint32, m *member) (full bool) {
 
 // gather fills r.iov with the frames from seq on; first is what remains of the
 // first of them.
-func (r *Registry) gather(g *log, first []byte, seq, until uint32) (frames, bytes int) {
+func (r *Registry) gather(g *log, first []byte, format Format, seq, until uint32) (frames, bytes int) {
 	frame := first
 	for {
 		r.iov[frames].Base = unsafe.SliceData(frame)
@@ -82,7 +82,7 @@ func (r *Registry) gather(g *log, first []byte, seq, until uint32) (frames, byte
 		if seq == until || frames == framesPerWriteMax || bytes >= bytesPerWriteMax {
 			return frames, bytes
 		}
-		frame = g.entry(seq).message.frame
+		frame = g.entry(seq).message.As(format)
 	}
 }
 
@@ -90,7 +90,7 @@ func (r *Registry) gather(g *log, first []byte, seq, until uint32) (frames, byte
 func (r *Registry) advance(g *log, m *member, n uint32) {
 	off, seq, head := m.off+n, m.seq, g.head()
 	for seq != head {
-		length := uint32(len(g.entry(seq).message.frame))
+		length := uint32(len(g.entry(seq).message.As(m.format)))
 		if off < length {
 			break
 		}
@@ -112,7 +112,8 @@ func (r *Registry) block(g *log, fd uint32, m *member) {
 	g.block(m)
 	m.since = r.ageNow()
 	r.stats.Blocked.Add(1)
-	if m.flags&memberDead == 0 {
+	if m.flags&(memberDead|memberHeld) == 0 {
+		// Who is held has it armed by his owner, if it is room that he waits for.
 		r.socket.ArmWrite(fd, true)
 	}
 	r.limit(g)
@@ -183,7 +184,7 @@ func (r *Registry) Blocked(fd uint32) bool { return r.member(fd).flags&memberBlo
 // the rest of the frame that it stands in the middle of, nil if none.
 func (r *Registry) forward(g *log, fd uint32, m *member, to uint32) (rest []byte) {
 	if m.off > 0 {
-		rest = g.entry(m.seq).message.frame[m.off:]
+		rest = g.entry(m.seq).message.As(m.format)[m.off:]
 		m.off = 0
 		r.tally.deliveries++
 	}
@@ -196,6 +197,10 @@ func (r *Registry) forward(g *log, fd uint32, m *member, to uint32) (rest []byte
 
 // Release ends Hold and continues with what fd is owed.
 func (r *Registry) Release(fd uint32) {
-	r.member(fd).flags &^= memberHeld
+	m := r.member(fd)
+	m.flags &^= memberHeld
 	r.Writable(fd)
+	if m.flags&(memberBlocked|memberDead) == memberBlocked {
+		r.socket.ArmWrite(fd, true)
+	}
 }

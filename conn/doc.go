@@ -95,6 +95,17 @@ message is to look the same whichever way it came. So a binary message that
 happens to be UTF-8 comes back as text; programs that speak a binary protocol want
 --frame binary, with any publisher.
 
+# Positions
+
+With ?since=POSITION a client continues where it was (resume.go, and
+channel/resume.go for the picture). It is a member at once but held, asks
+Config.History, and is brought from the answer's messages to its log without a
+gap or a double, whatever is published meanwhile. Meanwhile it has cold state and a
+resume (40 bytes on the heap). What it does not take at once counts in pins, and it
+has the age of a log to take all of it (slow_log_age). A position that cannot be
+continued closes it with 4001 (position_gone) before it got anything: a raw
+WebSocket has no other way to say so.
+
 # Missed messages
 
 CloseMissed tells everybody who was open at a moment that messages may have been

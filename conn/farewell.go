@@ -40,6 +40,9 @@ func (s *Server) sayLast(fd uint32, reason Reason, lastWords []byte) (said bool)
 	s.count(fd, reason)
 	s.setPhase(fd, phaseLingering)
 	s.say(fd, lastWords)
+	if c := s.cold[fd]; c != nil {
+		s.dropResume(fd, c)
+	}
 	s.registry.Unsubscribe(fd)
 	if s.loop.Closing(fd) {
 		return false

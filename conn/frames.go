@@ -125,6 +125,10 @@ func (s *Server) say(fd uint32, p []byte) {
 func (s *Server) writable(fd uint32) {
 	c := s.cold[fd]
 	if c == nil || !c.owes() {
+		if c != nil && c.resume != nil {
+			s.writeBacklog(fd, c)
+			return
+		}
 		s.registry.Writable(fd)
 		return
 	}
@@ -144,6 +148,10 @@ func (s *Server) writable(fd uint32) {
 		s.loop.ArmWrite(fd, false)
 		s.dropCold(fd)
 		s.loop.Shutdown(fd)
+		return
+	}
+	if c.resume != nil {
+		s.writeBacklog(fd, c)
 		return
 	}
 	s.thaw(fd)

@@ -23,6 +23,7 @@ type handshaker struct {
 	request  bytes.Reader
 	response bytes.Buffer
 	channel  []byte // of the request at hand
+	target   []byte // the same, while it is being answered
 	admit    func() error
 	judge    func(request, channel []byte) (access.Grant, error) // nil: all may
 	grant    access.Grant
@@ -77,6 +78,7 @@ func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
 
 func (h *handshaker) onRequest(uri []byte) error {
 	var err error
+	h.target = append(h.target[:0], uri...)
 	h.channel, err = appendChannel(h.channel, uri)
 	return err
 }

@@ -62,6 +62,7 @@ const (
 	StateMemory
 	SocketError
 	TokenExpired
+	PositionGone
 
 	// By the operator.
 	MissedMessages
@@ -141,6 +142,8 @@ var reasonTable = [reasons]reasonInfo{
 	// has this code, so a client knows what to do: get a new token, come back.
 	TokenExpired: {name: "token_expired", code: 1008, text: "token expired"},
 
+	PositionGone: {name: "position_gone", code: CodeMissedMessages, text: "the position is gone: you may have missed messages"},
+
 	// 4000 to 4999 are for private use (RFC 6455, 7.4.2): see CloseMissed.
 	MissedMessages: {name: "missed_messages", code: CodeMissedMessages, text: "you may have missed messages"},
 
@@ -191,6 +194,9 @@ type Stats struct {
 	PublishesFailed atomic.Uint64 // those of them that the bus did not take
 	PublishPauses   atomic.Uint64 // times that a client was not read from, since too many were under way
 	PublishPaused   atomic.Int64  // clients that are not read from now
+
+	Resent       atomic.Uint64 // messages that came of the history
+	AnswersStale atomic.Uint64 // answers of the history to connections that had left
 
 	Closes [reasons]atomic.Uint64
 

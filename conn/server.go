@@ -33,6 +33,8 @@ type Config struct {
 	InboundBytesTotal int
 	// Access is who gets in.
 	Access Access
+	// History continues positions; nil knows none.
+	History *channel.History
 }
 
 // Shared is what the loops of a process have in common.
@@ -89,6 +91,7 @@ type cold struct {
 	// with its log; owed is what we have to say after it.
 	owedFrame []byte
 	owed      []byte
+	resume    *resume // while it is being brought from its position to its log
 }
 
 func (c *cold) owes() bool { return len(c.owedFrame) > 0 || len(c.owed) > 0 }
@@ -113,6 +116,7 @@ type Server struct {
 	pinned       pins
 	handshakes   deadlines
 	lingers      deadlines
+	backlogs     deadlines
 	expiries     expiries
 	tokenNanos   int64 // spent on tokens in this turn
 	pings        pacer
@@ -122,7 +126,8 @@ type Server struct {
 	current      uint32  // the connection that in is feeding
 	scratch      [scratchBytes]byte
 	control      [2 + 125]byte // a close frame on its way out
-	pongs        []byte        // answers to the pings of the read at hand
+	iov          [backlogFramesPerWriteMax]unix.Iovec
+	pongs        []byte // answers to the pings of the read at hand
 
 	// Shared: atomic.
 	stats        Stats
@@ -317,11 +322,15 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 	s.grant(fd, s.shake.grant)
 	s.letPublish(fd)
 	s.stats.Handshakes.Add(1)
+	since, _ := queryValue(s.shake.target, "since")
 	if c := s.cold[fd]; c != nil {
 		s.requestBytes -= len(c.request)
 		c.request = nil
 	}
 	s.say(fd, response)
+	if len(since) > 0 && !s.loop.Closing(fd) {
+		s.resumeAt(fd, since)
+	}
 	if s.drain != nil && !s.loop.Closing(fd) {
 		s.tellOne(fd) // the walk may have passed it
 	}
@@ -362,7 +371,7 @@ func (s *Server) thaw(fd uint32) {
 	if record.Marks&markCold == 0 {
 		return
 	}
-	if c := s.cold[fd]; record.Phase != phaseRequest && c.in.between() && !c.owes() {
+	if c := s.cold[fd]; record.Phase != phaseRequest && c.in.between() && !c.owes() && c.resume == nil {
 		s.dropCold(fd)
 	}
 }
@@ -375,6 +384,7 @@ func (s *Server) dropCold(fd uint32) {
 	s.requestBytes -= len(c.request)
 	s.inboundBytes -= cap(c.in.payload)
 	s.unpin(c)
+	s.dropResume(fd, c)
 	delete(s.cold, fd)
 	s.loop.Record(fd).Marks &^= markCold
 	// Never called while the parser in c is running: see end.
@@ -384,9 +394,11 @@ func (s *Server) dropCold(fd uint32) {
 	}
 }
 
-// Letter, Full and Work are the registry's.
+// Letter, Full and Work are the registry's, but for what is said to one connection.
 func (s *Server) Letter(body any) {
-	if !s.registry.Letter(body) {
+	if answer, ok := body.(*channel.Answer); ok {
+		s.answered(answer)
+	} else if !s.registry.Letter(body) {
 		panic("BUG: a letter that nobody understands")
 	}
 }

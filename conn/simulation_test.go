@@ -83,7 +83,7 @@ func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
 		t.Fatal(err)
 	}
 	s.loop = loop
-	s.hub = channel.NewHub([]channel.Poster{s.server}, FrameAuto.Frame, 1<<20, s.kernel.Now)
+	s.hub = channel.NewHub([]channel.Poster{s.server}, FrameAuto.Hub(1<<20, s.kernel.Now))
 	return s
 }
 

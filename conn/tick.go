@@ -16,6 +16,7 @@ func (s *Server) Tick() (next int64) {
 		s.handshakes.expire(s.loop, phaseRequest, func(fd uint32) { s.refuse(fd, RequestTimeout) }),
 		s.lingers.expire(s.loop, phaseLingering, func(fd uint32) { s.end(fd, reasonNone) }),
 		s.expireTokens(),
+		s.expireBacklogs(),
 	)
 	s.registry.Tick()
 	if interval := s.shared.Config.PingInterval; interval > 0 {
