@@ -141,7 +141,7 @@ export class Server {
         if (server.isCut || !server.#sockets.has(this)) return;
         const bytes = typeof data === "string" ? encoder.encode(data) : data;
         const end = bytes.indexOf(10);
-        const head = decoder.decode(bytes.subarray(0, end < 0 ? bytes.length : end));
+        const head = `${Buffer.from(bytes.subarray(0, end < 0 ? bytes.length : end))}`;
         server.frames.push(head);
         const [verb, encoded, since] = head.split(" ");
         const name = decodeURIComponent(encoded ?? "");
@@ -154,7 +154,7 @@ export class Server {
         }
         if (verb !== "PUB") return;
         if (server.publishing) return this.say(`ERR PUB ${encoded} bus_down\nThe bus is down.`);
-        server.published.push(`${name}=${decoder.decode(bytes.subarray(end + 1))}`);
+        server.published.push(`${name}=${Buffer.from(bytes.subarray(end + 1))}`);
         server.publish(name, bytes.slice(end + 1));
       }
 
@@ -198,7 +198,7 @@ export class Server {
     if (kind === "poll") return this.#poll(name, since, Number(wait), aborted);
     if (this.publishing) return new Response(this.publishing.body ?? "no", this.publishing);
     const bytes = typeof body === "string" ? encoder.encode(body) : body;
-    this.published.push(`${name}=${decoder.decode(bytes)}`);
+    this.published.push(`${name}=${Buffer.from(bytes)}`);
     const connections = this.publish(name, bytes);
     return Response.json({ connections, id: this.position(name) });
   };
@@ -243,7 +243,8 @@ export class Server {
     return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
   }
 
-  #answer(name, messages) {
+  #answer(name, all) {
+    const messages = all.slice(0, 64);
     const position = this.history > 0 || messages.length > 0 ? { "C10m-Position": messages.at(-1)?.id ?? this.position(name) } : {};
     if (messages.length === 0) return new Response(null, { status: 204, headers: position });
     const index = messages.map(({ id, bytes }) => `${id}:${bytes.length}`).join(",");
