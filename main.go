@@ -103,13 +103,14 @@ func serve(f *serveFlags) error {
 	defer loops.Stop()
 
 	hub := channel.NewHub(doors, f.hub(plan))
+	shared.CountWith(hub)
 	bus, err := openBus(f, hub, f.afterGap(servers, shared, log), log)
 	if err != nil {
 		return err
 	}
 	defer closeSoon(bus)
 	if plan.uplink != nil {
-		plan.uplink.Start(bus)
+		plan.uplink.Start(bus, hub)
 		defer closeSoon(plan.uplink)
 	}
 

@@ -151,8 +151,8 @@ func (s *Server) closeTold(d *drainState, now int64) {
 		return
 	}
 	next := s.loop.Walk(d.closed, drainPerTickMax, func(fd uint32) {
-		if fd < d.due && s.loop.Record(fd).Phase == phaseOpen {
-			s.finishCode(fd, Draining)
+		if fd < d.due {
+			s.drainOne(fd)
 		}
 	})
 	if next == 0 || next > d.due {
@@ -161,11 +161,31 @@ func (s *Server) closeTold(d *drainState, now int64) {
 	d.closed = next
 }
 
-// drainLast ends a connection whatever it is at.
+// drainOne ends a connection whose time has come. Requests that are not complete have
+// until the end; the answers from here on are the last on their connections.
+func (s *Server) drainOne(fd uint32) {
+	switch s.loop.Record(fd).Phase {
+	case phaseOpen:
+		s.finishCode(fd, Draining)
+	case phaseKept:
+		if s.cold[fd] == nil {
+			s.end(fd, Draining)
+		}
+	}
+}
+
+// drainLast ends a connection whatever it is at, unless its answer is to come, for
+// which it has as long as those who linger.
 func (s *Server) drainLast(fd uint32) {
 	switch s.loop.Record(fd).Phase {
-	case phaseRequest:
+	case phaseRequest, phaseBody:
 		s.refuse(fd, RequestDraining)
+	case phaseKept:
+		if s.cold[fd] != nil {
+			s.refuse(fd, RequestDraining)
+			return
+		}
+		s.end(fd, Draining)
 	case phaseOpen:
 		s.finishCode(fd, Draining)
 	}

@@ -67,12 +67,12 @@ func closeFrame(code uint16, text string) []byte {
 // count adds one to the counter of reason, unless fd has had its reason.
 func (s *Server) count(fd uint32, reason Reason) {
 	switch s.loop.Record(fd).Phase {
-	case phaseRequest, phaseOpen:
+	case phaseRequest, phaseKept, phaseBody, phaseAnswer, phaseOpen:
 		s.stats.Closes[reason].Add(1)
 	}
 }
 
-// setPhase moves fd to a later phase and keeps the numbers of connections in
+// setPhase moves fd to another phase and keeps the numbers of connections in
 // each.
 func (s *Server) setPhase(fd uint32, phase uint8) {
 	record := s.loop.Record(fd)
@@ -82,6 +82,14 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 	switch record.Phase {
 	case phaseRequest:
 		s.stats.Unfinished.Add(-1)
+	case phaseAnswer:
+		if c := s.cold[fd]; c != nil {
+			c.held = false
+		}
+		s.loop.ArmRead(fd, true)
+		s.stats.HTTP.Add(-1)
+	case phaseKept, phaseBody:
+		s.stats.HTTP.Add(-1)
 	case phaseOpen:
 		s.stats.Open.Add(-1)
 		s.shared.open.Add(-1)
@@ -89,6 +97,8 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 		s.stats.Lingering.Add(-1)
 	}
 	switch phase {
+	case phaseKept, phaseBody, phaseAnswer:
+		s.stats.HTTP.Add(1)
 	case phaseOpen:
 		s.stats.Open.Add(1)
 		s.shared.open.Add(1)

@@ -156,6 +156,9 @@ func (s *Server) writable(fd uint32) {
 	}
 	s.thaw(fd)
 	s.registry.Release(fd)
+	if s.loop.Record(fd).Phase == phaseAnswer {
+		s.resume(fd)
+	}
 }
 
 // settle writes what is owed and reports whether that is done.

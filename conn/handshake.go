@@ -23,7 +23,6 @@ type handshaker struct {
 	request  bytes.Reader
 	response bytes.Buffer
 	channel  []byte // of the request at hand
-	target   []byte // the same, while it is being answered
 	admit    func() error
 	judge    func(request, channel []byte) (access.Grant, error) // nil: all may
 	grant    access.Grant
@@ -78,7 +77,6 @@ func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
 
 func (h *handshaker) onRequest(uri []byte) error {
 	var err error
-	h.target = append(h.target[:0], uri...)
 	h.channel, err = appendChannel(h.channel, uri)
 	return err
 }
@@ -209,6 +207,8 @@ func requestReason(err error) Reason {
 		return RequestTokenInvalid
 	case access.ErrTokenChannel:
 		return RequestTokenChannel
+	case access.ErrTokenPublish:
+		return RequestTokenPublish
 	case errMemory:
 		return RequestNoMemory
 	case ws.ErrHandshakeBadMethod:
@@ -240,6 +240,7 @@ var refusals = func() (all [reasons][][]byte) {
 }()
 
 var statusText = map[int]string{
+	200: "OK", 411: "Length Required", 413: "Content Too Large", 415: "Unsupported Media Type",
 	400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
 	426: "Upgrade Required", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
 	503: "Service Unavailable", 505: "HTTP Version Not Supported",
@@ -254,8 +255,12 @@ func answers(info reasonInfo) (all [][]byte) {
 		if seconds > 0 {
 			header = fmt.Sprintf("Retry-After: %d\r\n", seconds)
 		}
-		all = append(all, fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
-			info.status, statusText[info.status], info.headers, header, len(info.text)+1, info.text))
+		cors := corsFields
+		if info.name == reasonTable[RequestOrigin].name {
+			cors = "" // a page that may not ask may not read either
+		}
+		all = append(all, fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sConnection: close\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
+			info.status, statusText[info.status], cors, info.headers, header, len(info.text)+1, info.text))
 	}
 	return all
 }

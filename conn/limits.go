@@ -11,6 +11,26 @@ const (
 	requestBytesTotalMax = 16 << 20
 	// handshakeTimeout is the time to finish a request, from the accept on.
 	handshakeTimeout = 10 * time.Second
+	// keptTimeout is for how long a connection may wait for its next request. Proxies
+	// keep theirs for 60 s at the most (nginx), and are to be the first to close:
+	// a request that meets our close is lost.
+	keptTimeout = 75 * time.Second
+	// bodyTimeout is the time for the body of a POST: 1 MiB at 35 KB/s.
+	bodyTimeout = 30 * time.Second
+	// answerTimeout is for how long a client may not take an answer.
+	answerTimeout = 30 * time.Second
+	// exchangeLook is how often these three are looked at, so what they may be late.
+	// They and it are below the 256 s after which Record.Stamp starts anew.
+	exchangeLook = 5 * time.Second
+	// keptMax is how many connections of a loop may wait for their next request, or
+	// for an answer; with more, each answer is the last on its connection.
+	keptMax = 16384
+	// exchangesPerReadMax bounds the requests that are answered in one go, 3 us
+	// each; a read brings up to 1,500.
+	exchangesPerReadMax = 64
+	// countsMax bounds the goroutines of a loop that ask how many connections a
+	// channel has.
+	countsMax = 64
 	// lingerTimeout is how long a connection that we ended may take to read
 	// our last words and end its side.
 	lingerTimeout = 5 * time.Second

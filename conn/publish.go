@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"c10m/channel"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -17,6 +18,9 @@ type Publisher interface {
 	// it was not taken, since what is under way is at its hard limit. from names
 	// the connection to Feedback.PublishFailed.
 	Publish(from uint64, channel, payload []byte) (taken bool)
+	// PublishAnswered is Publish for somebody who waits for Feedback.Published, and
+	// is not told by PublishFailed.
+	PublishAnswered(from uint64, channel, payload []byte) (taken bool)
 	// Full reports that enough is under way: who would publish more should not
 	// be read from. After a true, Feedback.Room is called when there is room.
 	Full() bool
@@ -30,6 +34,9 @@ type Feedback interface {
 	// PublishFailed: the bus did not take messages of these connections, or did
 	// not say whether it took them. It keeps the slice.
 	PublishFailed(from []uint64)
+	// Published: this became of messages of PublishAnswered. Those of one connection
+	// come in the order in which they were taken. It keeps the slice.
+	Published(outcomes []channel.Outcome)
 }
 
 // letPublish marks a new connection as one whose data messages are published, if
@@ -62,8 +69,7 @@ func (s *Server) message(_ ws.OpCode, payload []byte) Reason {
 	if s.loop.Record(fd).Phase != phaseOpen {
 		return reasonNone // a pong before it found a broken socket
 	}
-	from := uint64(s.loop.Generation(fd))<<32 | uint64(fd)
-	if !s.publisher.Publish(from, s.registry.Name(fd), payload) {
+	if !s.publisher.Publish(s.identityOf(fd), s.registry.Name(fd), payload) {
 		return PublishFull
 	}
 	s.stats.Published.Add(1)

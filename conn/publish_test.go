@@ -37,6 +37,10 @@ func (p *testPublisher) Publish(from uint64, channel, payload []byte) bool {
 	return true
 }
 
+func (p *testPublisher) PublishAnswered(from uint64, channel, payload []byte) bool {
+	return p.Publish(from, channel, payload)
+}
+
 func (p *testPublisher) Full() bool { return p.full.Load() }
 
 func (p *testPublisher) all() []string {

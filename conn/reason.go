@@ -42,6 +42,13 @@ const (
 	RequestAddressConnections
 	RequestAddressRate
 	RequestProxyCheck
+	RequestPublish
+	RequestTokenPublish
+	RequestLength
+	RequestTooBig
+	RequestEncoding
+	RequestIdle
+	RequestsDone
 	RequestGone
 	EpollFull // fs.epoll.max_user_watches or memory: the loop could not watch it
 
@@ -91,7 +98,7 @@ var reasonTable = [reasons]reasonInfo{
 	RequestTimeout:   {name: "request_timeout", status: 408, text: "The request took too long."},
 	RequestTooLong:   {name: "request_too_long", status: 431, text: "The request has more than 4096 bytes."},
 	RequestMalformed: {name: "request_malformed", status: 400, text: "This is not an HTTP request."},
-	RequestMethod:    {name: "request_method", status: 405, headers: "Allow: GET\r\n", text: "Only GET is understood."},
+	RequestMethod:    {name: "request_method", status: 405, headers: "Allow: GET, HEAD, POST, OPTIONS\r\n", text: "Only GET, HEAD, POST and OPTIONS are understood."},
 	RequestVersion:   {name: "request_http_version", status: 505, text: "Only HTTP/1.1 is understood."},
 	RequestHost:      {name: "request_host", status: 400, text: "The Host header is missing."},
 	RequestNoUpgrade: {name: "request_no_upgrade", status: 426, headers: "Upgrade: websocket\r\n", text: "Connect with a WebSocket client; the path names the channel."},
@@ -119,6 +126,17 @@ var reasonTable = [reasons]reasonInfo{
 	RequestAddressConnections: {name: "request_address_connections", status: 429, retry: 10, text: "This address holds as many connections as it may."},
 	RequestAddressRate:        {name: "request_address_rate", status: 429, retry: 1, text: "This address connects too often."},
 	RequestProxyCheck:         {name: "request_proxy_check"},
+
+	RequestPublish:      {name: "request_publish", status: 403, text: "Clients may not publish here."},
+	RequestTokenPublish: {name: "request_token_publish", status: 403, headers: challenge("insufficient_scope"), text: "The token does not allow to publish to this channel."},
+	RequestLength:       {name: "request_length", status: 411, text: "A message needs a Content-Length."},
+	RequestTooBig:       {name: "request_too_big", status: 413, text: "The message is longer than this server takes."},
+	RequestEncoding:     {name: "request_encoding", status: 415, text: "The body is published as it is: leave out Content-Encoding."},
+
+	// After the answer to a request that was no upgrade: the client was silent for
+	// too long, or either side had no more to say.
+	RequestIdle:  {name: "request_idle"},
+	RequestsDone: {name: "requests_done"},
 
 	RequestGone: {name: "request_gone"},
 	EpollFull:   {name: "epoll_full"},
@@ -189,6 +207,10 @@ type Stats struct {
 	PongsDropped atomic.Uint64
 	PongsIn      atomic.Uint64
 	TokenPauses  atomic.Uint64 // turns that had enough of tokens
+
+	HTTP             atomic.Int64  // connections that go on after an answer, or wait for one
+	Requests         atomic.Uint64 // requests answered that were no upgrades, refusals left aside
+	PublishesRefused atomic.Uint64 // POSTs answered with 429, since too many were under way
 
 	Published       atomic.Uint64 // messages of clients that were taken
 	PublishesFailed atomic.Uint64 // those of them that the bus did not take

@@ -1,7 +1,9 @@
 package conn
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/poller"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
@@ -180,4 +183,46 @@ func TestResumeOfADeadReader(t *testing.T) {
 	s.dial(t, "news?since=first")
 	waitFor(t, "the end of it", func() bool { return s.closes(SlowAge) == 1 })
 	waitFor(t, "its memory", func() bool { return s.servers[0].Stats().Pinned.Load() == 0 })
+}
+
+// Until the answer has come, nothing makes a member go on: here the history has no
+// hub yet, and the client's socket fills and empties meanwhile.
+func TestResumeWaitsForItsAnswer(t *testing.T) {
+	history := channel.NewHistory(channel.HistoryConfig{Messages: 1})
+	s := startServer(t, 1, testConfig(), func(_ *poller.Config, shared *Shared) { shared.Config.History = history })
+	stats := s.servers[0].Stats()
+	c := s.dial(t, "news?since=first")
+	s.publish(t, "news", "early")
+	pings := bytes.Repeat(clientFrame(0x89, make([]byte, 100)), 100)
+	waitFor(t, "a full socket", func() bool {
+		_, err := c.Write(pings)
+		return err != nil || stats.PongsDropped.Load() > 0
+	})
+	for pongs := uint64(0); ; pongs++ {
+		if waiting := stats.Pongs.Load(); pongs == waiting {
+			break // but for those that the server has not read yet
+		}
+		if h, err := ws.ReadHeader(c); err != nil || h.OpCode != ws.OpPong {
+			t.Fatalf("%+v %v before the answer", h, err)
+		} else if _, err := io.CopyN(io.Discard, c, h.Length); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The answer: nothing is kept, and what came before it is not the member's.
+	hub := channel.NewHub([]channel.Poster{s.servers[0]}, channel.HubConfig{Now: poller.Linux{}.Now, History: history})
+	waitFor(t, "the answer", func() bool { return hub.Stats().Resumed.Load() == 1 })
+	s.publish(t, "news", "late")
+	for {
+		frame, err := ws.ReadFrame(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if frame.Header.OpCode == ws.OpPong {
+			continue
+		}
+		if string(frame.Payload) != "late" {
+			t.Errorf("the first message is %q", frame.Payload)
+		}
+		return
+	}
 }

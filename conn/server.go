@@ -35,6 +35,8 @@ type Config struct {
 	Access Access
 	// History continues positions; nil knows none.
 	History *channel.History
+	// Pages are the server's own, beside /-/channels/<channel>.
+	Pages []Page
 }
 
 // Shared is what the loops of a process have in common.
@@ -43,10 +45,12 @@ type Shared struct {
 	Config           Config
 	handshakeTimeout time.Duration // these two of limits.go, or a test's own
 	lingerTimeout    time.Duration
+	pages            map[string]*page
 	// Shared: atomic.
 	// MemoryShort refuses newcomers with 503 while it is true.
 	MemoryShort atomic.Bool
 	open        atomic.Int64
+	counter     atomic.Pointer[Counter]
 
 	gate sharedGate
 }
@@ -55,7 +59,7 @@ type Shared struct {
 func NewShared(config Config) *Shared {
 	return &Shared{
 		Config: config, handshakeTimeout: handshakeTimeout, lingerTimeout: lingerTimeout,
-		gate: newSharedGate(&config.Access),
+		gate: newSharedGate(&config.Access), pages: newPages(config.Pages),
 	}
 }
 
@@ -65,7 +69,10 @@ func (s *Shared) Open() int64 { return s.open.Load() }
 // The phases of a connection, in Record.Phase. A record that was just made
 // reads phaseRequest.
 const (
-	phaseRequest   = iota // its upgrade request is not complete
+	phaseRequest   = iota // its first request is not complete
+	phaseKept             // its next request is not complete, or has not begun
+	phaseBody             // the body of its POST is not complete
+	phaseAnswer           // answers of ours are to come, or wait for room; not read from
 	phaseOpen             // upgraded, a member of its channel
 	phaseLingering        // we ended it; it may still read our last words
 	phaseEnded            // counted and marked for the reaper
@@ -78,6 +85,7 @@ const (
 	markPaused                  // it is not read from, since too many of those are under way
 	markTrusted                 // the peer is a proxy of ours, and has not said for whom it speaks
 	markProxyHeader             // its PROXY header is still to come
+	markTimed                   // it has an entry in Server.exchanges
 	markForwarded               // its request's X-Forwarded-For says who the client is
 )
 
@@ -85,13 +93,26 @@ const (
 // while a request is incomplete, a client's frame is partial, or something
 // waits for room in the socket.
 type cold struct {
-	request []byte // what came of the request so far
+	request []byte // what came of the request so far; in phaseAnswer, of those to come
 	in      inbound
+
+	// Of requests that are no upgrades.
+	body    *body  // of a POST, until it is complete
+	answers []byte // to be said together
+	pending int    // answers that are to come
+	isLast  bool   // after them the connection ends
+	held    bool   // EPOLLIN is off
+
 	// owedFrame is the rest of a frame that was partly in the socket, shared
 	// with its log; owed is what we have to say after it.
 	owedFrame []byte
 	owed      []byte
 	resume    *resume // while it is being brought from its position to its log
+}
+
+// isBlank reports whether nothing is in it that has to be kept.
+func (c *cold) isBlank() bool {
+	return c.in.between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && c.resume == nil
 }
 
 func (c *cold) owes() bool { return len(c.owedFrame) > 0 || len(c.owed) > 0 }
@@ -110,11 +131,15 @@ type Server struct {
 	cold         map[uint32]*cold
 	coldSpares   []*cold
 	requestBytes int // held in cold.request, all together
-	inboundBytes int // held in cold.in.payload, all together
+	inboundBytes int // held in cold.in.payload and cold.body, all together
 	publisher    Publisher
 	paused       pausedList
 	pinned       pins
 	handshakes   deadlines
+	exchanges    deadlines     // one entry for each connection that keeps on asking
+	ready        []pausedEntry // whose requests waited for a turn, oldest first
+	answering    []uint32      // whose answers are in cold.answers; empty between two letters
+	counts       int           // goroutines that count a channel's connections
 	lingers      deadlines
 	backlogs     deadlines
 	expiries     expiries
@@ -205,8 +230,16 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 			return
 		}
 	}
-	if s.tokensWait() && s.loop.Record(fd).Phase == phaseRequest {
-		return // epoll tells it again
+	switch s.loop.Record(fd).Phase {
+	case phaseRequest, phaseKept:
+		if s.tokensWait() {
+			return // epoll tells it again
+		}
+	case phaseAnswer:
+		if event&poller.Readable != 0 {
+			s.readAnswering(fd)
+		}
+		return
 	}
 	if event&poller.Readable != 0 && !s.holdBack(fd) {
 		n, errno := s.loop.Recv(fd, s.scratch[:])
@@ -223,6 +256,12 @@ func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
 	case phase == phaseRequest && (errno == unix.ECONNRESET || errno == 0 && n == 0):
 		s.end(fd, s.goneReason(fd))
 		return
+	case phase == phaseKept && s.cold[fd] == nil && (errno == unix.ECONNRESET || errno == 0 && n == 0):
+		s.end(fd, RequestsDone)
+		return
+	case (phase == phaseKept || phase == phaseBody) && errno == 0 && n == 0:
+		s.end(fd, RequestGone)
+		return
 	case errno != 0:
 		s.end(fd, errnoReason(errno))
 		return
@@ -232,8 +271,10 @@ func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
 	}
 	p := s.scratch[:n]
 	switch phase {
-	case phaseRequest:
+	case phaseRequest, phaseKept:
 		s.readRequest(fd, p)
+	case phaseBody:
+		s.readBody(fd, p)
 	case phaseOpen:
 		s.readFrames(fd, p)
 	}
@@ -251,62 +292,61 @@ func errnoReason(errno syscall.Errno) Reason {
 	return SocketError
 }
 
-// readRequest collects a request until its empty line and answers it.
+// readRequest takes bytes of a connection of which a request is to come.
 func (s *Server) readRequest(fd uint32, p []byte) {
-	if s.loop.Record(fd).Marks&markProxyHeader != 0 {
+	record := s.loop.Record(fd)
+	if record.Marks&markProxyHeader != 0 {
 		s.readProxyHeader(fd, p)
 		return
 	}
 	c := s.cold[fd]
-	whole, seen := p, 0
-	if c != nil && len(c.request) > 0 {
-		seen = len(c.request)
-		s.keepRequest(c, p)
-		whole = c.request
+	if c == nil || len(c.request) == 0 {
+		record.Stamp = secondOf(s.loop.Now()) // of the request, and not of the wait for it
+		s.readRequests(fd, p, 0, false)
+		return
 	}
-	size := requestEnd(whole, seen)
-	switch {
-	case !plausible(whole[:min(len(whole), requestBytesMax+1)]):
-		s.refuse(fd, RequestMalformed)
-	case size > requestBytesMax, size == 0 && len(whole) > requestBytesMax:
-		s.refuse(fd, RequestTooLong)
-	case size > 0:
-		s.answer(fd, whole[:size], whole[size:])
-	default:
-		s.awaitRequest(fd, p, seen == 0)
-	}
+	seen := len(c.request)
+	s.keepRequest(c, p, false)
+	s.readRequests(fd, s.takeRequest(c), seen, true)
 }
 
-// awaitRequest waits for more of a request (or of what comes before it), of
-// which p is to be kept if it is new.
-func (s *Server) awaitRequest(fd uint32, p []byte, isNew bool) {
+// awaitRequest keeps p until more of a request (or of what comes before it) is
+// there. isOwn: p is the connection's, and need not be copied.
+func (s *Server) awaitRequest(fd uint32, p []byte, isOwn bool) {
 	c := s.coldOf(fd)
 	if c == nil {
 		s.refuse(fd, RequestMemory)
 		return
 	}
-	if isNew {
-		s.keepRequest(c, p)
-	}
+	s.keepRequest(c, p, isOwn)
 	if s.requestBytes > requestBytesTotalMax {
 		s.refuse(fd, RequestMemory)
 	}
 }
 
 // keepRequest keeps a part of a request until the rest of it is there.
-func (s *Server) keepRequest(c *cold, p []byte) {
-	c.request = append(c.request, p...)
+func (s *Server) keepRequest(c *cold, p []byte, isOwn bool) {
+	if isOwn && len(c.request) == 0 {
+		c.request = p
+	} else {
+		c.request = append(c.request, p...)
+	}
 	s.requestBytes += len(p)
 }
 
-// answer upgrades a connection or refuses it. rest is what came after the
+// takeRequest returns what is kept of requests, and keeps it no longer.
+func (s *Server) takeRequest(c *cold) []byte {
+	p := c.request
+	s.requestBytes -= len(p)
+	c.request = nil
+	return p
+}
+
+// upgrade upgrades a connection or refuses it. rest is what came after the
 // request: frames of a client that did not wait.
-func (s *Server) answer(fd uint32, request, rest []byte) {
-	if !s.judgeForwarded(fd, request) {
-		return
-	}
-	response, reason := s.shake.upgrade(request)
-	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(request) {
+func (s *Server) upgrade(fd uint32, r *request, rest []byte) {
+	response, reason := s.shake.upgrade(r.head)
+	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(r.head) {
 		reason = RequestOrigin
 	}
 	if reason != reasonNone {
@@ -322,13 +362,8 @@ func (s *Server) answer(fd uint32, request, rest []byte) {
 	s.grant(fd, s.shake.grant)
 	s.letPublish(fd)
 	s.stats.Handshakes.Add(1)
-	since, _ := queryValue(s.shake.target, "since")
-	if c := s.cold[fd]; c != nil {
-		s.requestBytes -= len(c.request)
-		c.request = nil
-	}
 	s.say(fd, response)
-	if len(since) > 0 && !s.loop.Closing(fd) {
+	if since, _ := r.query("since"); len(since) > 0 && !s.loop.Closing(fd) {
 		s.resumeAt(fd, since)
 	}
 	if s.drain != nil && !s.loop.Closing(fd) {
@@ -371,7 +406,7 @@ func (s *Server) thaw(fd uint32) {
 	if record.Marks&markCold == 0 {
 		return
 	}
-	if c := s.cold[fd]; record.Phase != phaseRequest && c.in.between() && !c.owes() && c.resume == nil {
+	if c := s.cold[fd]; record.Phase != phaseRequest && c.isBlank() {
 		s.dropCold(fd)
 	}
 }
@@ -383,6 +418,7 @@ func (s *Server) dropCold(fd uint32) {
 	}
 	s.requestBytes -= len(c.request)
 	s.inboundBytes -= cap(c.in.payload)
+	s.dropBody(c)
 	s.unpin(c)
 	s.dropResume(fd, c)
 	delete(s.cold, fd)
@@ -408,6 +444,7 @@ func (s *Server) Full() bool { return s.registry.Full() }
 func (s *Server) Work() bool {
 	s.tokenNanos = 0
 	more := s.registry.Work()
+	more = s.resumeReady() || more
 	return s.resumeSome() || more
 }
 

@@ -52,6 +52,12 @@ func (b *simBus) Publish(from uint64, channel, payload []byte) bool {
 	return true
 }
 
+// PublishAnswered is for who posts, and the clients of a simulation do not.
+func (b *simBus) PublishAnswered(uint64, []byte, []byte) bool {
+	b.failf("a client that says its messages posts one")
+	return false
+}
+
 func (b *simBus) Full() bool {
 	b.waiting = b.waiting || len(b.pending) >= simBusMax/2
 	return len(b.pending) >= simBusMax/2

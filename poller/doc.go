@@ -22,7 +22,7 @@
 //
 // What the server keeps per idle connection is a Record of 32 bytes in chunks
 // of 4,096 (128 KiB), mapped outside the garbage collector's heap and indexed
-// by descriptor. It has 6 bytes of ours (generation, flags), 2 of the
+// by descriptor. It has 5 bytes of ours (generation, flags), 3 of the
 // connection's state, and 24 that the handler lays out; conn gives them to
 // channel for the membership. With it goes one bit in the loop's set of own
 // descriptors, by which a walk for pings finds them.

@@ -1,6 +1,7 @@
 package redisbus
 
 import (
+	"c10m/channel"
 	"context"
 	"errors"
 	"fmt"
@@ -11,15 +12,22 @@ import (
 
 // A loopEar is a Feedback that writes down what it is told.
 type loopEar struct {
-	mu     sync.Mutex
-	failed []uint64
-	rooms  int
+	mu       sync.Mutex
+	failed   []uint64
+	outcomes []channel.Outcome
+	rooms    int
 }
 
 func (e *loopEar) Room() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.rooms++
+}
+
+func (e *loopEar) Published(outcomes []channel.Outcome) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.outcomes = append(e.outcomes, outcomes...)
 }
 
 func (e *loopEar) PublishFailed(from []uint64) {
@@ -45,7 +53,7 @@ func startUplink(t *testing.T, bus Publishable, queueBytesMax int, ears ...*loop
 	for _, ear := range ears {
 		queues = append(queues, u.Queue(ear))
 	}
-	u.Start(bus)
+	u.Start(bus, nil)
 	t.Cleanup(func() { closeUplink(t, u) })
 	return u, queues
 }
