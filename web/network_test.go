@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -132,6 +133,7 @@ func newProxy(t *testing.T, server string, buffers bool) string {
 	t.Helper()
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: server})
 	proxy.FlushInterval = -1
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // of clients that leave
 	if buffers {
 		proxy.ModifyResponse = func(r *http.Response) error {
 			whole, err := io.ReadAll(r.Body)
