@@ -36,6 +36,7 @@ type host struct {
 	recordOrder                 bool
 	onOverrun                   func(fd uint32, cause Cause)
 	onClose                     func(fd uint32)
+	onServed                    func(fd uint32, rest []byte)
 }
 
 // A peer is one connection's socket and what conn would keep for it.
@@ -101,7 +102,7 @@ func (h *host) publish(name string, frame []byte) int {
 }
 
 func (h *host) message(name string, frame []byte, receipt *Receipt) *Message {
-	return &Message{name: []byte(name), hash: hashName([]byte(name)), frame: frame, at: h.now, receipt: receipt, hub: h.hub}
+	return &Message{name: []byte(name), hash: hashName([]byte(name)), frame: frame, at: h.now, receipt: receipt, hub: h.hub, payloadBytes: uint32(len(frame))}
 }
 
 // Socket.
@@ -214,6 +215,19 @@ func (h *host) Owe(fd uint32, rest []byte) {
 		panic(fmt.Sprintf("Owe %d: %d bytes, and it owes %d", fd, len(rest), len(p.owedFrame)))
 	}
 	p.owedFrame = rest
+}
+
+func (h *host) Served(fd uint32, rest []byte) {
+	p := &h.peers[fd]
+	if h.registry.Name(fd) != nil || p.owes() {
+		panic(fmt.Sprintf("%d is served: its channel is %q, and it owes %d bytes", fd, h.registry.Name(fd), len(p.owedFrame)+len(p.owed)))
+	}
+	if h.onServed != nil {
+		h.onServed(fd, rest)
+	}
+	if p.owedFrame = rest; len(rest) > 0 {
+		h.ArmWrite(fd, true)
+	}
 }
 
 func (h *host) close(fd uint32) {

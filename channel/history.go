@@ -64,10 +64,14 @@ func NewHistory(config HistoryConfig) *History {
 	return &History{config: config, channels: make(map[string]*past)}
 }
 
+// Keeps reports whether anything is kept, so that a position may be continued. A nil
+// History keeps nothing. Any goroutine may call it.
+func (h *History) Keeps() bool { return h != nil && h.config.Messages > 0 }
+
 // keep adds a message that is about to be posted. Its publisher holds the order
 // lock of its channel.
 func (h *History) keep(message *Message) {
-	if h == nil || h.config.Messages == 0 {
+	if !h.Keeps() {
 		return
 	}
 	h.mu.Lock()

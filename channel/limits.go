@@ -39,6 +39,11 @@ const (
 	// lacks more is visited again in the next round.
 	framesPerWriteMax = 64
 	bytesPerWriteMax  = 256 << 10
+	// ResponseMessagesMax and responseBytesMax bound what one response carries:
+	// its list of messages has to fit the 4 KiB that proxies keep for headers,
+	// and what is collected is copied. The first message always fits.
+	ResponseMessagesMax = 64
+	responseBytesMax    = 256 << 10
 	// listedCellsPerTurnMax bounds what Hub.Channels costs in one turn.
 	listedCellsPerTurnMax = 1024
 	// spareLogsMax is how many empty logs are kept for the next message.

@@ -33,6 +33,9 @@ const (
 	// memberDead: a write failed, or it was overrun. It gets nothing more; the
 	// owner closes it.
 	memberDead
+	// memberOnce: its format is Response, so it is a member until it was given
+	// something (respond).
+	memberOnce
 )
 
 // member returns the membership in fd's record; channel is 0 if it has none.

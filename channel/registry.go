@@ -49,6 +49,10 @@ type Owner interface {
 	// Owe: fd was moved forward from the middle of a frame, and rest has to
 	// be written before anything else. rest is immutable. The member is held.
 	Owe(fd uint32, rest []byte)
+	// Served: fd, whose format is Response, got its response and is no member
+	// any more. rest of it is not in the socket yet and is the owner's to write;
+	// it is immutable.
+	Served(fd uint32, rest []byte)
 }
 
 // ErrName: a client may not subscribe to such a name.
@@ -85,6 +89,7 @@ type Registry struct {
 	bytesTotal  int
 	listings    []*listingOfLoop
 	iov         [framesPerWriteMax]unix.Iovec
+	response    responseCache
 	tally       tally
 }
 
@@ -123,6 +128,9 @@ func (r *Registry) SubscribeAs(fd uint32, name []byte, format Format) error {
 	}
 	c := r.cells.at(at)
 	*m = member{channel: at, seq: c.head, flags: m.flags & memberHeld, format: format}
+	if format == Response {
+		m.flags |= memberOnce
+	}
 	r.push(&c.first, fd, m)
 	c.members++
 	r.stats.Members.Add(1)
@@ -380,6 +388,7 @@ func (r *Registry) Work() (more bool) {
 func (r *Registry) slice(g *log) (cost int) {
 	if !g.released && g.behind > g.blocked {
 		cost = r.sweep(g)
+		r.response.forget()
 	}
 	if !g.released && g.evicting {
 		cost += r.evict(g)

@@ -25,7 +25,12 @@ func (r *Registry) sweep(g *log) (writes int) {
 		if m.seq == g.head() {
 			continue
 		}
-		if m.flags&(memberHeld|memberDead) != 0 {
+		if m.flags&(memberHeld|memberDead|memberOnce) != 0 {
+			if m.flags&(memberHeld|memberDead) == 0 {
+				writes++
+				r.respond(g, fd, m)
+				continue
+			}
 			r.block(g, fd, m)
 			continue
 		}
@@ -148,6 +153,13 @@ func (r *Registry) Writable(fd uint32) {
 		return
 	}
 	g := r.logOf(r.cells.at(m.channel))
+	if m.flags&memberOnce != 0 {
+		r.socket.ArmWrite(fd, false)
+		r.respond(g, fd, m)
+		r.response.forget()
+		r.publishTally()
+		return
+	}
 	r.serve(g, fd, m)
 	if m.seq == g.head() {
 		r.unblock(g, fd, m)
@@ -179,6 +191,12 @@ func (r *Registry) MidFrame(fd uint32) bool { return r.member(fd).off > 0 }
 
 // Blocked reports whether fd is behind because its socket was full.
 func (r *Registry) Blocked(fd uint32) bool { return r.member(fd).flags&memberBlocked != 0 }
+
+// Behind reports whether a member is owed something.
+func (r *Registry) Behind(fd uint32) bool {
+	m := r.member(fd)
+	return m.seq != r.cells.at(m.channel).head
+}
 
 // forward moves a blocked member to position to without writing, and returns
 // the rest of the frame that it stands in the middle of, nil if none.

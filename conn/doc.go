@@ -106,6 +106,25 @@ has the age of a log to take all of it (slow_log_age). A position that cannot be
 continued closes it with 4001 (position_gone) before it got anything: a raw
 WebSocket has no other way to say so.
 
+# Server-sent events
+
+A stream of events is a connection in phase open whose member has the format
+channel.Event; events.go has what differs. Its messages go as the sweep writes
+frames, so slow readers, batches and bounds are the same, and so is the cost
+(BenchmarkEventsBesideWebSockets). A message is made an event once, by the first
+loop that serves a member of that format. What we say goes through say as ever:
+finishCode, pings and notices look at the format. There is no chunking and no
+length, as the stream ends with its connection: a chunk's head would depend on how
+the sweep batches.
+
+What a client sends after its request is read and dropped, one read a turn: to stop
+reading would hide its end, and an answer to a pipelined request could never come.
+
+A stream that begins without a position asks the history where the channel stands,
+and says that as an id without data, which the client keeps: it can so continue
+even if it is cut before its first message. What comes meanwhile waits for the
+answer.
+
 # Missed messages
 
 CloseMissed tells everybody who was open at a moment that messages may have been

@@ -123,7 +123,7 @@ func (s *Server) tell(d *drainState, now int64) {
 	d.steps = append(d.steps, tellingsStep{now, d.told})
 }
 
-// tellOne pings an open connection with the notice. A socket that is full may
+// tellOne tells an open connection, a WebSocket by a ping with the notice. A socket that is full may
 // have so much in it that the close would come first: its client learns of the
 // drain by that.
 func (s *Server) tellOne(fd uint32) {
@@ -136,7 +136,7 @@ func (s *Server) tellOne(fd uint32) {
 		return
 	}
 	s.stats.Notices.Add(1)
-	s.say(fd, noticeFrame)
+	s.sayNotice(fd)
 }
 
 // closeTold closes those who have had the notice for long enough.

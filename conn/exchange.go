@@ -86,6 +86,8 @@ func (s *Server) answer(fd uint32, head, rest []byte) (after []byte, then verdic
 		return rest, s.preflight(fd, &r)
 	case routePage:
 		return rest, s.ownPage(fd, &r)
+	case routeEvents:
+		return nil, s.openEvents(fd, &r)
 	}
 	s.upgrade(fd, &r, rest)
 	return nil, verdictOver

@@ -54,10 +54,9 @@ func (s *Server) sayLast(fd uint32, reason Reason, lastWords []byte) (said bool)
 	return true
 }
 
-// finishCode is finish with a close frame (RFC 6455, 7.1.1).
+// finishCode is finish with a close frame (RFC 6455, 7.1.1), or a close event.
 func (s *Server) finishCode(fd uint32, reason Reason) {
-	info := &reasonTable[reason]
-	s.finish(fd, reason, closeFrame(info.code, info.text))
+	s.finish(fd, reason, s.lastWords(fd, reason))
 }
 
 func closeFrame(code uint16, text string) []byte {
@@ -93,6 +92,9 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 	case phaseOpen:
 		s.stats.Open.Add(-1)
 		s.shared.open.Add(-1)
+		if s.isEvents(fd) {
+			s.stats.OpenEvents.Add(-1)
+		}
 	case phaseLingering:
 		s.stats.Lingering.Add(-1)
 	}
@@ -102,6 +104,9 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 	case phaseOpen:
 		s.stats.Open.Add(1)
 		s.shared.open.Add(1)
+		if s.isEvents(fd) {
+			s.stats.OpenEvents.Add(1)
+		}
 	case phaseLingering:
 		s.stats.Lingering.Add(1)
 	}
@@ -180,3 +185,6 @@ func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32))
 	}
 	return math.MaxInt64
 }
+
+// Served is for members whose format is Response, which nobody asks for yet.
+func (s *Server) Served(uint32, []byte) { panic("BUG: a response to nobody") }

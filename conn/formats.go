@@ -5,5 +5,7 @@ import "c10m/channel"
 // Hub is the configuration of a hub whose members are connections of this
 // package: how its messages look in each format. now is the clock of the loops.
 func (mode FrameMode) Hub(payloadBytesMax int, now func() int64) channel.HubConfig {
-	return channel.HubConfig{Frame: mode.Frame, PayloadBytesMax: payloadBytesMax, Now: now}
+	config := channel.HubConfig{Frame: mode.Frame, PayloadBytesMax: payloadBytesMax, Now: now}
+	config.Encoders[channel.Event-1] = encodeEvent
+	return config
 }

@@ -80,6 +80,15 @@ const (
 	// for them, 5 us each.
 	expiryLooksPerTickMax  = 16 * latePerTickMax
 	expiryChunksPerTickMax = 32
+	// eventDrainRetryMillis is the shortest pause that a drain's notice asks of an
+	// EventSource, and eventRetryChoices how many there are up to twice as much.
+	eventDrainRetryMillis = 500
+	eventRetryChoices     = 16
+	// idBytesMax is the longest id of a message: a life, a hyphen, 20 digits.
+	idBytesMax = 32
+	// pollMessagesMax is how many messages one answer to a long poll carries: its
+	// list of them stays under the 4 KiB that proxies keep for headers.
+	pollMessagesMax = 64
 	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep, and
 	// pingBatchMax those of one beat.
 	walkPerTickMax = 16

@@ -196,7 +196,9 @@ func Reasons() []Reason {
 // Stats are the counters of one loop's connections. The loop writes them,
 // anybody may read them.
 type Stats struct {
-	Open         atomic.Int64 // upgraded and not yet ended
+	Open         atomic.Int64 // members: upgraded, or getting events; and not yet ended
+	OpenEvents   atomic.Int64 // those of them that get server-sent events
+	EventStreams atomic.Uint64
 	Handshakes   atomic.Uint64
 	Unfinished   atomic.Int64 // requests that are not complete
 	Lingering    atomic.Int64 // ended by us, not yet by the peer

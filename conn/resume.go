@@ -17,6 +17,7 @@ import (
 // A resume is what a connection that continues has in its cold state.
 type resume struct {
 	waiting bool               // for the answer
+	isAhead bool               // it continues nothing, and asks only for its position
 	backlog []*channel.Message // still to be written
 	pinned  bool               // they count in Server.pinned
 }
@@ -26,16 +27,24 @@ type resume struct {
 // from the answer on, and is to hear of its subscription only then.
 func (s *Server) resumeAt(fd uint32, since []byte) {
 	if s.shared.Config.History == nil {
-		s.finishCode(fd, PositionGone)
+		s.tellGone(fd, nil)
 		return
 	}
+	s.ask(fd, since, &resume{waiting: true})
+}
+
+// askPosition asks where the channel stands. The member keeps what it is owed, and
+// gets it after the answer.
+func (s *Server) askPosition(fd uint32) { s.ask(fd, nil, &resume{waiting: true, isAhead: true}) }
+
+func (s *Server) ask(fd uint32, since []byte, r *resume) {
 	c := s.coldOf(fd)
 	if c == nil {
 		s.finishCode(fd, StateMemory)
 		return
 	}
 	s.registry.Hold(fd)
-	c.resume = &resume{waiting: true}
+	c.resume = r
 	s.shared.Config.History.Ask(channel.Question{
 		Door: s, ID: uint64(s.loop.Generation(fd))<<32 | uint64(fd),
 		Name: append([]byte(nil), s.registry.Name(fd)...), Since: append([]byte(nil), since...),
@@ -53,9 +62,16 @@ func (s *Server) answered(a *channel.Answer) {
 	if c == nil || c.resume == nil {
 		panic("BUG: an answer to a connection that did not ask")
 	}
-	s.registry.CatchUp(fd)
-	if a.Gone {
-		s.finishCode(fd, PositionGone)
+	switch {
+	case c.resume.isAhead:
+		s.sayPosition(fd, a)
+	default:
+		s.registry.CatchUp(fd)
+		if a.Gone {
+			s.tellGone(fd, a)
+		}
+	}
+	if s.loop.Closing(fd) || s.loop.Record(fd).Phase != phaseOpen {
 		return
 	}
 	c.resume.waiting, c.resume.backlog = false, a.Messages
@@ -63,6 +79,16 @@ func (s *Server) answered(a *channel.Answer) {
 		return // writable goes on with it
 	}
 	s.writeBacklog(fd, c)
+}
+
+// tellGone tells fd that its position is gone: a WebSocket is closed for it, a
+// stream of events goes on from now.
+func (s *Server) tellGone(fd uint32, a *channel.Answer) {
+	if s.isEvents(fd) {
+		s.sayGap(fd, a)
+		return
+	}
+	s.finishCode(fd, PositionGone)
 }
 
 // writeBacklog makes one write of what a member lacks, if that is known. When all of it is written

@@ -276,10 +276,13 @@ func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
 	case phaseBody:
 		s.readBody(fd, p)
 	case phaseOpen:
-		s.readFrames(fd, p)
+		if !s.isEvents(fd) {
+			s.readFrames(fd, p)
+		}
 	}
 	// phaseLingering: what comes after our last words is read and dropped, so
-	// that the kernel does not answer it with a reset that overtakes them.
+	// that the kernel does not answer it with a reset that overtakes them. The
+	// same with what comes after a request for events, one read a turn.
 }
 
 func errnoReason(errno syscall.Errno) Reason {
@@ -353,26 +356,34 @@ func (s *Server) upgrade(fd uint32, r *request, rest []byte) {
 		s.refuse(fd, reason)
 		return
 	}
+	s.stats.Handshakes.Add(1)
+	s.letPublish(fd)
+	since, _ := r.query("since")
+	s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, response, since)
+	if len(rest) > 0 && !s.loop.Closing(fd) {
+		s.readFrames(fd, rest)
+	}
+	s.thaw(fd)
+}
+
+// admitMember makes fd, whose request was found good, a member that gets its
+// channel's messages in this format, and answers it. since is where it continues,
+// empty if it begins now.
+func (s *Server) admitMember(fd uint32, format channel.Format, name []byte, grant access.Grant, response, since []byte) {
 	// A member before the client can know that it is one: a message that is
 	// published after the client saw the answer reaches it.
-	if err := s.registry.Subscribe(fd, s.shake.channel); err != nil {
-		panic("BUG: the handshake let a bad channel through")
+	if err := s.registry.SubscribeAs(fd, name, format); err != nil {
+		panic("BUG: a bad channel was let through")
 	}
 	s.setPhase(fd, phaseOpen)
-	s.grant(fd, s.shake.grant)
-	s.letPublish(fd)
-	s.stats.Handshakes.Add(1)
+	s.grant(fd, grant)
 	s.say(fd, response)
-	if since, _ := r.query("since"); len(since) > 0 && !s.loop.Closing(fd) {
+	if len(since) > 0 && !s.loop.Closing(fd) {
 		s.resumeAt(fd, since)
 	}
 	if s.drain != nil && !s.loop.Closing(fd) {
 		s.tellOne(fd) // the walk may have passed it
 	}
-	if len(rest) > 0 && !s.loop.Closing(fd) {
-		s.readFrames(fd, rest)
-	}
-	s.thaw(fd)
 }
 
 // refuse answers a request with its HTTP status and ends the connection.

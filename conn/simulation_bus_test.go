@@ -12,7 +12,7 @@ import (
 const (
 	// simBusMax is where the bus of a simulation refuses, and half of it where
 	// it holds clients back.
-	simBusMax = 12
+	simBusMax = 9
 	// simSaidBytesMax is the longest message of a client in a simulation.
 	simSaidBytesMax = 700
 )

@@ -57,10 +57,22 @@ type simClient struct {
 	code     uint16 // of the close frame that it got
 	said     uint64 // messages that it sent
 	heard    uint64 // those of them that reached the bus
+	kind     simKind
 }
+
+// simKind is how a client gets its messages.
+type simKind int
+
+const (
+	simSocket simKind = iota
+	simEvents
+	simKinds
+)
 
 const simRequest = "GET /c%d HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+const simEventsRequest = "GET /c%d HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n"
 
 func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
 	s := &simulation{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 2)), kernel: pollertest.New(seed)}
@@ -99,8 +111,8 @@ func (s *simulation) step() {
 		if len(s.live) >= 40 {
 			break // the table has room for 20: the rest waits in the backlog
 		}
-		c := &simClient{peer: s.kernel.Dial(), channel: s.random.IntN(len(s.published))}
-		c.toSend = fmt.Appendf(nil, simRequest, c.channel)
+		c := &simClient{peer: s.kernel.Dial(), channel: s.random.IntN(len(s.published)), kind: []simKind{simSocket, simSocket, simSocket, simEvents}[s.random.IntN(4)]}
+		c.toSend = fmt.Appendf(nil, [simKinds]string{simRequest, simEventsRequest}[c.kind], c.channel)
 		s.clients, s.live = append(s.clients, c), append(s.live, c)
 	case 1, 2:
 		s.publish()
@@ -140,13 +152,13 @@ func (s *simulation) publishOn(at int) {
 func (s *simulation) act(c *simClient) {
 	switch s.random.IntN(10) {
 	case 0: // says a ping, with its number
-		if c.upgraded && !c.closed {
+		if c.upgraded && !c.closed && c.kind == simSocket {
 			c.pinged++
 			payload := binary.BigEndian.AppendUint64(nil, c.pinged)
 			c.toSend = append(c.toSend, ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame(payload)))...)
 		}
 	case 1:
-		if s.random.IntN(4) == 0 && c.upgraded && !c.closed {
+		if s.random.IntN(4) == 0 && c.upgraded && !c.closed && c.kind == simSocket {
 			body := ws.NewCloseFrameBody(ws.StatusGoingAway, "bye")
 			c.toSend = append(c.toSend, ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame(body)))...)
 			c.closed = true
@@ -171,7 +183,7 @@ func (s *simulation) act(c *simClient) {
 	case 7, 8:
 		s.read(c, s.random.IntN(6000))
 	case 9:
-		if c.upgraded && !c.closed {
+		if c.upgraded && !c.closed && c.kind == simSocket {
 			s.say(c)
 		}
 	}
@@ -185,12 +197,16 @@ func (s *simulation) read(c *simClient, n int) {
 		if end == 0 {
 			return
 		}
-		if !bytes.HasPrefix(c.stream, []byte("HTTP/1.1 101 ")) {
+		if !bytes.HasPrefix(c.stream, []byte([simKinds]string{"HTTP/1.1 101 ", "HTTP/1.1 200 "}[c.kind])) {
 			// A request that took too long, or a full server.
 			c.closed, c.stream = true, nil
 			return
 		}
 		c.upgraded, c.stream = true, c.stream[end:]
+	}
+	if c.kind == simEvents {
+		s.readEvents(c)
+		return
 	}
 	for {
 		h, size, err := parseHeader(c.stream)
@@ -223,6 +239,37 @@ func (s *simulation) understand(c *simClient, opcode ws.OpCode, payload []byte) 
 			c.code = binary.BigEndian.Uint16(payload)
 		}
 	default:
+		s.understandMessage(c, payload)
+	}
+}
+
+// readEvents reads the whole events in a client's stream.
+func (s *simulation) readEvents(c *simClient) {
+	end := bytes.LastIndex(c.stream, []byte("\n\n")) + 2
+	if end < 2 {
+		return
+	}
+	events, _, _ := readEvents(string(c.stream[:end]))
+	c.stream = c.stream[end:]
+	for _, e := range events {
+		switch {
+		case c.code != 0:
+			s.failf("a client got event %.80q after its close", e)
+		case e.event == "close":
+			c.code = 1000
+		case e.event == eventBase64 || e.event == "message":
+			s.understandMessage(c, []byte(e.payload(s.t)))
+		default:
+			s.failf("a client got event %.80q", e)
+		}
+	}
+}
+
+// understandMessage looks at the number that a message begins with.
+func (s *simulation) understandMessage(c *simClient, payload []byte) {
+	if len(payload) < 8 {
+		s.failf("a message is %q", payload)
+	} else {
 		number := binary.BigEndian.Uint64(payload)
 		if c.next != 0 && number != c.next && !(s.server.shared.Config.Channel.Skip && number > c.next) {
 			s.failf("message %d of channel %d where %d is due", number, c.channel, c.next)
@@ -293,7 +340,7 @@ func (s *simulation) run(more func() bool) {
 	}
 	for name, n := range map[string]int64{
 		"connections": s.loop.Stats().Connections.Load(), "open": stats.Open.Load(),
-		"unfinished": stats.Unfinished.Load(), "lingering": stats.Lingering.Load(),
+		"unfinished": stats.Unfinished.Load(), "events": stats.OpenEvents.Load(), "lingering": stats.Lingering.Load(),
 		"members": channels.Members.Load(), "channels": channels.Channels.Load(),
 		"logs": channels.Logs.Load(), "log bytes": channels.LogBytes.Load(), "blocked": channels.Blocked.Load(),
 		"held back": stats.PublishPaused.Load(), "message bytes": int64(s.server.inboundBytes),
@@ -341,6 +388,7 @@ func TestSimulation(t *testing.T) {
 				"upgrades": stats.Handshakes.Load(), "pings": stats.Pings.Load(), "pongs": stats.Pongs.Load(),
 				"deliveries": channels.Deliveries.Load(), "batches": channels.Batches.Load(),
 				"skipped": channels.Skipped.Load(), "slow": stats.Closes[SlowBytes].Load(),
+				"streams of events":   stats.EventStreams.Load(),
 				"messages of clients": stats.Published.Load(), "held back": stats.PublishPauses.Load(),
 				"failed at the bus": stats.Closes[PublishFailed].Load(),
 				"epoll full":        stats.Closes[EpollFull].Load(), "closed by the client": stats.Closes[ClientClosed].Load(),

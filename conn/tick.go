@@ -52,7 +52,7 @@ func (s *Server) pingOne(fd uint32) {
 		return
 	}
 	s.stats.Pings.Add(1)
-	s.say(fd, pingFrame)
+	s.sayHeartbeat(fd)
 }
 
 // A pacer walks over a loop's connections again and again, each round in one
