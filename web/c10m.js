@@ -463,6 +463,11 @@ class RequestSession {
     this.#runners.delete(feed.channel);
   }
 
+  // unreachable: a POST found nobody. If no stream or poll has noticed, it is for us to.
+  unreachable(ending) {
+    if (![...this.#runners.values()].some((runner) => runner.isUp)) this.end(ending);
+  }
+
   // check is called when the network may have changed. A stream that is dead says
   // nothing, so a quiet one is begun anew, which costs a request and no message.
   check() {
@@ -926,6 +931,7 @@ class Core {
       const code = { 413: "too_big", 429: "overload", 503: "bus_down" }[response.status] ?? (wrong.auth ? "not_allowed" : wrong.refused ?? "failed");
       item.reject(new C10mError(code, wrong.reason, { status: response.status, retryAfterSeconds: wrong.retryAfter }));
     } catch (error) {
+      if (this.#session instanceof RequestSession) this.#session.unreachable({ reason: error.message, unreachable: true });
       item.reject(new C10mError("unreachable", `it may have been published or not: ${error.message}`));
     }
   }

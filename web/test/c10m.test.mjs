@@ -525,6 +525,21 @@ test("the queue waits for a 429 by POST", async () => {
   assert.deepEqual(server.published, ["news=1", "news=2"]);
 });
 
+test("a client that only posts notices that nobody is there, and its queue keeps the next", async () => {
+  const client = connect({ transports: ["sse"], queue: {} });
+  await settle();
+  assert.equal(client.state, "open");
+  server.isDown = true;
+  await assert.rejects(client.publish("news", "1"), { code: "unreachable" });
+  await settle();
+  assert.equal(client.state, "waiting");
+  const kept = client.publish("news", "2");
+  server.isDown = false;
+  await clock.advance(5);
+  await kept;
+  assert.deepEqual(server.published, ["news=2"]);
+});
+
 test("a socket that is full makes messages wait", async () => {
   let socket;
   const Base = server.WebSocket;

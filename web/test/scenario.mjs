@@ -185,7 +185,7 @@ export async function scenario({ at, ask, options }) {
       for (const end of ["drain", "kill"]) {
         const all = await crowd(at.direct, end);
         const writer = connect(at.direct, { queue: {} });
-        await until(() => "the writer opens", () => writer.state === "open");
+        await listen(writer, "writer");
         await ask(end);
         await until(() => "the writer notices", () => writer.state !== "open");
         const queued = [writer.publish("queued", "1"), writer.publish("queued", "2")];
