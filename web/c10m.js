@@ -548,7 +548,7 @@ class RequestSession {
     const retry = {};
     const parser = new EventParser((block) => {
       if (runner.isOver) return;
-      this.#up(feed, runner, block.data === undefined ? block.id : undefined, asked);
+      this.#up(feed, runner, undefined, asked);
       if (/^\d+$/.test(block.retry)) retry.retrySeconds = block.retry / 1000;
       ending = this.#event(feed, block) ?? ending;
     });
@@ -563,7 +563,10 @@ class RequestSession {
 
   // event returns how the stream will end, if the event says so.
   #event(feed, { event, id, data }) {
-    if (data === undefined) return;
+    if (data === undefined) {
+      feed.position = id ?? feed.position; // where a new stream begins
+      return;
+    }
     switch (event) {
       case undefined:
       case "message":

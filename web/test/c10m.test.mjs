@@ -148,6 +148,7 @@ each("another life, or a position that is gone, is a gap that is told", async (o
 });
 
 test("sse: coming back without a position is a gap, since nothing says there was none", async () => {
+  server.history = 0;
   const news = listen(connect({ transports: ["sse"] }));
   await settle();
   server.close(1006, "");
@@ -155,11 +156,14 @@ test("sse: coming back without a position is a gap, since nothing says there was
   assert.deepEqual(news.got, ["gap"]);
 });
 
-test("websocket: the position of OK SUB is enough to come back without a gap", async () => {
-  const news = listen(connect({ transports: ["websocket"] }));
+each("the position at the beginning is enough to come back without a gap", async (options) => {
+  const news = listen(connect(options));
   await settle();
+  server.isDown = true;
   server.close(1006, "");
+  if (options.transports[0] === "poll") await clock.advance(31);
   server.publish("news", "meanwhile");
+  server.isDown = false;
   await clock.advance(10);
   assert.deepEqual(news.got, ["meanwhile"]);
 });

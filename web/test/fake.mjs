@@ -238,6 +238,7 @@ export class Server {
     stream.send("retry: 2000\n\n");
     const missed = this.since(name, since);
     if (missed === undefined) stream.send(`event: gap\nid: ${this.position(name)}\ndata: Messages may be missed.\n\n`);
+    if (since === undefined && this.history > 0) stream.send(`id: ${this.position(name)}\n\n`);
     for (const message of missed ?? []) deliver(message);
     this.channel(name).listeners.add(deliver);
     return new Response(body, { headers: { "Content-Type": "text/event-stream" } });

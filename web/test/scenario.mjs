@@ -184,7 +184,7 @@ export async function scenario({ at, ask, options }) {
     async "a server that restarts, in good order or killed: all come back, and are told of the gap"() {
       for (const end of ["drain", "kill"]) {
         const all = await crowd(at.direct, end);
-        const writer = connect(at.direct, { queue: {} });
+        const writer = connect(at.direct, { transports: ["websocket"], queue: {} });
         await listen(writer, "writer");
         await ask(end);
         await until(() => "the writer notices", () => writer.state !== "open");
