@@ -552,7 +552,7 @@ class RequestSession {
       if (/^\d+$/.test(block.retry)) retry.retrySeconds = block.retry / 1000;
       ending = this.#event(feed, block) ?? ending;
     });
-    const text = new TextDecoder("utf-8", { ignoreBOM: true });
+    const text = new TextDecoder();
     for (const reader = body.getReader(); ;) {
       const { done, value } = await reader.read();
       if (done) return { ...ending, ...retry };
@@ -610,7 +610,6 @@ class RequestSession {
         feed.gap(position, "the position is gone");
       }
       this.#up(feed, runner, status === 204 ? position : undefined, asked);
-      if (status === 204 && asked === undefined) feed.position = position;
       for (const { id, data } of messages) if (!runner.isOver) feed.message(id, data);
       if (runner.isOver) return {};
       if (status === 204 && wait > 0 && this.core.now() - since < pollPauseSeconds * 1000) {

@@ -5,9 +5,17 @@ import { Clock, Server, settle } from "./fake.mjs";
 
 let clock, server, clients;
 
+// What a browser's window has and Node has not.
+const network = new EventTarget();
+globalThis.addEventListener = network.addEventListener.bind(network);
+globalThis.removeEventListener = network.removeEventListener.bind(network);
+const stored = new Map();
+Object.defineProperty(globalThis, "localStorage", { value: { getItem: (key) => stored.get(key) ?? null, setItem: (key, value) => stored.set(key, value) } });
+
 beforeEach(() => {
   clock = new Clock();
   server = new Server(clock);
+  stored.clear();
   clients = [];
 });
 
@@ -18,7 +26,7 @@ afterEach(() => {
 // connect makes a client whose events are kept. random is 1, so that delays are
 // those of the caps, unless a test says otherwise.
 function connect(options = {}) {
-  const client = new C10m("http://example.test", { WebSocket: server.WebSocket, fetch: server.fetch, clock, random: () => 1, ...options });
+  const client = new C10m("http://example.test", { WebSocket: server.WebSocket, fetch: server.fetch, clock, random: () => 1, remember: false, ...options });
   clients.push(client);
   client.states = [];
   client.waits = [];
@@ -181,8 +189,9 @@ test("a connection that ends in the middle of history continues there", async ()
   assert.deepEqual(got, ["1", "2", "3"]);
 });
 
-test("poll: without history every poll is live, and that is told once", async () => {
+for (const tells of [true, false]) test(`poll: without history every poll is live, and that is told once, ${tells ? "with" : "without"} positions`, async () => {
   server.history = 0;
+  server.tellsPosition = tells;
   const news = listen(connect({ transports: ["poll"] }));
   await settle();
   await publishSlowly("one", "two", "three");
@@ -190,6 +199,18 @@ test("poll: without history every poll is live, and that is told once", async ()
   await publishSlowly("four");
   assert.deepEqual(news.got.filter((entry) => !entry.includes("gap")), ["one", "two", "three", "four"]);
   assert.equal(news.got.filter((entry) => entry === "lasting gap").length, 1);
+});
+
+test("sse: lines may end as a proxy likes, cut anywhere", async () => {
+  const text = "retry: 2000\r\n\r\nid: aaaaaaaa-1\r\ndata: one\r\ndata: two\r\n\r\n: heartbeat\r\rdata:three\rid\r\r";
+  const fetch = async () => new Response(new ReadableStream({
+    start(controller) { for (const byte of new TextEncoder().encode(text)) controller.enqueue(Uint8Array.of(byte)); },
+  }), { headers: { "Content-Type": "text/event-stream" } });
+  const news = listen(connect({ transports: ["sse"], fetch }));
+  await settle();
+  await settle();
+  assert.deepEqual(news.got, ["one\ntwo"]);
+  assert.deepEqual(news.ids, ["aaaaaaaa-1"]);
 });
 
 test("poll: an answer of 204 that comes too soon is no reason to ask without end", async () => {
@@ -287,6 +308,48 @@ test("what worked is remembered, and after a while a better one is tried again",
   assert.equal(client.transport, "websocket");
 });
 
+test("what worked is remembered for the next page, for a while", async () => {
+  server.upgrades = false;
+  const first = connect({ remember: true });
+  await settle();
+  first.close();
+  server.requests.length = 0;
+  connect({ remember: true });
+  await settle();
+  assert.deepEqual(server.requests, ["head -/c10m.js"]);
+  server.requests.length = 0;
+  await clock.advance(600);
+  connect({ remember: true });
+  await settle();
+  assert.equal(server.requests[0], "websocket");
+});
+
+test("a network that is back ends the wait, and a connection is asked whether it lives", async () => {
+  server.isDown = true;
+  const client = connect({ transports: ["websocket"] });
+  listen(client);
+  await clock.advance(20);
+  server.isDown = false;
+  network.dispatchEvent(new Event("online"));
+  await settle();
+  assert.equal(client.state, "open");
+  network.dispatchEvent(new Event("online"));
+  await settle();
+  assert.equal(server.frames.at(-1), "PING");
+
+  const stream = connect({ transports: ["sse"] });
+  const news = listen(stream);
+  await clock.advance(1);
+  server.requests.length = 0;
+  network.dispatchEvent(new Event("online"));
+  await clock.advance(55);
+  assert.deepEqual(server.requests, []); // it was heard of just now
+  network.dispatchEvent(new Event("online"));
+  await clock.advance(2);
+  assert.deepEqual(server.requests, ["sse news"]);
+  assert.deepEqual(news.got, []);
+});
+
 test("backoff: the window doubles to its cap, jitter is full, and a session that lasts begins anew", async () => {
   server.isDown = true;
   let random = 1;
@@ -321,7 +384,7 @@ each("Retry-After is waited for, jitter comes on top, and nothing else is tried"
   await settle();
   assert.deepEqual(client.waits, [18]);
   assert.ok(way === "poll" || !server.requests.some((request) => request.startsWith("poll")));
-  globalThis.dispatchEvent?.(new Event("online"));
+  network.dispatchEvent(new Event("online")); // not before the server's time
   server.refusal = undefined;
   await clock.advance(17.9);
   assert.equal(client.state, "waiting");
@@ -357,6 +420,25 @@ test("a token is asked for once, and again when it has ended", async () => {
   }
 });
 
+test("with WebSockets alone, a refusal that nobody explains may be the token", async () => {
+  server.good = "second";
+  const tokens = ["first", "second"];
+  const client = connect({ transports: ["websocket"], token: () => tokens.shift() });
+  await clock.advance(5);
+  assert.equal(client.state, "open");
+});
+
+test("a POST with a token that has ended is refused, and the next one has a new token", async () => {
+  server.good = "first";
+  const tokens = ["first", "second"];
+  const client = connect({ transports: ["sse"], token: () => tokens.shift() });
+  await settle();
+  server.good = "second";
+  await assert.rejects(client.publish("news", "1"), { code: "not_allowed", status: 401 });
+  await client.publish("news", "2");
+  assert.deepEqual(server.published, ["news=2"]);
+});
+
 test("a token that stands fast and is refused ends the client", async () => {
   server.good = "good";
   const client = connect({ token: "bad" });
@@ -384,6 +466,16 @@ each("a channel that is not allowed is refused alone", async (options) => {
   assert.deepEqual(secret.got, ["error not_allowed"]);
   assert.equal(secret.state, "refused");
   assert.deepEqual(news.got, ["hello"]);
+});
+
+test("websocket: a subscription that the server has no time for is asked for again", async () => {
+  server.busy.add("news");
+  const news = listen(connect({ transports: ["websocket"] }));
+  await clock.advance(2);
+  assert.equal(news.state, "connecting");
+  server.busy.clear();
+  await clock.advance(5);
+  assert.equal(news.state, "open");
 });
 
 test("websocket: silence is asked about, and no answer is an end", async () => {

@@ -47,6 +47,8 @@ export class Server {
   good = undefined; // the only good token
   refusal = undefined; // { status, headers, body } for everybody
   forbidden = new Set(); // channels
+  busy = new Set(); // channels whose SUB is not taken now
+  tellsPosition = true; // with a 204, too, though there is no history
   publishing = undefined; // a refusal of POST and PUB
   grain = 1 << 20; // bytes that arrive at once in a stream
   requests = []; // what came: "websocket", "sse news", "poll news 30", "post news"
@@ -160,6 +162,7 @@ export class Server {
 
       #subscribe(name, encoded, since) {
         if (server.forbidden.has(name)) return this.say(`ERR SUB ${encoded} not_allowed\nNot you.`);
+        if (server.busy.has(name)) return this.say(`ERR SUB ${encoded} overload\nLater.`);
         const deliver = ({ id, bytes }) => {
           const head = `MSG ${encoded} ${id}\n`;
           try {
@@ -246,7 +249,7 @@ export class Server {
 
   #answer(name, all) {
     const messages = all.slice(0, 64);
-    const position = this.history > 0 || messages.length > 0 ? { "C10m-Position": messages.at(-1)?.id ?? this.position(name) } : {};
+    const position = this.tellsPosition || messages.length > 0 ? { "C10m-Position": messages.at(-1)?.id ?? this.position(name) } : {};
     if (messages.length === 0) return new Response(null, { status: 204, headers: position });
     const index = messages.map(({ id, bytes }) => `${id}:${bytes.length}`).join(",");
     return new Response(Buffer.concat(messages.map(({ bytes }) => bytes)), { headers: { ...position, "C10m-Messages": index } });
