@@ -106,11 +106,11 @@ const publishBytesTotal = 64 << 20
 
 // planPublish sets up the way of what clients say to the bus, if they may.
 func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
+	bytesMax := max(publishBytesTotal/p.loops, 2*int(f.MessageBytes))
+	p.conn.PublishBytesMax, p.conn.InboundBytesTotal = int(f.MessageBytes), bytesMax
 	if f.Publish == "off" {
 		return
 	}
-	bytesMax := max(publishBytesTotal/p.loops, 2*int(f.MessageBytes))
-	p.conn.PublishBytesMax, p.conn.InboundBytesTotal = int(f.MessageBytes), bytesMax
 	p.uplink = redisbus.NewUplink(bytesMax, log)
 	p.conn.NewPublisher = func(feedback conn.Feedback) conn.Publisher { return p.uplink.Queue(feedback) }
 }

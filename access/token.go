@@ -91,6 +91,8 @@ type Grant struct {
 	Lifetime time.Duration
 	// Publish: the client may publish to the channel.
 	Publish bool
+	// Patterns are what else the token allows, for a connection of many channels.
+	Patterns Patterns
 }
 
 // claims are those that we look at. Names of the registered ones, and their
@@ -135,10 +137,13 @@ func (t *Tokens) verify(token, channel []byte) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	if !matchAny(claims.Subscribe, channel) {
+	if len(channel) > 0 && !matchAny(claims.Subscribe, channel) {
 		return Grant{}, ErrTokenChannel
 	}
-	grant := Grant{Publish: matchAny(claims.Publish, channel)}
+	grant := Grant{
+		Publish:  matchAny(claims.Publish, channel),
+		Patterns: Patterns{Subscribe: claims.Subscribe, Publish: claims.Publish},
+	}
 	if claims.Expiry != nil {
 		grant.Lifetime = lifetime(now, int64(*claims.Expiry))
 	}

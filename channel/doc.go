@@ -85,7 +85,7 @@
 //
 // A raw WebSocket has one channel, so its membership is in its record: to
 // serve it touches the record's cache line and no other of ours. A protocol
-// with many channels on a connection will need a flat table of memberships.
+// with many channels on a connection needs a flat table of memberships.
 // The node is the same, with two more words: which connection it is (4) and the
 // next membership of that connection (4), so 32 bytes, half a cache line. Bytes
 // per connection, its record included:
@@ -98,9 +98,9 @@
 // A table for all saves 8 bytes of the record (the links and the position are
 // in the nodes; off and the flags stay, since a socket stands in the middle of
 // one frame at most, whatever the channel), and costs a raw WebSocket 24 bytes
-// and a second cache line at each delivery. The last line is the one to build:
-// a flag tells whether the room is a membership or names the first node, and
-// lists name nodes by number, beginning above the descriptors.
+// and a second cache line at each delivery. The last line is what conn built: this
+// room knows members by number only, and asks its Socket for the place of each; conn
+// gives the numbers above the descriptors to nodes (conn/memberships.go).
 //
 // # Slow readers, slow sweeps
 //

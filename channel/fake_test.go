@@ -107,12 +107,12 @@ func (h *host) message(name string, frame []byte, receipt *Receipt) *Message {
 
 // Socket.
 
-func (h *host) Record(fd uint32) *poller.Record { return &h.records[fd] }
-func (h *host) Now() int64                      { return h.now }
-func (h *host) Clock() int64                    { return h.now }
-func (h *host) Urgent()                         { h.urgent++ }
-func (h *host) Hurried() bool                   { return h.hurried }
-func (h *host) Seated() bool                    { return !h.standing }
+func (h *host) Room(fd uint32) *[3]uint64 { return &h.records[fd].Room }
+func (h *host) Now() int64                { return h.now }
+func (h *host) Clock() int64              { return h.now }
+func (h *host) Urgent()                   { h.urgent++ }
+func (h *host) Hurried() bool             { return h.hurried }
+func (h *host) Seated() bool              { return !h.standing }
 
 func (h *host) Send(fd uint32, b []byte) (int, syscall.Errno) {
 	h.sends++

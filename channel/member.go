@@ -38,9 +38,9 @@ const (
 	memberOnce
 )
 
-// member returns the membership in fd's record; channel is 0 if it has none.
+// member returns what is kept of fd; channel is 0 if it is in none.
 func (r *Registry) member(fd uint32) *member {
-	return (*member)(unsafe.Pointer(&r.socket.Record(fd).Room))
+	return (*member)(unsafe.Pointer(r.socket.Room(fd)))
 }
 
 // push puts fd at the front of a list.

@@ -5,8 +5,6 @@ import (
 	"syscall"
 	"time"
 
-	"c10m/poller"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -26,9 +24,11 @@ type Config struct {
 	Skip bool
 }
 
-// A Socket is what a registry needs of its loop; *poller.Loop is one.
+// A Socket is what a registry needs of its loop. It may know members by other
+// numbers than descriptors, as long as they are not 0.
 type Socket interface {
-	Record(fd uint32) *poller.Record
+	// Room is where the registry keeps a member: poller.Record's, or another one.
+	Room(fd uint32) *[3]uint64
 	Send(fd uint32, p []byte) (int, syscall.Errno)
 	Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno)
 	ArmWrite(fd uint32, on bool)

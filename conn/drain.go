@@ -131,7 +131,7 @@ func (s *Server) tellOne(fd uint32) {
 	if record.Phase != phaseOpen {
 		return
 	}
-	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.registry.Blocked(fd) {
+	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.blocked(fd) {
 		s.stats.NoticesSkipped.Add(1)
 		return
 	}

@@ -31,7 +31,7 @@ func encodeEvent(m *channel.Message) []byte {
 }
 
 // isEvents reports whether fd, which is open, gets events.
-func (s *Server) isEvents(fd uint32) bool { return s.registry.Format(fd) == channel.Event }
+func (s *Server) isEvents(fd uint32) bool { return s.formatOf(fd) == channel.Event }
 
 // sayHeartbeat says that the server is there.
 func (s *Server) sayHeartbeat(fd uint32) {

@@ -43,7 +43,7 @@ func (s *Server) sayLast(fd uint32, reason Reason, lastWords []byte) (said bool)
 	if c := s.cold[fd]; c != nil {
 		s.dropResume(fd, c)
 	}
-	s.registry.Unsubscribe(fd)
+	s.leaveAll(fd)
 	if s.loop.Closing(fd) {
 		return false
 	}
@@ -75,6 +75,9 @@ func (s *Server) count(fd uint32, reason Reason) {
 // each.
 func (s *Server) setPhase(fd uint32, phase uint8) {
 	record := s.loop.Record(fd)
+	if record.Marks&markTwoWay != 0 {
+		s.listen(fd)
+	}
 	if record.Marks&markPaused != 0 {
 		s.readOn(fd)
 	}
@@ -92,6 +95,9 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 	case phaseOpen:
 		s.stats.Open.Add(-1)
 		s.shared.open.Add(-1)
+		if record.Marks&markTwoWay != 0 {
+			s.stats.TwoWay.Add(-1)
+		}
 		if s.isEvents(fd) {
 			s.stats.OpenEvents.Add(-1)
 		}
@@ -116,17 +122,20 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 // Overrun, Failed and Owe make Server the registry's channel.Owner.
 
 // Overrun ends a slow consumer. Nothing can be said to it: its socket is full.
-func (s *Server) Overrun(fd uint32, cause channel.Cause) {
-	s.end(fd, [...]Reason{
+func (s *Server) Overrun(member uint32, cause channel.Cause) {
+	s.end(s.members.owner(member), [...]Reason{
 		channel.OverBytes: SlowBytes, channel.OverAge: SlowAge, channel.OverTotal: SlowTotal,
 	}[cause])
 }
 
 // Failed ends a connection whose socket is broken.
-func (s *Server) Failed(fd uint32, errno syscall.Errno) { s.end(fd, errnoReason(errno)) }
+func (s *Server) Failed(member uint32, errno syscall.Errno) {
+	s.end(s.members.owner(member), errnoReason(errno))
+}
 
 // Owe keeps the rest of a frame whose member was moved forward.
-func (s *Server) Owe(fd uint32, rest []byte) {
+func (s *Server) Owe(member uint32, rest []byte) {
+	fd := s.members.owner(member)
 	c := s.coldOf(fd)
 	if c == nil {
 		s.end(fd, StateMemory)

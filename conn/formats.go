@@ -6,6 +6,7 @@ import "c10m/channel"
 // package: how its messages look in each format. now is the clock of the loops.
 func (mode FrameMode) Hub(payloadBytesMax int, now func() int64) channel.HubConfig {
 	config := channel.HubConfig{Frame: mode.Frame, PayloadBytesMax: payloadBytesMax, Now: now}
+	config.Encoders[channel.Named-1] = mode.named
 	config.Encoders[channel.Event-1] = encodeEvent
 	return config
 }

@@ -55,6 +55,26 @@ const (
 	// pausedStaleMax is how many entries of the list of such clients may stand
 	// for some that have left, beside as many as there are.
 	pausedStaleMax = 1024
+	// membershipsMax is how many channels one connection may have. Each is 32 bytes,
+	// and SUB and UNSUB look through all of the connection's.
+	membershipsMax = 128
+	// memberWritesPerEventMax bounds the writes to one connection of many channels
+	// when its socket has room again, at 4 to 10 us each.
+	memberWritesPerEventMax = 16
+	// commandReadBytesMax is one read from such a connection: 700 commands of the
+	// shortest kind, at 1 us or so each, and not the 5,600 of a read.
+	commandReadBytesMax = 8 << 10
+	// commandBytesMax is what a command may have beside its payload: the verb, a
+	// channel and a position.
+	commandBytesMax = 8 + escapedBytesMax + idBytesMax
+	// replyBytesMax is the longest answer to one: ERR, the channel, a sentence.
+	replyBytesMax = 32 + escapedBytesMax + 200
+	// repliesBytesMax is when a client has asked for too much without reading the
+	// answers. It is not read from meanwhile, so they are those of one read.
+	repliesBytesMax = 128 << 10
+	// owedBytesTotalMax is when it is too much for all of them, with what else waits
+	// for room in the loop's sockets.
+	owedBytesTotalMax = 64 << 20
 	// owedBytesMax bounds the control frames that wait for room in a socket.
 	// Beyond it pongs are dropped: RFC 6455, 5.5.3, lets a peer answer only
 	// the latest of several pings.

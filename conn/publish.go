@@ -31,9 +31,9 @@ type Publisher interface {
 type Feedback interface {
 	// Room: after Full was true, it is worth asking again.
 	Room()
-	// PublishFailed: the bus did not take messages of these connections, or did
-	// not say whether it took them. It keeps the slice.
-	PublishFailed(from []uint64)
+	// PublishFailed: the bus did not take these messages, or did not say whether it
+	// took them. It keeps the slice.
+	PublishFailed(failed []channel.Outcome)
 	// Published: this became of messages of PublishAnswered. Those of one connection
 	// come in the order in which they were taken. It keeps the slice.
 	Published(outcomes []channel.Outcome)
@@ -54,15 +54,22 @@ func (s *Server) mayPublish(fd uint32) bool {
 // accepts and message make Server the sink of the connection s.current.
 
 func (s *Server) accepts() (bytesMax int64, isWanted bool) {
-	if s.mayPublish(s.current) {
-		return int64(s.shared.Config.PublishBytesMax), true
+	isTwoWay := s.isTwoWay(s.current)
+	switch {
+	case !s.mayPublish(s.current):
+		return inboundBytesMax, isTwoWay
+	case isTwoWay:
+		return commandBytesMax + int64(s.shared.Config.PublishBytesMax), true
 	}
-	return inboundBytesMax, false
+	return int64(s.shared.Config.PublishBytesMax), true
 }
 
 // message publishes what a client says, or refuses it: this server only pushes.
 func (s *Server) message(_ ws.OpCode, payload []byte) Reason {
 	fd := s.current
+	if s.isTwoWay(fd) {
+		return s.command(payload)
+	}
 	if !s.mayPublish(fd) {
 		return DataRefused
 	}
@@ -77,13 +84,20 @@ func (s *Server) message(_ ws.OpCode, payload []byte) Reason {
 }
 
 // PublishFailed implements Feedback: a client whose message is lost is told, and
-// not left to believe that it was published.
-func (s *Server) PublishFailed(from []uint64) {
+// not left to believe that it was published. Who speaks c10m.v1 is told of which
+// channel it was, and stays.
+func (s *Server) PublishFailed(failed []channel.Outcome) {
 	s.loop.Run(func(l *poller.Loop) {
-		s.stats.PublishesFailed.Add(uint64(len(from)))
-		for _, id := range from {
+		s.stats.PublishesFailed.Add(uint64(len(failed)))
+		for i := range failed {
+			id := failed[i].From
 			fd, generation := uint32(id), uint32(id>>32)
-			if l.Generation(fd) == generation && !l.Closing(fd) && l.Record(fd).Phase == phaseOpen {
+			if l.Generation(fd) != generation || l.Closing(fd) || l.Record(fd).Phase != phaseOpen {
+				continue
+			}
+			if s.isTwoWay(fd) {
+				s.tellFailed(fd, failed[i].Channel)
+			} else {
 				s.finishCode(fd, PublishFailed)
 			}
 		}

@@ -224,6 +224,11 @@ type Stats struct {
 
 	Closes [reasons]atomic.Uint64
 
+	TwoWay          atomic.Int64  // open connections of many channels
+	Memberships     atomic.Int64  // their channels, all together
+	Commands        atomic.Uint64 // what they said
+	CommandsRefused atomic.Uint64 // and was answered with ERR
+
 	Notices        atomic.Uint64 // pings that tell of a drain
 	NoticesSkipped atomic.Uint64 // left out like PingsSkipped
 }

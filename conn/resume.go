@@ -20,6 +20,12 @@ type resume struct {
 	isAhead bool               // it continues nothing, and asks only for its position
 	backlog []*channel.Message // still to be written
 	pinned  bool               // they count in Server.pinned
+	due     int64              // when they have to be written, once they are pinned
+
+	// Of a two-way connection, which has one for each SUB, the oldest first:
+	member uint32 // the membership; 0 if it left before the answer
+	since  []byte // the position that was asked for
+	next   *resume
 }
 
 // resumeAt holds a new member until the history has said what follows since,
@@ -46,7 +52,7 @@ func (s *Server) ask(fd uint32, since []byte, r *resume) {
 	s.registry.Hold(fd)
 	c.resume = r
 	s.shared.Config.History.Ask(channel.Question{
-		Door: s, ID: uint64(s.loop.Generation(fd))<<32 | uint64(fd),
+		Door: s, ID: s.identityOf(fd),
 		Name: append([]byte(nil), s.registry.Name(fd)...), Since: append([]byte(nil), since...),
 	})
 }
@@ -61,6 +67,10 @@ func (s *Server) answered(a *channel.Answer) {
 	c := s.cold[fd]
 	if c == nil || c.resume == nil {
 		panic("BUG: an answer to a connection that did not ask")
+	}
+	if s.isTwoWay(fd) {
+		s.confirmed(fd, c, a)
+		return
 	}
 	switch {
 	case c.resume.isAhead:
@@ -106,7 +116,7 @@ func (s *Server) writeBacklog(fd uint32, c *cold) {
 			return
 		}
 		if errno == 0 {
-			s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, n, format)))
+			s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, r, n, format)))
 		}
 		if s.loop.Closing(fd) {
 			return
@@ -141,9 +151,8 @@ func (s *Server) gatherBacklog(backlog []*channel.Message, format channel.Format
 
 // advanceBacklog drops what n bytes of a write have brought and returns how many
 // messages that were. The rest of one that is partly written becomes owed.
-func (s *Server) advanceBacklog(fd uint32, c *cold, n int, format channel.Format) (messages int) {
+func (s *Server) advanceBacklog(fd uint32, c *cold, r *resume, n int, format channel.Format) (messages int) {
 	clear(s.iov[:])
-	r := c.resume
 	for n > 0 {
 		frame := r.backlog[0].As(format)
 		if r.pinned {
@@ -168,6 +177,7 @@ func (s *Server) advanceBacklog(fd uint32, c *cold, n int, format channel.Format
 // bounds it: the history may drop it meanwhile.
 func (s *Server) pinBacklog(fd uint32, r *resume, format channel.Format) {
 	r.pinned = true
+	r.due = s.loop.Now() + int64(s.shared.Config.Channel.LogAge)
 	for _, message := range r.backlog {
 		s.pinned.add(message.As(format))
 	}
@@ -180,12 +190,20 @@ func (s *Server) pinBacklog(fd uint32, r *resume, format channel.Format) {
 
 // dropResume forgets what a connection was still to get of the history.
 func (s *Server) dropResume(fd uint32, c *cold) {
-	r := c.resume
-	c.resume = nil
-	if r == nil || !r.pinned {
+	if c.resume == nil {
 		return
 	}
-	format := s.registry.Format(fd)
+	format := s.formatOf(fd)
+	for r := c.resume; r != nil; r = r.next {
+		s.unpinBacklog(r, format)
+	}
+	c.resume = nil
+}
+
+func (s *Server) unpinBacklog(r *resume, format channel.Format) {
+	if !r.pinned {
+		return
+	}
 	for _, message := range r.backlog {
 		s.pinned.remove(message.As(format))
 	}
@@ -199,8 +217,13 @@ func (s *Server) expireBacklogs() (next int64) {
 		return math.MaxInt64
 	}
 	return s.backlogs.expire(s.loop, phaseOpen, func(fd uint32) {
-		if c := s.cold[fd]; c != nil && c.resume != nil {
-			s.end(fd, SlowAge)
+		if c := s.cold[fd]; c != nil {
+			for r := c.resume; r != nil; r = r.next {
+				if r.pinned && s.loop.Now() >= r.due {
+					s.end(fd, SlowAge)
+					return
+				}
+			}
 		}
 	})
 }

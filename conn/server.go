@@ -28,8 +28,8 @@ type Config struct {
 	NewPublisher func(Feedback) Publisher
 	// PublishBytesMax is the longest message that a client may publish.
 	PublishBytesMax int
-	// InboundBytesTotal is what a loop may keep of messages that clients have
-	// not finished.
+	// InboundBytesTotal is what a loop may keep of messages and commands that clients
+	// have not finished.
 	InboundBytesTotal int
 	// Access is who gets in.
 	Access Access
@@ -87,6 +87,10 @@ const (
 	markProxyHeader             // its PROXY header is still to come
 	markTimed                   // it has an entry in Server.exchanges
 	markForwarded               // its request's X-Forwarded-For says who the client is
+
+	// markTwoWay: it has many channels, and its room holds a twoWay. It is the last
+	// bit; others are to come from below.
+	markTwoWay = 1 << 7
 )
 
 // cold is the state of a connection that does not fit its record: it exists
@@ -132,6 +136,9 @@ type Server struct {
 	coldSpares   []*cold
 	requestBytes int // held in cold.request, all together
 	inboundBytes int // held in cold.in.payload and cold.body, all together
+	owedBytes    int // held in cold.owed, all together
+	members      *memberships
+	grants       grants
 	publisher    Publisher
 	paused       pausedList
 	pinned       pins
@@ -152,7 +159,10 @@ type Server struct {
 	scratch      [scratchBytes]byte
 	control      [2 + 125]byte // a close frame on its way out
 	iov          [backlogFramesPerWriteMax]unix.Iovec
-	pongs        []byte // answers to the pings of the read at hand
+	pongs        []byte // answers to the pings and commands of the read at hand
+	packed       access.PackedPatterns
+	nameScratch  [escapedBytesMax]byte // the channel of a command
+	replyScratch [replyBytesMax]byte
 
 	// Shared: atomic.
 	stats        Stats
@@ -173,7 +183,8 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 		s.shake.judge = s.judge
 	}
 	s.clients = shared.newClients()
-	s.registry = channel.NewRegistry(shared.Config.Channel, loop, s, &s.channelStats)
+	s.members = &memberships{Loop: loop, server: s}
+	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
 	s.pings.start(loop.Now())
 	return s
 }
@@ -241,8 +252,8 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 		}
 		return
 	}
-	if event&poller.Readable != 0 && !s.holdBack(fd) {
-		n, errno := s.loop.Recv(fd, s.scratch[:])
+	if event&poller.Readable != 0 && !s.isDeaf(fd) && !s.holdBack(fd) {
+		n, errno := s.loop.Recv(fd, s.scratch[:s.readBytesMax(fd)])
 		s.received(fd, n, errno)
 	}
 }
@@ -359,7 +370,11 @@ func (s *Server) upgrade(fd uint32, r *request, rest []byte) {
 	s.stats.Handshakes.Add(1)
 	s.letPublish(fd)
 	since, _ := r.query("since")
-	s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, response, since)
+	if s.shake.twoWay {
+		s.admitTwoWay(fd, s.shake.channel, s.shake.grant, response, since)
+	} else {
+		s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, response, since)
+	}
 	if len(rest) > 0 && !s.loop.Closing(fd) {
 		s.readFrames(fd, rest)
 	}
@@ -429,6 +444,7 @@ func (s *Server) dropCold(fd uint32) {
 	}
 	s.requestBytes -= len(c.request)
 	s.inboundBytes -= cap(c.in.payload)
+	s.owedBytes -= len(c.owed)
 	s.dropBody(c)
 	s.unpin(c)
 	s.dropResume(fd, c)
@@ -469,7 +485,7 @@ func (s *Server) Closed(fd uint32) {
 		}
 		s.end(fd, reason)
 	}
-	s.registry.Unsubscribe(fd)
+	s.leaveAll(fd)
 	s.dropCold(fd)
 	s.releaseAddress(fd)
 }

@@ -3,8 +3,11 @@ package conn
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"c10m/channel"
 
 	"github.com/gobwas/ws"
 )
@@ -65,12 +68,12 @@ func (b *simBus) Full() bool {
 
 // take publishes up to n messages, or fails them.
 func (b *simBus) take(n int, fail bool) {
-	var failed []uint64
+	var failed []channel.Outcome
 	for ; n > 0 && len(b.pending) > 0; n-- {
 		first := b.pending[0]
 		b.pending = b.pending[1:]
 		if fail {
-			failed = append(failed, first.from)
+			failed = append(failed, channel.Outcome{From: first.from, Channel: fmt.Appendf(nil, "c%d", first.channel), Fate: channel.FateUnconfirmed})
 		} else {
 			b.publishOn(first.channel)
 		}

@@ -47,7 +47,7 @@ func (s *Server) pingOne(fd uint32) {
 	if record.Phase != phaseOpen {
 		return
 	}
-	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.registry.Blocked(fd) {
+	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.blocked(fd) {
 		s.stats.PingsSkipped.Add(1)
 		return
 	}

@@ -42,7 +42,7 @@ type Uplink struct {
 // Feedback is how an Uplink speaks to a loop; conn.Feedback says the same.
 type Feedback interface {
 	Room()
-	PublishFailed(from []uint64)
+	PublishFailed(failed []channel.Outcome)
 	Published(outcomes []channel.Outcome)
 }
 
@@ -268,7 +268,7 @@ func portion(batch []*Publication) int {
 // publish hands a portion to the bus and tells the senders whose messages failed.
 func (q *UplinkQueue) publish(bus Publishable, batch []*Publication) {
 	bus.PublishBatch(q.uplink.ctx, batch)
-	var failed []uint64
+	var failed []channel.Outcome
 	var first error
 	lost, answered := 0, 0
 	for _, p := range batch {
@@ -284,7 +284,7 @@ func (q *UplinkQueue) publish(bus Publishable, batch []*Publication) {
 		case p.isAnswered:
 			answered++
 		case p.Err != nil:
-			failed = append(failed, p.from)
+			failed = append(failed, channel.Outcome{From: p.from, Channel: p.Channel, Fate: p.fate()})
 		}
 	}
 	if lost > 0 {
@@ -313,13 +313,8 @@ func (q *UplinkQueue) outcomes(batch []*Publication, n int) []channel.Outcome {
 		if !p.isAnswered {
 			continue
 		}
-		o := channel.Outcome{From: p.from, Channel: p.Channel, Subscribers: p.Subscribers}
-		switch {
-		case errors.Is(p.Err, ErrUnpublished):
-			o.Fate = channel.FateUnpublished
-		case p.Err != nil:
-			o.Fate = channel.FateUnconfirmed
-		default:
+		o := channel.Outcome{From: p.from, Channel: p.Channel, Fate: p.fate(), Subscribers: p.Subscribers, ID: p.ID()}
+		if p.Err == nil {
 			var isKnown bool
 			if o.Connections, isKnown = p.Connections(); !isKnown {
 				at, isThere := places[string(p.Channel)]
@@ -342,6 +337,17 @@ func (q *UplinkQueue) outcomes(batch []*Publication, n int) []channel.Outcome {
 		}
 	}
 	return all
+}
+
+// fate is what became of a message that was handed to the bus.
+func (p *Publication) fate() channel.Fate {
+	switch {
+	case p.Err == nil:
+		return channel.FatePublished
+	case errors.Is(p.Err, ErrUnpublished):
+		return channel.FateUnpublished
+	}
+	return channel.FateUnconfirmed
 }
 
 // PublishBatch implements Publishable: each message is a PUBLISH, but does not wait

@@ -1,0 +1,602 @@
+package conn
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"c10m/channel"
+	"c10m/poller"
+	"c10m/poller/pollertest"
+
+	"github.com/gobwas/ws"
+)
+
+// Worlds of two-way clients over the failing kernel of the simulation: they
+// subscribe, unsubscribe and publish at random, read a little or much or nothing,
+// and check all that they are sent.
+
+const (
+	worldChannels = 5
+	worldBusMax   = 16
+)
+
+type twoWayWorld struct {
+	t         *testing.T
+	seed      uint64
+	random    *rand.Rand
+	kernel    *pollertest.Kernel
+	loop      *poller.Loop
+	server    *Server
+	hub       *channel.Hub
+	clients   []*worldClient
+	published [worldChannels]uint64 // messages so far
+	skip      bool
+	history   bool
+
+	// The bus, which is the Publisher.
+	feedback Feedback
+	pending  []worldSaid
+	waiting  bool
+
+	happened map[string]int
+}
+
+type worldSaid struct {
+	from    uint64
+	client  *worldClient
+	channel int
+}
+
+type worldClient struct {
+	peer     *pollertest.Peer
+	number   int
+	toSend   []byte
+	stream   []byte
+	upgraded bool
+	closed   bool // by itself, or it saw the close
+	subs     [worldChannels]worldSub
+	asked    [worldChannels][]worldAnswer // that are to come, in the order of each channel
+	pongs    int                          // of PING, that are to come
+	said     [worldChannels]uint64
+	heard    [worldChannels]uint64 // the last of what it said, at the bus
+	heardOf  [worldChannels]uint64 // how many the bus has
+	refused  uint64                // of what it said, by overload
+	lost     uint64                // of what it said, at the bus
+	toldLost uint64
+	pinged   uint64
+	ponged   uint64
+}
+
+// A worldAnswer is one that is to come, and what the client knew when it asked for
+// it: how many messages of the channel were published, and the last that it had if
+// it named that one's position.
+type worldAnswer struct {
+	line      string
+	published uint64
+	since     uint64
+}
+
+// A worldSub is what a client knows of one of its channels.
+type worldSub struct {
+	wanted bool   // after all that it asked for
+	on     bool   // by the answers that it has
+	after  uint64 // it gets what was published after this one, or later
+	next   uint64 // the next message, 0 before the first
+	gap    bool   // its position was gone
+
+	last   uint64 // message, over all subscriptions, and its id
+	lastID string
+}
+
+func newTwoWayWorld(t *testing.T, seed uint64, skip, history bool, happened map[string]int) *twoWayWorld {
+	w := &twoWayWorld{t: t, seed: seed, skip: skip, history: history, random: rand.New(rand.NewPCG(seed, 3)), kernel: pollertest.New(seed), happened: happened}
+	w.kernel.DescriptorsMax = 25
+	w.kernel.Faults = simFaults
+	config := testConfig()
+	config.PingInterval = 20 * time.Second
+	config.Channel = channel.Config{LogBytes: 40 << 10, LogAge: 5 * time.Minute, LogBytesTotal: 256 << 10, Skip: skip}
+	config.NewPublisher = func(f Feedback) Publisher { w.feedback = f; return w }
+	config.PublishBytesMax, config.InboundBytesTotal = 700, 16<<10
+	hub := FrameAuto.Hub(1<<20, w.kernel.Now)
+	if history {
+		// Its goroutine makes a run depend on more than its seed.
+		config.History = channel.NewHistory(channel.HistoryConfig{Messages: 200})
+		hub.History = config.History
+	}
+	loop, err := poller.NewLoop(poller.Config{
+		DescriptorsMax: 1 << 12, Listen: make([]poller.Address, 2), Kernel: w.kernel,
+		NewHandler: func(l *poller.Loop) poller.Handler {
+			w.server = NewServer(NewShared(config), l)
+			return w.server
+		},
+	}, w.kernel.Eventfd())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.loop = loop
+	w.hub = channel.NewHub([]channel.Poster{w.server}, hub)
+	return w
+}
+
+func (w *twoWayWorld) failf(format string, a ...any) {
+	w.t.Helper()
+	w.t.Fatalf("SIMULATION_SEED=%d skip=%v history=%v: %s", w.seed, w.skip, w.history, fmt.Sprintf(format, a...))
+}
+
+func worldName(at int) string { return fmt.Sprintf("c%d é", at) }
+
+// worldEscaped is the name in a command.
+func worldEscaped(at int) string { return fmt.Sprintf("c%d%%20%%C3%%A9", at) }
+
+// Publish, Full and take make the world its clients' bus.
+
+func (w *twoWayWorld) Publish(from uint64, name, payload []byte) bool {
+	if len(w.pending) == worldBusMax {
+		return false
+	}
+	c, number := w.clients[binary.BigEndian.Uint64(payload)], binary.BigEndian.Uint64(payload[8:])
+	at := int(name[1] - '0')
+	if string(name) != worldName(at) || number <= c.heard[at] || number > c.said[at] || len(bytes.Trim(payload[16:], "y")) > 0 {
+		w.failf("the bus hears message %d of client %d on %q, which said %d, after %d", number, c.number, name, c.said[at], c.heard[at])
+	}
+	c.heard[at] = number
+	c.heardOf[at]++
+	w.pending = append(w.pending, worldSaid{from, c, at})
+	return true
+}
+
+func (w *twoWayWorld) PublishAnswered(uint64, []byte, []byte) bool {
+	w.failf("nobody posts here")
+	return false
+}
+
+func (w *twoWayWorld) Full() bool {
+	w.waiting = w.waiting || len(w.pending) >= worldBusMax/2
+	return len(w.pending) >= worldBusMax/2
+}
+
+func (w *twoWayWorld) take(n int, fail bool) {
+	var failed []channel.Outcome
+	for ; n > 0 && len(w.pending) > 0; n-- {
+		first := w.pending[0]
+		w.pending = w.pending[1:]
+		if fail {
+			first.client.lost++
+			failed = append(failed, channel.Outcome{From: first.from, Channel: []byte(worldName(first.channel)), Fate: channel.FateUnpublished})
+		} else {
+			w.publish(first.channel)
+		}
+	}
+	if failed != nil {
+		w.feedback.PublishFailed(failed)
+	}
+	if w.waiting && len(w.pending) <= worldBusMax/4 {
+		w.waiting = false
+		w.feedback.Room()
+	}
+}
+
+func (w *twoWayWorld) publish(at int) {
+	w.published[at]++
+	payload := binary.BigEndian.AppendUint64(nil, w.published[at])
+	if w.random.IntN(4) == 0 {
+		payload = append(payload, bytes.Repeat([]byte{'x'}, w.random.IntN(4000))...)
+	}
+	if _, err := w.hub.Publish([]byte(worldName(at)), payload); err != nil {
+		w.failf("publish: %v", err)
+	}
+}
+
+// step does one random thing and a turn.
+func (w *twoWayWorld) step() {
+	switch w.random.IntN(14) {
+	case 0:
+		if alive := w.alive(); len(alive) < 30 {
+			c := &worldClient{peer: w.kernel.Dial(), number: len(w.clients)}
+			w.clients = append(w.clients, c)
+			path := "/"
+			if w.random.IntN(2) == 0 {
+				at := w.random.IntN(worldChannels)
+				path += worldEscaped(at)
+				c.subs[at].wanted = true
+				c.asked[at] = []worldAnswer{{line: "OK SUB " + worldEscaped(at), published: w.published[at]}}
+			}
+			c.toSend = twoWayRequest(path)
+		}
+	case 1, 2:
+		for range w.random.IntN(6) {
+			w.publish(w.random.IntN(worldChannels))
+		}
+	case 3:
+		w.kernel.Advance(time.Duration(w.random.IntN(200)) * time.Millisecond)
+	case 4:
+		w.take(w.random.IntN(8), w.random.IntN(10) == 0)
+	default:
+		if alive := w.alive(); len(alive) > 0 {
+			w.act(alive[w.random.IntN(len(alive))])
+		}
+	}
+	w.loop.Turn()
+}
+
+func (w *twoWayWorld) alive() (alive []*worldClient) {
+	for _, c := range w.clients {
+		if !c.peer.WasReset() && !c.peer.Gone() {
+			alive = append(alive, c)
+		}
+	}
+	return alive
+}
+
+func (c *worldClient) say(s string) {
+	c.toSend = append(c.toSend, ws.MustCompileFrame(ws.MaskFrame(ws.NewBinaryFrame([]byte(s))))...)
+}
+
+// act is one random act of a client.
+func (w *twoWayWorld) act(c *worldClient) {
+	speaks := c.upgraded && !c.closed
+	at := w.random.IntN(worldChannels)
+	switch w.random.IntN(12) {
+	case 0, 1:
+		if !speaks {
+			break
+		}
+		sub := &c.subs[at]
+		switch {
+		case w.random.IntN(3) > 0 && !sub.wanted:
+			say, answer := "SUB "+worldEscaped(at), worldAnswer{line: "OK SUB " + worldEscaped(at), published: w.published[at]}
+			if w.history && sub.last != 0 && w.random.IntN(2) == 0 {
+				say, answer.since = say+" "+sub.lastID, sub.last
+			}
+			c.say(say)
+			c.asked[at] = append(c.asked[at], answer)
+			sub.wanted = true
+		case sub.wanted:
+			c.say("UNSUB " + worldEscaped(at))
+			c.asked[at] = append(c.asked[at], worldAnswer{line: "OK UNSUB " + worldEscaped(at)})
+			sub.wanted = false
+		default:
+			c.say("UNSUB " + worldEscaped(at))
+			c.asked[at] = append(c.asked[at], worldAnswer{line: "ERR UNSUB " + worldEscaped(at) + " not_subscribed"})
+		}
+	case 2:
+		if speaks {
+			c.pinged++
+			payload := binary.BigEndian.AppendUint64(nil, c.pinged)
+			c.toSend = append(c.toSend, ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame(payload)))...)
+		}
+	case 3:
+		if speaks {
+			c.say("PING")
+			c.pongs++
+		}
+	case 4:
+		switch how := w.random.IntN(60); {
+		case how == 0 && speaks:
+			body := ws.NewCloseFrameBody(ws.StatusGoingAway, "bye")
+			c.toSend = append(c.toSend, ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame(body)))...)
+			c.closed = true
+		case how == 1:
+			c.closed = true
+			c.peer.Reset()
+		case how == 2:
+			c.closed = true
+			c.peer.Close()
+		}
+	case 5, 6, 7:
+		n := len(c.toSend)
+		if w.random.IntN(2) == 0 {
+			n = w.random.IntN(n + 1)
+		}
+		c.peer.Write(c.toSend[:n])
+		c.toSend = c.toSend[n:]
+	case 8, 9:
+		w.read(c, w.random.IntN(6000))
+	case 10, 11:
+		if speaks && len(c.toSend) < 4000 {
+			c.said[at]++
+			payload := binary.BigEndian.AppendUint64(nil, uint64(c.number))
+			payload = binary.BigEndian.AppendUint64(payload, c.said[at])
+			c.say("PUB " + worldEscaped(at) + "\n" + string(payload) + strings.Repeat("y", w.random.IntN(600)))
+		}
+	}
+}
+
+// read takes bytes from the server and checks every frame in them.
+func (w *twoWayWorld) read(c *worldClient, n int) {
+	c.stream = append(c.stream, c.peer.Read(n)...)
+	if !c.upgraded {
+		end := requestEnd(c.stream, 0)
+		if end == 0 {
+			return
+		}
+		if !bytes.HasPrefix(c.stream, []byte("HTTP/1.1 101 ")) {
+			c.closed, c.stream = true, nil
+			return
+		}
+		c.upgraded, c.stream = true, c.stream[end:]
+	}
+	for {
+		h, size, err := parseHeader(c.stream)
+		if err != nil {
+			w.failf("client %d cannot read a header: %v", c.number, err)
+		}
+		if size == 0 || len(c.stream) < size+int(h.Length) {
+			return
+		}
+		if h.Masked || h.Rsv != 0 || !h.Fin {
+			w.failf("client %d got frame %+v", c.number, h)
+		}
+		payload := c.stream[size : size+int(h.Length)]
+		c.stream = c.stream[size+int(h.Length):]
+		switch h.OpCode {
+		case ws.OpPing:
+		case ws.OpPong:
+			number := binary.BigEndian.Uint64(payload)
+			if number <= c.ponged || number > c.pinged {
+				w.failf("pong %d after pong %d and %d pings", number, c.ponged, c.pinged)
+			}
+			c.ponged = number
+		case ws.OpClose:
+			c.closed = true
+			w.happened[fmt.Sprint("close ", binary.BigEndian.Uint16(append(payload, 0, 0)))]++
+		default:
+			w.understand(c, payload)
+		}
+	}
+}
+
+// understand checks an answer or a delivery.
+func (w *twoWayWorld) understand(c *worldClient, message []byte) {
+	line, rest, _ := bytes.Cut(message, []byte("\n"))
+	words := strings.Split(string(line), " ")
+	switch {
+	case words[0] == "MSG":
+		at, err := strconv.Atoi(words[1][1:2])
+		if err != nil || words[1] != worldEscaped(at) {
+			w.failf("client %d got %q", c.number, line)
+		}
+		w.delivered(c, at, binary.BigEndian.Uint64(rest))
+		c.subs[at].lastID = words[2]
+		w.happened["deliveries"]++
+	case len(words) == 4 && words[1] == "PUB" && words[3] == "overload":
+		c.refused++
+		w.happened["overload"]++
+	case len(words) == 4 && words[1] == "PUB" && words[3] == "bus_down":
+		c.toldLost++
+		w.happened["bus_down"]++
+	case words[0] == "PONG" && c.pongs > 0:
+		c.pongs--
+		w.happened["PONG"]++
+	case words[0] == "GAP" && w.history:
+		sub, asked := &c.subs[words[1][1]-'0'], c.asked[words[1][1]-'0']
+		if sub.gap = true; len(asked) == 0 || asked[0].since == 0 || asked[0].since == asked[0].published {
+			w.failf("client %d got %q, and asked %v", c.number, line, asked)
+		}
+		w.happened["GAP"]++
+	default:
+		w.answered(c, words, string(line))
+	}
+}
+
+// answered checks an answer to SUB or UNSUB.
+func (w *twoWayWorld) answered(c *worldClient, words []string, line string) {
+	if len(words) < 3 || len(words[2]) < 2 {
+		w.failf("client %d got %q", c.number, line)
+	}
+	at := words[2][1] - '0'
+	asked := c.asked[at]
+	if w.history && strings.HasPrefix(line, "OK SUB ") {
+		line = strings.Join(words[:3], " ") // without a position
+	}
+	if len(asked) == 0 || asked[0].line != line {
+		w.failf("client %d got %q, and expected %v", c.number, line, asked)
+	}
+	if words[0] == "OK" {
+		sub := &c.subs[at]
+		sub.on, sub.after, sub.next = words[1] == "SUB", asked[0].published, 0
+		if asked[0].since != 0 && !sub.gap {
+			sub.after, sub.next = asked[0].since, asked[0].since+1
+			w.happened["continued"]++
+		}
+		sub.gap = false
+	}
+	c.asked[at] = asked[1:]
+	w.happened[words[0]]++
+}
+
+func (w *twoWayWorld) delivered(c *worldClient, at int, number uint64) {
+	sub := &c.subs[at]
+	switch {
+	case !sub.on:
+		w.failf("client %d got message %d of channel %d, of which it is no subscriber", c.number, number, at)
+	case number <= sub.after:
+		w.failf("client %d got message %d of channel %d, and asked after %d were published", c.number, number, at, sub.after)
+	case sub.next != 0 && number != sub.next && !(w.skip && number > sub.next):
+		w.failf("client %d got message %d of channel %d where %d is due", c.number, number, at, sub.next)
+	}
+	sub.next, sub.last = number+1, number
+}
+
+// settle lets everybody read and write until nothing moves.
+func (w *twoWayWorld) settle() {
+	w.kernel.Faults = pollertest.Faults{}
+	w.kernel.DescriptorsMax = 1 << 12
+	for turn := range 600 {
+		for _, c := range w.clients {
+			c.peer.Write(c.toSend)
+			c.toSend = nil
+			w.read(c, -1)
+		}
+		w.take(worldBusMax, false)
+		if w.history && turn%10 == 0 {
+			time.Sleep(20 * time.Microsecond) // for the history's goroutine
+		}
+		w.loop.Turn()
+	}
+}
+
+// resumes reports whether a membership is still on its way to its log.
+func resumes(c *cold, n uint32) bool {
+	if c != nil {
+		for r := c.resume; r != nil; r = r.next {
+			if r.member == n {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// check looks at what the server keeps, between two turns.
+func (w *twoWayWorld) check() {
+	s := w.server
+	used, owed := 0, 0
+	for _, c := range s.cold {
+		owed += len(c.owed)
+	}
+	w.loop.Walk(0, 1<<12, func(fd uint32) {
+		record := w.loop.Record(fd)
+		if record.Marks&markTwoWay == 0 {
+			return
+		}
+		if record.Marks&markPaused != 0 && twoWayOf(record).marks&twoWayDeaf != 0 {
+			w.failf("two-way connection %d is not read from for two reasons", fd)
+		}
+		state, count, turn, busy := twoWayOf(record), 0, false, false
+		for n := state.first; n != 0; n = s.members.at(n).next {
+			count++
+			turn = turn || n == state.turn
+			busy = busy || n == state.busy
+			if s.members.at(n).fd != fd {
+				w.failf("membership %x of %d belongs to %d", n, fd, s.members.at(n).fd)
+			}
+			if n != state.busy && s.registry.MidFrame(n) {
+				w.failf("membership %x of %d is in the middle of a frame, and %x is busy", n, fd, state.busy)
+			}
+			if s.registry.Blocked(n) && state.marks&twoWayFull == 0 && !resumes(s.cold[fd], n) {
+				w.failf("membership %x of %d waits for room, and nobody asked for it", n, fd)
+			}
+		}
+		used += count
+		if state.none != 0 || count != int(state.count) || state.turn != 0 && !turn || state.busy != 0 && !busy {
+			w.failf("two-way connection %d: %+v has %d memberships", fd, *state, count)
+		}
+	})
+	free := 0
+	for n := s.members.free; n != 0; n = s.members.at(n).next {
+		free++
+	}
+	if used+free != int(s.members.used) || s.stats.Memberships.Load() != int64(used) {
+		w.failf("%d memberships are used, %d free, %d were made, %d are counted", used, free, s.members.used, s.stats.Memberships.Load())
+	}
+	if owed != s.owedBytes {
+		w.failf("%d bytes are owed, and %d are counted", owed, s.owedBytes)
+	}
+}
+
+func (w *twoWayWorld) run(more func() bool) {
+	w.loop.Nap(1)
+	for more() {
+		w.step()
+		w.check()
+	}
+	w.settle()
+	for at := range w.published { // one for everybody, now that all can read
+		w.publish(at)
+	}
+	w.settle()
+	w.check()
+	for _, c := range w.clients {
+		if !c.upgraded || c.closed || c.peer.WasReset() || c.peer.Ended() {
+			continue
+		}
+		w.happened["connected in the end"]++
+		for _, asked := range c.asked {
+			if len(asked) > 0 || c.pongs > 0 {
+				w.failf("client %d waits for %v and %d PONGs", c.number, c.asked, c.pongs)
+			}
+		}
+		said, heard := uint64(0), uint64(0)
+		for at := range worldChannels {
+			said, heard = said+c.said[at], heard+c.heardOf[at]
+		}
+		if said != heard+c.refused || c.lost != c.toldLost {
+			w.failf("client %d said %d messages, the bus has %d, %d were refused, %d of %d that were lost are told of", c.number, said, heard, c.refused, c.toldLost, c.lost)
+		}
+		for at, sub := range c.subs {
+			if sub.on != sub.wanted || sub.on && sub.next != w.published[at]+1 {
+				w.failf("client %d: channel %d is %+v, and %d were published", c.number, at, sub, w.published[at])
+			}
+		}
+	}
+	for _, c := range w.clients {
+		c.peer.Close()
+	}
+	for range 200 {
+		w.kernel.Advance(200 * time.Millisecond)
+		w.loop.Turn()
+	}
+	w.check()
+	stats, channels := w.server.Stats(), w.server.ChannelStats()
+	for name, n := range map[string]int64{
+		"connections": w.loop.Stats().Connections.Load(), "open": stats.Open.Load(), "two-way": stats.TwoWay.Load(),
+		"memberships": stats.Memberships.Load(), "members": channels.Members.Load(), "channels": channels.Channels.Load(),
+		"logs": channels.Logs.Load(), "log bytes": channels.LogBytes.Load(), "blocked": channels.Blocked.Load(),
+		"held back": stats.PublishPaused.Load(), "message bytes": int64(w.server.inboundBytes), "cold": int64(len(w.server.cold)),
+		"owed bytes": int64(w.server.owedBytes), "pinned": stats.Pinned.Load(),
+	} {
+		if n != 0 {
+			w.failf("%s: %d left over", name, n)
+		}
+	}
+	for name, n := range map[string]uint64{
+		"slow": stats.Closes[SlowBytes].Load(), "skipped": channels.Skipped.Load(), "batches": channels.Batches.Load(),
+		"resent": stats.Resent.Load(), "pauses": stats.PublishPauses.Load(), "published": stats.Published.Load(),
+	} {
+		w.happened[name] += int(n)
+	}
+	w.loop.Shut()
+}
+
+func TestTwoWayWorlds(t *testing.T) {
+	happened := make(map[string]int)
+	for _, seed := range []uint64{1, 2, 3, 4, uint64(time.Now().UnixNano())} {
+		for kind := range 4 {
+			w := newTwoWayWorld(t, seed, kind%2 == 1, kind/2 == 1, happened)
+			t.Logf("seed %d skip %v history %v", seed, w.skip, w.history)
+			steps := 12_000
+			w.run(func() bool { steps--; return steps >= 0 })
+		}
+	}
+	t.Logf("happened: %v", happened)
+	for _, name := range []string{"deliveries", "OK", "ERR", "PONG", "bus_down", "slow", "skipped", "batches", "pauses", "published", "connected in the end", "close 1001", "GAP", "continued", "resent"} {
+		if happened[name] == 0 {
+			t.Errorf("this never happened: %s", name)
+		}
+	}
+}
+
+// FuzzTwoWay is such a world with the choices of a fuzzer.
+func FuzzTwoWay(f *testing.F) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for seed := range byte(4) {
+		ops := make([]byte, 2000)
+		for i := range ops {
+			ops[i] = byte(random.Uint32())
+		}
+		f.Add(seed, ops)
+	}
+	f.Fuzz(func(t *testing.T, seed byte, ops []byte) {
+		source := &opSource{ops: ops[:min(len(ops), 20_000)]}
+		w := newTwoWayWorld(t, uint64(seed), seed%2 == 1, false, make(map[string]int))
+		w.random = rand.New(source)
+		w.run(func() bool { return len(source.ops) > 0 })
+	})
+}
