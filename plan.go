@@ -104,15 +104,22 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 // taken, over all loops; and as much again what they have published in part.
 const publishBytesTotal = 64 << 20
 
-// planPublish sets up the way of what clients say to the bus, if they may.
+// planPublish sets up the way of what clients say to the bus, if they may, and of
+// who comes and leaves.
 func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
 	bytesMax := max(publishBytesTotal/p.loops, 2*int(f.MessageBytes))
 	p.conn.PublishBytesMax, p.conn.InboundBytesTotal = int(f.MessageBytes), bytesMax
-	if f.Publish == "off" {
+	if f.Publish == "off" && !f.Presence {
 		return
 	}
 	p.uplink = redisbus.NewUplink(bytesMax, log)
-	p.conn.NewPublisher = func(feedback conn.Feedback) conn.Publisher { return p.uplink.Queue(feedback) }
+	queue := func(feedback conn.Feedback) conn.Publisher { return p.uplink.Queue(feedback) }
+	if f.Publish != "off" {
+		p.conn.NewPublisher = queue
+	}
+	if f.Presence {
+		p.conn.NewPresence, p.conn.Channel.Presence = queue, true
+	}
 }
 
 // hub is the configuration of the door into the loops.

@@ -191,6 +191,10 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Channel.Batches }),
 	counter("skipped_frames_total", "Messages that slow readers were not given (--slow skip).",
 		func(l Loop) *atomic.Uint64 { return &l.Channel.Skipped }),
+	counter("presence_dropped_total", "Members that came or left and were not told of on presence: channels, as too many channels had changed and the bus had not taken it.",
+		func(l Loop) *atomic.Uint64 { return &l.Channel.PresenceDropped }),
+	counter("presence_failed_total", "Messages to presence: channels that the bus did not take.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.PresenceFailed }),
 }
 
 // What is not simply one number.

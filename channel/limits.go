@@ -19,6 +19,9 @@ const (
 	// expiresPerAge is how often in its age, at most, a timer looks for messages
 	// that are too old: they go that much later where nothing else happens.
 	expiresPerAge = 16
+	// presenceChannelsMax bounds the channels of a loop of which it is still to be
+	// told who came and left: some 10 MB.
+	presenceChannelsMax = 1 << 16
 	// sliceWritesMax is one slice of a sweep over many members: at 4 to 10 us
 	// a write about half a millisecond, after which epoll, the mailbox and
 	// the small channels have their turn.

@@ -22,6 +22,9 @@ type Config struct {
 	LogBytesTotal int
 	// Skip moves slow members forward instead of having them closed.
 	Skip bool
+	// Presence has the registry remember which channels members came to and left,
+	// for Changes.
+	Presence bool
 }
 
 // A Socket is what a registry needs of its loop. It may know members by other
@@ -88,6 +91,7 @@ type Registry struct {
 	overTotal   *log // that limitTotal began with
 	bytesTotal  int
 	listings    []*listingOfLoop
+	presence    map[string]presenceChange // nil if nobody wants to know
 	iov         [framesPerWriteMax]unix.Iovec
 	response    responseCache
 	tally       tally
@@ -100,6 +104,9 @@ type tally struct{ deliveries, bytes, writes, batches uint64 }
 // NewRegistry makes the registry of one loop.
 func NewRegistry(config Config, socket Socket, owner Owner, stats *Stats) *Registry {
 	r := &Registry{config: config, socket: socket, owner: owner, stats: stats}
+	if config.Presence {
+		r.presence = make(map[string]presenceChange)
+	}
 	r.ageUnit = max(1, int64(config.LogAge)/ageUnits)
 	r.index.init(&r.cells)
 	return r
@@ -134,6 +141,7 @@ func (r *Registry) SubscribeAs(fd uint32, name []byte, format Format) error {
 	r.push(&c.first, fd, m)
 	c.members++
 	r.stats.Members.Add(1)
+	r.changed(name, 1, 0)
 	return nil
 }
 
@@ -161,6 +169,7 @@ func (r *Registry) Unsubscribe(fd uint32) {
 	r.unlink(&c.first, m)
 	c.members--
 	r.stats.Members.Add(-1)
+	r.changed(c.name(), 0, 1)
 	if g != nil {
 		r.trim(g)
 	}

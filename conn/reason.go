@@ -219,8 +219,9 @@ type Stats struct {
 	PublishPauses   atomic.Uint64 // times that a client was not read from, since too many were under way
 	PublishPaused   atomic.Int64  // clients that are not read from now
 
-	Resent       atomic.Uint64 // messages that came of the history
-	AnswersStale atomic.Uint64 // answers of the history to connections that had left
+	Resent         atomic.Uint64 // messages that came of the history
+	PresenceFailed atomic.Uint64 // messages about who came and left that the bus did not take
+	AnswersStale   atomic.Uint64 // answers of the history to connections that had left
 
 	Closes [reasons]atomic.Uint64
 

@@ -26,6 +26,9 @@ type Config struct {
 	// NewPublisher makes a loop's way to the bus for what clients publish; it
 	// is called on that loop's thread. nil: what clients say is refused.
 	NewPublisher func(Feedback) Publisher
+	// NewPresence makes a loop's way to the bus for what it tells of those who come
+	// and leave (Channel.Presence), as NewPublisher does; nil: nothing is told.
+	NewPresence func(Feedback) Publisher
 	// PublishBytesMax is the longest message that a client may publish.
 	PublishBytesMax int
 	// InboundBytesTotal is what a loop may keep of messages and commands that clients
@@ -140,6 +143,8 @@ type Server struct {
 	members      *memberships
 	grants       grants
 	publisher    Publisher
+	presence     Publisher // nil if nobody is told
+	presenceNext int64     // when it is told again
 	paused       pausedList
 	pinned       pins
 	handshakes   deadlines
@@ -178,6 +183,9 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	s.shake = newHandshaker(s.admit)
 	if config := &shared.Config; config.NewPublisher != nil {
 		s.publisher = config.NewPublisher(s)
+	}
+	if config := &shared.Config; config.NewPresence != nil {
+		s.presence = config.NewPresence(presenceFeedback{&s.stats})
 	}
 	if shared.Config.Tokens != nil {
 		s.shake.judge = s.judge

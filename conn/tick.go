@@ -18,6 +18,7 @@ func (s *Server) Tick() (next int64) {
 		s.lingers.expire(s.loop, phaseLingering, func(fd uint32) { s.end(fd, reasonNone) }),
 		s.expireTokens(),
 		s.expireBacklogs(),
+		s.tellPresence(),
 	)
 	s.registry.Tick()
 	if interval := s.shared.Config.PingInterval; interval > 0 {
