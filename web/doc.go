@@ -1,6 +1,6 @@
 /*
 Package web holds what the server gives to browsers: c10m.js with its types, and
-the demo page. The Go part embeds the files and says under which path and content
+the demo page (only with --demo). The Go part embeds the files and says under which path and content
 type each is served; package conn serves them. It is a room of its own because it
 is none of the others: nothing here runs in the server.
 
@@ -16,8 +16,11 @@ The head of the file says how it is made. What it promises:
   - A message is handed over once and in order, or a gap event says that one may be
     missing. Every new subscription names the position of the last message; without
     a position, coming back is itself a gap.
-  - A published message is sent at most once. Over a WebSocket it is lost without a
-    word if the connection dies under it, since c10m.v1 answers failures only.
+  - A published message is sent at most once by the module. Over a WebSocket it is
+    lost without a word if the connection dies under it, since c10m.v1 answers
+    failures only; a POST that nobody answered is told (unreachable) and not
+    repeated, queue or not. A browser itself may repeat a request when a connection
+    that was kept alive breaks: Chromium does so with polls.
   - What waits is bounded in count, bytes and age, and what is dropped is told.
   - Waits are random between 0 and a window that doubles up to a cap, on top of
     Retry-After. A session that lasted for 10 s begins anew.
@@ -49,7 +52,17 @@ byte, which fits the server's default of a heartbeat every 300 s.
 
 # Tests
 
-test/ has the unit tests: the module against a server, a network and a clock in
-memory, for node --test. web_test.go runs these.
+go test ./web runs all of them.
+
+	test/c10m.test.mjs  the module against a server, a network and a clock in memory
+	                    (fake.mjs), with nothing left to chance
+	test/scenario.mjs   the module against real servers, in Node (node.mjs) and in
+	                    Chromium (page.html); real_test.go starts, drains and kills
+	                    these, network_test.go is the network that can be cut and the
+	                    proxies that refuse upgrades and buffer
+	demo_test.go        the demo page in Chromium; with -screenshots ../docs/images it
+	                    keeps the pictures
+
+scripts/install-test-deps installs Node, Chromium and npm's ws.
 */
 package web
