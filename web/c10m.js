@@ -102,10 +102,12 @@ function retryAfter(response, now) {
 
 // checkChannel refuses what no URL or server takes: . and .. have no URL of their own.
 function checkChannel(channel) {
-  const bytes = encoder.encode(channel).length;
-  if (typeof channel !== "string" || bytes < 1 || bytes > 255 || !channel.isWellFormed?.() && /[\uD800-\uDFFF]/.test(channel.replace(/[\uD800-\uDBFF][\uDC00-\uDFFF]/g, ""))) {
-    throw new TypeError("a channel is a string of 1 to 255 bytes of UTF-8");
-  }
+  let bytes = 0;
+  try {
+    encodeURIComponent(channel);
+    bytes = encoder.encode(channel).length;
+  } catch { /* half of a surrogate pair is no UTF-8 */ }
+  if (typeof channel !== "string" || bytes < 1 || bytes > 255) throw new TypeError("a channel is a string of 1 to 255 bytes of UTF-8");
   if (channel === "." || channel === ".." || channel.startsWith("-/")) throw new TypeError(`${channel} is not a channel`);
 }
 
@@ -726,6 +728,7 @@ class Core {
   // Subscriptions.
   subscribe(channel, { since } = {}) {
     checkChannel(channel);
+    if (since !== undefined && !/^[\w-]+$/.test(since)) throw new TypeError(`${since} is not a position`);
     if (this.state === "closed") throw new C10mError("closed", "the client is closed");
     if (this.feeds.has(channel)) throw new TypeError(`${channel} is subscribed already`);
     const feed = new Feed(this, channel, since);

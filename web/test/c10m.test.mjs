@@ -107,6 +107,7 @@ each("channels have any name, and do not mix", async (options) => {
   assert.deepEqual(all.map(({ got }) => got), names.map((name) => [`for ${name}`]));
   for (const wrong of ["", "x".repeat(256), "é".repeat(128), "-/demo", ".", "..", "\ud800"]) assert.throws(() => client.subscribe(wrong), TypeError);
   assert.throws(() => client.subscribe("news"), TypeError);
+  assert.throws(() => client.subscribe("other", { since: "a b\nPUB x" }), TypeError);
 });
 
 each("since asks for history, and what was published meanwhile is not missed", async (options) => {
