@@ -117,6 +117,7 @@ func serve(f *serveFlags) error {
 	defer watchMemory(f, shared, &sources, log)()
 	var draining atomic.Bool
 	sources.Hub, sources.Channels, sources.Bus, sources.Draining, sources.Version = hub.Stats(), hub, bus, draining.Load, version()
+	sources.Operator = conn.NewOperator(servers)
 	sources.Addresses = plan.conn.Access.Addresses.Count
 	if f.Admin != "off" {
 		pages, err := admin.Listen(f.adminConfig(), sources, log)

@@ -166,7 +166,8 @@ func (f *serveFlags) greet(w io.Writer, p *plan, bus redisbus.Bus) {
 		if f.AdminPassword != "" {
 			password = " -u admin:PASSWORD"
 		}
-		fmt.Fprintf(w, "  look:      curl%s http://%s/metrics   (also /healthz, /readyz)\n", password, f.Admin)
+		fmt.Fprintf(w, "  look:      http://%s/operator/   (in a browser)\n", f.Admin)
+		fmt.Fprintf(w, "             curl%s http://%s/metrics   (also /healthz, /readyz)\n", password, f.Admin)
 	}
 }
 

@@ -49,6 +49,8 @@ func (s *Server) ways(next http.Handler) http.Handler {
 			s.publish.serve(w, r, strings.TrimPrefix(path, "/publish"))
 		case path == "/channels" || strings.HasPrefix(path, "/channels/"):
 			readOnly(s.list.handler(strings.TrimPrefix(path, "/channels"))).ServeHTTP(w, r)
+		case s.operator != nil && (path == "/operator" || strings.HasPrefix(path, "/operator/")):
+			s.operator.serve(w, r, strings.TrimPrefix(path, "/operator"))
 		default:
 			next.ServeHTTP(w, r)
 		}

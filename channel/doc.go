@@ -139,11 +139,24 @@
 //	age                     1,024 logs a turn; each log 8 times in a LogAge
 //	total limit             1,024 logs a turn looked at; one log at a time
 //	listing                 1,024 cells a turn
+//	survey                  4,096 cells a turn, 22 ns each with 1,000,000 channels, 48
+//	                        with a filter (BenchmarkSurvey): 0.09 and 0.2 ms
+//	slow members            1,024 logs and members a turn, 256 members of a log
 //	subscribe, unsubscribe  constant; the index splits or joins one bucket
 //	EPOLLOUT                one write
 //
 // What is proportional to entries of a log (dropping what is owed to nobody,
 // finding where to overrun to) is paid for by their appending.
+//
+// # What an operator sees
+//
+// Survey finds the largest channels, SlowMembers those who have been blocked the
+// longest, Busiest the channels with the most deliveries. A cell has no room for a
+// counter of messages (its sequence number counts them, but to see a rate one would
+// have to remember ten million numbers), so the latter is a summary of 64 entries
+// (busiest.go) that exists, and costs a message something, only while somebody
+// looks: 15 ns where few channels are busy, 0.5 us where 100,000 are at random
+// (BenchmarkBusiest).
 //
 // # Invariants
 //

@@ -205,9 +205,8 @@ func (h *Hub) Channels(match func(name string) bool, max int) []string {
 // turn; a channel that comes or goes meanwhile is listed or not.
 type listingOfLoop struct {
 	*listing
+	walk  cellWalk
 	found int
-	class int
-	index uint32
 }
 
 // list continues the oldest listing.
@@ -217,24 +216,18 @@ func (r *Registry) list() {
 	}
 	ask := r.listings[0]
 	var found []string
-	done := false
-	for range listedCellsPerTurnMax {
-		for ask.class < len(cellSizes) && ask.index >= r.cells.classes[ask.class].used {
-			ask.class, ask.index = ask.class+1, 0
-		}
-		if done = ask.class == len(cellSizes) || ask.found >= ask.max; done {
+	for budget := listedCellsPerTurnMax; ask.found < ask.max; {
+		c := ask.walk.next(&r.cells, &budget)
+		if c == nil {
 			break
 		}
-		ask.index++
-		if c := r.cells.slot(ask.class, ask.index); c.members > 0 {
-			if name := string(c.name()); ask.match(name) {
-				found = append(found, name)
-				ask.found++
-			}
+		if name := string(c.name()); ask.match(name) {
+			found = append(found, name)
+			ask.found++
 		}
 	}
 	ask.hand(found)
-	if done {
+	if ask.walk.over() || ask.found >= ask.max {
 		r.listings = slices.Delete(r.listings, 0, 1)
 		ask.done.Done()
 	}

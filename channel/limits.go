@@ -49,6 +49,22 @@ const (
 	responseBytesMax    = 256 << 10
 	// listedCellsPerTurnMax bounds what Hub.Channels costs in one turn.
 	listedCellsPerTurnMax = 1024
+	// surveyCellsPerTurnMax bounds what a survey of the largest channels costs in
+	// one turn (BenchmarkSurvey), and surveyLargestMax how many each loop names:
+	// a page shows fewer, and what is large on all loops together is among these.
+	surveyCellsPerTurnMax = 4096
+	surveyLargestMax      = 64
+	// slowLooksPerTurnMax bounds the logs and members that a survey of slow
+	// members looks at in a turn, slowLooksPerLogMax those of one log, and
+	// slowestMax is how many it names.
+	slowLooksPerTurnMax = 1024
+	slowLooksPerLogMax  = 256
+	slowestMax          = 32
+	// busyEntries is how many channels are counted while somebody looks for the
+	// busiest, and busyIdleSeconds when nobody does any more: a page asks every
+	// second.
+	busyEntries     = 64
+	busyIdleSeconds = 5
 	// spareLogsMax is how many empty logs are kept for the next message.
 	spareLogsMax = 1024
 	// spareLogEntriesMax: a larger ring goes back to the collector instead.

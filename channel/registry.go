@@ -92,6 +92,9 @@ type Registry struct {
 	bytesTotal  int
 	listings    []*listingOfLoop
 	presence    map[string]presenceChange // nil if nobody wants to know
+	surveys     []*Survey
+	slowSurveys []*SlowSurvey
+	busy        *busyList // nil while nobody looks
 	iov         [framesPerWriteMax]unix.Iovec
 	response    responseCache
 	tally       tally
@@ -249,6 +252,9 @@ func (r *Registry) enter(at ref, message *Message) {
 	r.limit(g)
 	r.gauge(g)
 	r.enqueue(g)
+	if r.busy != nil {
+		r.busy.note(at, c)
+	}
 	if c.members <= smallMembersMax && r.large.len() > 0 {
 		r.socket.Urgent()
 	}
@@ -385,11 +391,14 @@ func (r *Registry) Work() (more bool) {
 		if g := r.large.pop(); g != nil {
 			r.slice(g)
 		}
+		r.survey()
+		r.slowSurvey()
 	}
 	r.age()
 	r.list()
 	r.publishTally()
-	return r.small.len() > 0 || r.large.len() > 0 || len(r.listings) > 0 || r.ageTodo > 0
+	return r.small.len() > 0 || r.large.len() > 0 || r.ageTodo > 0 ||
+		len(r.listings) > 0 || len(r.surveys) > 0 || len(r.slowSurveys) > 0
 }
 
 // slice works on one log from a queue and puts it back if more is to do. The

@@ -162,6 +162,22 @@ message is to look the same whichever way it came. So a binary message that
 happens to be UTF-8 comes back as text; programs that speak a binary protocol want
 --frame binary, with any publisher.
 
+# What an operator sees and does
+
+Operator asks the loops with orders (poller.Loop.Run), which pass a mailbox that is
+full, and waits for them no longer than its context says. The only state for its
+sake is a ring of the last closes per loop (recent.go): an address or a time of
+connecting would be bytes for every connection, so the address is asked of the
+kernel when somebody looks, and how long a connection lived nobody knows.
+
+Disconnect closes one client, by loop, descriptor and generation, and DisconnectChannel
+all of a channel, with CodeDisconnected (4002), at the pace of a drain. The walk goes
+over all connections of the loop, a record each, and not along the channel's list,
+which changes meanwhile; so a channel of three among five million on a loop takes
+three seconds to be gone through. Who came after the operator's word, told by
+generations, stays. A drain takes precedence, and what is left is closed by it. A
+connection of many channels ends with any of them.
+
 # Many channels on one connection
 
 A client that asks for the subprotocol c10m.v1 (docs/c10m.v1.md) has many channels
@@ -177,7 +193,9 @@ on its connection and names the one that it publishes to.
 The registry is as it was. It knows members by number: below 1<<31 they are
 descriptors, from there on memberships, 32 bytes each (the registry's 24, whose, and
 the next of the same connection) in a flat table off the heap. A raw WebSocket pays
-one comparison, a two-way connection nothing beside its memberships: what it has to
+a comparison and a call, 1.5 ns each time that its room or its socket is asked for
+(BenchmarkRoom: 3.4 ns, 1.9 without), a two-way connection nothing beside its
+memberships: what it has to
 remember (twoWay) lies in the room of its record, which no member needs. Patterns of
 tokens are off the heap, too, in slots of 64 to 4,096 bytes.
 

@@ -66,7 +66,10 @@ func closeFrame(code uint16, text string) []byte {
 // count adds one to the counter of reason, unless fd has had its reason.
 func (s *Server) count(fd uint32, reason Reason) {
 	switch s.loop.Record(fd).Phase {
-	case phaseRequest, phaseKept, phaseBody, phaseAnswer, phaseOpen:
+	case phaseOpen:
+		s.recent.add(s.loop.Now(), reason, s.registry.Name(fd))
+		fallthrough
+	case phaseRequest, phaseKept, phaseBody, phaseAnswer:
 		s.stats.Closes[reason].Add(1)
 	}
 }

@@ -93,6 +93,18 @@ const (
 	// closes a second and loop.
 	drainPerTickMax = 256
 	drainTick       = 5 * time.Millisecond
+	// disconnectLooksPerTickMax bounds the connections that a tick looks at for
+	// those of a channel that the operator disconnects: 33 ns each, 0.27 ms where
+	// there is none (go test -bench DisconnectLooks ./conn). disconnectsMax is how many channels may wait for
+	// that, clientsPerLoopMax how many clients of a channel an operator is shown of
+	// each loop, each with a system call.
+	disconnectLooksPerTickMax = 8 << 10
+	disconnectsMax            = 8
+	clientsPerLoopMax         = 64
+	// recentMax is how many closes a loop remembers, and recentChannelBytesMax how
+	// much of a channel's name with each: 9 KB a loop, from its first close on.
+	recentMax             = 64
+	recentChannelBytesMax = 128
 	// tokenNanosPerTurnMax is when a turn has verified enough tokens (0.06 ms
 	// each if their keys are public ones): newcomers wait for the next one, as
 	// a storm of bad signatures must not cost those already connected more

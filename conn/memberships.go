@@ -54,8 +54,10 @@ const (
 	twoWayDeaf
 )
 
-// It must fit the room in a record, and its count hold the limit.
+// It must fit the room in a record, and its count hold the limit; two memberships
+// share a cache line.
 var (
+	_ = [1]struct{}{}[unsafe.Sizeof(membership{})-32]
 	_ = [1]struct{}{}[unsafe.Sizeof(twoWay{})-unsafe.Sizeof(poller.Record{}.Room)]
 	_ = uint8(membershipsMax)
 )

@@ -42,7 +42,7 @@ func (s *Server) tellPresence() (next int64) {
 // counted, and nobody is closed for it.
 type presenceFeedback struct{ stats *Stats }
 
-func (presenceFeedback) Room()                        {}
+func (presenceFeedback) Room()                       {}
 func (presenceFeedback) Published([]channel.Outcome) {}
 
 func (f presenceFeedback) PublishFailed(failed []channel.Outcome) {

@@ -73,6 +73,7 @@ const (
 
 	// By the operator.
 	MissedMessages
+	Disconnected
 	Draining
 	Stopped
 
@@ -164,6 +165,8 @@ var reasonTable = [reasons]reasonInfo{
 
 	// 4000 to 4999 are for private use (RFC 6455, 7.4.2): see CloseMissed.
 	MissedMessages: {name: "missed_messages", code: CodeMissedMessages, text: "you may have missed messages"},
+
+	Disconnected: {name: "disconnected", code: CodeDisconnected, text: "disconnected by the operator"},
 
 	Draining: {name: "draining", code: 1012, text: "server restarts"},
 	Stopped:  {name: "stopped"},

@@ -159,8 +159,10 @@ type Server struct {
 	pings        pacer
 	drain        *drainState
 	missed       *missedState
-	in           inbound // of the connection at hand if it has no cold state
-	current      uint32  // the connection that in is feeding
+	recent       recentRing
+	disconnects  []*disconnectState // the first is being worked on
+	in           inbound            // of the connection at hand if it has no cold state
+	current      uint32             // the connection that in is feeding
 	scratch      [scratchBytes]byte
 	control      [2 + 125]byte // a close frame on its way out
 	iov          [backlogFramesPerWriteMax]unix.Iovec
@@ -172,6 +174,8 @@ type Server struct {
 	// Shared: atomic.
 	stats        Stats
 	channelStats channel.Stats
+	// disconnecting counts disconnects, and those on their way there.
+	disconnecting atomic.Int64
 }
 
 // NewServer makes the handler of one loop, on that loop's thread.

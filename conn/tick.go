@@ -32,11 +32,12 @@ func (s *Server) Tick() (next int64) {
 		}
 	}
 	if s.drain != nil {
-		next = min(next, s.drainSome())
-	} else if s.missed != nil {
+		return min(next, s.drainSome())
+	}
+	if s.missed != nil {
 		next = min(next, s.closeMissed())
 	}
-	return next
+	return min(next, s.disconnectSome())
 }
 
 // pingFrame is an empty ping. The kernel tells a dead peer by the missing

@@ -89,8 +89,8 @@
 // PublishAll is the same way for who waits for the outcome: the admin address.
 //
 // Nothing is retried. What Redis refused, or did not answer, is reported to the
-// loop, which closes the client; while health is red all is reported at once, as
-// nobody here would hear the message. So what was reported may have been published
+// loop, which closes the client, or tells it if it speaks c10m.v1; while health is
+// red all is reported at once, as nobody here would hear the message. So what was reported may have been published
 // (the answer was lost), and what was not reported was published. A frozen Redis
 // costs each loop one batch per ProbeTimeout, and meanwhile clients wait.
 //

@@ -69,7 +69,7 @@ func start(t *testing.T, mode conn.FrameMode) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	uplink.Start(bus)
+	uplink.Start(bus, hub)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), hangGuard)
 		defer cancel()
