@@ -20,7 +20,7 @@ type responseCache struct {
 
 func (c *responseCache) forget() {
 	if c.first != nil {
-		clear(c.messages)
+		clear(c.messages[:cap(c.messages)])
 		*c = responseCache{messages: c.messages[:0]}
 	}
 }
@@ -63,17 +63,25 @@ func (r *Registry) responseOf(g *log, seq uint32) (response []byte, messages int
 	}
 	c.forget()
 	c.first = first
-	for bytes := 0; seq != g.head() && len(c.messages) < ResponseMessagesMax; seq++ {
-		message := g.entry(seq).message
-		if bytes += int(message.payloadBytes); bytes > responseBytesMax && len(c.messages) > 0 {
-			break
-		}
-		c.messages = append(c.messages, message)
+	for ; seq != g.head() && len(c.messages) < ResponseMessagesMax; seq++ {
+		c.messages = append(c.messages, g.entry(seq).message)
 	}
+	c.messages = FirstOf(c.messages)
 	if len(c.messages) == 1 {
 		c.bytes = first.As(Response)
 	} else {
 		c.bytes = first.hub.config.Join(c.messages)
 	}
 	return c.bytes, len(c.messages)
+}
+
+// FirstOf returns those of messages that one response carries, at least the first.
+func FirstOf(messages []*Message) []*Message {
+	bytes := 0
+	for i, message := range messages {
+		if bytes += int(message.payloadBytes); i > 0 && (i == ResponseMessagesMax || bytes > responseBytesMax) {
+			return messages[:i]
+		}
+	}
+	return messages
 }

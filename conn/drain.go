@@ -128,6 +128,10 @@ func (s *Server) tell(d *drainState, now int64) {
 // drain by that.
 func (s *Server) tellOne(fd uint32) {
 	record := s.loop.Record(fd)
+	if record.Phase == phasePoll {
+		s.drainPoll(fd)
+		return
+	}
 	if record.Phase != phaseOpen {
 		return
 	}
@@ -188,5 +192,7 @@ func (s *Server) drainLast(fd uint32) {
 		s.end(fd, Draining)
 	case phaseOpen:
 		s.finishCode(fd, Draining)
+	case phasePoll:
+		s.drainPoll(fd)
 	}
 }

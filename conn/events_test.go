@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -435,9 +436,15 @@ func TestEventsMissNothingWhileTheyAsk(t *testing.T) {
 	s.publish(t, "news", fmt.Sprint(total))
 	positions := 0
 	for i, c := range clients {
-		last := -1
+		last, stands := -1, 0
 		for last != total {
-			events, _, _ := readEvents(c.block())
+			events, id, _ := readEvents(c.block())
+			_, digits, _ := strings.Cut(id, "-")
+			number, err := strconv.Atoi(digits)
+			if err != nil || number <= stands {
+				t.Fatalf("client %d: id %q where it stood at %d already", i, id, stands)
+			}
+			stands = number
 			if len(events) == 0 {
 				positions++
 				continue

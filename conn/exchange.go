@@ -88,6 +88,8 @@ func (s *Server) answer(fd uint32, head, rest []byte) (after []byte, then verdic
 		return rest, s.ownPage(fd, &r)
 	case routeEvents:
 		return nil, s.openEvents(fd, &r)
+	case routePoll:
+		return nil, s.poll(fd, &r, rest)
 	}
 	s.upgrade(fd, &r, rest)
 	return nil, verdictOver
@@ -182,6 +184,10 @@ func (s *Server) resume(fd uint32) {
 	var p []byte
 	if c := s.cold[fd]; c != nil {
 		if c.pending > 0 || c.owes() {
+			return
+		}
+		if c.isLast {
+			s.finish(fd, RequestsDone, nil)
 			return
 		}
 		p = s.takeRequest(c)

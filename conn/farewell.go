@@ -69,7 +69,7 @@ func (s *Server) count(fd uint32, reason Reason) {
 	case phaseOpen:
 		s.recent.add(s.loop.Now(), reason, s.registry.Name(fd))
 		fallthrough
-	case phaseRequest, phaseKept, phaseBody, phaseAnswer:
+	case phaseRequest, phaseKept, phaseBody, phaseAnswer, phasePoll:
 		s.stats.Closes[reason].Add(1)
 	}
 }
@@ -95,6 +95,13 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 		s.stats.HTTP.Add(-1)
 	case phaseKept, phaseBody:
 		s.stats.HTTP.Add(-1)
+	case phasePoll:
+		if c := s.cold[fd]; c != nil && c.held {
+			c.held = false
+			s.loop.ArmRead(fd, true)
+		}
+		s.stats.OpenPolls.Add(-1)
+		s.shared.open.Add(-1)
 	case phaseOpen:
 		s.stats.Open.Add(-1)
 		s.shared.open.Add(-1)
@@ -110,6 +117,9 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 	switch phase {
 	case phaseKept, phaseBody, phaseAnswer:
 		s.stats.HTTP.Add(1)
+	case phasePoll:
+		s.stats.OpenPolls.Add(1)
+		s.shared.open.Add(1)
 	case phaseOpen:
 		s.stats.Open.Add(1)
 		s.shared.open.Add(1)
@@ -197,6 +207,3 @@ func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32))
 	}
 	return math.MaxInt64
 }
-
-// Served is for members whose format is Response, which nobody asks for yet.
-func (s *Server) Served(uint32, []byte) { panic("BUG: a response to nobody") }

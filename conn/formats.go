@@ -8,5 +8,6 @@ func (mode FrameMode) Hub(payloadBytesMax int, now func() int64) channel.HubConf
 	config := channel.HubConfig{Frame: mode.Frame, PayloadBytesMax: payloadBytesMax, Now: now}
 	config.Encoders[channel.Named-1] = mode.named
 	config.Encoders[channel.Event-1] = encodeEvent
+	config.Encoders[channel.Response-1], config.Join = encodeResponse, joinResponses
 	return config
 }

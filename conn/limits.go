@@ -121,15 +121,19 @@ const (
 	eventRetryChoices     = 16
 	// idBytesMax is the longest id of a message: a life, a hyphen, 20 digits.
 	idBytesMax = 32
-	// pollMessagesMax is how many messages one answer to a long poll carries: its
-	// list of them stays under the 4 KiB that proxies keep for headers.
-	pollMessagesMax = 64
+	// pollSecondsMax is for how long a poll waits: below what proxies allow a
+	// backend at the most, as a rule, and below the 256 s of Record.Stamp.
+	pollSecondsMax = 120
 	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep, and
-	// pingBatchMax those of one beat.
+	// pingBatchMax those of one beat: the more at a time, the less each costs
+	// (doc.go), and they take 15 ms then.
 	walkPerTickMax = 16
-	pingBatchMax   = 128
-	// walkTickMin is the shortest time between two beats.
-	walkTickMin = time.Millisecond
+	pingBatchMax   = 1024
+	// walkTickMin and walkTickMax are between two beats, of which there are
+	// beatsPerIntervalMin in a ping interval, or one a second.
+	walkTickMin         = time.Millisecond
+	walkTickMax         = 4 * time.Second
+	beatsPerIntervalMin = 64
 	// beatGroups is how many groups of loops beat at different times.
 	beatGroups = 4
 	// napMax is how long a loop lets the pongs to its pings gather, and

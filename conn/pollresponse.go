@@ -74,7 +74,7 @@ func appendPollGone(p, position []byte) []byte {
 }
 
 // pollGoneText says what happened and what to do.
-const pollGoneText = "Messages after this position may have been missed; go on with C10m-Position.\n"
+const pollGoneText = "Messages may have been missed; go on from C10m-Position, or without since.\n"
 
 func appendPollBare(p []byte, status string, position []byte, text string, last bool) []byte {
 	p = append(append(p, "HTTP/1.1 "...), status...)

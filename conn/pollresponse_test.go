@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"c10m/channel"
 )
 
 // readPoll reads one answer as a client does and returns its messages as
@@ -82,7 +84,7 @@ func TestPollResponsesCarryEveryPayload(t *testing.T) {
 		}
 		checkPollResponse(t, all)
 	}
-	checkPollResponse(t, bytes.Split(bytes.Repeat([]byte("line\n"), pollMessagesMax-1), []byte("\n")))
+	checkPollResponse(t, bytes.Split(bytes.Repeat([]byte("line\n"), channel.ResponseMessagesMax-1), []byte("\n")))
 }
 
 func FuzzPollResponse(f *testing.F) {

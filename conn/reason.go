@@ -45,6 +45,7 @@ const (
 	RequestPublish
 	RequestTokenPublish
 	RequestLength
+	RequestWait
 	RequestTooBig
 	RequestEncoding
 	RequestIdle
@@ -130,6 +131,7 @@ var reasonTable = [reasons]reasonInfo{
 
 	RequestPublish:      {name: "request_publish", status: 403, text: "Clients may not publish here."},
 	RequestTokenPublish: {name: "request_token_publish", status: 403, headers: challenge("insufficient_scope"), text: "The token does not allow to publish to this channel."},
+	RequestWait:         {name: "request_wait", status: 400, text: "wait= needs a number of seconds, up to 120."},
 	RequestLength:       {name: "request_length", status: 411, text: "A message needs a Content-Length."},
 	RequestTooBig:       {name: "request_too_big", status: 413, text: "The message is longer than this server takes."},
 	RequestEncoding:     {name: "request_encoding", status: 415, text: "The body is published as it is: leave out Content-Encoding."},
@@ -202,6 +204,9 @@ type Stats struct {
 	Open         atomic.Int64 // members: upgraded, or getting events; and not yet ended
 	OpenEvents   atomic.Int64 // those of them that get server-sent events
 	EventStreams atomic.Uint64
+	OpenPolls    atomic.Int64 // polls that wait, not in Open
+	Polls        atomic.Uint64
+	PollsEmpty   atomic.Uint64 // answered with nothing
 	Handshakes   atomic.Uint64
 	Unfinished   atomic.Int64 // requests that are not complete
 	Lingering    atomic.Int64 // ended by us, not yet by the peer

@@ -18,6 +18,8 @@ import (
 type resume struct {
 	waiting bool               // for the answer
 	isAhead bool               // it continues nothing, and asks only for its position
+	isOver  bool               // of a poll: its time is over
+	isGone  bool               // of a poll: messages were missed meanwhile
 	backlog []*channel.Message // still to be written
 	pinned  bool               // they count in Server.pinned
 	due     int64              // when they have to be written, once they are pinned
@@ -45,7 +47,12 @@ func (s *Server) askPosition(fd uint32) { s.ask(fd, nil, &resume{waiting: true, 
 
 func (s *Server) ask(fd uint32, since []byte, r *resume) {
 	c := s.coldOf(fd)
-	if c == nil {
+	switch {
+	case c != nil:
+	case s.loop.Record(fd).Phase == phasePoll:
+		s.refuse(fd, RequestMemory)
+		return
+	default:
 		s.finishCode(fd, StateMemory)
 		return
 	}
@@ -60,13 +67,18 @@ func (s *Server) ask(fd uint32, since []byte, r *resume) {
 // answered continues a member that asked.
 func (s *Server) answered(a *channel.Answer) {
 	fd, generation := uint32(a.ID), uint32(a.ID>>32)
-	if s.loop.Generation(fd) != generation || s.loop.Closing(fd) || s.loop.Record(fd).Phase != phaseOpen {
+	phase := s.loop.Record(fd).Phase
+	if s.loop.Generation(fd) != generation || s.loop.Closing(fd) || phase != phaseOpen && phase != phasePoll {
 		s.stats.AnswersStale.Add(1)
 		return
 	}
 	c := s.cold[fd]
 	if c == nil || c.resume == nil {
 		panic("BUG: an answer to a connection that did not ask")
+	}
+	if phase == phasePoll {
+		s.pollAnswered(fd, a)
+		return
 	}
 	if s.isTwoWay(fd) {
 		s.confirmed(fd, c, a)

@@ -76,7 +76,8 @@ const (
 	phaseKept             // its next request is not complete, or has not begun
 	phaseBody             // the body of its POST is not complete
 	phaseAnswer           // answers of ours are to come, or wait for room; not read from
-	phaseOpen             // upgraded, a member of its channel
+	phasePoll             // a member of its channel until it is given something
+	phaseOpen             // upgraded, or a stream of events: a member of its channel
 	phaseLingering        // we ended it; it may still read our last words
 	phaseEnded            // counted and marked for the reaper
 )
@@ -119,7 +120,7 @@ type cold struct {
 
 // isBlank reports whether nothing is in it that has to be kept.
 func (c *cold) isBlank() bool {
-	return c.in.between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && c.resume == nil
+	return c.in.between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && !c.isLast && c.resume == nil
 }
 
 func (c *cold) owes() bool { return len(c.owedFrame) > 0 || len(c.owed) > 0 }
@@ -154,8 +155,9 @@ type Server struct {
 	counts       int           // goroutines that count a channel's connections
 	lingers      deadlines
 	backlogs     deadlines
-	expiries     expiries
-	tokenNanos   int64 // spent on tokens in this turn
+	expiries     expiries // of tokens
+	polls        expiries // of polls that wait
+	tokenNanos   int64    // spent on tokens in this turn
 	pings        pacer
 	drain        *drainState
 	missed       *missedState
@@ -263,6 +265,13 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 			s.readAnswering(fd)
 		}
 		return
+	case phasePoll:
+		if c := s.cold[fd]; c != nil && c.held {
+			if event&poller.Readable != 0 {
+				s.brokeOff(fd)
+			}
+			return
+		}
 	}
 	if event&poller.Readable != 0 && !s.isDeaf(fd) && !s.holdBack(fd) {
 		n, errno := s.loop.Recv(fd, s.scratch[:s.readBytesMax(fd)])
@@ -298,6 +307,8 @@ func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
 		s.readRequest(fd, p)
 	case phaseBody:
 		s.readBody(fd, p)
+	case phasePoll:
+		s.keepBehindPoll(fd, p)
 	case phaseOpen:
 		if !s.isEvents(fd) {
 			s.readFrames(fd, p)

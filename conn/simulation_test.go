@@ -58,6 +58,8 @@ type simClient struct {
 	said     uint64 // messages that it sent
 	heard    uint64 // those of them that reached the bus
 	kind     simKind
+	asked    int // polls that are not answered
+	answers  int // messages that they brought, all together
 }
 
 // simKind is how a client gets its messages.
@@ -66,6 +68,7 @@ type simKind int
 const (
 	simSocket simKind = iota
 	simEvents
+	simPolls
 	simKinds
 )
 
@@ -111,8 +114,12 @@ func (s *simulation) step() {
 		if len(s.live) >= 40 {
 			break // the table has room for 20: the rest waits in the backlog
 		}
-		c := &simClient{peer: s.kernel.Dial(), channel: s.random.IntN(len(s.published)), kind: []simKind{simSocket, simSocket, simSocket, simEvents}[s.random.IntN(4)]}
-		c.toSend = fmt.Appendf(nil, [simKinds]string{simRequest, simEventsRequest}[c.kind], c.channel)
+		c := &simClient{peer: s.kernel.Dial(), channel: s.random.IntN(len(s.published)), kind: []simKind{simSocket, simSocket, simSocket, simEvents, simPolls}[s.random.IntN(5)]}
+		if c.kind == simPolls {
+			s.ask(c)
+		} else {
+			c.toSend = fmt.Appendf(nil, [simKinds]string{simRequest, simEventsRequest}[c.kind], c.channel)
+		}
 		s.clients, s.live = append(s.clients, c), append(s.live, c)
 	case 1, 2:
 		s.publish()
@@ -192,6 +199,10 @@ func (s *simulation) act(c *simClient) {
 // read takes bytes from the server and checks every frame in them.
 func (s *simulation) read(c *simClient, n int) {
 	c.stream = append(c.stream, c.peer.Read(n)...)
+	if c.kind == simPolls {
+		s.readPolls(c)
+		return
+	}
 	if !c.upgraded {
 		end := requestEnd(c.stream, 0)
 		if end == 0 {
@@ -271,7 +282,7 @@ func (s *simulation) understandMessage(c *simClient, payload []byte) {
 		s.failf("a message is %q", payload)
 	} else {
 		number := binary.BigEndian.Uint64(payload)
-		if c.next != 0 && number != c.next && !(s.server.shared.Config.Channel.Skip && number > c.next) {
+		if c.next != 0 && number != c.next && !(number > c.next && (s.server.shared.Config.Channel.Skip || c.kind == simPolls)) {
 			s.failf("message %d of channel %d where %d is due", number, c.channel, c.next)
 		}
 		c.next = number + 1
@@ -299,6 +310,9 @@ func (s *simulation) checkDelivered() (connected int) {
 		if !c.upgraded || c.closed || c.peer.WasReset() || c.peer.Ended() {
 			continue
 		}
+		if c.kind == simPolls {
+			continue // between two polls it misses messages
+		}
 		connected++
 		if c.heard != c.said {
 			s.failf("client %d said %d messages, and the bus has %d", i, c.said, c.heard)
@@ -317,8 +331,8 @@ func (s *simulation) run(more func() bool) {
 		s.step()
 	}
 	s.settle()
-	for range s.published { // one for everybody, now that all can read
-		s.publish()
+	for at := range s.published { // one for everybody, now that all can read
+		s.publishOn(at)
 	}
 	s.settle()
 	connected := s.checkDelivered()
@@ -340,7 +354,7 @@ func (s *simulation) run(more func() bool) {
 	}
 	for name, n := range map[string]int64{
 		"connections": s.loop.Stats().Connections.Load(), "open": stats.Open.Load(),
-		"unfinished": stats.Unfinished.Load(), "events": stats.OpenEvents.Load(), "lingering": stats.Lingering.Load(),
+		"unfinished": stats.Unfinished.Load(), "events": stats.OpenEvents.Load(), "polls": stats.OpenPolls.Load(), "pinned bytes": stats.Pinned.Load(), "lingering": stats.Lingering.Load(),
 		"members": channels.Members.Load(), "channels": channels.Channels.Load(),
 		"logs": channels.Logs.Load(), "log bytes": channels.LogBytes.Load(), "blocked": channels.Blocked.Load(),
 		"held back": stats.PublishPaused.Load(), "message bytes": int64(s.server.inboundBytes),
@@ -388,6 +402,7 @@ func TestSimulation(t *testing.T) {
 				"upgrades": stats.Handshakes.Load(), "pings": stats.Pings.Load(), "pongs": stats.Pongs.Load(),
 				"deliveries": channels.Deliveries.Load(), "batches": channels.Batches.Load(),
 				"skipped": channels.Skipped.Load(), "slow": stats.Closes[SlowBytes].Load(),
+				"polls": stats.Polls.Load(), "messages to polls": s.polled(), "polls answered with nothing": stats.PollsEmpty.Load(),
 				"streams of events":   stats.EventStreams.Load(),
 				"messages of clients": stats.Published.Load(), "held back": stats.PublishPauses.Load(),
 				"failed at the bus": stats.Closes[PublishFailed].Load(),

@@ -17,6 +17,7 @@ func (s *Server) Tick() (next int64) {
 		s.expireExchanges(),
 		s.lingers.expire(s.loop, phaseLingering, func(fd uint32) { s.end(fd, reasonNone) }),
 		s.expireTokens(),
+		s.expirePolls(),
 		s.expireBacklogs(),
 		s.tellPresence(),
 	)
@@ -82,7 +83,7 @@ func (p *pacer) walk(loop *poller.Loop, interval time.Duration, visit func(fd ui
 		p.last = now
 		p.due = int(p.credit)
 		p.credit -= float64(p.due)
-		p.next = onBeat(now, beatOf(rate), loop.ID())
+		p.next = onBeat(now, beatOf(rate, interval), loop.ID())
 	}
 	if slice := min(p.due, walkPerTickMax); slice > 0 {
 		p.due -= slice
@@ -101,11 +102,16 @@ func (p *pacer) walk(loop *poller.Loop, interval time.Duration, visit func(fd ui
 	return p.next
 }
 
-// beatOf is the time between two batches: a second, or the half, a quarter and so
-// on of one, so that a batch at this rate (connections per nanosecond) is at most
-// half of the largest, and credit is seldom lost to its cap.
-func beatOf(rate float64) (nanos int64) {
-	nanos = int64(time.Second)
+// beatOf is the time between two batches: the longest of walkTickMax and the half,
+// a quarter and so on of it that is a small part of the interval, so that pings
+// stay even, and with which a batch at this rate (connections per nanosecond) is
+// at most half of the largest, so that credit is seldom lost to its cap. For
+// short intervals it is a second, as that is when loops tick anyway.
+func beatOf(rate float64, interval time.Duration) (nanos int64) {
+	nanos = int64(walkTickMax)
+	for nanos > int64(time.Second) && nanos > int64(interval)/beatsPerIntervalMin {
+		nanos /= 2
+	}
 	for rate*float64(nanos) > pingBatchMax/2 && nanos > int64(walkTickMin) {
 		nanos /= 2
 	}

@@ -122,3 +122,38 @@ func TestCurlReadsEvents(t *testing.T) {
 	until("\ndata: hello\n\n")
 	until("\n:\n\n") // a heartbeat
 }
+
+// And it polls, with the position that it was given.
+func TestCurlPolls(t *testing.T) {
+	t.Parallel()
+	d := direct(t)
+	poll := func(query string) (head, body string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, look(t, "curl"), "-si", fmt.Sprintf("http://127.0.0.1:%d/news?%s", d.server.Port, query)).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, body, _ = strings.Cut(string(out), "\r\n\r\n")
+		return head + "\r\n", body
+	}
+	position := func(head string) string {
+		_, rest, _ := strings.Cut(head, "\r\nC10m-Position: ")
+		id, _, _ := strings.Cut(rest, "\r\n")
+		return id
+	}
+	head, body := poll("wait=0")
+	if !strings.HasPrefix(head, "HTTP/1.1 204 ") || position(head) == "" || body != "" {
+		t.Fatalf("%q %q", head, body)
+	}
+	for _, payload := range []string{"hello", "again"} {
+		servertest.RedisCLI(t, d.server.Bus, "PUBLISH", "news", payload)
+		if head, body = poll("wait=30&since=" + position(head)); body != payload {
+			t.Fatalf("%q %q", head, body)
+		}
+	}
+	if head, _ = poll("wait=30&since=elsewhere-1"); !strings.HasPrefix(head, "HTTP/1.1 410 ") || position(head) == "" {
+		t.Errorf("%q", head)
+	}
+}
