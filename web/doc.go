@@ -54,7 +54,7 @@ byte, which fits the server's default of a heartbeat every 300 s.
 
 go test ./web runs all of them.
 
-	test/c10m.test.mjs  the module against a server, a network and a clock in memory
+	test/*.test.mjs     the module against a server, a network and a clock in memory
 	                    (fake.mjs), with nothing left to chance
 	test/scenario.mjs   the module against real servers, in Node (node.mjs) and in
 	                    Chromium (page.html); real_test.go starts, drains and kills
