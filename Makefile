@@ -10,7 +10,7 @@ N ?= 1000000
 FUZZ_SECONDS ?= 30
 
 # What make run adds to the server's flags: a page to look at, that may publish.
-DEMO ?= --demo
+DEMO ?= --demo --listen 127.0.0.1:10000-11000
 
 # How long make soak runs.
 DURATION ?= 1h

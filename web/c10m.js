@@ -31,7 +31,7 @@ const defaults = {
   connectSeconds: 10,
   backoffFirstSeconds: 1,
   backoffCapSeconds: 30,
-  heartbeatSeconds: 50,
+  heartbeatSeconds: 300,
   pongSeconds: 10,
   streamSilenceSeconds: 330, // the server's default heartbeat is 300
   pollSeconds: 30,

@@ -46,8 +46,8 @@ Looks wrong, but is deliberate:
 
 Streams and polls take a request for each channel, and browsers allow six at once
 to a host over HTTP/1.1, publishing included: five channels are what fits without
-HTTP/2 in front. A browser's WebSocket shows no pings, so pages ask (PING, every 50
-s without a word; heartbeatSeconds). An event stream is believed dead after 330 s without a
+HTTP/2 in front. A browser's WebSocket shows no pings, so pages ask (PING, after 300
+s without a word; heartbeatSeconds: of ten million silent pages that is 33,000 a second). An event stream is believed dead after 330 s without a
 byte, which fits the server's default of a heartbeat every 300 s.
 
 # Tests
