@@ -208,13 +208,8 @@ func TestModuleInNode(t *testing.T) {
 		t.Fatal("the npm package ws is not there: run make test, which installs it")
 	}
 	d := direct(t)
-	client := servertest.Start(t, look(t, "node", "nodejs"), "test/node.mjs", d.http.URL, d.at)
-	d.wait(func() string {
-		if client.Ended() {
-			return client.Output.String()
-		}
-		return ""
-	})
+	client := servertest.Start(t, servertest.Find(t, "node", "nodejs"), "test/node.mjs", d.http.URL, d.at)
+	d.wait(client.Gone)
 }
 
 func TestModuleInChromium(t *testing.T) {
@@ -222,5 +217,5 @@ func TestModuleInChromium(t *testing.T) {
 	d := direct(t)
 	browser := chromium.Start(t)
 	browser.Open(d.http.URL + "/test/page.html?at=" + url.QueryEscape(d.at))
-	d.wait(func() string { return strings.Join(browser.Thrown(), "\n") })
+	d.wait(browser.Gone)
 }

@@ -8,14 +8,19 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"c10m/conn"
+	"c10m/internal/chromium"
 	"c10m/internal/servertest"
 
 	"github.com/redis/go-redis/v9"
 )
+
+// hangGuard ends what hangs; it is no expectation of speed.
+const hangGuard = 90 * time.Second
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
@@ -68,122 +73,116 @@ func cells(table string) string {
 func TestTheOperatorsPage(t *testing.T) {
 	l := startLoad(t)
 	host := fmt.Sprintf("127.0.0.1:%d", l.server.Admin)
-	b := startBrowser(t)
-	b.screen(1280, 900, false, "light")
-	b.open("http://" + host + "/operator/")
+	b := chromium.Start(t)
+	b.Screen(1280, 900, false, "light")
+	b.Open("http://" + host + "/operator/")
 
-	b.until("the crowds are connected", `Number(document.querySelector("#tiles dd").textContent.replace(",", "")) >= 1755`)
-	b.until("the busiest channel is first", cells("busiest")+`[0] === "prices/emea"`)
-	b.until("the largest channels are in order", `JSON.stringify(`+cells("largest")+`.slice(0, 4)) === '["news","scores/live","prices/emea","editors"]'`)
-	b.until("a name that looks like HTML is text", cells("largest")+".includes("+fmt.Sprintf("%q", strange)+`) && !document.querySelector("td img")`)
-	b.until("the slow reader is named", `document.querySelector("#slow tbody td:nth-child(2)")?.textContent === "slow"`)
-	b.until("latencies are known", `document.querySelector("#tiles > div:nth-child(4) dd").textContent.startsWith("≤")`)
-	b.until("plots are drawn", `[...document.querySelectorAll("#plots svg .curve")].filter(c => c.getAttribute("d").split("L").length > 2).length >= 9`)
-	b.until("loops have connections", `[...document.querySelectorAll("#loops tbody td:nth-child(2)")].some(td => td.textContent !== "0")`)
-	b.until("the bus is up", `document.querySelector("#facts td:nth-child(2)").textContent.startsWith("up since")`)
+	b.Until("the crowds are connected", `Number(document.querySelector("#tiles dd").textContent.replace(",", "")) >= 1755`)
+	b.Until("the busiest channel is first", cells("busiest")+`[0] === "prices/emea"`)
+	b.Until("the largest channels are in order", `JSON.stringify(`+cells("largest")+`.slice(0, 4)) === '["news","scores/live","prices/emea","editors"]'`)
+	b.Until("a name that looks like HTML is text", cells("largest")+".includes("+fmt.Sprintf("%q", strange)+`) && !document.querySelector("td img")`)
+	b.Until("the slow reader is named", `document.querySelector("#slow tbody td:nth-child(2)")?.textContent === "slow"`)
+	b.Until("latencies are known", `document.querySelector("#tiles > div:nth-child(4) dd").textContent.startsWith("≤")`)
+	b.Until("plots are drawn", `[...document.querySelectorAll("#plots svg .curve")].filter(c => c.getAttribute("d").split("L").length > 2).length >= 9`)
+	b.Until("loops have connections", `[...document.querySelectorAll("#loops tbody td:nth-child(2)")].some(td => td.textContent !== "0")`)
+	b.Until("the bus is up", `document.querySelector("#facts td:nth-child(2)").textContent.startsWith("up since")`)
 
 	t.Run("a reload shows the plots again", func(t *testing.T) {
-		before := b.text(`document.querySelector("#plots svg .curve").getAttribute("d").split("L").length`)
-		b.call("Page.reload", nil, nil)
-		b.until("as much is there", `document.querySelector("#plots svg .curve")?.getAttribute("d").split("L").length >= `+before)
+		before := b.Text(`document.querySelector("#plots svg .curve").getAttribute("d").split("L").length`)
+		b.Reload()
+		b.Until("as much is there", `document.querySelector("#plots svg .curve")?.getAttribute("d").split("L").length >= `+before)
 	})
 	t.Run("a plot is read with the keys", func(t *testing.T) {
-		b.text(`document.querySelector("#plots svg").focus()`)
-		b.press("ArrowLeft", "ArrowLeft")
-		b.until("it says the time and the number", `/Connections, .*: open [\d.,]+/.test(document.activeElement.getAttribute("aria-label")) && document.querySelector("#plots svg .cross")`)
-		b.text(`document.activeElement.blur()`)
+		b.Text(`document.querySelector("#plots svg").focus()`)
+		b.Press("ArrowLeft", "ArrowLeft")
+		b.Until("it says the time and the number", `/Connections, .*: open [\d.,]+/.test(document.activeElement.getAttribute("aria-label")) && document.querySelector("#plots svg .cross")`)
+		b.Text(`document.activeElement.blur()`)
 	})
 	t.Run("pausing stops the questions", func(t *testing.T) {
-		b.press("p")
-		b.until("it is paused", `document.querySelector("#pause").textContent === "Go on"`)
+		b.Press("p")
+		b.Until("it is paused", `document.querySelector("#pause").textContent === "Go on"`)
 		time.Sleep(1500 * time.Millisecond) // what was under way ends
-		asked := len(b.asked())
+		asked := len(b.Requests())
 		time.Sleep(3 * time.Second)
-		if n := len(b.asked()) - asked; n != 0 {
+		if n := len(b.Requests()) - asked; n != 0 {
 			t.Errorf("%d questions while it is paused", n)
 		}
-		b.press("p")
-		servertest.Eventually(t, "it goes on", func() bool { return len(b.asked()) > asked })
+		b.Press("p")
+		servertest.Eventually(t, "it goes on", func() bool { return len(b.Requests()) > asked })
 	})
 	t.Run("a hidden tab asks for nothing", func(t *testing.T) {
-		var other struct{ TargetID string }
-		b.callBrowser("Target.createTarget", map[string]any{"url": "about:blank"}, &other)
-		b.until("it is hidden", `document.hidden`)
+		b.Hide()
+		b.Until("it is hidden", `document.hidden`)
 		time.Sleep(1500 * time.Millisecond) // what was under way ends
-		asked := len(b.asked())
+		asked := len(b.Requests())
 		time.Sleep(3 * time.Second)
-		if n := len(b.asked()) - asked; n != 0 {
+		if n := len(b.Requests()) - asked; n != 0 {
 			t.Errorf("%d questions while nobody can see it", n)
 		}
-		b.callBrowser("Target.closeTarget", map[string]any{"targetId": other.TargetID}, nil)
-		b.call("Page.bringToFront", nil, nil)
-		servertest.Eventually(t, "it goes on", func() bool { return len(b.asked()) > asked })
+		b.Show()
+		servertest.Eventually(t, "it goes on", func() bool { return len(b.Requests()) > asked })
 	})
 	takeScreenshots(t, b)
 	t.Run("filter", func(t *testing.T) { filter(t, b) })
 	t.Run("disconnect", func(t *testing.T) { disconnect(t, l, b) })
-	b.check(host)
-}
-
-// asked is what the page has asked for so far.
-func (b *browser) asked() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.requests
-}
-
-func filter(t *testing.T, b *browser) {
-	b.press("/", "p", "r", "i", "c", "e")
-	b.until("the filter has what was typed", `document.querySelector("#filter").value === "price"`)
-	for _, table := range []string{"largest", "busiest"} {
-		b.until(table+" shows one channel", `JSON.stringify(`+cells(table)+`) === '["prices/emea"]'`)
+	b.Check(host)
+	if logged := b.Logged(); len(logged) > 0 {
+		t.Errorf("errors in the page: %s", strings.Join(logged, "; "))
 	}
-	b.press("Escape")
-	b.text(`document.querySelector("#filter").value = "*s/*"; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
-	b.until("a pattern works", `JSON.stringify(`+cells("largest")+`) === '["scores/live","prices/emea"]'`)
-	b.text(`document.querySelector("#filter").value = ""; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
-	b.until("all are back", cells("largest")+`.length >= 5`)
+}
+
+func filter(t *testing.T, b *chromium.Browser) {
+	b.Press("/", "p", "r", "i", "c", "e")
+	b.Until("the filter has what was typed", `document.querySelector("#filter").value === "price"`)
+	for _, table := range []string{"largest", "busiest"} {
+		b.Until(table+" shows one channel", `JSON.stringify(`+cells(table)+`) === '["prices/emea"]'`)
+	}
+	b.Press("Escape")
+	b.Text(`document.querySelector("#filter").value = "*s/*"; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
+	b.Until("a pattern works", `JSON.stringify(`+cells("largest")+`) === '["scores/live","prices/emea"]'`)
+	b.Text(`document.querySelector("#filter").value = ""; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
+	b.Until("all are back", cells("largest")+`.length >= 5`)
 }
 
 // disconnect closes one client, and then a channel, with the keyboard.
-func disconnect(t *testing.T, l *load, b *browser) {
+func disconnect(t *testing.T, l *load, b *chromium.Browser) {
 	open := `[...document.querySelectorAll("#largest button")].find(b => b.textContent === "editors")`
-	count := func() string { return b.text(`document.querySelector("#channel-about").textContent`) }
-	b.until("the channel is there", open)
-	b.text(open + `.focus()`)
-	b.press("Enter")
-	b.until("its clients are listed", `document.querySelectorAll("#clients tbody button").length === 3`)
+	count := func() string { return b.Text(`document.querySelector("#channel-about").textContent`) }
+	b.Until("the channel is there", open)
+	b.Text(open + `.focus()`)
+	b.Press("Enter")
+	b.Until("its clients are listed", `document.querySelectorAll("#clients tbody button").length === 3`)
 
 	// The second client of the list, whoever that is.
-	b.text(`document.querySelectorAll("#clients tbody button")[1].focus()`)
-	b.press("Enter")
-	b.until("it asks, with the focus on no", `document.activeElement.id === "confirm-no"`)
-	b.press("Enter")
-	b.until("nothing has happened", `!document.querySelector("#confirm").open && document.querySelectorAll("#clients tbody button").length === 3`)
+	b.Text(`document.querySelectorAll("#clients tbody button")[1].focus()`)
+	b.Press("Enter")
+	b.Until("it asks, with the focus on no", `document.activeElement.id === "confirm-no"`)
+	b.Press("Enter")
+	b.Until("nothing has happened", `!document.querySelector("#confirm").open && document.querySelectorAll("#clients tbody button").length === 3`)
 	if n := l.server.Metric(`c10m_closes_total{reason="disconnected"}`); n != 0 {
 		t.Fatalf("%v clients were disconnected without a yes", n)
 	}
-	b.text(`document.querySelectorAll("#clients tbody button")[1].focus()`)
-	b.press("Enter", "Tab", "Enter")
-	b.until("one is gone", `document.querySelectorAll("#clients tbody button").length === 2`)
+	b.Text(`document.querySelectorAll("#clients tbody button")[1].focus()`)
+	b.Press("Enter", "Tab", "Enter")
+	b.Until("one is gone", `document.querySelectorAll("#clients tbody button").length === 2`)
 	if n := l.server.Metric(`c10m_closes_total{reason="disconnected"}`); n != 1 {
 		t.Fatalf("%v clients were disconnected, not one", n)
 	}
 
-	b.until("the whole channel can be", `document.querySelector("#channel-about").textContent.startsWith("2 ")`)
-	b.text(`document.querySelector("#over").value = "0"; document.querySelector("#channel-disconnect").focus()`)
-	b.press("Enter")
-	b.until("it asks for all", `document.querySelector("#confirm-title").textContent === "Disconnect all 2 clients of editors?"`)
-	b.text(`document.querySelector("#confirm-yes").focus()`)
-	b.press("Enter")
-	b.until("it says what happens", `document.querySelector("#done").textContent === "2 clients of editors are being disconnected."`)
+	b.Until("the whole channel can be", `document.querySelector("#channel-about").textContent.startsWith("2 ")`)
+	b.Text(`document.querySelector("#over").value = "0"; document.querySelector("#channel-disconnect").focus()`)
+	b.Press("Enter")
+	b.Until("it asks for all", `document.querySelector("#confirm-title").textContent === "Disconnect all 2 clients of editors?"`)
+	b.Text(`document.querySelector("#confirm-yes").focus()`)
+	b.Press("Enter")
+	b.Until("it says what happens", `document.querySelector("#done").textContent === "2 clients of editors are being disconnected."`)
 	for i, editor := range l.editors {
 		editor.SetDeadline(time.Now().Add(hangGuard)) // plots may have filled for longer than a dial lasts
 		if code := editor.CloseCode(); code != conn.CodeDisconnected {
 			t.Errorf("client %d was closed with %d, after %q", i, code, count())
 		}
 	}
-	b.until("the closes are listed", `document.querySelector("#recent tbody td:nth-child(2)").textContent === "disconnected"`)
+	b.Until("the closes are listed", `document.querySelector("#recent tbody td:nth-child(2)").textContent === "disconnected"`)
 	if n := l.server.Metric("c10m_connections_open"); n < 1752 {
 		t.Errorf("%v connections are open: others were closed, too", n)
 	}
@@ -191,7 +190,7 @@ func disconnect(t *testing.T, l *load, b *browser) {
 
 // takeScreenshots looks at the page on a desk and on a phone, by day and by night,
 // and keeps the pictures if it is told to. Nothing may be wider than the screen.
-func takeScreenshots(t *testing.T, b *browser) {
+func takeScreenshots(t *testing.T, b *chromium.Browser) {
 	if *screenshots != "" {
 		time.Sleep(*shotsAfter)
 	}
@@ -205,15 +204,15 @@ func takeScreenshots(t *testing.T, b *browser) {
 		{"operator-dark", 1280, 1700, false, "dark", "rgb(21, 23, 26)"},
 		{"operator-phone", 390, 1560, true, "dark", "rgb(21, 23, 26)"},
 	} {
-		b.screen(device.width, device.height, device.mobile, device.scheme)
-		b.until("the colours are those of the scheme", `getComputedStyle(document.body).backgroundColor === "`+device.back+`"`)
-		if wide := b.text(fmt.Sprintf(`[...document.querySelectorAll("body *")].filter(e => !e.closest(".table table, dialog") &&
+		b.Screen(device.width, device.height, device.mobile, device.scheme)
+		b.Until("the colours are those of the scheme", `getComputedStyle(document.body).backgroundColor === "`+device.back+`"`)
+		if wide := b.Text(fmt.Sprintf(`[...document.querySelectorAll("body *")].filter(e => !e.closest(".table table, dialog") &&
 			e.getBoundingClientRect().right > %d).map(e => e.outerHTML.slice(0, 80)).join("\n")`, device.width)); wide != "" {
 			t.Errorf("on %s these are wider than the screen:\n%s", device.name, wide)
 		}
-		b.until("nor is the page", fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, device.width))
-		b.until("the plots have their new size", `[...document.querySelectorAll("#plots svg")].every(s => s.childElementCount > 5)`)
-		shot := b.screenshot()
+		b.Until("nor is the page", fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, device.width))
+		b.Until("the plots have their new size", `[...document.querySelectorAll("#plots svg")].every(s => s.childElementCount > 5)`)
+		shot := b.Screenshot()
 		if _, err := png.Decode(bytes.NewReader(shot)); err != nil {
 			t.Errorf("%s: %v", device.name, err)
 		}
@@ -223,5 +222,5 @@ func takeScreenshots(t *testing.T, b *browser) {
 			}
 		}
 	}
-	b.screen(1280, 900, false, "light")
+	b.Screen(1280, 900, false, "light")
 }

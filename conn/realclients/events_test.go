@@ -95,7 +95,7 @@ func TestCurlReadsEvents(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
 	defer cancel()
 	var stderr bytes.Buffer
-	curl := exec.CommandContext(ctx, look(t, "curl"), "-sN", "-H", "Accept: text/event-stream", fmt.Sprintf("http://127.0.0.1:%d/news", d.server.Port))
+	curl := exec.CommandContext(ctx, servertest.Find(t, "curl"), "-sN", "-H", "Accept: text/event-stream", fmt.Sprintf("http://127.0.0.1:%d/news", d.server.Port))
 	curl.Stderr = &stderr
 	out, err := curl.StdoutPipe()
 	if err != nil {
@@ -131,7 +131,7 @@ func TestCurlPolls(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
 		defer cancel()
-		out, err := exec.CommandContext(ctx, look(t, "curl"), "-si", fmt.Sprintf("http://127.0.0.1:%d/news?%s", d.server.Port, query)).Output()
+		out, err := exec.CommandContext(ctx, servertest.Find(t, "curl"), "-si", fmt.Sprintf("http://127.0.0.1:%d/news?%s", d.server.Port, query)).Output()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,14 +1,12 @@
 package realclients
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/chromium"
 	"c10m/internal/servertest"
 
 	"github.com/redis/go-redis/v9"
@@ -104,13 +103,11 @@ func (d *director) order(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// run starts a client and waits for the end of its scenario, and of the server
-// that it had drained.
-func (d *director) run(name string, args ...string) {
+// wait waits for the end of a scenario, and of the server that it had drained. gone
+// says that whoever plays it is gone, and why.
+func (d *director) wait(gone func() string) {
 	d.t.Helper()
-	client := servertest.Start(d.t, name, args...)
-	ctx, cancel := context.WithTimeout(d.t.Context(), hangGuard)
-	defer cancel()
+	hangs := time.After(hangGuard)
 	for ended := false; !ended; {
 		select {
 		case how := <-d.ended:
@@ -119,10 +116,10 @@ func (d *director) run(name string, args ...string) {
 			}
 			ended = true
 		case <-time.After(100 * time.Millisecond):
-			if client.Ended() && len(d.ended) == 0 {
-				d.t.Fatalf("%s ended without a word:\n%s", name, client.Output.String())
+			if why := gone(); why != "" && len(d.ended) == 0 {
+				d.t.Fatalf("it ended without a word: %s", why)
 			}
-		case <-ctx.Done():
+		case <-hangs:
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			d.t.Fatalf("it hangs, after %q", d.steps)
@@ -134,28 +131,17 @@ func (d *director) run(name string, args ...string) {
 	d.t.Logf("%d steps: %s", len(d.steps), strings.Join(d.steps, "; "))
 }
 
-// look finds one of several programs, or says what installs it.
-func look(t *testing.T, programs ...string) string {
-	t.Helper()
-	for _, program := range programs {
-		if path, err := exec.LookPath(program); err == nil {
-			return path
-		}
-	}
-	t.Fatalf("%s is not there: run make test, which installs it", programs[0])
-	return ""
-}
-
 func (d *director) websocket() string { return fmt.Sprintf("ws://127.0.0.1:%d", d.server.Port) }
 
 func TestNodeWS(t *testing.T) {
 	t.Parallel()
-	node := look(t, "node", "nodejs")
+	node := servertest.Find(t, "node", "nodejs")
 	if _, err := os.Stat("node_modules/ws"); err != nil {
 		t.Fatal("the npm package ws is not there: run make test, which installs it")
 	}
 	d := direct(t)
-	d.run(node, "node.mjs", d.websocket(), d.http.URL)
+	client := servertest.Start(t, node, "node.mjs", d.websocket(), d.http.URL)
+	d.wait(client.Gone)
 	for _, step := range []string{"pings are answered, and come", "fragments with pings in between are one message", "a drain says 1012"} {
 		if !slices.Contains(d.steps, step) {
 			t.Errorf("the step %q was not taken", step)
@@ -175,11 +161,7 @@ func TestChromium(t *testing.T) {
 // browse runs a page of ours in Chromium, which talks to the server at that URL.
 func (d *director) browse(page, server string) {
 	d.t.Helper()
-	chromium := look(d.t, "chromium", "chromium-browser", "google-chrome")
-	args := []string{"--headless=new", "--remote-debugging-port=0", "--user-data-dir=" + d.t.TempDir(), "--no-first-run",
-		"--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync"}
-	if os.Geteuid() == 0 {
-		args = append(args, "--no-sandbox")
-	}
-	d.run(chromium, append(args, d.http.URL+"/"+page+"?server="+url.QueryEscape(server))...)
+	browser := chromium.Start(d.t)
+	browser.Open(d.http.URL + "/" + page + "?server=" + url.QueryEscape(server))
+	d.wait(browser.Gone)
 }

@@ -5,7 +5,6 @@ package deploy
 
 import (
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -22,13 +21,7 @@ func TestMain(m *testing.M) {
 // look finds a program, also where only root has it on the PATH.
 func look(t *testing.T, program string) string {
 	t.Helper()
-	for _, name := range []string{program, "/usr/sbin/" + program, "/sbin/" + program} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	t.Fatalf("%s is not there: run make test, which installs it", program)
-	return ""
+	return servertest.Find(t, program, "/usr/sbin/"+program, "/sbin/"+program)
 }
 
 func read(t *testing.T, file string) string {

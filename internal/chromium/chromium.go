@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
-	"os/exec"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,15 +28,20 @@ const hangGuard = 90 * time.Second
 // A Browser is a Chromium with one page.
 type Browser struct {
 	// Fixed after construction.
-	t    testing.TB
-	conn net.Conn
+	t       testing.TB
+	process *servertest.Process
+	conn    net.Conn
+
+	// Owned by the test.
+	front string // a tab in front of the page
 
 	mu       sync.Mutex
 	last     int
-	session  string
+	session  string // "" while there is no page
 	answers  map[int]chan answer
-	thrown   []string
 	requests []string
+	thrown   []string
+	logged   []string
 }
 
 type answer struct {
@@ -44,16 +51,18 @@ type answer struct {
 
 var listening = regexp.MustCompile(`DevTools listening on (ws://\S+)`)
 
-// Start starts Chromium with an empty page, until the test ends.
-func Start(t testing.TB) *Browser {
+// Start starts Chromium with an empty page, until the test ends. flags are added to
+// those that every test needs.
+func Start(t testing.TB, flags ...string) *Browser {
 	t.Helper()
 	args := []string{"--headless=new", "--remote-debugging-port=0", "--user-data-dir=" + t.TempDir(), "--no-first-run",
 		"--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 		"--hide-scrollbars", "--force-color-profile=srgb"}
+	args = append(args, flags...)
 	if os.Geteuid() == 0 {
 		args = append(args, "--no-sandbox")
 	}
-	process := servertest.Start(t, look(t), append(args, "about:blank")...)
+	process := servertest.Start(t, servertest.Find(t, "chromium", "chromium-browser", "google-chrome"), append(args, "about:blank")...)
 	var address string
 	servertest.Eventually(t, "Chromium listens", func() bool {
 		if found := listening.FindStringSubmatch(process.Output.String()); found != nil {
@@ -68,22 +77,13 @@ func Start(t testing.TB) *Browser {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	b := &Browser{t: t, conn: conn, answers: make(map[int]chan answer)}
+	b := &Browser{t: t, process: process, conn: conn, answers: make(map[int]chan answer)}
 	go b.read()
 	b.attach()
 	return b
 }
 
-func look(t testing.TB) string {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	t.Fatal("chromium is not there: run make test, which installs it")
-	return ""
-}
-
+// attach opens a page; commands go to it from then on.
 func (b *Browser) attach() {
 	var target struct{ TargetID string }
 	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
@@ -92,7 +92,7 @@ func (b *Browser) attach() {
 	b.mu.Lock()
 	b.session = attached.SessionID
 	b.mu.Unlock()
-	for _, domain := range []string{"Page", "Runtime", "Network"} {
+	for _, domain := range []string{"Page", "Runtime", "Network", "Log"} {
 		b.call(domain+".enable", nil, nil)
 	}
 }
@@ -114,6 +114,7 @@ func (b *Browser) read() {
 					Text      string
 					Exception struct{ Description string }
 				}
+				Entry struct{ Level, Text string }
 			}
 		}
 		if json.Unmarshal(text, &message) != nil {
@@ -126,6 +127,10 @@ func (b *Browser) read() {
 		case "Runtime.exceptionThrown":
 			details := message.Params.ExceptionDetails
 			b.thrown = append(b.thrown, details.Text+" "+details.Exception.Description)
+		case "Log.entryAdded":
+			if entry := message.Params.Entry; entry.Level == "error" {
+				b.logged = append(b.logged, entry.Text)
+			}
 		}
 		waiting := b.answers[message.ID]
 		delete(b.answers, message.ID)
@@ -154,7 +159,8 @@ func (b *Browser) try(method string, params map[string]any, result any) error {
 	if params != nil {
 		command["params"] = params
 	}
-	if b.session != "" {
+	// Tabs are the browser's affair, the rest is the page's.
+	if b.session != "" && !strings.HasPrefix(method, "Target.") {
 		command["sessionId"] = b.session
 	}
 	text, err := json.Marshal(command)
@@ -183,6 +189,27 @@ func (b *Browser) try(method string, params map[string]any, result any) error {
 func (b *Browser) Open(address string) {
 	b.t.Helper()
 	b.call("Page.navigate", map[string]any{"url": address}, nil)
+}
+
+// Reload loads the page again and does not wait for it.
+func (b *Browser) Reload() {
+	b.t.Helper()
+	b.call("Page.reload", nil, nil)
+}
+
+// Hide opens a tab in front of the page, and Show closes what Hide opened.
+func (b *Browser) Hide() {
+	b.t.Helper()
+	var front struct{ TargetID string }
+	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &front)
+	b.front = front.TargetID
+}
+
+// Show brings the page to the front again.
+func (b *Browser) Show() {
+	b.t.Helper()
+	b.call("Target.closeTarget", map[string]any{"targetId": b.front}, nil)
+	b.call("Page.bringToFront", nil, nil)
 }
 
 // Text is what an expression of JavaScript comes to in the page; a promise is
@@ -233,7 +260,11 @@ func (b *Browser) Press(keys ...string) {
 // Screen gives the page a device's screen: pixels, a phone or not, light or dark.
 func (b *Browser) Screen(width, height int, isPhone bool, scheme string) {
 	b.t.Helper()
-	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": isPhone}, nil)
+	scale := 1
+	if isPhone {
+		scale = 2
+	}
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": scale, "mobile": isPhone}, nil)
 	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]any{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
@@ -249,16 +280,46 @@ func (b *Browser) Screenshot() []byte {
 	return png
 }
 
-// Thrown are the exceptions that nobody caught in the page.
-func (b *Browser) Thrown() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]string(nil), b.thrown...)
+// Gone says why nothing more can come from the page: Chromium has ended, or an
+// exception that nobody caught. "" while all is well.
+func (b *Browser) Gone() string {
+	if why := b.process.Gone(); why != "" {
+		return why
+	}
+	return strings.Join(b.Thrown(), "\n")
 }
 
+// Thrown are the exceptions that nobody caught in the page.
+func (b *Browser) Thrown() []string { return b.copy(&b.thrown) }
+
+// Logged are the errors that the browser itself wrote to the page's console: what did
+// not load, what a policy forbids.
+func (b *Browser) Logged() []string { return b.copy(&b.logged) }
+
 // Requests are the addresses that the page has asked for.
-func (b *Browser) Requests() []string {
+func (b *Browser) Requests() []string { return b.copy(&b.requests) }
+
+func (b *Browser) copy(list *[]string) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]string(nil), b.requests...)
+	return slices.Clone(*list)
+}
+
+// Check fails the test if the page threw an exception, or has asked anything of
+// anybody but these hosts (each host:port), or has asked for nothing at all.
+func (b *Browser) Check(hosts ...string) {
+	b.t.Helper()
+	if thrown := b.Thrown(); len(thrown) > 0 {
+		b.t.Errorf("exceptions in the page: %s", strings.Join(thrown, "; "))
+	}
+	requests := b.Requests()
+	if len(requests) == 0 {
+		b.t.Error("the page asked for nothing at all")
+	}
+	for _, request := range requests {
+		at, err := url.Parse(request)
+		if err != nil || at.Scheme != "data" && at.Scheme != "about" && !slices.Contains(hosts, at.Host) {
+			b.t.Errorf("the page asks for %s", request)
+		}
+	}
 }

@@ -128,11 +128,32 @@ func (p *Process) Ended() bool {
 	}
 }
 
+// Gone is what the process said, if it has ended, and "" before.
+func (p *Process) Gone() string {
+	if !p.Ended() {
+		return ""
+	}
+	return filepath.Base(p.Cmd.Path) + " ended:\n" + p.Output.String()
+}
+
 // Signal sends a signal.
 func (p *Process) Signal(s syscall.Signal) { p.Cmd.Process.Signal(s) }
 
 // PID is the process's number.
 func (p *Process) PID() int { return p.Cmd.Process.Pid }
+
+// Find is the path of the first of several programs that is there; without one the
+// test fails, and says what installs it.
+func Find(t testing.TB, programs ...string) string {
+	t.Helper()
+	for _, program := range programs {
+		if path, err := exec.LookPath(program); err == nil {
+			return path
+		}
+	}
+	t.Fatalf("%s is not there: run make test, which installs it", programs[0])
+	return ""
+}
 
 // Eventually waits until ok.
 func Eventually(t testing.TB, what string, ok func() bool) {

@@ -15,7 +15,7 @@ func RedisCLI(t testing.TB, port int, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), hangGuard)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, look(t, "redis-cli"), append([]string{"-p", strconv.Itoa(port)}, args...)...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, Find(t, "redis-cli"), append([]string{"-p", strconv.Itoa(port)}, args...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("redis-cli %v: %v\n%s", args, err, out)
 	}
@@ -26,7 +26,7 @@ func RedisCLI(t testing.TB, port int, args ...string) string {
 // listens. args are further options of redis-server.
 func StartRedis(t testing.TB, port int, args ...string) *Process {
 	t.Helper()
-	p := Start(t, look(t, "redis-server"), append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1",
+	p := Start(t, Find(t, "redis-server"), append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1",
 		"--save", "", "--appendonly", "no", "--dir", t.TempDir()}, args...)...)
 	Eventually(t, "Redis answers", func() bool {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -36,13 +36,4 @@ func StartRedis(t testing.TB, port int, args ...string) *Process {
 		return err == nil
 	})
 	return p
-}
-
-func look(t testing.TB, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		t.Fatalf("%s is not there: run make test, which installs it", program)
-	}
-	return path
 }
