@@ -918,8 +918,18 @@ class Core {
     if (this.#outbox.length > 0) this.#expiry = this.later(ageSeconds - (this.now() - this.#outbox[0].at) / 1000, () => this.#expire());
   }
 
+  get #mayWait() { return this.options.queue && this.state !== "closed"; }
+
+  // putBack makes a message that was surely not published the next one again.
+  async #putBack(item, seconds) {
+    this.#outbox.unshift(item);
+    this.#outboxBytes += item.bytes;
+    await new Promise((resolve) => this.later(Math.max(seconds, this.options.backoffFirstSeconds), resolve));
+  }
+
   // post sends the oldest message. If nobody answers it is not sent again: it may
-  // have been published.
+  // have been published. An idle connection that a dead server left may take it: Node
+  // does not notice a reset before it writes.
   async #post() {
     const item = this.#take();
     try {
@@ -927,19 +937,21 @@ class Core {
       if (response.ok) return item.resolve({ transport: "post", ...await response.json() });
       const wrong = await this.judge(response);
       if (wrong.auth) this.forgetToken();
-      if (response.status === 429 && this.options.queue && this.state !== "closed") {
-        this.#outbox.unshift(item);
-        this.#outboxBytes += item.bytes;
-        await new Promise((resolve) => this.later(Math.max(wrong.retryAfter, this.options.backoffFirstSeconds), resolve));
-        return;
-      }
+      if (response.status === 429 && this.#mayWait) return await this.#putBack(item, wrong.retryAfter);
       const code = { 413: "too_big", 429: "overload", 503: "bus_down" }[response.status] ?? (wrong.auth ? "not_allowed" : wrong.refused ?? "failed");
       item.reject(new C10mError(code, wrong.reason, { status: response.status, retryAfterSeconds: wrong.retryAfter }));
     } catch (error) {
       if (this.#session instanceof RequestSession) this.#session.unreachable({ reason: error.message, unreachable: true });
+      if (neverConnected(error) && this.#mayWait) return await this.#putBack(item, 0);
       item.reject(new C10mError("unreachable", `it may have been published or not: ${error.message}`));
     }
   }
+}
+
+// neverConnected: the request cannot have been sent. Node says so of a connection that
+// was not made (of each address, where a name has several); a browser says nothing.
+function neverConnected({ cause }) {
+  return [cause, ...(cause?.errors ?? [])].some((each) => each?.syscall === "connect" || each?.syscall === "getaddrinfo");
 }
 
 function bytesOf(data) {

@@ -99,6 +99,40 @@ test("a client that only posts notices that nobody is there, and its queue keeps
   assert.deepEqual(server.published, ["news=2"]);
 });
 
+test("a POST that found no connection stays in the queue; one that may have been sent does not", async () => {
+  let cause = { syscall: "connect" };
+  let posts = 0;
+  const fetch = async (url, init) => {
+    if (init.method === "POST" && cause && ++posts) throw Object.assign(new TypeError("fetch failed"), { cause });
+    return server.fetch(url, init);
+  };
+  const withQueue = { transports: ["sse"], queue: {}, fetch };
+  const client = connect(withQueue);
+  await settle();
+  const kept = [client.publish("news", "1"), client.publish("news", "2")];
+  await clock.advance(3);
+  assert.ok(posts >= 2 && posts < 10, `${posts} tries in 3 s`);
+  cause = undefined;
+  await clock.advance(20);
+  await Promise.all(kept);
+  assert.deepEqual(server.published, ["news=1", "news=2"]);
+
+  cause = { errors: [{ syscall: "connect" }, { syscall: "connect" }] };
+  const named = client.publish("news", "3");
+  await clock.advance(1);
+  cause = undefined;
+  await clock.advance(20);
+  await named;
+  cause = { syscall: "read", code: "ECONNRESET" };
+  const reset = client.publish("news", "4");
+  await clock.advance(20);
+  await assert.rejects(reset, { code: "unreachable" });
+  assert.deepEqual(server.published, ["news=1", "news=2", "news=3"]);
+
+  cause = { syscall: "connect" };
+  await assert.rejects(connect({ ...withQueue, queue: undefined }).publish("news", "5"), { code: "unreachable" });
+});
+
 test("a socket that is full makes messages wait", async () => {
   let socket;
   const Base = server.WebSocket;
