@@ -20,10 +20,11 @@ DURATION ?= 1h
 run: build ## Build and start the server with its embedded bus and the demo page; DEMO= for without.
 	exec bin/10m-server $(DEMO) $(ARGS)
 
-build: ## Build bin/10m-server and bin/10m-client.
+build: ## Build bin/10m-server and bin/10m-client, and what measures beside them.
 	go build -o bin/10m-server .
 	go build -o bin/10m-client ./bench/10m-client
 	go build -o bin/floor ./bench/floor
+	go build -o bin/posts ./bench/posts
 
 baselines: ## Build what make compare measures the server against.
 	go build -o bin/ ./bench/compare

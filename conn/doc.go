@@ -113,7 +113,7 @@ copied, a page of our own as well: beside the send buffer that had to fill befor
 is little.
 
 Measured with one loop, the embedded bus and the client on the same two processors,
-which others used as well (go run ./bench/posts -connections N -depth D -pid PID, 64
+which others used as well (bin/posts -connections N -depth D -pid PID, 64
 bytes a message), two thirds of the time in send and recv:
 
 	connections, requests under way on each      posts a second   of a processor

@@ -90,7 +90,7 @@ export interface Published {
 /**
  * What publish rejects with. code is one of
  * - offline: there is no connection, and no queue
- * - unreachable: nobody answered; it may have been published or not, and is not sent again
+ * - unreachable: nobody answered; it may have been published or not, and is not sent again (where it surely was not, in Node, the queue keeps it)
  * - count, bytes, age, closed: dropped, as in DropEvent
  * - too_big, not_allowed, bad_channel, overload, bus_down, failed: the server said so
  */

@@ -19,7 +19,10 @@ The head of the file says how it is made. What it promises:
   - A published message is sent at most once by the module. Over a WebSocket it is
     lost without a word if the connection dies under it, since c10m.v1 answers
     failures only; a POST that nobody answered is told (unreachable) and not
-    repeated, queue or not. A browser itself may repeat a request when a connection
+    repeated, queue or not, unless it cannot have been sent: Node says when there was
+    no connection, and then it waits in the queue. After a restart the first POST may
+    be told so for nothing: Node gives it an idle connection that the old server left,
+    of which it has not noticed the reset. A browser itself may repeat a request when a connection
     that was kept alive breaks: Chromium does so with polls.
   - What waits is bounded in count, bytes and age, and what is dropped is told.
   - Waits are random between 0 and a window that doubles up to a cap, on top of

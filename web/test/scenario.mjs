@@ -209,6 +209,38 @@ export async function scenario({ at, ask, options }) {
       }
     },
 
+    async "what is queued for POST while a server restarts is published once, in order, or told"() {
+      for (const end of ["drain", "kill"]) {
+        const writers = [];
+        for (const way of ways.slice(1)) {
+          const client = connect(at.direct, { transports: [way], queue: {} });
+          await listen(client, `${end} ${way}`);
+          await client.publish("warm", "so that a connection is kept");
+          writers.push({ client, channel: `queued ${end} ${way}` });
+        }
+        await ask(end);
+        for (const writer of writers) {
+          await until(() => `the writer notices: ${writer.client.states}`, () => writer.client.state !== "open");
+          writer.sent = ["1", "2", "3", "4", "5"].map((data) => writer.client.publish(writer.channel, data));
+        }
+        await ask("start");
+        for (const { client, channel, sent } of writers) {
+          // A connection that the dead server left may have taken one: nobody knows of it.
+          const told = await Promise.allSettled(sent);
+          for (const { reason } of told) check(!reason || reason.code === "unreachable", `${channel}: ${reason?.code} ${reason?.message}`);
+          const published = told.flatMap(({ status }, i) => (status === "fulfilled" ? [`${i + 1}`] : []));
+          check(published.length > 0, `${channel}: nothing was published`);
+          await publish(channel, "end");
+          const past = await listen(client, channel, { since: "first" });
+          await until(() => `${channel}: ${past.got}`, () => past.got.at(-1) === "end");
+          const got = past.got.slice(0, -1);
+          same([...new Set(got)].sort(), got, `${channel}: once, in order`);
+          for (const one of published) check(got.includes(one), `${channel}: ${one} of ${published} is not among ${got}`);
+          client.close();
+        }
+      }
+    },
+
     async "a token that ends is followed by a new one, and the channel goes on"() {
       for (const way of ways) {
         let count = 0;
