@@ -112,15 +112,16 @@ answer is the last on its connection. An answer that the kernel does not take is
 copied, a page of our own as well: beside the send buffer that had to fill before, it
 is little.
 
-Measured with one loop, the embedded bus and the client on the same two processors,
-which others used as well (bin/posts -connections N -depth D -pid PID, 64
-bytes a message), two thirds of the time in send and recv:
+Measured with one loop, the embedded bus and the client on the same two processors
+(scripts/results posts; 64 bytes a message), two thirds of the time in send and recv:
 
 	connections, requests under way on each      posts a second   of a processor
-	256, 1                                               53,900             0.54
-	64, 1                                                48,600             0.55
-	64, 1, with a subscriber on each channel             32,400             0.57
-	16, 16 (pipelined)                                  219,000             0.77
+	256, 1                                               83,300             0.89
+	64, 1                                                78,600             0.81
+	16, 16 (pipelined)                                  255,000             0.98
+
+In another run, on processors that others used as well, a subscriber on each channel
+took 64 connections from 48,600 to 32,400.
 
 Loops that are asked for the connections of a channel are asked by a goroutine, at
 most countsMax of them for each loop.
