@@ -99,8 +99,8 @@ func (h *handler) report(histograms bool) (s Snapshot) {
 	return s
 }
 
-// Merge adds what another client has seen, to nothing at first; Printed is left
-// alone. It keeps nothing of o.
+// Merge adds what another client has seen, to nothing at first. A message that both
+// printed is there twice. It keeps nothing of o.
 func (s *Snapshot) Merge(o *Snapshot) {
 	if s.Failures == nil {
 		s.Counters = newCounters()
@@ -108,6 +108,7 @@ func (s *Snapshot) Merge(o *Snapshot) {
 	s.add(&o.Counters)
 	s.Wanted += o.Wanted
 	s.Loops += o.Loops
+	s.Printed = append(s.Printed, o.Printed...)
 	s.LatencySum += o.LatencySum
 	s.LatencyMax = max(s.LatencyMax, o.LatencyMax)
 	s.Latencies.Merge(&o.Latencies)

@@ -3,6 +3,7 @@ package scenario
 import (
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 
 	"c10m/bench/load"
@@ -72,5 +73,14 @@ func TestParties(t *testing.T) {
 	o.Load.Spread.PerPort = 0
 	if _, err := startParties(o.Load, 7); err == nil {
 		t.Error("a wrong spread is taken")
+	}
+}
+
+// What the README begins with: --print says what came.
+func TestWhatIsPrintedIsNotLostOnItsWay(t *testing.T) {
+	hello := load.Printed{Head: "hello", Bytes: 5, Connections: 1}
+	both := parties{{}, {}}.sum(func(*party) load.Snapshot { return load.Snapshot{Printed: []load.Printed{hello}} })
+	if want := []load.Printed{hello, hello}; !slices.Equal(both.Printed, want) {
+		t.Errorf("%+v", both.Printed)
 	}
 }
