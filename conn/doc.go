@@ -384,7 +384,9 @@ message on one of them. It must keep both: what the other server subscribed too
 late for may still be on its way here. To close first and let the client come
 back leaves a gap that no order of ours can fill, since no data frame may follow
 a close frame (RFC 6455, 5.5.1). A browser's script does not see pings and has
-that gap.
+that gap; c10m.js tells its page of it. A stream of events gets its notice as
+event: drain, a poll that waits is answered with 204 and Connection: close, and who
+waits for the answer to a POST gets it.
 
 A request that is complete only then is still served, and told at once; one that
 is not complete when the drain ends gets 503.
