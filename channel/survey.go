@@ -96,20 +96,27 @@ func (f *Surveyed) take(c *cell) {
 	members := int(c.members)
 	f.Channels++
 	f.Members += members
-	full := len(f.Largest) == surveyLargestMax
-	if full && members <= f.Largest[surveyLargestMax-1].Members {
-		return
+	f.Largest = insertRanked(f.Largest, surveyLargestMax, int64(members), func(s Sized) int64 { return int64(s.Members) },
+		func() Sized { return Sized{string(c.name()), members} })
+}
+
+// insertRanked inserts an entry of this rank, made only if it is needed, into a list
+// that descends by rank and has a length; equals keep the order in which they came.
+func insertRanked[T any](list []T, length int, rank int64, rankOf func(T) int64, entry func() T) []T {
+	full := len(list) == length
+	if full && rank <= rankOf(list[length-1]) {
+		return list
 	}
-	at, _ := slices.BinarySearchFunc(f.Largest, members, func(s Sized, members int) int {
-		if s.Members >= members {
+	at, _ := slices.BinarySearchFunc(list, rank, func(each T, rank int64) int {
+		if rankOf(each) >= rank {
 			return -1
 		}
 		return 1
 	})
 	if full {
-		f.Largest = f.Largest[:surveyLargestMax-1]
+		list = list[:length-1]
 	}
-	f.Largest = slices.Insert(f.Largest, at, Sized{string(c.name()), members})
+	return slices.Insert(list, at, entry())
 }
 
 // A Slow is a member that is behind because its socket is full.
@@ -171,22 +178,11 @@ func (r *Registry) slowOf(g *log, ask *SlowSurvey) (looks int) {
 
 func (ask *SlowSurvey) take(r *Registry, g *log, fd uint32, m *member) {
 	nanos := int64(r.ageNow()-m.since) * r.ageUnit
-	full := len(ask.found) == slowestMax
-	if full && nanos <= ask.found[slowestMax-1].Nanos {
-		return
-	}
-	at, _ := slices.BinarySearchFunc(ask.found, nanos, func(s Slow, nanos int64) int {
-		if s.Nanos >= nanos {
-			return -1
+	ask.found = insertRanked(ask.found, slowestMax, nanos, func(s Slow) int64 { return s.Nanos }, func() Slow {
+		return Slow{
+			FD: fd, ID: ask.Identify(fd), Channel: string(g.cell.name()),
+			Behind: int(g.head() - m.seq), Nanos: nanos,
 		}
-		return 1
-	})
-	if full {
-		ask.found = ask.found[:slowestMax-1]
-	}
-	ask.found = slices.Insert(ask.found, at, Slow{
-		FD: fd, ID: ask.Identify(fd), Channel: string(g.cell.name()),
-		Behind: int(g.head() - m.seq), Nanos: nanos,
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // corsFields are on every answer but the one to a page that may not ask: who may
-// ask is decided by --origins, on this side, so the browser is told that all may
+// ask is decided by --origin, on this side, so the browser is told that all may
 // read. exposed are the fields that scripts may see.
 const (
 	corsFields = "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: C10m-Position, C10m-Messages, Retry-After\r\n"

@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"math"
 	"time"
 
 	"c10m/channel"
@@ -163,13 +162,8 @@ func (s *Server) mustWait(fd uint32) bool {
 // hold keeps requests whose turn has not come. The connection is not read from
 // until all of them are answered, so they are one read at most.
 func (s *Server) hold(fd uint32, p []byte, isOwn bool) {
-	c := s.coldOf(fd)
+	c := s.keepBounded(fd, p, isOwn)
 	if c == nil {
-		s.end(fd, RequestMemory)
-		return
-	}
-	s.keepRequest(c, p, isOwn)
-	if s.requestBytes > requestBytesTotalMax {
 		s.end(fd, RequestMemory) // no answer may overtake those that are to come
 		return
 	}
@@ -356,24 +350,4 @@ func (s *Server) sayAnswers() {
 // identityOf names a connection to those who answer later.
 func (s *Server) identityOf(fd uint32) uint64 {
 	return uint64(s.loop.Generation(fd))<<32 | uint64(fd)
-}
-
-// visit is expire for entries that may come again: look is called for each whose
-// connection is still there, and reports whether it was late.
-func (d *deadlines) visit(loop *poller.Loop, look func(fd uint32) (late bool)) (next int64) {
-	now, calls := loop.Now(), 0
-	for looks := 0; d.first < len(d.queue) && d.queue[d.first].at <= now; looks++ {
-		if calls == latePerTickMax || looks == deadlinesPerTickMax {
-			return now + int64(walkTickMin)
-		}
-		due := d.queue[d.first]
-		d.first++
-		if loop.Generation(due.fd) == due.generation && !loop.Closing(due.fd) && look(due.fd) {
-			calls++
-		}
-	}
-	if d.first == len(d.queue) {
-		*d = deadlines{}
-	}
-	return math.MaxInt64
 }

@@ -185,10 +185,21 @@ func (d *deadlines) add(loop *poller.Loop, fd uint32, timeout time.Duration) {
 	d.queue = append(d.queue, deadline{loop.Now() + int64(timeout), fd, loop.Generation(fd)})
 }
 
-// expire calls late for connections of this phase whose time is over, at most
-// latePerTickMax of them and of deadlinesPerTickMax entries, and returns when to
-// call it again if there are more.
+// expire calls late for connections of this phase whose time is over, as visit does.
 func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32)) (next int64) {
+	return d.visit(loop, func(fd uint32) bool {
+		isLate := loop.Record(fd).Phase == phase
+		if isLate {
+			late(fd)
+		}
+		return isLate
+	})
+}
+
+// visit calls look for each connection whose entry is due, which reports whether it
+// was late: for at most latePerTickMax that are, and deadlinesPerTickMax entries. It
+// returns when to call it again if there are more. look may add entries.
+func (d *deadlines) visit(loop *poller.Loop, look func(fd uint32) (late bool)) (next int64) {
 	now, calls := loop.Now(), 0
 	for looks := 0; d.first < len(d.queue) && d.queue[d.first].at <= now; looks++ {
 		if calls == latePerTickMax || looks == deadlinesPerTickMax {
@@ -196,10 +207,8 @@ func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32))
 		}
 		due := d.queue[d.first]
 		d.first++
-		if loop.Generation(due.fd) == due.generation && !loop.Closing(due.fd) &&
-			loop.Record(due.fd).Phase == phase {
+		if loop.Generation(due.fd) == due.generation && !loop.Closing(due.fd) && look(due.fd) {
 			calls++
-			late(due.fd)
 		}
 	}
 	if d.first == len(d.queue) {

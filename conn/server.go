@@ -350,15 +350,22 @@ func (s *Server) readRequest(fd uint32, p []byte) {
 // awaitRequest keeps p until more of a request (or of what comes before it) is
 // there. isOwn: p is the connection's, and need not be copied.
 func (s *Server) awaitRequest(fd uint32, p []byte, isOwn bool) {
+	if s.keepBounded(fd, p, isOwn) == nil {
+		s.refuse(fd, RequestMemory)
+	}
+}
+
+// keepBounded keeps p with its connection, whose cold state it returns; nil says that
+// there is no room for it, and the connection has to end.
+func (s *Server) keepBounded(fd uint32, p []byte, isOwn bool) *cold {
 	c := s.coldOf(fd)
 	if c == nil {
-		s.refuse(fd, RequestMemory)
-		return
+		return nil
 	}
-	s.keepRequest(c, p, isOwn)
-	if s.requestBytes > requestBytesTotalMax {
-		s.refuse(fd, RequestMemory)
+	if s.keepRequest(c, p, isOwn); s.requestBytes > requestBytesTotalMax {
+		return nil
 	}
+	return c
 }
 
 // keepRequest keeps a part of a request until the rest of it is there.

@@ -106,40 +106,12 @@ func (s *simulation) say(c *simClient) {
 	c.toSend = append(c.toSend, ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(opcode, true, bytes.Clone(payload))))...)
 }
 
-// An opSource makes a fuzzer's bytes the choices of a simulation.
-type opSource struct {
-	ops  []byte
-	used uint64
-}
-
-// Uint64 implements rand.Source: a byte, spread over all bits, so that IntN of
-// anything depends on it. Behind the end the numbers go on, as IntN may ask for
-// more than one.
-func (o *opSource) Uint64() uint64 {
-	o.used++
-	if len(o.ops) == 0 {
-		return o.used * 0x9e3779b97f4a7c15
-	}
-	op := o.ops[0]
-	o.ops = o.ops[1:]
-	return uint64(op) * 0x0101010101010101
-}
-
 // FuzzConnection is the simulation with the choices of a fuzzer: connections
 // that open, ask, speak, publish, read, and leave, over a kernel that fails.
 func FuzzConnection(f *testing.F) {
-	random := rand.New(rand.NewPCG(1, 2))
-	for seed := range byte(4) {
-		ops := make([]byte, 2000)
-		for i := range ops {
-			ops[i] = byte(random.Uint32())
-		}
-		f.Add(seed, ops)
-	}
-	f.Fuzz(func(t *testing.T, seed byte, ops []byte) {
-		source := &opSource{ops: ops[:min(len(ops), 20_000)]}
-		s := newSimulation(t, uint64(seed), seed%2 == 1)
-		s.random = rand.New(source)
-		s.run(func() bool { return len(source.ops) > 0 })
+	fuzzChoices(f, func(t *testing.T, seed uint64, choices *rand.Rand, more func() bool) {
+		s := newSimulation(t, seed, seed%2 == 1)
+		s.random = choices
+		s.run(more)
 	})
 }

@@ -8,9 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -71,20 +69,10 @@ func newHTTPSimulation(t *testing.T, seed uint64) *httpSimulation {
 	config.NewPublisher = func(f Feedback) Publisher { s.feedback = f; return s }
 	config.PublishBytesMax, config.InboundBytesTotal = 3000, 1<<20
 	config.Pages = []Page{{Path: "/-/page", ContentType: "text/plain", Body: []byte(simPage)}}
-	loop, err := poller.NewLoop(poller.Config{
-		DescriptorsMax: 1 << 12, Listen: make([]poller.Address, 3), Kernel: s.kernel,
-		NewHandler: func(l *poller.Loop) poller.Handler {
-			shared := NewShared(config)
-			// The loop sleeps through turns in which nothing comes, so clients are slow.
-			shared.handshakeTimeout, shared.lingerTimeout = 5*time.Minute, 5*time.Minute
-			s.server = NewServer(shared, l)
-			return s.server
-		},
-	}, s.kernel.Eventfd())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.loop = loop
+	shared := NewShared(config)
+	// The loop sleeps through turns in which nothing comes, so clients are slow.
+	shared.handshakeTimeout, shared.lingerTimeout = 5*time.Minute, 5*time.Minute
+	s.loop, s.server = newSimulatedLoop(t, s.kernel, 3, shared)
 	return s
 }
 
@@ -280,34 +268,17 @@ func (s *httpSimulation) run(more func() bool) {
 	if open := s.kernel.Open(); open != base {
 		s.failf("%d descriptors are open, %d were at the start", open, base)
 	}
-	for name, n := range map[string]int64{
+	checkNoneLeft(s.failf, map[string]int64{
 		"http": stats.HTTP.Load(), "unfinished": stats.Unfinished.Load(), "lingering": stats.Lingering.Load(),
 		"cold": int64(len(s.server.cold)), "request bytes": int64(s.server.requestBytes),
 		"message bytes": int64(s.server.inboundBytes), "ready": int64(len(s.server.ready)),
-	} {
-		if n != 0 {
-			s.failf("%s: %d left over", name, n)
-		}
-	}
-	closes := uint64(0)
-	for _, reason := range Reasons() {
-		closes += stats.Closes[reason].Load()
-	}
-	if accepted := s.loop.Stats().Accepted.Load(); closes != accepted {
-		s.failf("%d connections were accepted and %d have a reason for their end", accepted, closes)
-	}
+	})
+	checkReasons(s.failf, s.loop, s.server)
 	s.loop.Shut()
 }
 
 func TestHTTPSimulation(t *testing.T) {
-	seeds := []uint64{1, 2, 3, 4, uint64(time.Now().UnixNano())}
-	if text := os.Getenv("SIMULATION_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seeds = []uint64{seed}
-	}
+	seeds := simulationSeeds(t, 4)
 	happened := make(map[string]uint64)
 	for _, seed := range seeds {
 		t.Logf("SIMULATION_SEED=%d", seed)
@@ -335,19 +306,10 @@ func TestHTTPSimulation(t *testing.T) {
 
 // FuzzExchanges is the simulation with the choices of a fuzzer.
 func FuzzExchanges(f *testing.F) {
-	random := rand.New(rand.NewPCG(1, 2))
-	for seed := range byte(4) {
-		ops := make([]byte, 2000)
-		for i := range ops {
-			ops[i] = byte(random.Uint32())
-		}
-		f.Add(seed, ops)
-	}
-	f.Fuzz(func(t *testing.T, seed byte, ops []byte) {
-		source := &opSource{ops: ops[:min(len(ops), 20_000)]}
-		s := newHTTPSimulation(t, uint64(seed))
-		s.random = rand.New(source)
-		s.run(func() bool { return len(source.ops) > 0 })
+	fuzzChoices(f, func(t *testing.T, seed uint64, choices *rand.Rand, more func() bool) {
+		s := newHTTPSimulation(t, seed)
+		s.random = choices
+		s.run(more)
 	})
 }
 

@@ -5,9 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -87,17 +85,7 @@ func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
 	config.NewPublisher = func(f Feedback) Publisher { s.bus = simBus{simulation: s, feedback: f}; return &s.bus }
 	config.PublishBytesMax, config.InboundBytesTotal = simSaidBytesMax, 16<<10
 	config.Access = Access{Addresses: access.NewAddresses(access.AddressLimits{Connections: 1 << 20}), DescriptorsMax: 1 << 12}
-	loop, err := poller.NewLoop(poller.Config{
-		DescriptorsMax: 1 << 12, Listen: make([]poller.Address, 3), Kernel: s.kernel,
-		NewHandler: func(l *poller.Loop) poller.Handler {
-			s.server = NewServer(NewShared(config), l)
-			return s.server
-		},
-	}, s.kernel.Eventfd())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.loop = loop
+	s.loop, s.server = newSimulatedLoop(t, s.kernel, 3, NewShared(config))
 	s.hub = channel.NewHub([]channel.Poster{s.server}, FrameAuto.Hub(1<<20, s.kernel.Now))
 	return s
 }
@@ -352,7 +340,7 @@ func (s *simulation) run(more func() bool) {
 	if open := s.kernel.Open(); open != base {
 		s.failf("%d descriptors are open, %d were at the start", open, base)
 	}
-	for name, n := range map[string]int64{
+	checkNoneLeft(s.failf, map[string]int64{
 		"connections": s.loop.Stats().Connections.Load(), "open": stats.Open.Load(),
 		"unfinished": stats.Unfinished.Load(), "events": stats.OpenEvents.Load(), "polls": stats.OpenPolls.Load(), "pinned bytes": stats.Pinned.Load(), "lingering": stats.Lingering.Load(),
 		"members": channels.Members.Load(), "channels": channels.Channels.Load(),
@@ -360,33 +348,13 @@ func (s *simulation) run(more func() bool) {
 		"held back": stats.PublishPaused.Load(), "message bytes": int64(s.server.inboundBytes),
 		"cold": int64(len(s.server.cold)), "request bytes": int64(s.server.requestBytes),
 		"addresses": s.server.shared.Config.Access.Addresses.Count(),
-	} {
-		if n != 0 {
-			s.failf("%s: %d left over", name, n)
-		}
-	}
-	closes := uint64(0)
-	for _, reason := range Reasons() {
-		closes += stats.Closes[reason].Load()
-	}
-	if accepted := s.loop.Stats().Accepted.Load(); closes != accepted {
-		s.failf("%d connections were accepted and %d have a reason for their end", accepted, closes)
-	}
-	if n := stats.Closes[Stopped].Load(); n != 0 {
-		s.failf("%d connections were closed because the loop stopped, and it did not", n)
-	}
+	})
+	checkReasons(s.failf, s.loop, s.server)
 	s.loop.Shut()
 }
 
 func TestSimulation(t *testing.T) {
-	seeds := []uint64{1, 2, 3, 4, 5, uint64(time.Now().UnixNano())}
-	if text := os.Getenv("SIMULATION_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seeds = []uint64{seed}
-	}
+	seeds := simulationSeeds(t, 5)
 	injected, happened := make(map[string]int), make(map[string]uint64)
 	for _, seed := range seeds {
 		for _, skip := range []bool{false, true} {

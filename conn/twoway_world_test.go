@@ -66,17 +66,7 @@ func newTwoWayWorld(t testing.TB, seed uint64, skip, history bool, happened map[
 		config.History = channel.NewHistory(channel.HistoryConfig{Messages: 200, Start: func(work func()) { w.answers = work }})
 		hub.History = config.History
 	}
-	loop, err := poller.NewLoop(poller.Config{
-		DescriptorsMax: 1 << 12, Listen: make([]poller.Address, 2), Kernel: w.kernel,
-		NewHandler: func(l *poller.Loop) poller.Handler {
-			w.server = NewServer(NewShared(config), l)
-			return w.server
-		},
-	}, w.kernel.Eventfd())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.loop = loop
+	w.loop, w.server = newSimulatedLoop(t, w.kernel, 2, NewShared(config))
 	w.hub = channel.NewHub([]channel.Poster{w.server}, hub)
 	return w
 }
@@ -324,17 +314,14 @@ func (w *twoWayWorld) run(more func() bool) {
 	}
 	w.check()
 	stats, channels := w.server.Stats(), w.server.ChannelStats()
-	for name, n := range map[string]int64{
+	checkNoneLeft(w.failf, map[string]int64{
 		"connections": w.loop.Stats().Connections.Load(), "open": stats.Open.Load(), "two-way": stats.TwoWay.Load(),
 		"memberships": stats.Memberships.Load(), "members": channels.Members.Load(), "channels": channels.Channels.Load(),
 		"logs": channels.Logs.Load(), "log bytes": channels.LogBytes.Load(), "blocked": channels.Blocked.Load(),
 		"held back": stats.PublishPaused.Load(), "message bytes": int64(w.server.inboundBytes), "cold": int64(len(w.server.cold)),
 		"owed bytes": int64(w.server.owedBytes), "pinned": stats.Pinned.Load(),
-	} {
-		if n != 0 {
-			w.failf("%s: %d left over", name, n)
-		}
-	}
+	})
+	checkReasons(w.failf, w.loop, w.server)
 	for name, n := range map[string]uint64{
 		"slow": stats.Closes[SlowBytes].Load(), "skipped": channels.Skipped.Load(), "batches": channels.Batches.Load(),
 		"resent": stats.Resent.Load(), "pauses": stats.PublishPauses.Load(), "published": stats.Published.Load(),
@@ -346,7 +333,7 @@ func (w *twoWayWorld) run(more func() bool) {
 
 func TestTwoWayWorlds(t *testing.T) {
 	happened := make(map[string]int)
-	for _, seed := range []uint64{1, 2, 3, 4, uint64(time.Now().UnixNano())} {
+	for _, seed := range simulationSeeds(t, 4) {
 		for kind := range 4 {
 			w := newTwoWayWorld(t, seed, kind%2 == 1, kind/2 == 1, happened)
 			t.Logf("seed %d skip %v history %v", seed, w.skip, w.history)
@@ -364,18 +351,9 @@ func TestTwoWayWorlds(t *testing.T) {
 
 // FuzzTwoWay is such a world with the choices of a fuzzer.
 func FuzzTwoWay(f *testing.F) {
-	random := rand.New(rand.NewPCG(1, 2))
-	for seed := range byte(4) {
-		ops := make([]byte, 2000)
-		for i := range ops {
-			ops[i] = byte(random.Uint32())
-		}
-		f.Add(seed, ops)
-	}
-	f.Fuzz(func(t *testing.T, seed byte, ops []byte) {
-		source := &opSource{ops: ops[:min(len(ops), 20_000)]}
-		w := newTwoWayWorld(t, uint64(seed), seed%2 == 1, false, make(map[string]int))
-		w.random = rand.New(source)
-		w.run(func() bool { return len(source.ops) > 0 })
+	fuzzChoices(f, func(t *testing.T, seed uint64, choices *rand.Rand, more func() bool) {
+		w := newTwoWayWorld(t, seed, seed%2 == 1, false, make(map[string]int))
+		w.random = choices
+		w.run(more)
 	})
 }
