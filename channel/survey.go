@@ -96,27 +96,22 @@ func (f *Surveyed) take(c *cell) {
 	members := int(c.members)
 	f.Channels++
 	f.Members += members
-	f.Largest = insertRanked(f.Largest, surveyLargestMax, int64(members), func(s Sized) int64 { return int64(s.Members) },
-		func() Sized { return Sized{string(c.name()), members} })
+	if len(f.Largest) == surveyLargestMax && members <= f.Largest[surveyLargestMax-1].Members {
+		return
+	}
+	f.Largest = insertRanked(f.Largest, surveyLargestMax, Sized{string(c.name()), members}, func(s Sized) int64 { return int64(s.Members) })
 }
 
-// insertRanked inserts an entry of this rank, made only if it is needed, into a list
-// that descends by rank and has a length; equals keep the order in which they came.
-func insertRanked[T any](list []T, length int, rank int64, rankOf func(T) int64, entry func() T) []T {
-	full := len(list) == length
-	if full && rank <= rankOf(list[length-1]) {
-		return list
-	}
-	at, _ := slices.BinarySearchFunc(list, rank, func(each T, rank int64) int {
-		if rankOf(each) >= rank {
+// insertRanked inserts an entry into a list that descends by rank and is no longer than
+// length; its last makes room. Equals keep the order in which they came.
+func insertRanked[T any](list []T, length int, entry T, rank func(T) int64) []T {
+	at, _ := slices.BinarySearchFunc(list, rank(entry), func(each T, entrys int64) int {
+		if rank(each) >= entrys {
 			return -1
 		}
 		return 1
 	})
-	if full {
-		list = list[:length-1]
-	}
-	return slices.Insert(list, at, entry())
+	return slices.Insert(list[:min(len(list), length-1)], at, entry)
 }
 
 // A Slow is a member that is behind because its socket is full.
@@ -178,12 +173,13 @@ func (r *Registry) slowOf(g *log, ask *SlowSurvey) (looks int) {
 
 func (ask *SlowSurvey) take(r *Registry, g *log, fd uint32, m *member) {
 	nanos := int64(r.ageNow()-m.since) * r.ageUnit
-	ask.found = insertRanked(ask.found, slowestMax, nanos, func(s Slow) int64 { return s.Nanos }, func() Slow {
-		return Slow{
-			FD: fd, ID: ask.Identify(fd), Channel: string(g.cell.name()),
-			Behind: int(g.head() - m.seq), Nanos: nanos,
-		}
-	})
+	if len(ask.found) == slowestMax && nanos <= ask.found[slowestMax-1].Nanos {
+		return
+	}
+	ask.found = insertRanked(ask.found, slowestMax, Slow{
+		FD: fd, ID: ask.Identify(fd), Channel: string(g.cell.name()),
+		Behind: int(g.head() - m.seq), Nanos: nanos,
+	}, func(s Slow) int64 { return s.Nanos })
 }
 
 // Members calls visit with the numbers of at most limit members of a channel, and returns how many
