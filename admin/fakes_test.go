@@ -90,13 +90,9 @@ func newLog(t testing.TB) *zap.Logger {
 // client keeps no connections, so that Close has none to wait for.
 var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
-// ask returns the answer of a page and its whole body.
-func ask(t *testing.T, s *Server, method, path string) (*http.Response, string) {
+// answerOf makes a request, and returns the answer and its whole body.
+func answerOf(t testing.TB, request *http.Request) (*http.Response, string) {
 	t.Helper()
-	request, err := http.NewRequest(method, "http://"+s.Addr()+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +103,16 @@ func ask(t *testing.T, s *Server, method, path string) (*http.Response, string) 
 		t.Fatal(err)
 	}
 	return response, string(body)
+}
+
+// ask returns the answer of a page and its whole body.
+func ask(t *testing.T, s *Server, method, path string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequest(method, "http://"+s.Addr()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answerOf(t, request)
 }
 
 // fakeChannels is the number of connections of each channel.

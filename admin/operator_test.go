@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -89,16 +88,8 @@ func answerTo(t *testing.T, s *Server, method, path, body string, headers ...str
 		}
 		request.Header.Set(name, value)
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
+	response, text := answerOf(t, request)
+	return response.StatusCode, text
 }
 
 const asJSON = "Content-Type: application/json"

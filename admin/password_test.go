@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -28,16 +27,8 @@ func TestPassword(t *testing.T) {
 		if password != "" {
 			request.SetBasicAuth("anybody", password)
 		}
-		response, err := client.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.StatusCode, string(body), response.Header
+		response, body := answerOf(t, request)
+		return response.StatusCode, body, response.Header
 	}
 	for _, path := range []string{"/", "/metrics", "/debug/pprof/", "/debug/pprof/cmdline", "/nowhere", "/healthz/", "//healthz"} {
 		for _, password := range []string{"", "wrong", "s3cre", "s3cretx", "S3CRET"} {

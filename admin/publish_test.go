@@ -82,16 +82,8 @@ func send(t testing.TB, s *Server, method, target, body string, headers ...strin
 		}
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response, strings.TrimSuffix(string(text), "\n")
+	response, text := answerOf(t, request)
+	return response, strings.TrimSuffix(text, "\n")
 }
 
 func TestPublish(t *testing.T) {

@@ -31,7 +31,7 @@ type director struct {
 	t       *testing.T
 	server  *servertest.Server
 	guarded *servertest.Server // asks for tokens
-	line    *line
+	line    *servertest.Line
 	at      string // the addresses, as JSON
 	http    *httptest.Server
 	ended   chan string // "" if all went well
@@ -56,9 +56,9 @@ func direct(t *testing.T) *director {
 	d.server = servertest.StartServer(t, 0, serverFlags...)
 	d.guarded = servertest.StartServer(t, 0, append([]string{"--token-key", key}, serverFlags...)...)
 	server := addressOf(d.server.Port)
-	d.line = newLine(t, server)
+	d.line = servertest.NewLine(t, server)
 	at, err := json.Marshal(map[string]string{
-		"direct": "http://" + server, "guarded": "http://" + addressOf(d.guarded.Port), "line": d.line.url(),
+		"direct": "http://" + server, "guarded": "http://" + addressOf(d.guarded.Port), "line": d.line.URL(),
 		"noUpgrades": newProxy(t, server, false), "buffers": newProxy(t, server, true),
 	})
 	if err != nil {
@@ -77,9 +77,9 @@ func (d *director) serve() {
 		"publish-guarded": func(q url.Values, body string) (string, error) { return publish(d.guarded, q, body) },
 		"order":           d.order,
 		"token":           tokenFor,
-		"cut":             func(url.Values, string) (string, error) { d.line.cut(); return "", nil },
-		"heal":            func(url.Values, string) (string, error) { d.line.heal(); return "", nil },
-		"reset":           func(url.Values, string) (string, error) { d.line.reset(); return "", nil },
+		"cut":             func(url.Values, string) (string, error) { d.line.Cut(); return "", nil },
+		"heal":            func(url.Values, string) (string, error) { d.line.Heal(); return "", nil },
+		"reset":           func(url.Values, string) (string, error) { d.line.Reset(); return "", nil },
 		"drain":           func(url.Values, string) (string, error) { return d.stop(syscall.SIGTERM) },
 		"kill":            func(url.Values, string) (string, error) { return d.stop(syscall.SIGKILL) },
 		"start": func(url.Values, string) (string, error) {

@@ -4,83 +4,20 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"c10m/internal/servertest"
 )
 
-// A cutter is a path to the server that breaks when it is told to.
-type cutter struct {
-	listener net.Listener
-	server   string
-
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func newCutter(t *testing.T, port int) *cutter {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	c := &cutter{listener: listener, server: fmt.Sprintf("127.0.0.1:%d", port)}
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go c.join(client)
-		}
-	}()
-	return c
-}
-
-func (c *cutter) url() string { return "http://" + c.listener.Addr().String() }
-
-func (c *cutter) join(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", c.server)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	c.mu.Lock()
-	c.conns = append(c.conns, client, server)
-	c.mu.Unlock()
-	go func() {
-		io.Copy(server, client)
-		server.Close()
-	}()
-	io.Copy(client, server)
-}
-
-// cut resets every connection; new ones get through.
-func (c *cutter) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.conns {
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetLinger(0)
-		}
-		conn.Close()
-	}
-	c.conns = nil
-}
-
 // The browser's own EventSource, from a page of another origin.
 func TestEventSource(t *testing.T) {
 	t.Parallel()
 	d := direct(t)
-	d.cuts = newCutter(t, d.server.Port)
-	d.browse("events.html", d.cuts.url())
+	d.line = servertest.NewLine(t, fmt.Sprintf("127.0.0.1:%d", d.server.Port))
+	d.browse("events.html", d.line.URL())
 	for _, step := range []string{"a stream that is cut continues where it was", "a drain is told, with its end"} {
 		if !slices.Contains(d.steps, step) {
 			t.Errorf("the step %q was not taken", step)

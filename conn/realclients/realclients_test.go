@@ -33,8 +33,8 @@ type director struct {
 	server *servertest.Server
 	bus    *redis.Client
 	http   *httptest.Server
-	ended  chan string // "" if all went well
-	cuts   *cutter     // nil if the client talks to the server itself
+	ended  chan string      // "" if all went well
+	line   *servertest.Line // nil if the client talks to the server itself
 
 	mu    sync.Mutex
 	steps []string
@@ -51,7 +51,7 @@ func direct(t *testing.T) *director {
 	pages.HandleFunc("POST /publish", d.publish)
 	pages.HandleFunc("POST /order", d.order)
 	pages.HandleFunc("POST /drain", func(http.ResponseWriter, *http.Request) { d.server.Signal(syscall.SIGTERM) })
-	pages.HandleFunc("POST /cut", func(http.ResponseWriter, *http.Request) { d.cuts.cut() })
+	pages.HandleFunc("POST /cut", func(http.ResponseWriter, *http.Request) { d.line.Reset() })
 	pages.HandleFunc("POST /step", func(_ http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
