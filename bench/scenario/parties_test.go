@@ -15,10 +15,10 @@ func TestConfigs(t *testing.T) {
 	config := load.Config{Channel: "news", Loops: 5, Rate: 1000, PrivateFDTables: true,
 		Spread: load.Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: 10000, PerPort: 300, Connections: 1000,
 			Binding: load.BindExplicit}} // so that the ports of both can be compared
-	if same := configs(config, 0); len(same) != 1 || same[0].Spread.Connections != 1000 || same[0].Rate != 1000 || same[0].Loops != 5 {
+	if same := configs(&Options{Load: config}); len(same) != 1 || same[0].Spread.Connections != 1000 || same[0].Rate != 1000 || same[0].Loops != 5 {
 		t.Errorf("without probes: %+v", same)
 	}
-	both := configs(config, 100)
+	both := configs(&Options{Load: config, Probes: 100})
 	few, most := both[0], both[1]
 	if few.Spread.Connections != 100 || few.Channel != probeChannel || few.Loops != 0 || !few.Fewest || few.Rate != 100 || !few.PrivateFDTables {
 		t.Errorf("probes: %+v", few)
@@ -37,7 +37,7 @@ func TestConfigs(t *testing.T) {
 		t.Errorf("%d different pairs of ends", len(seen))
 	}
 	config.Rate, config.PrivateFDTables = 1, false
-	both = configs(config, 100)
+	both = configs(&Options{Load: config, Probes: 100})
 	if both[0].Rate != 1 || both[1].Rate != 1 || both[0].PrivateFDTables {
 		t.Errorf("at one connect a second: %+v", both)
 	}
@@ -49,7 +49,8 @@ func TestParties(t *testing.T) {
 	s := loadtest.Start(t, loadtest.Fault{})
 	o := options("mixed", s.Port, s.Bus)
 	o.Load.Channel, o.Load.Loops, o.Load.Publishes = "news", runtime.NumCPU()+1, true
-	p, err := startParties(o.Load, 7)
+	o.Probes = 7
+	p, err := startParties(&o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestParties(t *testing.T) {
 		t.Errorf("%d messages are missing", n)
 	}
 	o.Load.Spread.PerPort = 0
-	if _, err := startParties(o.Load, 7); err == nil {
+	if _, err := startParties(&o); err == nil {
 		t.Error("a wrong spread is taken")
 	}
 }

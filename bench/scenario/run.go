@@ -53,7 +53,7 @@ func Run(ctx context.Context, options Options) (*report.Result, error) {
 		before: readUsage(options.ServerPID)}
 	// The loops first: with private descriptor tables, what is open when they
 	// start stays open in each.
-	if r.parties, err = startParties(options.Load, options.Probes); err != nil {
+	if r.parties, err = startParties(&options); err != nil {
 		return nil, err
 	}
 	defer r.parties.stop()
