@@ -26,7 +26,7 @@ type userLoop struct {
 	first   uint32 // the number of connection 0
 	handler *handler
 	stack   *usertcp.Stack
-	queue   *usertcp.Queue
+	wire    usertcp.Wire
 	wakefd  int
 	// timerNanos is how soon a timer may be due that nobody has set yet.
 	timerNanos int64
@@ -55,17 +55,17 @@ type userLoop struct {
 	orders []func()
 }
 
-func newUserLoop(id int, queue *usertcp.Queue, plan usertcp.Plan, first uint32, ackNanos int64) (*userLoop, error) {
+func newUserLoop(id int, wire usertcp.Wire, plan usertcp.Plan, first uint32, ackNanos int64) (*userLoop, error) {
 	wakefd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make an eventfd: %w", err)
 	}
-	l := &userLoop{id: id, first: first, queue: queue, wakefd: wakefd, resets: map[uint32]bool{}, now: Nanos(), timerNanos: int64(time.Second)}
+	l := &userLoop{id: id, first: first, wire: wire, wakefd: wakefd, resets: map[uint32]bool{}, now: Nanos(), timerNanos: int64(time.Second)}
 	if ackNanos > 0 {
 		l.timerNanos = ackNanos
 	}
 	l.stack = usertcp.NewStack(usertcp.Config{Plan: plan, AckNanos: ackNanos, Header: usertcp.PacketHeader(),
-		Offload: true, Write: queue.Write, Random: rand.Uint32()}, l)
+		Offload: true, Write: wire.Write, Random: rand.Uint32()}, l)
 	l.stack.SetNow(l.now)
 	return l, nil
 }
@@ -88,7 +88,7 @@ func (l *userLoop) turn() {
 	started := l.now
 	l.obey()
 	for range packetsPerTurnMax {
-		packet, errno := l.queue.Read()
+		packet, errno := l.wire.Read()
 		if errno != 0 {
 			break
 		}
@@ -108,7 +108,7 @@ func (l *userLoop) turn() {
 // wait sleeps until there is a packet, an order, or something to do at a time.
 func (l *userLoop) wait() {
 	l.store()
-	fds := [2]unix.PollFd{{Fd: int32(l.queue.FD()), Events: unix.POLLIN}, {Fd: int32(l.wakefd), Events: unix.POLLIN}}
+	fds := [2]unix.PollFd{{Fd: int32(l.wire.FD()), Events: unix.POLLIN}, {Fd: int32(l.wakefd), Events: unix.POLLIN}}
 	l.asleep.Store(true)
 	var timeout unix.Timespec
 	if !l.busy && !l.ordered() && !l.stop.Load() {

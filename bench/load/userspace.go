@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"c10m/bench/usertcp"
@@ -15,6 +16,8 @@ type UserSpace struct {
 	// AckDelay is how long an acknowledgement may wait for company; 0: each
 	// segment is acknowledged at once.
 	AckDelay time.Duration
+	// Rough is what happens to packets on the way.
+	Rough usertcp.Roughness
 	// Device is its name, perhaps with %d for the first that is free.
 	Device string
 
@@ -23,7 +26,9 @@ type UserSpace struct {
 
 // UserSpaceStats are what ends in user space have seen of the network.
 type UserSpaceStats struct {
-	Device string
+	Device   string
+	Queues   int
+	AckDelay time.Duration
 	usertcp.Stats
 }
 
@@ -40,7 +45,7 @@ func (u *UserSpace) check(config *Config) error {
 	case config.Expect > expectUserSpaceMax:
 		return fmt.Errorf("user-space ends count up to %d messages each: expect no more", expectUserSpaceMax)
 	}
-	return nil
+	return u.Rough.Check()
 }
 
 // perQueue is how many addresses a queue has.
@@ -92,7 +97,7 @@ func (c *Client) startUserSpace() error {
 			Source:      network.FirstSource() + uint32(i*perQueue),
 			Connections: int(share.last - share.next),
 		}
-		l, err := newUserLoop(i, queue, plan, share.next, int64(u.AckDelay))
+		l, err := newUserLoop(i, usertcp.Rough(queue, u.Rough, rand.Uint64()), plan, share.next, int64(u.AckDelay))
 		if err != nil {
 			u.Close()
 			return err
@@ -121,7 +126,8 @@ func (c *Client) UserSpace() (s UserSpaceStats, ok bool) {
 	if c.config.UserSpace == nil {
 		return s, false
 	}
-	s.Device = c.config.UserSpace.device.Name
+	u := c.config.UserSpace
+	s.Device, s.Queues, s.AckDelay = u.device.Name, len(u.device.Queues), u.AckDelay
 	c.each(func(h *handler) func() {
 		mine := h.loop.(*userLoop).stack.Stats()
 		return func() { s.Add(&mine) }

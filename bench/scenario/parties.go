@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"strings"
+	"time"
 
 	"c10m/bench/load"
 )
@@ -159,6 +160,21 @@ func (p parties) decided(ctx context.Context) (s load.Snapshot, err error) {
 		}
 		return s
 	}), err
+}
+
+// await looks at all together until they are as wanted or ctx ends.
+func (p parties) await(ctx context.Context, wanted func(*load.Snapshot) bool) (total load.Snapshot, err error) {
+	for {
+		total = p.sum(func(one *party) load.Snapshot { return one.Glance() })
+		if wanted(&total) {
+			return total, nil
+		}
+		select {
+		case <-ctx.Done():
+			return total, ctx.Err()
+		case <-time.After(settlePause):
+		}
+	}
 }
 
 func (p parties) loops() (n int) {

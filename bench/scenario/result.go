@@ -171,6 +171,34 @@ func (r *run) received(s *load.Snapshot) report.Stream {
 		Latency: quantiles(&s.Latencies), Curve: curve(&s.Latencies)}
 }
 
+// A network is what this network namespace has sent up to a moment.
+type network struct{ segments, again uint64 }
+
+func readNetwork() (n network) {
+	n.segments, n.again = proc.Segments()
+	return n
+}
+
+// userSpace is about ends that are not the kernel's, if there are any.
+func (r *run) userSpace() {
+	seen, ok := r.main().UserSpace()
+	if !ok {
+		return
+	}
+	u := &report.UserSpace{
+		Connections: r.main().Connections(), Queues: seen.Queues, AckMillis: millis(seen.AckDelay),
+		Segments: seen.Received, Acks: seen.Acks, Retransmitted: seen.Retransmitted,
+		OutOfOrder: seen.OutOfOrder, Repeated: seen.Repeated,
+		DeviceDrops: proc.DeviceDrops(seen.Device),
+	}
+	if kernel := r.parties.of(sample); kernel != nil {
+		u.Sample = kernel.Connections()
+	}
+	now := readNetwork()
+	u.ServerSegments, u.ServerRetransmitted = now.segments-r.network.segments, now.again-r.network.again
+	r.result.UserSpace = u
+}
+
 // usage is the cost of the measured part.
 func (r *run) usage(s *load.Snapshot) {
 	u, begin, end := &r.result.Usage, &r.measuring[0], &r.measuring[1]

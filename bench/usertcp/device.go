@@ -188,11 +188,10 @@ func (d *Device) Close() {
 	d.Queues = nil
 }
 
-// FD is the queue's descriptor, to be polled for reading.
+// FD is of Wire.
 func (q *Queue) FD() int { return q.fd }
 
-// Read returns the next packet, which is good until the next Read; EAGAIN says
-// that there is none.
+// Read is of Wire.
 func (q *Queue) Read() ([]byte, syscall.Errno) {
 	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(q.fd), uintptr(unsafe.Pointer(&q.buffer[0])), uintptr(len(q.buffer)))
 	if errno != 0 || n < vnetHeaderBytes {
@@ -201,7 +200,7 @@ func (q *Queue) Read() ([]byte, syscall.Errno) {
 	return q.buffer[vnetHeaderBytes:n], 0
 }
 
-// Write hands over a packet with its PacketHeader. What the server does about
+// Write is of Wire. What the server does about
 // it, the kernel does on this thread.
 func (q *Queue) Write(packet []byte) syscall.Errno {
 	_, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(q.fd), uintptr(unsafe.Pointer(&packet[0])), uintptr(len(packet)))
