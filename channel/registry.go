@@ -24,6 +24,8 @@ type Config struct {
 	LogBytesTotal int
 	// Skip moves slow members forward instead of having them closed.
 	Skip bool
+	// Pace bounds the writes of the sweeps of all loops; nil does not.
+	Pace *Pace
 }
 
 // A Socket is what a registry needs of its loop; *poller.Loop is one.
@@ -37,6 +39,7 @@ type Socket interface {
 	Seated() bool
 	Urgent()
 	Hurried() bool
+	WorkBy(at int64)
 }
 
 // An Owner has the connections that are members. It must not call the registry
@@ -84,6 +87,8 @@ type Registry struct {
 	overTotal   *log // that limitTotal began with
 	bytesTotal  int
 	listings    []*listingOfLoop
+	reserved    int   // writes that the pace allows
+	reservedAt  int64 // from then on
 	iov         [framesPerWriteMax]unix.Iovec
 	tally       tally
 }
@@ -358,15 +363,18 @@ func (r *Registry) Work() (more bool) {
 		}
 		budget -= 1 + r.slice(g)
 	}
-	if r.socket.Seated() {
-		if g := r.large.pop(); g != nil {
-			r.slice(g)
+	waits := false
+	if r.large.len() > 0 && r.socket.Seated() {
+		if waits = !r.affords(); !waits {
+			before := r.tally
+			r.slice(r.large.pop())
+			r.spent(r.tally.writes-before.writes, r.tally.bytes-before.bytes)
 		}
 	}
 	r.age()
 	r.list()
 	r.publishTally()
-	return r.small.len() > 0 || r.large.len() > 0 || len(r.listings) > 0 || r.ageTodo > 0
+	return r.small.len() > 0 || r.large.len() > 0 && !waits || len(r.listings) > 0 || r.ageTodo > 0
 }
 
 // slice works on one log from a queue and puts it back if more is to do. The
