@@ -36,7 +36,7 @@ scenario() { # name
 	esac
 	case "$run" in connect) ;; *) flags+=(--bus "127.0.0.1:$BUS_PORT") ;; esac
 	CLIENT_HOST=$SERVER LISTEN_HOST=0.0.0.0
-	start_server "$connections" --max-memory off --ping-interval "$ping"
+	start_server "$connections" --max-memory off --drain 1s --ping-interval "$ping" || return 1
 	run_client "five-million-$name-$connections" "$connections" "$run" --tun "${flags[@]}" || status=$?
 	end_server
 	return "$status"

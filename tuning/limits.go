@@ -117,10 +117,10 @@ const (
 	// does.
 	pacePeriod       = 10 * time.Millisecond
 	pacerIdlePeriods = 50
-	// paceRateFirst and paceRateMin are writes a second: what any device carries,
-	// so that a sweep begins gently and no false alarm stops it.
-	paceRateFirst = 50_000.0
-	paceRateMin   = 10_000.0
+	// paceRateMax and paceRateMin are writes a second: more than any host makes,
+	// and what any device carries, so that no false alarm stops a sweep.
+	paceRateMax = 10e6
+	paceRateMin = 10_000.0
 	// paceWindowFirst, Min and Max are pages. The first is what queues of network
 	// cards and their schedulers hold (1,000 to 10,000 packets); the last is 4 GiB,
 	// which net.ipv4.tcp_mem bounds long before.
@@ -150,6 +150,9 @@ const (
 	paceRoomMin = 0.25
 	// paceQuietSeconds without a sweep: what is held then is nobody's of ours.
 	paceQuietSeconds = 0.5
+	// paceOverSeconds with more under way than the window, though a quarter of what
+	// drains is written: it does not drain.
+	paceOverSeconds = 0.5
 	// paceDropShare of the writes dropped by a device, and paceAgainShare of the
 	// segments sent again (and more than paceAgainMin in a period), are a loss that
 	// we cause. Phones lose one or two in a hundred by themselves.

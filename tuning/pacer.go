@@ -181,11 +181,12 @@ type pacing struct {
 	drain    float64 // pages a second
 	rest     float64 // seconds until the window may shrink again
 	quiet    float64 // seconds without a sweep
+	over     float64 // seconds in which more was under way than the window
 	cuts     int
 }
 
 func newPacing() pacing {
-	return pacing{rate: paceRateFirst, window: paceWindowFirst, budget: paceWindowFirst}
+	return pacing{rate: paceRateMax, window: paceWindowFirst, budget: paceWindowFirst}
 }
 
 // step takes a sample and sets the rate.
@@ -203,6 +204,12 @@ func (c *pacing) step(s pacerSample) {
 	}
 	c.quiet = 0
 	c.base = min(c.base, s.pages)
+	if c.over += s.seconds; s.pages-c.base <= c.window {
+		c.over = 0
+	} else if c.over >= paceOverSeconds {
+		// Little is written then, so what is held all the same is stuck.
+		c.base, c.over = s.pages, 0
+	}
 	c.underWay = s.pages - c.base
 	// A socket with anything to send holds a page, and more for what is larger.
 	perWrite := max(1, s.bytes/s.writes/pageBytes)
@@ -224,7 +231,13 @@ func (c *pacing) step(s pacerSample) {
 		}
 		c.window = min(paceWindowMax, c.window*(1+growth))
 	}
+	c.budget = max((c.window-c.underWay)/perWrite, paceBudgetMin)
+	if c.underWay <= c.window/2 {
+		// Nothing holds the sweep up, so the rate is not to do it either.
+		c.rate = min(c.rate*(1+paceSmoothing), paceRateMax)
+		c.budget += 2 * c.drain * s.seconds / perWrite
+		return
+	}
 	room := 2 - c.underWay/c.window
 	c.rate = max(c.drain/perWrite*max(room, paceRoomMin), paceRateMin)
-	c.budget = max((c.window-c.underWay)/perWrite, paceBudgetMin)
 }
