@@ -75,7 +75,7 @@ million: build ## N connections (a million) in one process: one channel, then a 
 	scripts/million $(N)
 
 five-million: N = 5000000
-five-million: build ## N connections (5,000,000) in one process, the clients' ends in user space. Root and 22.5 GB of memory; N= for fewer.
+five-million: build ## N connections (5,000,000) in one process, the clients' ends in user space. Root and 22.1 GB of memory; N= for fewer.
 	scripts/five-million $(N)
 
 results: build ## Everything that bench/RESULTS.md cites, or some of it: NAMES="sends-18000 million". Two hours.

@@ -26,7 +26,8 @@ scenario() { # name
 	local name=$1 flags=() run=$1 ping=5m status=0
 	case "$1" in
 	fanout) run=saturate flags=(--messages 1 --hold 5s) ;;
-	mixed) flags=(--messages-rate 0.01 --duration 90s --probe-rate 100 --probes 1000) ;;
+	# One message to everybody, and small ones for about as long as it is under way.
+	mixed) flags=(--messages-rate 0.001 --duration "$((2 + connections / 150000))s" --probe-rate 100 --probes 1000) ;;
 	pings) run=connect flags=(--hold 5m10s) ;;
 	storm) flags=(--jitter 0s --messages-rate 0.05 --duration 1s) ;;
 	*)
