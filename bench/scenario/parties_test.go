@@ -43,6 +43,32 @@ func TestConfigs(t *testing.T) {
 	}
 }
 
+// Of ends in user space, the sample and the probes are the kernel's, reach the
+// server from loopback addresses, and have ends and channels of their own.
+func TestConfigsInUserSpace(t *testing.T) {
+	o := Options{Sample: 50, Probes: 20, Load: load.Config{Channel: "news", UserSpace: &load.UserSpace{},
+		Spread: load.Spread{Host: netip.MustParseAddr("198.18.0.1"), FirstPort: 10000, PerPort: 300, Connections: 1000}}}
+	list := configs(&o)
+	if len(list) != 3 || list[0].kind != sample || list[1].kind != probes || list[2].kind != everybody {
+		t.Fatalf("%+v", list)
+	}
+	for i, wanted := range []struct{ connections, skip int }{{50, 950}, {20, 930}, {930, 0}} {
+		if s := list[i].Spread; s.Connections != wanted.connections || s.Skip != wanted.skip || (list[i].UserSpace != nil) != (i == 2) || s.Local != (i < 2) {
+			t.Errorf("%d: %+v", i, s)
+		}
+	}
+	if source, _ := list[0].Spread.Of(0); !source.Addr().IsLoopback() {
+		t.Errorf("the sample comes from %v", source)
+	}
+	if list[0].Channel != "news" || list[1].Channel != probeChannel || list[0].PrivateFDTables {
+		t.Errorf("channels %s and %s", list[0].Channel, list[1].Channel)
+	}
+	o.Load.Channel, o.Probes = "own/%d", 0
+	if list = configs(&o); list[0].Channel != "sample/own/%d" || list[1].Channel != "own/%d" {
+		t.Errorf("channels %s and %s", list[0].Channel, list[1].Channel)
+	}
+}
+
 // Two clients of one process connect to one server, and what they see is added
 // up.
 func TestParties(t *testing.T) {
