@@ -128,12 +128,12 @@ const (
 	paceWindowMin   = 512.0
 	paceWindowMax   = float64(1 << 20)
 	// paceGrowth of the window is added in a period in which it was used: it doubles
-	// in 0.35 s. From paceNear of where the last loss was, it is paceProbe, a
+	// in 0.7 s. From paceNear of where the last loss was, it is paceProbe, a
 	// tenth in a second: there is the limit, as a rule, and to look whether it has
 	// moved costs what is lost then. paceCut remains of it after a loss, as in CUBIC (RFC 9438), and
 	// paceRestSeconds is how long until the next: what was lost then is sent
 	// again after 0.2 s, and is the same loss.
-	paceGrowth      = 0.02
+	paceGrowth      = 0.01
 	paceProbe       = 0.001
 	paceNear        = 0.7
 	paceCut         = 0.7
@@ -144,6 +144,16 @@ const (
 	// paceBudgetMin is what may be written in a period when the window is full:
 	// the rate then bounds it, and nothing stands still for a wrong number.
 	paceBudgetMin = 128.0
+	// paceQueueSeconds in queues on the way is enough for a device never to be idle,
+	// though both sides look away for a slice of the scheduler's; twice that is too
+	// much, since pings and messages to few stand in the same queue. What a trip takes
+	// without a queue is the shortest in paceTripSeconds, of means over 0.2 s.
+	// Of long trips it is paceQueueShare that may be a queue: while a window grows,
+	// acknowledgements are behind by that much.
+	paceQueueSeconds  = 0.02
+	paceQueueShare    = 0.5
+	paceTripSeconds   = 10.0
+	paceTripSmoothing = 0.05
 	// paceSmoothing is the part of a new look in the mean.
 	paceSmoothing = 0.3
 	// paceRoomMin of the drain is written when the window is overfull.

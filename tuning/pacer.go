@@ -13,8 +13,9 @@ import (
 // is under way is read from the kernel: the pages that all TCP sockets hold
 // (/proc/net/sockstat), at least one for each with unacknowledged bytes. A
 // window bounds it: it grows while nothing is lost and shrinks when packets are
-// dropped by a device (/proc/net/dev) or sent again (/proc/net/snmp). And the
-// rate is that at which the window drains, a little more while it is not full.
+// dropped by a device (/proc/net/dev) or sent again (/proc/net/snmp), or when they
+// wait in a queue for long. And the rate is that at which the window drains, a
+// little more while it is not full.
 // So a sweep that nothing holds up is not held up here either.
 type Pacer struct {
 	// Fixed after construction.
@@ -162,6 +163,27 @@ func column(s, protocol, name string) uint64 {
 	return 0
 }
 
+// queue is how long a write waits in queues, about, as a part of how long it may:
+// the time from a write to its acknowledgement, by Little's law, less the shortest
+// that it took of late. The law is of means, so they are over long.
+func (c *pacing) queue(drained, seconds float64) float64 {
+	c.meanDrain += (drained - c.meanDrain) * paceTripSmoothing
+	c.meanUnderWay += (c.underWay - c.meanUnderWay) * paceTripSmoothing
+	if c.meanUnderWay < paceWindowMin || c.meanDrain <= 0 {
+		return 0 // too little to tell
+	}
+	now := c.meanUnderWay / c.meanDrain
+	if c.trip == 0 || now <= c.trip {
+		c.trip, c.tripAge = now, 0
+	} else if c.tripAge += seconds; c.tripAge > paceTripSeconds {
+		// It may have become longer, or there was a queue all the time: with half
+		// of the window it shows.
+		c.trip, c.tripAge = now, 0
+		c.window = max(paceWindowMin, c.window/2)
+	}
+	return (now - c.trip) / max(paceQueueSeconds, c.trip*paceQueueShare)
+}
+
 // A pacerSample is what happened in a period.
 type pacerSample struct {
 	seconds              float64
@@ -172,17 +194,20 @@ type pacerSample struct {
 
 // pacing is the controller: no clock and no files, so a test can be its network.
 type pacing struct {
-	rate     float64 // writes a second
-	budget   float64 // writes until the next step
-	window   float64 // pages
-	underWay float64 // pages
-	lostAt   float64 // the window at the last loss; 0: there was none
-	base     float64 // pages that are held while nobody sweeps
-	drain    float64 // pages a second
-	rest     float64 // seconds until the window may shrink again
-	quiet    float64 // seconds without a sweep
-	over     float64 // seconds in which more was under way than the window
-	cuts     int
+	rate                    float64 // writes a second
+	budget                  float64 // writes until the next step
+	window                  float64 // pages
+	underWay                float64 // pages
+	lostAt                  float64 // the window at the last loss; 0: there was none
+	base                    float64 // pages that are held while nobody sweeps
+	drain                   float64 // pages a second
+	rest                    float64 // seconds until the window may shrink again
+	quiet                   float64 // seconds without a sweep
+	over                    float64 // seconds in which more was under way than the window
+	meanDrain, meanUnderWay float64
+	trip                    float64 // seconds from a write to its acknowledgement, the least of late
+	tripAge                 float64 // seconds since it was that short
+	cuts                    int
 }
 
 func newPacing() pacing {
@@ -218,13 +243,17 @@ func (c *pacing) step(s pacerSample) {
 
 	lost := s.dropped > s.writes*paceDropShare ||
 		s.again > s.sent*paceAgainShare && s.again > paceAgainMin && c.rest < -paceAgainRestSeconds
+	queued := c.queue(drained, s.seconds)
 	switch {
 	case lost && c.rest <= 0:
 		c.lostAt = max(paceWindowMin, min(c.window, c.underWay))
 		c.window = max(paceWindowMin, c.lostAt*paceCut)
 		c.rest = paceRestSeconds
 		c.cuts++
-	case !lost && c.underWay > c.window/2:
+	case lost:
+	case queued > 2:
+		c.window = max(paceWindowMin, c.window*(1-paceGrowth))
+	case c.underWay > c.window/2 && queued < 1:
 		growth := paceGrowth
 		if c.lostAt > 0 && c.window > c.lostAt*paceNear {
 			growth = paceProbe

@@ -13,7 +13,8 @@ type fakeNetwork struct {
 	queue, stuck    float64
 	retries         [100]float64 // what is sent again, by periods from now
 
-	written, delivered, dropped float64
+	dropped float64
+	longest float64 // queue
 }
 
 // run has a sweep of so many writes, as fast as the server can and the pacing
@@ -34,7 +35,10 @@ func (n *fakeNetwork) run(c *pacing, writes, serverRate, periodSeconds float64) 
 		lost := max(0, n.queue-n.queueMax)
 		n.queue -= lost
 		n.retries[20] += lost // 0.2 s
-		n.written, n.dropped = n.written+allowed, n.dropped+lost
+		n.dropped += lost
+		if seconds > 1 {
+			n.longest = max(n.longest, n.queue)
+		}
 		seconds += periodSeconds
 		waiting := 0.0
 		for _, r := range n.retries {
@@ -43,7 +47,6 @@ func (n *fakeNetwork) run(c *pacing, writes, serverRate, periodSeconds float64) 
 		c.step(pacerSample{seconds: periodSeconds, writes: allowed, bytes: allowed * 260, pages: n.queue + waiting + n.stuck,
 			dropped: lost, sent: allowed + again, again: again})
 	}
-	n.delivered += delivered
 	return seconds
 }
 
@@ -66,6 +69,10 @@ func TestPacingFollowsTheDevice(t *testing.T) {
 		}
 		if best := writes / n.drain; seconds > best*1.25 {
 			t.Errorf("queue of %v: %.1f s, and %.1f are possible", n.queueMax, seconds, best)
+		}
+		// Others use the device, too.
+		if n.longest > n.drain*0.1 {
+			t.Errorf("queue of %v: %.0f packets were in it, %.2f s", n.queueMax, n.longest, n.longest/n.drain)
 		}
 	}
 }
@@ -157,4 +164,30 @@ func TestPacerReads(t *testing.T) {
 	}
 	stop := p.Watch()
 	stop()
+}
+
+// Clients far away acknowledge late, and that is no queue: a long sweep comes to
+// the speed of the server all the same.
+func TestPacingOverALongDistance(t *testing.T) {
+	const serverRate, trip = 200_000.0, 30 // periods
+	c := newPacing()
+	var sent [trip]float64
+	total := 0.0
+	periods := 0
+	for ; periods < 3000; periods++ {
+		allowed := min(serverRate*testPeriod, c.rate*testPeriod, c.budget)
+		copy(sent[1:], sent[:trip-1])
+		sent[0] = allowed
+		pages := 0.0
+		for _, n := range sent {
+			pages += n
+		}
+		if periods >= 500 {
+			total += allowed
+		}
+		c.step(pacerSample{seconds: testPeriod, writes: allowed, bytes: allowed * 260, pages: pages, sent: allowed, again: allowed * 0.02})
+	}
+	if mean := total / testPeriod / float64(periods-500); mean < 0.8*serverRate {
+		t.Errorf("%.0f writes a second of %.0f; window %.0f", mean, serverRate, c.window)
+	}
 }
