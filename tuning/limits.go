@@ -154,6 +154,9 @@ const (
 	paceQueueShare    = 0.5
 	paceTripSeconds   = 10.0
 	paceTripSmoothing = 0.05
+	// paceAhead is for how many seconds a sweep that nothing holds up may go on
+	// without a look: on a host that is short of processors the pacer comes late.
+	paceAhead = 0.05
 	// paceSmoothing is the part of a new look in the mean.
 	paceSmoothing = 0.3
 	// paceRoomMin of the drain is written when the window is overfull.

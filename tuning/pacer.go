@@ -264,7 +264,7 @@ func (c *pacing) step(s pacerSample) {
 	if c.underWay <= c.window/2 {
 		// Nothing holds the sweep up, so the rate is not to do it either.
 		c.rate = min(c.rate*(1+paceSmoothing), paceRateMax)
-		c.budget += 2 * c.drain * s.seconds / perWrite
+		c.budget += paceAhead * c.drain / perWrite
 		return
 	}
 	room := 2 - c.underWay/c.window
