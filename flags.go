@@ -27,7 +27,7 @@ type serveFlags struct {
 	BusPassword    string        `help:"Password that the embedded bus asks for (AUTH). Better in the environment, C10M_BUS_PASSWORD, than on a command line that everybody sees."`
 	BusProbe       time.Duration `default:"5s" help:"How often the server sends itself a message through a real Redis, and how long that may take to come back. A dead Redis or path is noticed within twice this time. Shorter notices sooner, costs each server a message of every other, and takes a slow path for a dead one."`
 	Gap            string        `enum:"close,ignore" default:"close" help:"What happens after the subscription at a real Redis was interrupted, to clients that were connected meanwhile: 'close' closes them with code 4001, evenly over --drain, once messages arrive again, so that each can ask for what it may have missed, at the price of everybody's reconnect; 'ignore' leaves them as they are and none the wiser, which suits values that the next message replaces. The embedded bus has no gaps."`
-	Admin          string        `default:"127.0.0.1:9100" help:"Where /metrics, /healthz, /readyz and /debug/pprof are, and POST /publish, by which everybody who reaches it may publish; 'off' is nowhere. An address that other hosts can reach needs --admin-password."`
+	Admin          string        `default:"127.0.0.1:9100" help:"Where the operator's page is (/operator/), by which everybody who reaches it may disconnect clients, /metrics, /healthz, /readyz and /debug/pprof, and POST /publish, by which everybody may publish; 'off' is nowhere, and saves one read of all counters a second. An address that other hosts can reach needs --admin-password."`
 	AdminPassword  string        `help:"Password that the admin pages ask for (HTTP basic authentication, any user name), but for the bare answers of /healthz and /readyz, which load balancers fetch. Better in the environment, C10M_ADMIN_PASSWORD. It travels unencrypted: put TLS in front, or keep to a network of your own."`
 	Access         accessFlags   `embed:""`
 	MaxConnections int           `default:"0" help:"Connections to hold at most; more are refused with 503. 0 is what memory and the nofile limit allow. A number above the hard nofile limit makes the loops take private descriptor tables, as many as that needs."`
@@ -45,7 +45,12 @@ type serveFlags struct {
 	Slow           string        `enum:"close,skip" default:"close" help:"What happens to a reader that fell too far behind: 'close' tells it, so that it can come back and ask what it missed; 'skip' leaves the messages out, which suits scores and prices."`
 	SweepRate      string        `default:"auto" help:"How fast a message to many is written, in writes a second over all loops. 'auto' finds what the devices and the network carry: it goes faster while nothing is lost and slower when packets are dropped or sent again, since what finds a full queue arrives a fifth of a second later. A number is for who knows better; 'off' writes as fast as it goes. Channels of up to 16 members are not held up."`
 	Frame          string        `enum:"auto,text,binary" default:"auto" help:"How payloads are framed: 'auto' makes text frames of UTF-8 and binary frames of the rest; 'text' saves that check, and browsers close at what is not UTF-8; 'binary' saves it, too."`
-	Publish        string        `enum:"off,own" default:"off" help:"What happens to a client's data messages: 'off' refuses them with 1003; 'own' publishes them to the client's own channel through the bus, so that everybody there hears them, itself included. Then each of its messages costs the fan-out of its channel, and nothing but the bus limits how many it sends."`
+	Publish        string        `enum:"off,own" default:"off" help:"What happens to a client's data messages: 'off' refuses them with 1003; 'own' publishes them to the client's own channel through the bus, so that everybody there hears them, itself included, and lets everybody who may subscribe publish with POST /CHANNEL (with tokens: whose token says so). Then each of its messages costs the fan-out of its channel, and nothing but the bus limits how many it sends. A client that speaks c10m.v1 names the channel of each message: without tokens that is any channel, with tokens those that its publish claim allows."`
+	Presence       bool          `help:"Tell on the channel presence:NAME, once a second, how many connections came to the channel NAME and left it: {\"joined\":3,\"left\":1}, each loop for its own, through the bus. It costs up to a message a second for each channel where somebody came or left, whether anybody listens or not."`
+	History        int           `default:"0" help:"How many of the latest messages of each channel are kept, so that a client that comes back with ?since=POSITION continues without a gap; 0 keeps none, and costs nothing. Kept messages cost memory (--history-bytes) and each PUBLISH about 0.2 us."`
+	HistoryAge     time.Duration `default:"5m" help:"How long they are kept. A client that was away for longer is told that its position is gone."`
+	HistoryBytes   byteSize      `default:"256MiB" help:"What the messages of all channels that are kept may take together; the oldest go first. A message counts as its bytes and about 400 more."`
+	Demo           bool          `help:"Serve the page /-/demo, two clients to look at in a browser, and let it work: with --publish own, and --history 100 if that is not set. Then everybody who reaches a port may publish, so it is for a machine of your own. c10m.js is served without it, too."`
 	Drain          time.Duration `default:"30s" help:"Over which time SIGTERM, or a gap with --gap close, closes the connections, so that clients do not all come back at once. On SIGTERM each is told by a ping with the payload 'drain' 5s before its close (half of this time, if that is less), so that a client that looks for it can move without missing a message. Longer is gentler to the server that they move to. A second signal ends the server now."`
 	DeferAccept    bool          `default:"true" negatable:"" help:"Let the kernel keep a connection until its request is there (TCP_DEFER_ACCEPT): one wake-up less per handshake."`
 	TokenKey       []string      `sep:"," placeholder:"FILE" help:"Who subscribes needs a token (JWT) that this key signed: a secret of 32 bytes or more for HS256, or public keys or certificates in PEM for RS256, ES256 and EdDSA; repeatable. HS256 costs the server a tenth of the others, but whoever can check its tokens can also make them. Read again on SIGHUP."`
@@ -110,6 +115,9 @@ func (f *serveFlags) frameMode() conn.FrameMode {
 	return conn.FrameAuto
 }
 
+// historyMax bounds what one client that comes back may ask for at once.
+const historyMax = 100_000
+
 // acceptRateMax is far over what a host accepts; beyond it the nanoseconds
 // between two accepts would be too coarse to keep the rate.
 const acceptRateMax = 10_000_000
@@ -129,6 +137,7 @@ func (f *serveFlags) Validate() error {
 		{"--write-deadline", f.WriteDeadline, time.Second},
 		{"--drain", f.Drain, 0},
 		{"--bus-probe", f.BusProbe, 100 * time.Millisecond},
+		{"--history-age", f.HistoryAge, time.Second},
 	} {
 		if d.value < d.min || d.value > durationMax {
 			return fmt.Errorf("%s is %v and must be between %v and %v", d.name, d.value, d.min, durationMax)
@@ -145,6 +154,12 @@ func (f *serveFlags) Validate() error {
 	}
 	if len(f.TokenKey) == 0 && f.TokenJWKS == "" && (len(f.TokenAudience) > 0 || f.TokenQuery != "") {
 		return errors.New("--token-audience and --token-query are about tokens, and there is no key for them: give --token-key or --token-jwks")
+	}
+	if f.History < 0 || f.History > historyMax {
+		return fmt.Errorf("--history is %d and must be between 0, for none, and %d messages of each channel", f.History, historyMax)
+	}
+	if f.HistoryBytes < f.MessageBytes {
+		return fmt.Errorf("--history-bytes is %v and must not be less than --message-bytes (%v)", f.HistoryBytes, f.MessageBytes)
 	}
 	if f.AcceptRate < 0 || f.AcceptRate > acceptRateMax {
 		return fmt.Errorf("--accept-rate is %d and must be between 0, for no limit, and %d connections a second", f.AcceptRate, acceptRateMax)

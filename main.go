@@ -102,14 +102,15 @@ func serve(f *serveFlags) error {
 	}
 	defer loops.Stop()
 
-	hub := channel.NewHub(doors, f.frameMode().Frame, int(f.MessageBytes), poller.Linux{}.Now)
+	hub := channel.NewHub(doors, f.hub(plan))
+	shared.CountWith(hub)
 	bus, err := openBus(f, hub, f.afterGap(servers, shared, log), log)
 	if err != nil {
 		return err
 	}
 	defer closeSoon(bus)
 	if plan.uplink != nil {
-		plan.uplink.Start(bus)
+		plan.uplink.Start(bus, hub)
 		defer closeSoon(plan.uplink)
 	}
 
@@ -117,6 +118,7 @@ func serve(f *serveFlags) error {
 	defer f.pace(plan.conn.Channel.Pace, &sources)()
 	var draining atomic.Bool
 	sources.Hub, sources.Channels, sources.Bus, sources.Draining, sources.Version = hub.Stats(), hub, bus, draining.Load, version()
+	sources.Operator = conn.NewOperator(servers)
 	sources.Addresses = plan.conn.Access.Addresses.Count
 	if f.Admin != "off" {
 		pages, err := admin.Listen(f.adminConfig(), sources, log)

@@ -38,6 +38,7 @@ type plan struct {
 const refusalsMax = 100
 
 func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
+	f.openDemo()
 	p := &plan{maxConnections: f.MaxConnections}
 	var err error
 	if p.listen, err = f.addresses(); err != nil {
@@ -78,7 +79,11 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 		return nil, err
 	}
 	p.conn = conn.Config{
-		Tokens:         tokens,
+		Tokens: tokens,
+		History: channel.NewHistory(channel.HistoryConfig{
+			Messages: f.History, Age: f.HistoryAge, BytesTotal: int(f.HistoryBytes),
+		}),
+		Pages:          f.pages(),
 		PingInterval:   f.PingInterval,
 		ConnectionsMax: int64(p.maxConnections),
 		Channel: channel.Config{
@@ -100,15 +105,29 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 // taken, over all loops; and as much again what they have published in part.
 const publishBytesTotal = 64 << 20
 
-// planPublish sets up the way of what clients say to the bus, if they may.
+// planPublish sets up the way of what clients say to the bus, if they may, and of
+// who comes and leaves.
 func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
-	if f.Publish == "off" {
-		return
-	}
 	bytesMax := max(publishBytesTotal/p.loops, 2*int(f.MessageBytes))
 	p.conn.PublishBytesMax, p.conn.InboundBytesTotal = int(f.MessageBytes), bytesMax
+	if f.Publish == "off" && !f.Presence {
+		return
+	}
 	p.uplink = redisbus.NewUplink(bytesMax, log)
-	p.conn.NewPublisher = func(feedback conn.Feedback) conn.Publisher { return p.uplink.Queue(feedback) }
+	queue := func(feedback conn.Feedback) conn.Publisher { return p.uplink.Queue(feedback) }
+	if f.Publish != "off" {
+		p.conn.NewPublisher = queue
+	}
+	if f.Presence {
+		p.conn.NewPresence, p.conn.Channel.Presence = queue, true
+	}
+}
+
+// hub is the configuration of the door into the loops.
+func (f *serveFlags) hub(p *plan) channel.HubConfig {
+	config := f.frameMode().Hub(int(f.MessageBytes), poller.Linux{}.Now)
+	config.History = p.conn.History
+	return config
 }
 
 // greet prints where to connect and how to publish.
@@ -140,12 +159,16 @@ func (f *serveFlags) greet(w io.Writer, p *plan, bus redisbus.Bus) {
 	} else {
 		fmt.Fprintf(w, "  access:    everybody may subscribe to everything; --token-key asks for tokens\n")
 	}
+	if f.Demo {
+		fmt.Fprintf(w, "  demo:      http://%s:%d/-/demo\n", host, first.Port())
+	}
 	if f.Admin != "off" {
 		password := ""
 		if f.AdminPassword != "" {
 			password = " -u admin:PASSWORD"
 		}
-		fmt.Fprintf(w, "  look:      curl%s http://%s/metrics   (also /healthz, /readyz)\n", password, f.Admin)
+		fmt.Fprintf(w, "  look:      http://%s/operator/   (in a browser)\n", f.Admin)
+		fmt.Fprintf(w, "             curl%s http://%s/metrics   (also /healthz, /readyz)\n", password, f.Admin)
 	}
 }
 

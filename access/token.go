@@ -28,6 +28,8 @@ var (
 	ErrTokenAudience = errors.New("token for somebody else")
 	// ErrTokenChannel: a good token that does not allow this channel.
 	ErrTokenChannel = errors.New("channel not allowed")
+	// ErrTokenPublish: a good token that does not allow to publish to it.
+	ErrTokenPublish = errors.New("publishing not allowed")
 )
 
 // TokenConfig says which tokens are good.
@@ -89,6 +91,8 @@ type Grant struct {
 	Lifetime time.Duration
 	// Publish: the client may publish to the channel.
 	Publish bool
+	// Patterns are what else the token allows, for a connection of many channels.
+	Patterns Patterns
 }
 
 // claims are those that we look at. Names of the registered ones, and their
@@ -113,33 +117,58 @@ func (t *Tokens) Judge(request, channel []byte) (Grant, error) {
 	return t.verify(token, channel)
 }
 
-// verify judges a token by itself. What it holds is not looked at before its
-// signature is known to be good.
+// JudgePublisher is Judge for somebody who wants to publish to a channel, and need
+// not be allowed to subscribe to it.
+func (t *Tokens) JudgePublisher(request, channel []byte) error {
+	token, err := findToken(request, t.config.Query)
+	if err != nil {
+		return err
+	}
+	claims, _, err := t.verified(token)
+	if err == nil && !matchAny(claims.Publish, channel) {
+		err = ErrTokenPublish
+	}
+	return err
+}
+
+// verify judges the token of a subscriber by itself.
 func (t *Tokens) verify(token, channel []byte) (Grant, error) {
-	claims, err := t.keys.Load().claimsOf(token)
+	claims, now, err := t.verified(token)
 	if err != nil {
 		return Grant{}, err
 	}
-	now := t.now()
-	switch err := claims.ValidateWithLeeway(t.expected.WithTime(now), tokenLeeway); err {
-	case nil:
-	case jwt.ErrExpired:
-		return Grant{}, ErrTokenExpired
-	case jwt.ErrNotValidYet, jwt.ErrIssuedInTheFuture:
-		return Grant{}, ErrTokenEarly
-	case jwt.ErrInvalidAudience:
-		return Grant{}, ErrTokenAudience
-	default:
-		return Grant{}, ErrTokenInvalid
-	}
-	if !matchAny(claims.Subscribe, channel) {
+	if len(channel) > 0 && !matchAny(claims.Subscribe, channel) {
 		return Grant{}, ErrTokenChannel
 	}
-	grant := Grant{Publish: matchAny(claims.Publish, channel)}
+	grant := Grant{
+		Publish:  matchAny(claims.Publish, channel),
+		Patterns: Patterns{Subscribe: claims.Subscribe, Publish: claims.Publish},
+	}
 	if claims.Expiry != nil {
 		grant.Lifetime = lifetime(now, int64(*claims.Expiry))
 	}
 	return grant, nil
+}
+
+// verified returns what a good token says, and the time for which it was judged.
+// What it holds is not looked at before its signature is known to be good.
+func (t *Tokens) verified(token []byte) (c *claims, now time.Time, err error) {
+	c, err = t.keys.Load().claimsOf(token)
+	if err != nil {
+		return nil, now, err
+	}
+	now = t.now()
+	switch err := c.ValidateWithLeeway(t.expected.WithTime(now), tokenLeeway); err {
+	case nil:
+		return c, now, nil
+	case jwt.ErrExpired:
+		return nil, now, ErrTokenExpired
+	case jwt.ErrNotValidYet, jwt.ErrIssuedInTheFuture:
+		return nil, now, ErrTokenEarly
+	case jwt.ErrInvalidAudience:
+		return nil, now, ErrTokenAudience
+	}
+	return nil, now, ErrTokenInvalid
 }
 
 // lifetime is the time until a token that is not over yet is over, leeway

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -102,7 +103,7 @@ func FuzzToken(f *testing.F) {
 			t.Fatalf("the request was changed: %q", request)
 		}
 		if err != nil {
-			if grant != (Grant{}) {
+			if !reflect.DeepEqual(grant, Grant{}) {
 				t.Fatalf("%v, and yet %+v", err, grant)
 			}
 			return

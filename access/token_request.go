@@ -125,17 +125,3 @@ func (s *protocolScan) add(value []byte, token func([]byte)) {
 		}
 	}
 }
-
-// SelectProtocol chooses what to answer to a Sec-WebSocket-Protocol field:
-// TokenProtocol if it is there, else nothing, and never a token. It does so
-// without keys as well, since browsers give up when none of what they offered is
-// chosen. It always reports that the field is well formed: who offers rubbish
-// gets no protocol. (It is the Upgrader's ProtocolCustom.)
-func SelectProtocol(value []byte) (protocol string, ok bool) {
-	for element := range bytes.SplitSeq(value, []byte(",")) {
-		if string(bytes.Trim(element, " \t")) == TokenProtocol {
-			return TokenProtocol, true
-		}
-	}
-	return "", true
-}

@@ -56,6 +56,9 @@ func TestSelectProtocol(t *testing.T) {
 	for value, want := range map[string]string{
 		"c10m.token, a.b.c": TokenProtocol, "a.b.c,\tc10m.token": TokenProtocol, "c10m.token": TokenProtocol,
 		"": "", "mqtt": "", "c10m.tokens, a.b.c": "", ",": "", "c10m.token a.b.c": "",
+		"c10m.v1": TwoWayProtocol, "c10m.token, a.b.c, c10m.v1": TwoWayProtocol, "mqtt,c10m.v1 , c10m.token, a.b.c": TwoWayProtocol,
+		// What follows c10m.token is a token, whatever it looks like.
+		"c10m.token, c10m.v1": TokenProtocol, "c10m.token, , c10m.v1": TokenProtocol, "c10m.token, c10m.token, c10m.v1": TwoWayProtocol,
 	} {
 		if got, ok := SelectProtocol([]byte(value)); got != want || !ok {
 			t.Errorf("%q: %q %v", value, got, ok)

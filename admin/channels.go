@@ -101,6 +101,5 @@ func listQuery(raw string) (pattern string, limit int, err error) {
 }
 
 func appendCount(out []byte, name string, connections int) []byte {
-	out = appendQuoted(append(out, `{"channel":`...), name)
-	return append(strconv.AppendInt(append(out, `,"connections":`...), int64(connections), 10), '}')
+	return conn.AppendPublished(out, name, connections, -1, "")
 }

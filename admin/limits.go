@@ -54,6 +54,30 @@ const (
 	// rest is for probes and scrapers.
 	publisherConnectionsMax = 48
 
+	// The operator's page. A second of history is 13 numbers; ten minutes are 62 KB.
+	historySecondsMax = 600
+	// How often the closes by reason are kept, of which the page says how many
+	// there were in the last historySecondsMax.
+	closeMarkSeconds = 10
+	// What the loops are asked every second serves all who look: a little less than
+	// the page's own interval.
+	lookMillis = 900
+	// How long loops may take to answer before they are left out: their turns take
+	// milliseconds. A survey takes many turns.
+	operatorSecondsMax = 2
+	surveySecondsMax   = 20
+	// The next survey with the same pattern is made after surveyShare times as long
+	// as the last one took of a loop's time, and surveyMillisMin at least.
+	surveyShare     = 100
+	surveyMillisMin = 2000
+	// Rows of a table, and clients of a channel: more is for programs (/channels).
+	rowsShownMax    = 50
+	clientsShownMax = 200
+	// The body of a disconnection: a name of 255 bytes may be escaped to 1,530.
+	disconnectBytesMax = 4096
+	// The longest time over which a channel is disconnected.
+	disconnectSecondsMax = 3600
+
 	// Listing channels. Each name costs its loops a look at the cell, and each
 	// that is listed a question of how many are there.
 	listedDefault, listedMax = 100, 10_000

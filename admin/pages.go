@@ -59,6 +59,9 @@ func (s *Server) handler(registry *prometheus.Registry, errorLog *log.Logger) ht
 			fmt.Fprintf(&index, "%-14s %s\n", p.path, p.about)
 		}
 	}
+	if s.operator != nil {
+		fmt.Fprintf(&index, "%-14s %s\n", "/operator/", "the operator's page, for a browser: numbers with plots, channels, slow consumers, disconnecting")
+	}
 	index.WriteString(publishAbout)
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusOK, index.String())

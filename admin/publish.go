@@ -15,8 +15,6 @@ import (
 
 	"c10m/conn"
 	"c10m/redisbus"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // publishAbout is what the list of pages says of those that mux does not serve.
@@ -51,6 +49,8 @@ func (s *Server) ways(next http.Handler) http.Handler {
 			s.publish.serve(w, r, strings.TrimPrefix(path, "/publish"))
 		case path == "/channels" || strings.HasPrefix(path, "/channels/"):
 			readOnly(s.list.handler(strings.TrimPrefix(path, "/channels"))).ServeHTTP(w, r)
+		case s.operator != nil && (path == "/operator" || strings.HasPrefix(path, "/operator/")):
+			s.operator.serve(w, r, strings.TrimPrefix(path, "/operator"))
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -316,8 +316,8 @@ func (p *publisher) failed(w http.ResponseWriter, messages []*redisbus.Publicati
 		} else if m.Err != nil {
 			published = "unknown"
 		}
-		out = appendQuoted(append(out, `{"channel":`...), string(m.Channel))
-		out = appendQuoted(append(out, `,"published":`...), published)
+		out = conn.AppendQuoted(append(out, `{"channel":`...), string(m.Channel))
+		out = conn.AppendQuoted(append(out, `,"published":`...), published)
 		out = append(out, '}')
 	}
 	sayJSON(w, status, append(out, "]}"...))
@@ -352,23 +352,11 @@ func (p *publisher) connections(messages []*redisbus.Publication) []int {
 }
 
 func appendSent(out []byte, m *redisbus.Publication, connections int) []byte {
-	out = appendQuoted(append(out, `{"channel":`...), string(m.Channel))
-	out = strconv.AppendInt(append(out, `,"connections":`...), int64(connections), 10)
-	out = strconv.AppendInt(append(out, `,"subscribers":`...), int64(m.Subscribers), 10)
-	return append(out, '}')
+	return conn.AppendPublished(out, string(m.Channel), connections, m.Subscribers, m.ID())
 }
 
 func appendError(out []byte, text string) []byte {
-	return append(appendQuoted(append(out, `{"error":`...), text), '}')
-}
-
-// appendQuoted appends a JSON string. Errors may quote what is no UTF-8.
-func appendQuoted(out []byte, text string) []byte {
-	quoted, err := jsontext.AppendQuote(out, strings.ToValidUTF8(text, "\uFFFD"))
-	if err != nil {
-		panic("BUG: " + err.Error()) // only for text that is no UTF-8
-	}
-	return quoted
+	return append(conn.AppendQuoted(append(out, `{"error":`...), text), '}')
 }
 
 // sayJSON answers with a line of JSON. An error means that the peer is gone.

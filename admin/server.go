@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,8 @@ type Sources struct {
 	Bus   redisbus.Bus
 	// Channels counts and lists the connections here.
 	Channels Channels
+	// Operator is asked by the operator's page; nil is a server without that page.
+	Operator Operator
 	// Draining reports whether the server is closing its connections. It is
 	// called from many goroutines. nil is a server that never drains.
 	Draining func() bool
@@ -94,14 +97,17 @@ type Config struct {
 // goroutine.
 type Server struct {
 	// Fixed after construction.
-	sources  Sources
-	log      *zap.Logger
-	listener net.Listener
-	http     *http.Server
-	hurry    context.CancelFunc // ends the profiles under way
-	served   chan struct{}      // closed when the listener's goroutine has ended
-	publish  *publisher
-	list     *lister
+	sources   Sources
+	log       *zap.Logger
+	listener  net.Listener
+	http      *http.Server
+	hurry     context.CancelFunc // ends the profiles under way
+	served    chan struct{}      // closed when the listener's goroutine has ended
+	publish   *publisher
+	list      *lister
+	operator  *operatorPage // nil: there is none
+	closing   chan struct{} // closed by the first Close
+	closeOnce sync.Once
 
 	// Shared: atomic.
 	connections atomic.Int64
@@ -118,6 +124,9 @@ func Listen(cfg Config, sources Sources, log *zap.Logger) (*Server, error) {
 	}
 	s := newServer(cfg, sources, log, listener)
 	go s.serve()
+	if s.operator != nil {
+		go s.operator.history.run(s.closing)
+	}
 	return s, nil
 }
 
@@ -140,6 +149,10 @@ func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listen
 		served:   make(chan struct{}),
 		publish:  newPublisher(sources, cfg.MessageBytesMax),
 		list:     newLister(sources.Channels),
+		closing:  make(chan struct{}),
+	}
+	if sources.Operator != nil {
+		s.operator = newOperatorPage(&s.sources, log, cfg.Password != "")
 	}
 	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
 	if err != nil {
@@ -189,6 +202,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // waits until all requests are answered or ctx is done; then it cuts those
 // that are left and returns the error of ctx. A second call does nothing.
 func (s *Server) Close(ctx context.Context) error {
+	s.closeOnce.Do(func() { close(s.closing) })
 	s.hurry()
 	err := s.http.Shutdown(ctx)
 	if err != nil {

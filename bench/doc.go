@@ -14,6 +14,8 @@
 //     writes a table and plots.
 //   - bench/soak runs churn, fan-out, unicast, slow readers, garbage and faults
 //     of the bus together for an hour, and checks what is left in the end.
+//   - bench/posts publishes with POST on kept connections as fast as the answers
+//     come.
 //   - bench/child and bench/proc start programs and read what they use.
 //   - bench/load is what both are made of: a client on the server's own reactor,
 //     also for tests.

@@ -105,6 +105,23 @@ func (l *instantLoop) Post(letter *poller.Letter) bool {
 
 func (l *instantLoop) Wants(uint32) bool { return true }
 
+// What keeping a message costs its publisher, with one loop.
+func BenchmarkPublishKept(b *testing.B) {
+	hub := NewHub([]Poster{&instantLoop{}}, HubConfig{
+		Frame: func(p []byte) []byte { return append([]byte("f"), p...) }, PayloadBytesMax: 1 << 20,
+		Now: func() int64 { return 0 }, History: NewHistory(HistoryConfig{Messages: 100, BytesTotal: 64 << 20}),
+	})
+	payload := make([]byte, 256)
+	names := make([][]byte, 1000)
+	for i := range names {
+		names[i] = fmt.Appendf(nil, "channel/%d", i)
+	}
+	b.ReportAllocs()
+	for i := range b.N {
+		hub.Publish(names[i%len(names)], payload)
+	}
+}
+
 func BenchmarkPublish(b *testing.B) {
 	for _, loops := range []int{1, 2, 64} {
 		b.Run(fmt.Sprintf("loops=%d", loops), func(b *testing.B) {
@@ -113,7 +130,7 @@ func BenchmarkPublish(b *testing.B) {
 				posters[i] = &instantLoop{}
 			}
 			frame := func(payload []byte) []byte { return append([]byte{0x81, byte(len(payload))}, payload...) }
-			hub := NewHub(posters, frame, 1<<20, func() int64 { return 0 })
+			hub := NewHub(posters, HubConfig{Frame: frame, PayloadBytesMax: 1 << 20, Now: func() int64 { return 0 }})
 			name, payload := []byte("news"), make([]byte, 100)
 			b.ReportAllocs()
 			for b.Loop() {

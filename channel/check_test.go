@@ -79,7 +79,7 @@ func (h *host) checkList(at ref, c *cell, g *log, first uint32, blocked bool, wa
 		if m.off != 0 && !blocked {
 			panic(fmt.Sprintf("member %d stands in a frame and is not blocked", fd))
 		}
-		if blocked && m.flags&memberDead == 0 && !h.peers[fd].armed {
+		if blocked && m.flags&(memberDead|memberHeld) == 0 && !h.peers[fd].armed {
 			panic(fmt.Sprintf("member %d is blocked and waits for nothing", fd))
 		}
 		if n++; n > len(h.peers) {

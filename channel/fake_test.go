@@ -17,6 +17,7 @@ import (
 type host struct {
 	tb       testing.TB
 	registry *Registry
+	hub      *Hub // of the messages
 	stats    Stats
 	now      int64
 	records  []poller.Record
@@ -36,6 +37,7 @@ type host struct {
 	recordOrder                 bool
 	onOverrun                   func(fd uint32, cause Cause)
 	onClose                     func(fd uint32)
+	onServed                    func(fd uint32, rest []byte)
 }
 
 // A peer is one connection's socket and what conn would keep for it.
@@ -101,18 +103,18 @@ func (h *host) publish(name string, frame []byte) int {
 }
 
 func (h *host) message(name string, frame []byte, receipt *Receipt) *Message {
-	return &Message{name: []byte(name), hash: hashName([]byte(name)), frame: frame, at: h.now, receipt: receipt}
+	return &Message{name: []byte(name), hash: hashName([]byte(name)), frame: frame, at: h.now, receipt: receipt, hub: h.hub, payloadBytes: uint32(len(frame))}
 }
 
 // Socket.
 
-func (h *host) Record(fd uint32) *poller.Record { return &h.records[fd] }
-func (h *host) Now() int64                      { return h.now }
-func (h *host) Clock() int64                    { return h.now }
-func (h *host) Urgent()                         { h.urgent++ }
-func (h *host) Hurried() bool                   { return h.hurried }
-func (h *host) WorkBy(at int64)                 { h.workBy = at }
-func (h *host) Seated() bool                    { return !h.standing }
+func (h *host) Room(fd uint32) *[3]uint64 { return &h.records[fd].Room }
+func (h *host) Now() int64                { return h.now }
+func (h *host) Clock() int64              { return h.now }
+func (h *host) Urgent()                   { h.urgent++ }
+func (h *host) Hurried() bool             { return h.hurried }
+func (h *host) Seated() bool              { return !h.standing }
+func (h *host) WorkBy(at int64)           { h.workBy = at }
 
 func (h *host) Send(fd uint32, b []byte) (int, syscall.Errno) {
 	h.sends++
@@ -215,6 +217,19 @@ func (h *host) Owe(fd uint32, rest []byte) {
 		panic(fmt.Sprintf("Owe %d: %d bytes, and it owes %d", fd, len(rest), len(p.owedFrame)))
 	}
 	p.owedFrame = rest
+}
+
+func (h *host) Served(fd uint32, rest []byte) {
+	p := &h.peers[fd]
+	if h.registry.Name(fd) != nil || p.owes() {
+		panic(fmt.Sprintf("%d is served: its channel is %q, and it owes %d bytes", fd, h.registry.Name(fd), len(p.owedFrame)+len(p.owed)))
+	}
+	if h.onServed != nil {
+		h.onServed(fd, rest)
+	}
+	if p.owedFrame = rest; len(rest) > 0 {
+		h.ArmWrite(fd, true)
+	}
 }
 
 func (h *host) close(fd uint32) {

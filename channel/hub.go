@@ -18,25 +18,43 @@ type Poster interface {
 	Wants(hash uint32) bool
 }
 
-// Framer makes the bytes that every member of a channel gets for a payload. It
-// must not keep or return payload.
+// Framer makes the frame of a payload, which is the frame's end. It must not keep
+// or return payload.
 type Framer func(payload []byte) []byte
+
+// HubConfig does not change in the life of a Hub.
+type HubConfig struct {
+	// Frame makes what members get whose format is Framed.
+	Frame Framer
+	// Encoders make the other formats, Encoders[0] the first after Framed. Nobody
+	// may subscribe in a format that has none.
+	Encoders [Formats - 1]Encoder
+	// Join makes one response, in the format Response, of several messages. It is
+	// an Encoder of more than one, needed where Response has an Encoder.
+	Join func(messages []*Message) []byte
+	// PayloadBytesMax is the longest payload that is taken.
+	PayloadBytesMax int
+	// Now is the clock of the loops, in nanoseconds.
+	Now func() int64
+	// History keeps messages for those who come back; nil keeps none.
+	History *History
+}
 
 // A Hub is the one door through which messages enter the loops. Any goroutine
 // may call its methods, but no loop.
 type Hub struct {
 	// Fixed after construction.
-	loops           []Poster
-	frame           Framer
-	payloadBytesMax int
-	now             func() int64
+	loops  []Poster
+	config HubConfig
+	life   string // of this process, in the ids of its messages
 
 	// Guarded by itself: publishers of one channel take turns, so that all
 	// loops see its messages in one order. No loop ever takes these locks.
 	order [64]sync.Mutex
 
 	// Shared: atomic.
-	stats HubStats
+	stats  HubStats
+	number atomic.Uint64 // of the latest message
 }
 
 // HubStats count what came to the door.
@@ -46,11 +64,22 @@ type HubStats struct {
 	TooBig   atomic.Uint64 // refused
 	Waits    atomic.Uint64 // times that a publisher waited for a full mailbox
 	Spared   atomic.Uint64 // posts not made, since the loop has no member of the channel
+
+	// What the history keeps now, and what it dropped, by the limit it was over.
+	HistoryMessages, HistoryBytes, HistoryChannels              atomic.Int64
+	HistoryDroppedCount, HistoryDroppedAge, HistoryDroppedBytes atomic.Uint64
+
+	Resumed       atomic.Uint64 // positions that were continued
+	PositionsGone atomic.Uint64 // positions that could not be, and were told so
 }
 
-// NewHub makes the door to these loops. now is the clock of the loops.
-func NewHub(loops []Poster, frame Framer, payloadBytesMax int, now func() int64) *Hub {
-	return &Hub{loops: loops, frame: frame, payloadBytesMax: payloadBytesMax, now: now}
+// NewHub makes the door to these loops.
+func NewHub(loops []Poster, config HubConfig) *Hub {
+	h := &Hub{loops: loops, config: config, life: newLife()}
+	if config.History != nil {
+		config.History.open(h)
+	}
+	return h
 }
 
 // Stats returns the counters.
@@ -70,33 +99,41 @@ func (e ErrTooBig) Error() string {
 // a loop's mailbox is full, and returns ErrTooBig without having posted
 // anything. A name that nobody can subscribe to has no members.
 func (h *Hub) Publish(name, payload []byte) (*Receipt, error) {
-	if len(payload) > h.payloadBytesMax {
+	if len(payload) > h.config.PayloadBytesMax {
 		h.stats.TooBig.Add(1)
-		return nil, ErrTooBig{len(payload), h.payloadBytesMax}
+		return nil, ErrTooBig{len(payload), h.config.PayloadBytesMax}
 	}
 	h.stats.Messages.Add(1)
 	h.stats.Bytes.Add(uint64(len(payload)))
 	if !ValidName(name) {
 		return NewReceipt(0), nil
 	}
-	return h.post(name, h.frame(payload)), nil
+	return h.post(name, h.config.Frame(payload), len(payload)), nil
 }
 
-// post sends one message to the loops that have its channel.
-func (h *Hub) post(name, frame []byte) *Receipt {
+// post sends one message, or with a nil frame a question, to the loops that have
+// its channel.
+func (h *Hub) post(name, frame []byte, payloadBytes int) *Receipt {
 	receipt := NewReceipt(len(h.loops))
 	message := &Message{
-		name:    append([]byte(nil), name...),
-		hash:    hashName(name),
-		frame:   frame,
-		extra:   messageBytesExtra,
-		at:      h.now(),
-		receipt: receipt,
+		name:         append([]byte(nil), name...),
+		hash:         hashName(name),
+		frame:        frame,
+		payloadBytes: uint32(payloadBytes),
+		extra:        messageBytesExtra,
+		at:           h.config.Now(),
+		receipt:      receipt,
+		hub:          h,
 	}
 	letters := make([]poller.Letter, len(h.loops))
 	turn := &h.order[message.hash%uint32(len(h.order))]
 	turn.Lock()
 	defer turn.Unlock()
+	if frame != nil {
+		message.number = h.number.Add(1)
+		receipt.hub, receipt.number = h, message.number
+		h.config.History.keep(message)
+	}
 	for i, loop := range h.loops {
 		if !loop.Wants(message.hash) {
 			h.stats.Spared.Add(1)
@@ -123,7 +160,7 @@ func (h *Hub) insist(loop Poster, letter *poller.Letter) {
 func (h *Hub) Count(names []string) []int {
 	receipts := make([]*Receipt, len(names))
 	for i, name := range names {
-		receipts[i] = h.post([]byte(name), nil)
+		receipts[i] = h.post([]byte(name), nil, 0)
 	}
 	counts := make([]int, len(names))
 	for i, receipt := range receipts {
@@ -168,9 +205,8 @@ func (h *Hub) Channels(match func(name string) bool, max int) []string {
 // turn; a channel that comes or goes meanwhile is listed or not.
 type listingOfLoop struct {
 	*listing
+	walk  cellWalk
 	found int
-	class int
-	index uint32
 }
 
 // list continues the oldest listing.
@@ -180,24 +216,18 @@ func (r *Registry) list() {
 	}
 	ask := r.listings[0]
 	var found []string
-	done := false
-	for range listedCellsPerTurnMax {
-		for ask.class < len(cellSizes) && ask.index >= r.cells.classes[ask.class].used {
-			ask.class, ask.index = ask.class+1, 0
-		}
-		if done = ask.class == len(cellSizes) || ask.found >= ask.max; done {
+	for budget := listedCellsPerTurnMax; ask.found < ask.max; {
+		c := ask.walk.next(&r.cells, &budget)
+		if c == nil {
 			break
 		}
-		ask.index++
-		if c := r.cells.slot(ask.class, ask.index); c.members > 0 {
-			if name := string(c.name()); ask.match(name) {
-				found = append(found, name)
-				ask.found++
-			}
+		if name := string(c.name()); ask.match(name) {
+			found = append(found, name)
+			ask.found++
 		}
 	}
 	ask.hand(found)
-	if done {
+	if ask.walk.over() || ask.found >= ask.max {
 		r.listings = slices.Delete(r.listings, 0, 1)
 		ask.done.Done()
 	}

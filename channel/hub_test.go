@@ -65,7 +65,7 @@ func newHub(tb testing.TB, loops, fds, mailbox int) (hub *Hub, all []*fakeLoop, 
 		all, posters = append(all, l), append(posters, l)
 	}
 	frame := func(payload []byte) []byte { return append([]byte("f:"), payload...) }
-	hub = NewHub(posters, frame, 100, func() int64 { return 7 })
+	hub = NewHub(posters, HubConfig{Frame: frame, PayloadBytesMax: 100, Now: func() int64 { return 7 }})
 	start := func() {
 		for _, l := range all {
 			go l.run()

@@ -5,6 +5,23 @@ package channel
 const (
 	// NameBytesMax is the longest channel name: its length is one byte.
 	NameBytesMax = 255
+	// lifeBytes is the length of a life in positions, 5 bits a byte: enough that
+	// no two processes of a client's day have the same.
+	lifeBytes = 8
+	// forgottenBuckets is for how many classes of channels it is known what the
+	// latest message was that is not kept any more, once nothing of them is: 32 KB.
+	forgottenBuckets = 4096
+	// keptBytesExtra is what a kept message takes beside itself: its place in two
+	// orders, and a share of its channel's.
+	keptBytesExtra = 128
+	// answerBytesExtra is what an answer takes of a mailbox beside its list.
+	answerBytesExtra = 256
+	// expiresPerAge is how often in its age, at most, a timer looks for messages
+	// that are too old: they go that much later where nothing else happens.
+	expiresPerAge = 16
+	// presenceChannelsMax bounds the channels of a loop of which it is still to be
+	// told who came and left: some 10 MB.
+	presenceChannelsMax = 1 << 16
 	// sliceWritesMax is one slice of a sweep over many members: at 4 to 10 us
 	// a write about half a millisecond, after which epoll, the mailbox and
 	// the small channels have their turn.
@@ -25,8 +42,29 @@ const (
 	// lacks more is visited again in the next round.
 	framesPerWriteMax = 64
 	bytesPerWriteMax  = 256 << 10
+	// ResponseMessagesMax and responseBytesMax bound what one response carries:
+	// its list of messages has to fit the 4 KiB that proxies keep for headers,
+	// and what is collected is copied. The first message always fits.
+	ResponseMessagesMax = 64
+	responseBytesMax    = 256 << 10
 	// listedCellsPerTurnMax bounds what Hub.Channels costs in one turn.
 	listedCellsPerTurnMax = 1024
+	// surveyCellsPerTurnMax bounds what a survey of the largest channels costs in
+	// one turn (BenchmarkSurvey), and surveyLargestMax how many each loop names:
+	// a page shows fewer, and what is large on all loops together is among these.
+	surveyCellsPerTurnMax = 4096
+	surveyLargestMax      = 64
+	// slowLooksPerTurnMax bounds the logs and members that a survey of slow
+	// members looks at in a turn, slowLooksPerLogMax those of one log, and
+	// slowestMax is how many it names.
+	slowLooksPerTurnMax = 1024
+	slowLooksPerLogMax  = 256
+	slowestMax          = 32
+	// busyEntries is how many channels are counted while somebody looks for the
+	// busiest, and busyIdleSeconds when nobody does any more: a page asks every
+	// second.
+	busyEntries     = 64
+	busyIdleSeconds = 5
 	// spareLogsMax is how many empty logs are kept for the next message.
 	spareLogsMax = 1024
 	// spareLogEntriesMax: a larger ring goes back to the collector instead.

@@ -15,7 +15,7 @@ type member struct {
 	seq        uint32 // the next frame that it is owed; the channel's head when it is up to date
 	off        uint32 // bytes of that frame already in the socket
 	flags      uint8
-	_          uint8
+	format     Format
 	since      uint16 // when it was blocked, in Registry.ageUnit; wraps
 }
 
@@ -33,11 +33,14 @@ const (
 	// memberDead: a write failed, or it was overrun. It gets nothing more; the
 	// owner closes it.
 	memberDead
+	// memberOnce: its format is Response, so it is a member until it was given
+	// something (respond).
+	memberOnce
 )
 
-// member returns the membership in fd's record; channel is 0 if it has none.
+// member returns what is kept of fd; channel is 0 if it is in none.
 func (r *Registry) member(fd uint32) *member {
-	return (*member)(unsafe.Pointer(&r.socket.Record(fd).Room))
+	return (*member)(unsafe.Pointer(r.socket.Room(fd)))
 }
 
 // push puts fd at the front of a list.

@@ -14,6 +14,8 @@ import (
 type Receipt struct {
 	open    sync.WaitGroup
 	members atomic.Int64
+	hub     *Hub   // fixed, like number, before anybody else sees the receipt
+	number  uint64 // of the message's id
 }
 
 // NewReceipt returns a receipt that waits for as many answers as there are
@@ -37,4 +39,13 @@ func (r *Receipt) Settle(members int) {
 func (r *Receipt) Wait() int {
 	r.open.Wait()
 	return int(r.members.Load())
+}
+
+// ID is the id of the message; empty where none was given, since nobody can
+// subscribe to its channel.
+func (r *Receipt) ID() string {
+	if r.number == 0 {
+		return ""
+	}
+	return string(r.hub.appendPosition(nil, r.number))
 }

@@ -5,8 +5,6 @@ import (
 	"syscall"
 	"time"
 
-	"c10m/poller"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -26,11 +24,16 @@ type Config struct {
 	Skip bool
 	// Pace bounds the writes of the sweeps of all loops; nil does not.
 	Pace *Pace
+	// Presence has the registry remember which channels members came to and left,
+	// for Changes.
+	Presence bool
 }
 
-// A Socket is what a registry needs of its loop; *poller.Loop is one.
+// A Socket is what a registry needs of its loop. It may know members by other
+// numbers than descriptors, as long as they are not 0.
 type Socket interface {
-	Record(fd uint32) *poller.Record
+	// Room is where the registry keeps a member: poller.Record's, or another one.
+	Room(fd uint32) *[3]uint64
 	Send(fd uint32, p []byte) (int, syscall.Errno)
 	Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno)
 	ArmWrite(fd uint32, on bool)
@@ -52,6 +55,10 @@ type Owner interface {
 	// Owe: fd was moved forward from the middle of a frame, and rest has to
 	// be written before anything else. rest is immutable. The member is held.
 	Owe(fd uint32, rest []byte)
+	// Served: fd, whose format is Response, got its response and is no member
+	// any more. rest of it is not in the socket yet and is the owner's to write;
+	// it is immutable.
+	Served(fd uint32, rest []byte)
 }
 
 // ErrName: a client may not subscribe to such a name.
@@ -87,9 +94,14 @@ type Registry struct {
 	overTotal   *log // that limitTotal began with
 	bytesTotal  int
 	listings    []*listingOfLoop
-	reserved    int   // writes that the pace allows
-	reservedAt  int64 // from then on
+	reserved    int                       // writes that the pace allows
+	reservedAt  int64                     // from then on
+	presence    map[string]presenceChange // nil if nobody wants to know
+	surveys     []*Survey
+	slowSurveys []*SlowSurvey
+	busy        *busyList // nil while nobody looks
 	iov         [framesPerWriteMax]unix.Iovec
+	response    responseCache
 	tally       tally
 }
 
@@ -100,15 +112,21 @@ type tally struct{ deliveries, bytes, writes, batches uint64 }
 // NewRegistry makes the registry of one loop.
 func NewRegistry(config Config, socket Socket, owner Owner, stats *Stats) *Registry {
 	r := &Registry{config: config, socket: socket, owner: owner, stats: stats}
+	if config.Presence {
+		r.presence = make(map[string]presenceChange)
+	}
 	r.ageUnit = max(1, int64(config.LogAge)/ageUnits)
 	r.index.init(&r.cells)
 	return r
 }
 
-// Subscribe makes fd a member of a channel, up to date from now on. It takes
-// the same time with any number of channels and members. fd must not be a
-// member yet.
-func (r *Registry) Subscribe(fd uint32, name []byte) error {
+// Subscribe makes fd a member of a channel that gets its frames.
+func (r *Registry) Subscribe(fd uint32, name []byte) error { return r.SubscribeAs(fd, name, Framed) }
+
+// SubscribeAs makes fd a member of a channel, up to date from now on, that gets
+// its messages in this format. It takes the same time with any number of channels
+// and members. fd must not be a member yet. The error is ErrName.
+func (r *Registry) SubscribeAs(fd uint32, name []byte, format Format) error {
 	if !ValidName(name) {
 		return ErrName
 	}
@@ -124,10 +142,14 @@ func (r *Registry) Subscribe(fd uint32, name []byte) error {
 		r.stats.Channels.Add(1)
 	}
 	c := r.cells.at(at)
-	*m = member{channel: at, seq: c.head, flags: m.flags & memberHeld}
+	*m = member{channel: at, seq: c.head, flags: m.flags & memberHeld, format: format}
+	if format == Response {
+		m.flags |= memberOnce
+	}
 	r.push(&c.first, fd, m)
 	c.members++
 	r.stats.Members.Add(1)
+	r.changed(name, 1, 0)
 	return nil
 }
 
@@ -155,6 +177,7 @@ func (r *Registry) Unsubscribe(fd uint32) {
 	r.unlink(&c.first, m)
 	c.members--
 	r.stats.Members.Add(-1)
+	r.changed(c.name(), 0, 1)
 	if g != nil {
 		r.trim(g)
 	}
@@ -175,6 +198,9 @@ func (r *Registry) Name(fd uint32) []byte {
 	}
 	return r.cells.at(m.channel).name()
 }
+
+// Format returns the format of a member; Framed if fd is in no channel.
+func (r *Registry) Format(fd uint32) Format { return r.member(fd).format }
 
 // Wants reports whether a message whose name has this hash may have members
 // here. Any goroutine may call it. It says yes if a Subscribe returned before.
@@ -231,6 +257,9 @@ func (r *Registry) enter(at ref, message *Message) {
 	r.limit(g)
 	r.gauge(g)
 	r.enqueue(g)
+	if r.busy != nil {
+		r.busy.note(at, c)
+	}
 	if c.members <= smallMembersMax && r.large.len() > 0 {
 		r.socket.Urgent()
 	}
@@ -364,17 +393,31 @@ func (r *Registry) Work() (more bool) {
 		budget -= 1 + r.slice(g)
 	}
 	waits := false
-	if r.large.len() > 0 && r.socket.Seated() {
-		if waits = !r.affords(); !waits {
-			before := r.tally
-			r.slice(r.large.pop())
-			r.spent(r.tally.writes-before.writes, r.tally.bytes-before.bytes)
-		}
+	if r.socket.Seated() {
+		waits = !r.sliceLarge()
+		r.survey()
+		r.slowSurvey()
 	}
 	r.age()
 	r.list()
 	r.publishTally()
-	return r.small.len() > 0 || r.large.len() > 0 && !waits || len(r.listings) > 0 || r.ageTodo > 0
+	return r.small.len() > 0 || r.large.len() > 0 && !waits || r.ageTodo > 0 ||
+		len(r.listings) > 0 || len(r.surveys) > 0 || len(r.slowSurveys) > 0
+}
+
+// sliceLarge works on the next of the large channels, if the pace allows; it reports
+// false if one has to wait for that.
+func (r *Registry) sliceLarge() bool {
+	if r.large.len() == 0 {
+		return true
+	}
+	if !r.affords() {
+		return false
+	}
+	before := r.tally
+	r.slice(r.large.pop())
+	r.spent(r.tally.writes-before.writes, r.tally.bytes-before.bytes)
+	return true
 }
 
 // slice works on one log from a queue and puts it back if more is to do. The
@@ -382,6 +425,7 @@ func (r *Registry) Work() (more bool) {
 func (r *Registry) slice(g *log) (cost int) {
 	if !g.released && g.behind > g.blocked {
 		cost = r.sweep(g)
+		r.response.forget()
 	}
 	if !g.released && g.evicting {
 		cost += r.evict(g)

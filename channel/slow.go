@@ -98,6 +98,7 @@ func (r *Registry) skip(g *log, fd uint32, m *member) {
 // Tick begins a round of age if it is time for one. It is called every second
 // at least.
 func (r *Registry) Tick() {
+	r.forgetBusy()
 	if now := r.socket.Now(); r.ageTodo == 0 && now >= r.ageNext {
 		r.ageTodo = len(r.logs)
 		r.ageNext = now + int64(r.config.LogAge)/ageRounds

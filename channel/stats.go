@@ -23,6 +23,8 @@ type Stats struct {
 	Overruns   [causes]atomic.Uint64
 	Skipped    atomic.Uint64 // frames that a slow member was not given (slow=skip)
 	Lag        poller.Histogram
+
+	PresenceDropped atomic.Uint64 // members that came or left and are not told of, since too many channels changed
 }
 
 // Cause is why a slow member lost its place in the log.

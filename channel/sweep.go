@@ -25,7 +25,12 @@ func (r *Registry) sweep(g *log) (writes int) {
 		if m.seq == g.head() {
 			continue
 		}
-		if m.flags&(memberHeld|memberDead) != 0 {
+		if m.flags&(memberHeld|memberDead|memberOnce) != 0 {
+			if m.flags&(memberHeld|memberDead) == 0 {
+				writes++
+				r.respond(g, fd, m)
+				continue
+			}
 			r.block(g, fd, m)
 			continue
 		}
@@ -42,14 +47,14 @@ func (r *Registry) sweep(g *log) (writes int) {
 // socket is full, or broken; the member may stand in the middle of a frame
 // then. If it is not full and the member still behind, the batch was full.
 func (r *Registry) serve(g *log, fd uint32, m *member) (full bool) {
-	first := g.entry(m.seq).message.frame[m.off:]
+	first := g.entry(m.seq).message.As(m.format)[m.off:]
 	frames, bytes := 1, len(first)
 	var n int
 	var errno syscall.Errno
 	if m.seq+1 == g.head() {
 		n, errno = r.socket.Send(fd, first)
 	} else {
-		frames, bytes = r.gather(g, first, m.seq, g.head())
+		frames, bytes = r.gather(g, first, m.format, m.seq, g.head())
 		n, errno = r.socket.Sendv(fd, r.iov[:frames])
 		clear(r.iov[:frames])
 	}
@@ -71,7 +76,7 @@ func (r *Registry) serve(g *log, fd uint32, m *member) (full bool) {
 
 // gather fills r.iov with the frames from seq on; first is what remains of the
 // first of them.
-func (r *Registry) gather(g *log, first []byte, seq, until uint32) (frames, bytes int) {
+func (r *Registry) gather(g *log, first []byte, format Format, seq, until uint32) (frames, bytes int) {
 	frame := first
 	for {
 		r.iov[frames].Base = unsafe.SliceData(frame)
@@ -82,7 +87,7 @@ func (r *Registry) gather(g *log, first []byte, seq, until uint32) (frames, byte
 		if seq == until || frames == framesPerWriteMax || bytes >= bytesPerWriteMax {
 			return frames, bytes
 		}
-		frame = g.entry(seq).message.frame
+		frame = g.entry(seq).message.As(format)
 	}
 }
 
@@ -90,7 +95,7 @@ func (r *Registry) gather(g *log, first []byte, seq, until uint32) (frames, byte
 func (r *Registry) advance(g *log, m *member, n uint32) {
 	off, seq, head := m.off+n, m.seq, g.head()
 	for seq != head {
-		length := uint32(len(g.entry(seq).message.frame))
+		length := uint32(len(g.entry(seq).message.As(m.format)))
 		if off < length {
 			break
 		}
@@ -112,7 +117,8 @@ func (r *Registry) block(g *log, fd uint32, m *member) {
 	g.block(m)
 	m.since = r.ageNow()
 	r.stats.Blocked.Add(1)
-	if m.flags&memberDead == 0 {
+	if m.flags&(memberDead|memberHeld) == 0 {
+		// Who is held has it armed by his owner, if it is room that he waits for.
 		r.socket.ArmWrite(fd, true)
 	}
 	r.limit(g)
@@ -147,6 +153,13 @@ func (r *Registry) Writable(fd uint32) {
 		return
 	}
 	g := r.logOf(r.cells.at(m.channel))
+	if m.flags&memberOnce != 0 {
+		r.socket.ArmWrite(fd, false)
+		r.respond(g, fd, m)
+		r.response.forget()
+		r.publishTally()
+		return
+	}
 	r.serve(g, fd, m)
 	if m.seq == g.head() {
 		r.unblock(g, fd, m)
@@ -179,11 +192,17 @@ func (r *Registry) MidFrame(fd uint32) bool { return r.member(fd).off > 0 }
 // Blocked reports whether fd is behind because its socket was full.
 func (r *Registry) Blocked(fd uint32) bool { return r.member(fd).flags&memberBlocked != 0 }
 
+// Behind reports whether a member is owed something.
+func (r *Registry) Behind(fd uint32) bool {
+	m := r.member(fd)
+	return m.seq != r.cells.at(m.channel).head
+}
+
 // forward moves a blocked member to position to without writing, and returns
 // the rest of the frame that it stands in the middle of, nil if none.
 func (r *Registry) forward(g *log, fd uint32, m *member, to uint32) (rest []byte) {
 	if m.off > 0 {
-		rest = g.entry(m.seq).message.frame[m.off:]
+		rest = g.entry(m.seq).message.As(m.format)[m.off:]
 		m.off = 0
 		r.tally.deliveries++
 	}
@@ -196,6 +215,10 @@ func (r *Registry) forward(g *log, fd uint32, m *member, to uint32) (rest []byte
 
 // Release ends Hold and continues with what fd is owed.
 func (r *Registry) Release(fd uint32) {
-	r.member(fd).flags &^= memberHeld
+	m := r.member(fd)
+	m.flags &^= memberHeld
 	r.Writable(fd)
+	if m.flags&(memberBlocked|memberDead) == memberBlocked {
+		r.socket.ArmWrite(fd, true)
+	}
 }

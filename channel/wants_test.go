@@ -28,7 +28,9 @@ func TestOnlyLoopsWithTheChannelArePostedTo(t *testing.T) {
 		l := &pickyLoop{Registry: newHost(t, roomy, 4).registry}
 		loops, posters = append(loops, l), append(posters, l)
 	}
-	hub := NewHub(posters, func(p []byte) []byte { return append([]byte("f"), p...) }, 100, func() int64 { return 0 })
+	hub := NewHub(posters, HubConfig{
+		Frame: func(p []byte) []byte { return append([]byte("f"), p...) }, PayloadBytesMax: 100, Now: func() int64 { return 0 },
+	})
 	loops[3].Subscribe(1, []byte("news"))
 	loops[5].Subscribe(1, []byte("news"))
 	loops[5].Subscribe(2, []byte("sport"))
@@ -63,7 +65,9 @@ func TestEmptyMessagesAreNotFree(t *testing.T) {
 	h := newHost(t, Config{LogBytes: 64 << 10, LogAge: time.Hour, LogBytesTotal: 1 << 30}, 4)
 	h.subscribe("news", 1)
 	h.peers[1].room = 0
-	hub := NewHub([]Poster{&pickyLoop{Registry: h.registry}}, func([]byte) []byte { return []byte{0x81, 0} }, 100, h.Now)
+	hub := NewHub([]Poster{&pickyLoop{Registry: h.registry}}, HubConfig{
+		Frame: func(p []byte) []byte { return append([]byte{0x81, byte(len(p))}, p...) }, PayloadBytesMax: 100, Now: h.Now,
+	})
 	const fitting = 64 << 10 / (messageBytesExtra + 2) // a frame has 2 bytes
 	for range fitting {
 		hub.Publish([]byte("news"), nil)

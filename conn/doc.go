@@ -1,6 +1,7 @@
 /*
-Package conn is one WebSocket's life on its loop: the handshake, the frames that
-come in, the control frames that go out, and the one reason for which it ends.
+Package conn is one connection's life on its loop: the requests, and what answers
+them; of a WebSocket the handshake, the frames that come in, the control frames that
+go out; and the one reason for which it ends.
 It knows nothing of Redis and nothing of other loops.
 
 # Who owns what
@@ -14,13 +15,16 @@ atomic, and Drain, which posts a letter.
 	poller.Record   Phase, and a mark for "has cold state"; the 24 bytes of Room
 	                are the registry's (which frame, how many bytes of it)
 	Server.cold     what does not fit the record, only while there is something:
-	                half a request, half a frame, words that wait for room
+	                half a request, half a frame, half a body, how many answers are
+	                to come, words that wait for room
 	Server.in       the parser of whoever is being read, if it has no cold state
 	Server.scratch  the bytes being read, lent to the parser, unmasked in place
 	Server.pongs    answers to the pings of one read, written together
 	Server.paused   who is not read from until the bus has taken what is under way
 	Server.expiries when tokens end: 12 bytes for each connection whose token
 	                does, and none for the others
+	Server.exchanges one entry of 16 bytes for each connection whose requests are
+	                no upgrades
 	Server.clients  whom a connection is counted under: 8 bytes in a table indexed by
 	                descriptor, only with Access.Addresses. Loops that share the
 	                descriptors share it, and each touches its own entries.
@@ -30,16 +34,26 @@ object or map entry.
 
 # Phases
 
-	request    -> open       a good request: subscribe, then answer, then read on
-	request    -> lingering  refused: the HTTP answer was written
-	request    -> ended      gone, or stopped
+	request    -> kept       answered, and not upgraded: the next request may come
+	request    -> body       a POST whose body is not complete
+	request    -> answer     the answer comes later, or waits for room
+	request    -> poll       a poll waits for the next message
+	kept, body, answer and
+	poll                     to each other, as requests come and are answered
+	request, kept, answer
+	           -> open       a good upgrade, or a request for events: subscribe,
+	                         then answer, then read on
+	any so far -> lingering  refused, or its last answer: that was written or is owed
+	any so far -> ended      gone, silent for too long, or stopped
 	open       -> lingering  our close frame was written or is owed
 	open       -> ended      the client's close was answered, or nothing can be said
 	lingering  -> ended      the client ended its side, or its time is up
 
-A connection only moves down this list. The reason is counted when it leaves
-request or open, by whoever is first, so one connection has one reason whatever
-befalls it later; gauges follow the phase in one function, setPhase. ended is
+A connection only moves down this list, except among kept, body, answer and poll, and it
+never comes back to request: handshakeTimeout runs from the accept, and once. The
+reason is counted when it comes to lingering or ended, by whoever is first, so one
+connection has one reason whatever befalls it later; a request that was answered is
+no reason. Gauges follow the phase in one function, setPhase. ended is
 set with poller.Loop.Close, which marks; the reaper calls Closed at the end of
 the turn, and only there the membership and the cold state go.
 
@@ -59,6 +73,62 @@ kept so count in pins, each once, up to Config.Channel.LogBytesTotal. A member t
 skipped forward in the middle of a frame comes here as well (Owe). Nothing else
 writes to a connection of ours but the registry's sweep, and that leaves held
 members alone.
+
+# Requests that are no upgrades
+
+parseRequest takes the head apart, as slices of it, and route says who answers:
+
+	POST /<channel>            post.go: published, answered with JSON when the bus has it
+	OPTIONS                    the CORS preflight
+	GET, HEAD below /-/        pages.go: Config.Pages, and how many a channel has
+	Accept: text/event-stream  routeEvents
+	?wait=                     routePoll
+	all else                   the handshaker, which has an error for what is no upgrade
+
+Ours is strict where a proxy in front could read another request than we do: what it
+finds malformed is refused before anything of it is done, and FuzzParseRequest holds
+it against net/http. judgePlain asks for the page's origin, judgeReader and judgePost
+for the token as well.
+
+Answers come in the order of the requests. While an answer is to come (cold.pending:
+the bus is publishing), further messages that are in the same read, whole, are
+published, too, up to exchangesPerReadMax: their answers come in the same order, as a
+loop's queue to the bus is one. Anything else waits as it came in cold.request, and
+EPOLLIN is off, but only from the first event on that says that there is more:
+a client that waits for its answer costs no epoll_ctl. The answers of one batch of
+the bus come in one letter, and those of one connection leave in one write. Whoever
+does not take them is asked for nothing more.
+
+A connection between two requests has its record and an entry of 16 bytes in a queue
+that is looked at every exchangeLook. Record.Stamp is the second, modulo 256, at which
+its phase or its request began. So there is one entry, however many requests come; an
+entry for each would be 3 million a minute at 50,000 a second, which is why requests
+after the first do not go through Server.handshakes.
+
+A POST under overload gets 429 and is not held back as a WebSocket is (below): who
+waits for an answer does not pile up messages, and is told when to try again. When
+the host or --max-connections is full, or keptMax connections of a loop are kept, each
+answer is the last on its connection. An answer that the kernel does not take is
+copied, a page of our own as well: beside the send buffer that had to fill before, it
+is little.
+
+Measured with one loop, the embedded bus and the client on the same two processors,
+which others used as well (go run ./bench/posts -connections N -depth D -pid PID, 64
+bytes a message), two thirds of the time in send and recv:
+
+	connections, requests under way on each      posts a second   of a processor
+	256, 1                                               53,900             0.54
+	64, 1                                                48,600             0.55
+	64, 1, with a subscriber on each channel             32,400             0.57
+	16, 16 (pipelined)                                  219,000             0.77
+
+Loops that are asked for the connections of a channel are asked by a goroutine, at
+most countsMax of them for each loop.
+
+Limits that are meant: bodies with a Content-Length only, since a chunked one could
+not be refused before it is too long, and nobody needs it for messages; an
+address is counted once for a connection (gate.go), so a proxy that sends several
+clients' requests on one connection has them counted as its first client.
 
 # What clients say
 
@@ -95,6 +165,124 @@ message is to look the same whichever way it came. So a binary message that
 happens to be UTF-8 comes back as text; programs that speak a binary protocol want
 --frame binary, with any publisher.
 
+# What an operator sees and does
+
+Operator asks the loops with orders (poller.Loop.Run), which pass a mailbox that is
+full, and waits for them no longer than its context says. The only state for its
+sake is a ring of the last closes per loop (recent.go): an address or a time of
+connecting would be bytes for every connection, so the address is asked of the
+kernel when somebody looks, and how long a connection lived nobody knows.
+
+Disconnect closes one client, by loop, descriptor and generation, and DisconnectChannel
+all of a channel, with CodeDisconnected (4002), at the pace of a drain. The walk goes
+over all connections of the loop, a record each, and not along the channel's list,
+which changes meanwhile; so a channel of three among five million on a loop takes
+three seconds to be gone through. Who came after the operator's word, told by
+generations, stays. A drain takes precedence, and what is left is closed by it. A
+connection of many channels ends with any of them.
+
+# Many channels on one connection
+
+A client that asks for the subprotocol c10m.v1 (docs/c10m.v1.md) has many channels
+on its connection and names the one that it publishes to.
+
+	memberships.go     between registry and loop: which member is whose
+	twoway.go          joining, leaving, going on when there is room
+	twoway_resume.go   how a channel is confirmed and continues at a position
+	commands.go        what clients say, and the answers
+	named.go           what they are sent
+	grants.go          what their tokens allow
+
+The registry is as it was. It knows members by number: below 1<<31 they are
+descriptors, from there on memberships, 32 bytes each (the registry's 24, whose, and
+the next of the same connection) in a flat table off the heap. A raw WebSocket pays
+a comparison and a call, 1.5 ns each time that its room or its socket is asked for
+(BenchmarkRoom: 3.4 ns, 1.9 without), a two-way connection nothing beside its
+memberships: what it has to
+remember (twoWay) lies in the room of its record, which no member needs. Patterns of
+tokens are off the heap, too, in slots of 64 to 4,096 bytes.
+
+One socket has many logs then, so memberships.Send keeps them apart: while one
+membership stands in the middle of a frame, or words of our own are owed, the others
+find the socket full, as the kernel would say it, and the registry blocks them. When
+there is room, serveMembers goes on with the unfinished frame, then with backlogs,
+then with the blocked in turn. Overruns, failures and what is owed of one membership
+are its connection's: a client that is too slow for one channel is closed (or, with
+Skip, loses messages of that channel only).
+
+Answers to commands share the buffer of pongs, so a read full of commands is a few
+writes. A client that does not read them is not read from (twoWayDeaf): answers are
+not dropped as pongs are, so who asks has to read. A read of such a connection is
+8 KiB, since commands are the most that a byte can make the loop do.
+
+A message that the bus did not take is answered with ERR, and the connection stays:
+the client knows which channel it was for, and a 1013 would cost it all the others.
+
+SUB is answered when the history has said where the channel stands, so that a
+client without a message yet has a position, too. Answers of SUB therefore do not
+come in the order of commands, but in order for each channel.
+
+# Positions
+
+With ?since=POSITION a client continues where it was (resume.go, and
+channel/resume.go for the picture). It is a member at once but held, asks
+Config.History, and is brought from the answer's messages to its log without a
+gap or a double, whatever is published meanwhile. Meanwhile it has cold state and a
+resume (40 bytes on the heap). What it does not take at once counts in pins, and it
+has the age of a log to take all of it (slow_log_age). A position that cannot be
+continued closes it with 4001 (position_gone) before it got anything: a raw
+WebSocket has no other way to say so.
+
+# Server-sent events
+
+A stream of events is a connection in phase open whose member has the format
+channel.Event; events.go has what differs. Its messages go as the sweep writes
+frames, so slow readers, batches and bounds are the same, and so is the cost
+(BenchmarkEventsBesideWebSockets). A message is made an event once, by the first
+loop that serves a member of that format. What we say goes through say as ever:
+finishCode, pings and notices look at the format. There is no chunking and no
+length, as the stream ends with its connection: a chunk's head would depend on how
+the sweep batches.
+
+What a client sends after its request is read and dropped, one read a turn: to stop
+reading would hide its end, and an answer to a pipelined request could never come.
+
+A stream that begins without a position asks the history where the channel stands,
+and says that as an id without data, which the client keeps: it can so continue
+even if it is cut before its first message. What comes meanwhile waits for the
+answer.
+
+# Long-polls
+
+A poll that has to wait is in phase poll: a member in the format channel.Response,
+which the sweep answers and takes out of its channel in one step (channel/once.go);
+Served puts its connection back among those that are kept. What it waits with is
+its record, and an entry of Server.polls, the structure of expiry.go, for its time-
+out: 12 bytes, and while polls end before their time up to as many again. An entry
+of an earlier poll of the same connection is told by Record.Stamp, the second (of
+256) in which the poll ends.
+
+A poll with a position asks the history as a WebSocket does, and is held meanwhile;
+its answer is what the history has, or if that is nothing, it goes on to wait. With
+a history a poll whose time is over asks, too, for the position that its 204 names:
+it may not be read from anything here, since messages that count in it may still be
+in the mailbox. A poll has one question under way at most, and does not end before
+its answer but with its connection: an answer carries the connection and not the
+poll.
+
+What a client sends while its poll waits (the next request, of one that does not
+wait for answers) is kept and not looked at, and no more is read. Its end is not
+heard then until the poll ends; who just waits is heard at once.
+
+Answers are shared by all polls that stand at the same place, so they cannot say
+Connection: close to the one that asked for it; its connection ends all the same.
+
+# Presence
+
+With Config.NewPresence each loop tells once a second to which channels its
+connections came and which they left (presence.go). The registry adds up, so the
+cost is one map entry for each channel that changed, and none without the flag.
+
 # Missed messages
 
 CloseMissed tells everybody who was open at a moment that messages may have been
@@ -113,17 +301,27 @@ in one turn, and clearing it another.
 
   - An entry of Server.clients is not 0 <=> the connection is counted in
     Access.Addresses, once.
-  - Sum of Stats.Closes = connections accepted - connections that still are in
-    phase request or open. Closes[0] stays 0.
-  - Stats.Unfinished, Open, Lingering = the number of records in that phase.
+  - Sum of Stats.Closes = connections accepted - connections that are in a phase
+    before lingering. Closes[0] stays 0.
+  - Stats.Unfinished, Open, Lingering = the number of records in that phase, and
+    Stats.HTTP of those in kept, body and answer.
+  - cold.pending > 0 only in phase answer, and as many answers come with Published,
+    or from a goroutine of Server.counts.
+  - markTimed in a record <=> one entry in exchanges with its generation.
   - markCold in a record <=> an entry in Server.cold.
+  - markTwoWay in a record <=> its room is a twoWay; the registry never hears of
+    the descriptor then, but of its memberships.
+  - At most one membership of a connection is in the middle of a frame, and it is
+    twoWay.busy. A blocked one that is not held <=> twoWayFull and EPOLLOUT.
+  - owedBytes = the sum of len(cold.owed).
   - Server.in is blank between two calls of readFrames, Server.pongs empty.
   - requestBytes = the sum of len(cold.request), inboundBytes that of
-    cap(cold.in.payload).
+    cap(cold.in.payload) and of cap(cold.body.bytes).
   - markPaused in a record <=> EPOLLIN is off <=> one entry in paused with its
     generation. Entries of those who left are passed over, and dropped when they
     are more than the others and pausedStaleMax.
-  - cold state exists in phase request, or while its parser is inside a message,
+  - cold state exists in phase request, or while there is part of a request or of a
+    body, while answers are to come, while its parser is inside a message,
     or while something is owed; thaw drops it in the same call that ends this.
   - What a stream says does not depend on how it is cut, for requests and
     frames alike: the tests cut at every byte.
@@ -195,8 +393,8 @@ per drainTick, 16 KB a loop, while it drains.
 
 # Limits
 
-All are in limits.go with their reasons. Cold state is 296 bytes and a map entry, so
-coldMax is 40 MB a loop at its worst. Shared.open is compared and then counted, so
+All are in limits.go with their reasons. Cold state is 352 bytes and a map entry, so
+coldMax is 47 MB a loop at its worst. Shared.open is compared and then counted, so
 loops that upgrade at the same moment may pass ConnectionsMax by one each.
 Shared.MemoryShort is asked at the same place: who is refused for either has had a
 socket and a request read, and is told when to come back, spread over as many
@@ -219,6 +417,10 @@ published, but not waited for.
 
 # Tried and dropped
 
+  - Many channels by a second registry, or by members that are pointers: the first
+    doubles the sweeps, the second puts every membership before the collector. A
+    table of memberships for raw WebSockets as well: a second cache line at each of
+    their deliveries, and 24 bytes (channel/doc.go has the sums).
   - One write per pong. A client that fills a read with empty pings had ten
     thousand writes made for it in one turn, in which nobody else was served.
   - The library's own frame readers and wsutil: they want a goroutine each, and
@@ -233,6 +435,13 @@ published, but not waited for.
     second and 0.198 of a core for 3,333 pings; by beats that the loops share, 0.131
     with four groups of loops and 0.099 with one, which would have all processors
     busy at the same moment.
+  - Small batches of pings. With 200,000 connections and an interval of a minute,
+    a loop that pinged 38 at a time, eight times a second, took 27 us of processor
+    time for a ping and its pong, and one that pings 303 once a second 13 to 16: who
+    wakes finds more to do, at both ends (3,500 context switches a second against
+    1,500). At 1,000,000 with 5 minutes, 62 every second took 24 us and 247 every
+    four seconds 16 to 21. Slices of 64 instead of 16, and naps of 20 ms instead of
+    5, made no difference beside that.
   - Closing at once after a refusal. The client saw ECONNRESET and no status.
   - A heap of expiries: see expiry.go. A timing wheel: its lists need links in
     fd-indexed memory, which loops that share a table would each pay in full.

@@ -123,20 +123,24 @@ func (s *Server) tell(d *drainState, now int64) {
 	d.steps = append(d.steps, tellingsStep{now, d.told})
 }
 
-// tellOne pings an open connection with the notice. A socket that is full may
+// tellOne tells an open connection, a WebSocket by a ping with the notice. A socket that is full may
 // have so much in it that the close would come first: its client learns of the
 // drain by that.
 func (s *Server) tellOne(fd uint32) {
 	record := s.loop.Record(fd)
+	if record.Phase == phasePoll {
+		s.drainPoll(fd)
+		return
+	}
 	if record.Phase != phaseOpen {
 		return
 	}
-	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.registry.Blocked(fd) {
+	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.blocked(fd) {
 		s.stats.NoticesSkipped.Add(1)
 		return
 	}
 	s.stats.Notices.Add(1)
-	s.say(fd, noticeFrame)
+	s.sayNotice(fd)
 }
 
 // closeTold closes those who have had the notice for long enough.
@@ -151,8 +155,8 @@ func (s *Server) closeTold(d *drainState, now int64) {
 		return
 	}
 	next := s.loop.Walk(d.closed, drainPerTickMax, func(fd uint32) {
-		if fd < d.due && s.loop.Record(fd).Phase == phaseOpen {
-			s.finishCode(fd, Draining)
+		if fd < d.due {
+			s.drainOne(fd)
 		}
 	})
 	if next == 0 || next > d.due {
@@ -161,12 +165,34 @@ func (s *Server) closeTold(d *drainState, now int64) {
 	d.closed = next
 }
 
-// drainLast ends a connection whatever it is at.
-func (s *Server) drainLast(fd uint32) {
+// drainOne ends a connection whose time has come. Requests that are not complete have
+// until the end; the answers from here on are the last on their connections.
+func (s *Server) drainOne(fd uint32) {
 	switch s.loop.Record(fd).Phase {
-	case phaseRequest:
-		s.refuse(fd, RequestDraining)
 	case phaseOpen:
 		s.finishCode(fd, Draining)
+	case phaseKept:
+		if s.cold[fd] == nil {
+			s.end(fd, Draining)
+		}
+	}
+}
+
+// drainLast ends a connection whatever it is at, unless its answer is to come, for
+// which it has as long as those who linger.
+func (s *Server) drainLast(fd uint32) {
+	switch s.loop.Record(fd).Phase {
+	case phaseRequest, phaseBody:
+		s.refuse(fd, RequestDraining)
+	case phaseKept:
+		if s.cold[fd] != nil {
+			s.refuse(fd, RequestDraining)
+			return
+		}
+		s.end(fd, Draining)
+	case phaseOpen:
+		s.finishCode(fd, Draining)
+	case phasePoll:
+		s.drainPoll(fd)
 	}
 }

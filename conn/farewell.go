@@ -40,7 +40,10 @@ func (s *Server) sayLast(fd uint32, reason Reason, lastWords []byte) (said bool)
 	s.count(fd, reason)
 	s.setPhase(fd, phaseLingering)
 	s.say(fd, lastWords)
-	s.registry.Unsubscribe(fd)
+	if c := s.cold[fd]; c != nil {
+		s.dropResume(fd, c)
+	}
+	s.leaveAll(fd)
 	if s.loop.Closing(fd) {
 		return false
 	}
@@ -51,10 +54,9 @@ func (s *Server) sayLast(fd uint32, reason Reason, lastWords []byte) (said bool)
 	return true
 }
 
-// finishCode is finish with a close frame (RFC 6455, 7.1.1).
+// finishCode is finish with a close frame (RFC 6455, 7.1.1), or a close event.
 func (s *Server) finishCode(fd uint32, reason Reason) {
-	info := &reasonTable[reason]
-	s.finish(fd, reason, closeFrame(info.code, info.text))
+	s.finish(fd, reason, s.lastWords(fd, reason))
 }
 
 func closeFrame(code uint16, text string) []byte {
@@ -64,31 +66,66 @@ func closeFrame(code uint16, text string) []byte {
 // count adds one to the counter of reason, unless fd has had its reason.
 func (s *Server) count(fd uint32, reason Reason) {
 	switch s.loop.Record(fd).Phase {
-	case phaseRequest, phaseOpen:
+	case phaseOpen:
+		s.recent.add(s.loop.Now(), reason, s.registry.Name(fd))
+		fallthrough
+	case phaseRequest, phaseKept, phaseBody, phaseAnswer, phasePoll:
 		s.stats.Closes[reason].Add(1)
 	}
 }
 
-// setPhase moves fd to a later phase and keeps the numbers of connections in
+// setPhase moves fd to another phase and keeps the numbers of connections in
 // each.
 func (s *Server) setPhase(fd uint32, phase uint8) {
 	record := s.loop.Record(fd)
+	if record.Marks&markTwoWay != 0 {
+		s.listen(fd)
+	}
 	if record.Marks&markPaused != 0 {
 		s.readOn(fd)
 	}
 	switch record.Phase {
 	case phaseRequest:
 		s.stats.Unfinished.Add(-1)
+	case phaseAnswer:
+		if c := s.cold[fd]; c != nil {
+			c.held = false
+		}
+		s.loop.ArmRead(fd, true)
+		s.stats.HTTP.Add(-1)
+	case phaseKept, phaseBody:
+		s.stats.HTTP.Add(-1)
+	case phasePoll:
+		if c := s.cold[fd]; c != nil && c.held {
+			c.held = false
+			s.loop.ArmRead(fd, true)
+		}
+		s.stats.OpenPolls.Add(-1)
+		s.shared.open.Add(-1)
 	case phaseOpen:
 		s.stats.Open.Add(-1)
 		s.shared.open.Add(-1)
+		if record.Marks&markTwoWay != 0 {
+			s.stats.TwoWay.Add(-1)
+		}
+		if s.isEvents(fd) {
+			s.stats.OpenEvents.Add(-1)
+		}
 	case phaseLingering:
 		s.stats.Lingering.Add(-1)
 	}
 	switch phase {
+	case phaseKept, phaseBody, phaseAnswer:
+		s.stats.HTTP.Add(1)
+	case phasePoll:
+		s.stats.OpenPolls.Add(1)
+		s.shared.open.Add(1)
 	case phaseOpen:
 		s.stats.Open.Add(1)
 		s.shared.open.Add(1)
+		if s.isEvents(fd) {
+			s.stats.OpenEvents.Add(1)
+		}
 	case phaseLingering:
 		s.stats.Lingering.Add(1)
 	}
@@ -98,17 +135,20 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 // Overrun, Failed and Owe make Server the registry's channel.Owner.
 
 // Overrun ends a slow consumer. Nothing can be said to it: its socket is full.
-func (s *Server) Overrun(fd uint32, cause channel.Cause) {
-	s.end(fd, [...]Reason{
+func (s *Server) Overrun(member uint32, cause channel.Cause) {
+	s.end(s.members.owner(member), [...]Reason{
 		channel.OverBytes: SlowBytes, channel.OverAge: SlowAge, channel.OverTotal: SlowTotal,
 	}[cause])
 }
 
 // Failed ends a connection whose socket is broken.
-func (s *Server) Failed(fd uint32, errno syscall.Errno) { s.end(fd, errnoReason(errno)) }
+func (s *Server) Failed(member uint32, errno syscall.Errno) {
+	s.end(s.members.owner(member), errnoReason(errno))
+}
 
 // Owe keeps the rest of a frame whose member was moved forward.
-func (s *Server) Owe(fd uint32, rest []byte) {
+func (s *Server) Owe(member uint32, rest []byte) {
+	fd := s.members.owner(member)
 	c := s.coldOf(fd)
 	if c == nil {
 		s.end(fd, StateMemory)

@@ -97,7 +97,7 @@ func (s *Server) closed(code uint16) {
 func (s *Server) say(fd uint32, p []byte) {
 	c := s.cold[fd]
 	if c == nil || !c.owes() {
-		if !s.registry.MidFrame(fd) {
+		if !s.midFrame(fd) {
 			n, errno := s.loop.Send(fd, p)
 			if errno != 0 && !poller.WouldBlock(errno) {
 				s.end(fd, errnoReason(errno))
@@ -114,10 +114,14 @@ func (s *Server) say(fd uint32, p []byte) {
 			s.end(fd, StateMemory)
 			return
 		}
-		s.owe(fd, c, s.registry.Hold(fd))
+		s.owe(fd, c, s.holdFrame(fd))
 		s.loop.ArmWrite(fd, true)
 	}
 	c.owed = append(c.owed, p...)
+	s.owedBytes += len(p)
+	if s.isTwoWay(fd) && (len(c.owed) > repliesBytesMax || s.owedBytes > owedBytesTotalMax) {
+		s.end(fd, StateMemory)
+	}
 }
 
 // writable continues with what is owed, first the rest of a frame, then our
@@ -125,7 +129,14 @@ func (s *Server) say(fd uint32, p []byte) {
 func (s *Server) writable(fd uint32) {
 	c := s.cold[fd]
 	if c == nil || !c.owes() {
-		s.registry.Writable(fd)
+		switch {
+		case s.isTwoWay(fd):
+			s.serveMembers(fd)
+		case c != nil && c.resume != nil:
+			s.writeBacklog(fd, c)
+		default:
+			s.registry.Writable(fd)
+		}
 		return
 	}
 	if len(c.owedFrame) > 0 {
@@ -136,7 +147,10 @@ func (s *Server) writable(fd uint32) {
 		}
 		s.unpin(c)
 	}
-	if !s.settle(fd, &c.owed) {
+	owed := len(c.owed)
+	isDone := s.settle(fd, &c.owed)
+	s.owedBytes -= owed - len(c.owed)
+	if !isDone {
 		return
 	}
 	c.owed = nil
@@ -146,8 +160,15 @@ func (s *Server) writable(fd uint32) {
 		s.loop.Shutdown(fd)
 		return
 	}
+	if c.resume != nil && !s.isTwoWay(fd) {
+		s.writeBacklog(fd, c)
+		return
+	}
 	s.thaw(fd)
-	s.registry.Release(fd)
+	s.release(fd)
+	if s.loop.Record(fd).Phase == phaseAnswer {
+		s.resume(fd)
+	}
 }
 
 // settle writes what is owed and reports whether that is done.

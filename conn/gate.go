@@ -103,7 +103,7 @@ func (s *Server) readProxyHeader(fd uint32, p []byte) {
 	whole, isNew := p, true
 	c := s.cold[fd]
 	if c != nil && len(c.request) > 0 {
-		s.keepRequest(c, p)
+		s.keepRequest(c, p, false)
 		whole, isNew = c.request, false
 	}
 	header, err := access.ParseProxyHeader(whole)
@@ -112,13 +112,16 @@ func (s *Server) readProxyHeader(fd uint32, p []byte) {
 		s.refuse(fd, RequestProxyHeader)
 		return
 	case header.Size == 0:
-		s.awaitRequest(fd, p, isNew)
+		if isNew {
+			s.awaitRequest(fd, p, false)
+		} else {
+			s.awaitRequest(fd, s.takeRequest(c), true)
+		}
 		return
 	}
 	rest := whole[header.Size:]
 	if c != nil {
-		s.requestBytes -= len(c.request)
-		c.request = nil
+		s.takeRequest(c)
 	}
 	a, record := &s.shared.Config.Access, s.loop.Record(fd)
 	record.Marks &^= markProxyHeader

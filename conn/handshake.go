@@ -22,7 +22,9 @@ type handshaker struct {
 	upgrader ws.Upgrader
 	request  bytes.Reader
 	response bytes.Buffer
-	channel  []byte // of the request at hand
+	channel  []byte // of the request at hand; empty if it is two-way and names none
+	isRoot   bool   // its path is a slash
+	twoWay   bool   // it chose c10m.v1
 	admit    func() error
 	judge    func(request, channel []byte) (access.Grant, error) // nil: all may
 	grant    access.Grant
@@ -61,7 +63,12 @@ func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
 	h.request.Reset(request)
 	h.response.Reset()
 	h.channel = h.channel[:0]
-	_, err := h.upgrader.Upgrade(h)
+	h.isRoot = false
+	handshake, err := h.upgrader.Upgrade(h)
+	h.twoWay = handshake.Protocol == access.TwoWayProtocol
+	if h.isRoot && !h.twoWay {
+		err = errChannel
+	}
 	if err == nil {
 		err = checkFields(request)
 	}
@@ -75,10 +82,21 @@ func (h *handshaker) upgrade(request []byte) (response []byte, reason Reason) {
 	return h.response.Bytes(), reasonNone
 }
 
+// onRequest looks at the channel. A path that names none is judged when it is known
+// which protocol the client wants.
 func (h *handshaker) onRequest(uri []byte) error {
 	var err error
+	if h.isRoot = isRoot(uri); h.isRoot {
+		return nil
+	}
 	h.channel, err = appendChannel(h.channel, uri)
 	return err
+}
+
+// isRoot reports whether the path of a target is a slash and nothing else.
+func isRoot(target []byte) bool {
+	path, _, _ := bytes.Cut(target, []byte("?"))
+	return string(path) == "/"
 }
 
 // appendChannel appends the channel that a request target names: the
@@ -98,20 +116,9 @@ func appendChannel(to, target []byte) ([]byte, error) {
 	if len(target) == 0 || target[0] != '/' {
 		return to, errChannel
 	}
-	for i := 1; i < len(target); i++ {
-		c := target[i]
-		if c == '%' {
-			if i+2 >= len(target) {
-				return to, errChannel
-			}
-			high, low := unhex(target[i+1]), unhex(target[i+2])
-			if high > 15 || low > 15 {
-				return to, errChannel
-			}
-			c = high<<4 | low
-			i += 2
-		}
-		to = append(to, c)
+	to, ok := appendUnescaped(to, target[1:])
+	if !ok {
+		return to, errChannel
 	}
 	switch {
 	case channel.IsReserved(to):
@@ -207,6 +214,8 @@ func requestReason(err error) Reason {
 		return RequestTokenInvalid
 	case access.ErrTokenChannel:
 		return RequestTokenChannel
+	case access.ErrTokenPublish:
+		return RequestTokenPublish
 	case errMemory:
 		return RequestNoMemory
 	case ws.ErrHandshakeBadMethod:
@@ -238,6 +247,7 @@ var refusals = func() (all [reasons][][]byte) {
 }()
 
 var statusText = map[int]string{
+	200: "OK", 411: "Length Required", 413: "Content Too Large", 415: "Unsupported Media Type",
 	400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
 	426: "Upgrade Required", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
 	503: "Service Unavailable", 505: "HTTP Version Not Supported",
@@ -252,8 +262,12 @@ func answers(info reasonInfo) (all [][]byte) {
 		if seconds > 0 {
 			header = fmt.Sprintf("Retry-After: %d\r\n", seconds)
 		}
-		all = append(all, fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
-			info.status, statusText[info.status], info.headers, header, len(info.text)+1, info.text))
+		cors := corsFields
+		if info.name == reasonTable[RequestOrigin].name {
+			cors = "" // a page that may not ask may not read either
+		}
+		all = append(all, fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sConnection: close\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
+			info.status, statusText[info.status], cors, info.headers, header, len(info.text)+1, info.text))
 	}
 	return all
 }

@@ -131,7 +131,7 @@ var badRequests = []struct {
 	{"binary", "\x00\xff\xfe\r\n\r\n", 400, RequestMalformed, ""},
 	{"redis", "*1\r\n$4\r\nPING\r\n", 400, RequestMalformed, ""},
 	{"lower case", edit("GET", "get"), 400, RequestMalformed, ""},
-	{"POST", edit("GET", "POST"), 405, RequestMethod, "Allow: GET"},
+	{"POST", edit("GET", "PUT"), 405, RequestMethod, "Allow: GET, HEAD, POST, OPTIONS"},
 	{"HTTP/1.0", edit("HTTP/1.1", "HTTP/1.0"), 505, RequestVersion, ""},
 	{"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, RequestVersion, ""},
 	{"no Host", edit("Host: h\r\n", ""), 400, RequestHost, ""},
@@ -322,7 +322,7 @@ func TestEveryReasonIsWhole(t *testing.T) {
 	if len(all) != int(reasons)-1 || slices.Contains(all, reasonNone) {
 		t.Errorf("Reasons has %d of %d", len(all), reasons-1)
 	}
-	silent := []Reason{RequestGone, RequestProxyCheck, ClientClosed, ClientGone, ClientReset, WriteDeadline, SlowBytes, SlowAge, SlowTotal, SocketError, Stopped, EpollFull}
+	silent := []Reason{RequestGone, RequestIdle, RequestsDone, RequestProxyCheck, ClientClosed, ClientGone, ClientReset, WriteDeadline, SlowBytes, SlowAge, SlowTotal, SocketError, Stopped, EpollFull}
 	names := make(map[string]Reason)
 	var stats Stats
 	for _, r := range all {

@@ -99,9 +99,13 @@ const (
 
 // Frame returns the one unmasked frame for a payload that all members share.
 func (mode FrameMode) Frame(payload []byte) []byte {
-	opcode := ws.OpText
+	return appendFrame(make([]byte, 0, len(payload)+10), mode.opcode(payload), payload)
+}
+
+// opcode is that of the frame of a payload.
+func (mode FrameMode) opcode(payload []byte) ws.OpCode {
 	if mode == FrameBinary || mode == FrameAuto && !utf8.Valid(payload) {
-		opcode = ws.OpBinary
+		return ws.OpBinary
 	}
-	return appendFrame(make([]byte, 0, len(payload)+10), opcode, payload)
+	return ws.OpText
 }

@@ -234,6 +234,8 @@ func (s *testServer) checkNothingLeft(t testing.TB) {
 	}
 	for what, of := range map[string]func(*Server) int64{
 		"Open":       func(s *Server) int64 { return s.Stats().Open.Load() },
+		"OpenEvents": func(s *Server) int64 { return s.Stats().OpenEvents.Load() },
+		"OpenPolls":  func(s *Server) int64 { return s.Stats().OpenPolls.Load() },
 		"Unfinished": func(s *Server) int64 { return s.Stats().Unfinished.Load() },
 		"Lingering":  func(s *Server) int64 { return s.Stats().Lingering.Load() },
 		"Paused":     func(s *Server) int64 { return s.Stats().PublishPaused.Load() },

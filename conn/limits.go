@@ -11,6 +11,26 @@ const (
 	requestBytesTotalMax = 16 << 20
 	// handshakeTimeout is the time to finish a request, from the accept on.
 	handshakeTimeout = 10 * time.Second
+	// keptTimeout is for how long a connection may wait for its next request. Proxies
+	// keep theirs for 60 s at the most (nginx), and are to be the first to close:
+	// a request that meets our close is lost.
+	keptTimeout = 75 * time.Second
+	// bodyTimeout is the time for the body of a POST: 1 MiB at 35 KB/s.
+	bodyTimeout = 30 * time.Second
+	// answerTimeout is for how long a client may not take an answer.
+	answerTimeout = 30 * time.Second
+	// exchangeLook is how often these three are looked at, so what they may be late.
+	// They and it are below the 256 s after which Record.Stamp starts anew.
+	exchangeLook = 5 * time.Second
+	// keptMax is how many connections of a loop may wait for their next request, or
+	// for an answer; with more, each answer is the last on its connection.
+	keptMax = 16384
+	// exchangesPerReadMax bounds the requests that are answered in one go, 3 us
+	// each; a read brings up to 1,500.
+	exchangesPerReadMax = 64
+	// countsMax bounds the goroutines of a loop that ask how many connections a
+	// channel has.
+	countsMax = 64
 	// lingerTimeout is how long a connection that we ended may take to read
 	// our last words and end its side.
 	lingerTimeout = 5 * time.Second
@@ -25,12 +45,39 @@ const (
 	// inboundBytesMax is the longest message of a client that may not publish.
 	// It is not kept, only checked before it is refused.
 	inboundBytesMax = 64 << 10
+	// presencePerTickMax bounds the channels of which a tick tells who came and
+	// left, about 1 us each.
+	presencePerTickMax = 256
+	// backlogFramesPerWriteMax and backlogBytesPerWriteMax bound what one write
+	// brings of the history, as a sweep's writes are bounded.
+	backlogFramesPerWriteMax = 64
+	backlogBytesPerWriteMax  = 256 << 10
 	// resumesPerTurnMax bounds the clients that are read from again in one turn,
 	// about 1 us each, after all had to wait for the bus.
 	resumesPerTurnMax = 256
 	// pausedStaleMax is how many entries of the list of such clients may stand
 	// for some that have left, beside as many as there are.
 	pausedStaleMax = 1024
+	// membershipsMax is how many channels one connection may have. Each is 32 bytes,
+	// and SUB and UNSUB look through all of the connection's.
+	membershipsMax = 128
+	// memberWritesPerEventMax bounds the writes to one connection of many channels
+	// when its socket has room again, at 4 to 10 us each.
+	memberWritesPerEventMax = 16
+	// commandReadBytesMax is one read from such a connection: 700 commands of the
+	// shortest kind, at 1 us or so each, and not the 5,600 of a read.
+	commandReadBytesMax = 8 << 10
+	// commandBytesMax is what a command may have beside its payload: the verb, a
+	// channel and a position.
+	commandBytesMax = 8 + escapedBytesMax + idBytesMax
+	// replyBytesMax is the longest answer to one: ERR, the channel, a sentence.
+	replyBytesMax = 32 + escapedBytesMax + 200
+	// repliesBytesMax is when a client has asked for too much without reading the
+	// answers. It is not read from meanwhile, so they are those of one read.
+	repliesBytesMax = 128 << 10
+	// owedBytesTotalMax is when it is too much for all of them, with what else waits
+	// for room in the loop's sockets.
+	owedBytesTotalMax = 64 << 20
 	// owedBytesMax bounds the control frames that wait for room in a socket.
 	// Beyond it pongs are dropped: RFC 6455, 5.5.3, lets a peer answer only
 	// the latest of several pings.
@@ -46,6 +93,18 @@ const (
 	// closes a second and loop.
 	drainPerTickMax = 256
 	drainTick       = 5 * time.Millisecond
+	// disconnectLooksPerTickMax bounds the connections that a tick looks at for
+	// those of a channel that the operator disconnects: 33 ns each, 0.27 ms where
+	// there is none (go test -bench DisconnectLooks ./conn). disconnectsMax is how many channels may wait for
+	// that, clientsPerLoopMax how many clients of a channel an operator is shown of
+	// each loop, each with a system call.
+	disconnectLooksPerTickMax = 8 << 10
+	disconnectsMax            = 8
+	clientsPerLoopMax         = 64
+	// recentMax is how many closes a loop remembers, and recentChannelBytesMax how
+	// much of a channel's name with each: 9 KB a loop, from its first close on.
+	recentMax             = 64
+	recentChannelBytesMax = 128
 	// tokenNanosPerTurnMax is when a turn has verified enough tokens (0.06 ms
 	// each if their keys are public ones): newcomers wait for the next one, as
 	// a storm of bad signatures must not cost those already connected more
@@ -56,12 +115,25 @@ const (
 	// for them, 5 us each.
 	expiryLooksPerTickMax  = 16 * latePerTickMax
 	expiryChunksPerTickMax = 32
+	// eventDrainRetryMillis is the shortest pause that a drain's notice asks of an
+	// EventSource, and eventRetryChoices how many there are up to twice as much.
+	eventDrainRetryMillis = 500
+	eventRetryChoices     = 16
+	// idBytesMax is the longest id of a message: a life, a hyphen, 20 digits.
+	idBytesMax = 32
+	// pollSecondsMax is for how long a poll waits: below what proxies allow a
+	// backend at the most, as a rule, and below the 256 s of Record.Stamp.
+	pollSecondsMax = 120
 	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep, and
-	// pingBatchMax those of one beat.
+	// pingBatchMax those of one beat: the more at a time, the less each costs
+	// (doc.go), and they take 15 ms then.
 	walkPerTickMax = 16
-	pingBatchMax   = 128
-	// walkTickMin is the shortest time between two beats.
-	walkTickMin = time.Millisecond
+	pingBatchMax   = 1024
+	// walkTickMin and walkTickMax are between two beats, of which there are
+	// beatsPerIntervalMin in a ping interval, or one a second.
+	walkTickMin         = time.Millisecond
+	walkTickMax         = 4 * time.Second
+	beatsPerIntervalMin = 64
 	// beatGroups is how many groups of loops beat at different times.
 	beatGroups = 4
 	// napMax is how long a loop lets the pongs to its pings gather, and

@@ -67,7 +67,9 @@ func startServer(t testing.TB, loops int, config Config, options ...func(*poller
 	for _, server := range s.servers {
 		posters = append(posters, server)
 	}
-	s.hub = channel.NewHub(posters, FrameAuto.Frame, 1<<20, poller.Linux{}.Now)
+	hub := FrameAuto.Hub(1<<20, poller.Linux{}.Now)
+	hub.History = config.History
+	s.hub = channel.NewHub(posters, hub)
 	return s
 }
 

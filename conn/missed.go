@@ -57,7 +57,7 @@ func (s *Server) startMissed(over time.Duration) {
 
 func (s *Server) roundOfMissed(round missedAgain) {
 	now := s.loop.Now()
-	s.missed = &missedState{latest: round.latest, last: now, until: now + int64(round.over), left: s.stats.Open.Load()}
+	s.missed = &missedState{latest: round.latest, last: now, until: now + int64(round.over), left: s.stats.Open.Load() + s.stats.OpenPolls.Load()}
 }
 
 // closeMissed closes what is due and returns when the next step is.
@@ -84,9 +84,14 @@ func (s *Server) closeMissed() (next int64) {
 }
 
 func (s *Server) missedOne(fd uint32) {
-	if s.loop.Record(fd).Phase != phaseOpen || s.loop.CameAfter(fd, s.missed.latest) {
+	phase := s.loop.Record(fd).Phase
+	if phase != phaseOpen && phase != phasePoll || s.loop.CameAfter(fd, s.missed.latest) {
 		return
 	}
 	s.missed.left--
+	if phase == phasePoll {
+		s.missedPoll(fd)
+		return
+	}
 	s.finishCode(fd, MissedMessages)
 }

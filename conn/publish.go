@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"c10m/channel"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -17,6 +18,9 @@ type Publisher interface {
 	// it was not taken, since what is under way is at its hard limit. from names
 	// the connection to Feedback.PublishFailed.
 	Publish(from uint64, channel, payload []byte) (taken bool)
+	// PublishAnswered is Publish for somebody who waits for Feedback.Published, and
+	// is not told by PublishFailed.
+	PublishAnswered(from uint64, channel, payload []byte) (taken bool)
 	// Full reports that enough is under way: who would publish more should not
 	// be read from. After a true, Feedback.Room is called when there is room.
 	Full() bool
@@ -27,9 +31,12 @@ type Publisher interface {
 type Feedback interface {
 	// Room: after Full was true, it is worth asking again.
 	Room()
-	// PublishFailed: the bus did not take messages of these connections, or did
-	// not say whether it took them. It keeps the slice.
-	PublishFailed(from []uint64)
+	// PublishFailed: the bus did not take these messages, or did not say whether it
+	// took them. It keeps the slice.
+	PublishFailed(failed []channel.Outcome)
+	// Published: this became of messages of PublishAnswered. Those of one connection
+	// come in the order in which they were taken. It keeps the slice.
+	Published(outcomes []channel.Outcome)
 }
 
 // letPublish marks a new connection as one whose data messages are published, if
@@ -47,23 +54,29 @@ func (s *Server) mayPublish(fd uint32) bool {
 // accepts and message make Server the sink of the connection s.current.
 
 func (s *Server) accepts() (bytesMax int64, isWanted bool) {
-	if s.mayPublish(s.current) {
-		return int64(s.shared.Config.PublishBytesMax), true
+	isTwoWay := s.isTwoWay(s.current)
+	switch {
+	case !s.mayPublish(s.current):
+		return inboundBytesMax, isTwoWay
+	case isTwoWay:
+		return commandBytesMax + int64(s.shared.Config.PublishBytesMax), true
 	}
-	return inboundBytesMax, false
+	return int64(s.shared.Config.PublishBytesMax), true
 }
 
 // message publishes what a client says, or refuses it: this server only pushes.
 func (s *Server) message(_ ws.OpCode, payload []byte) Reason {
 	fd := s.current
+	if s.isTwoWay(fd) {
+		return s.command(payload)
+	}
 	if !s.mayPublish(fd) {
 		return DataRefused
 	}
 	if s.loop.Record(fd).Phase != phaseOpen {
 		return reasonNone // a pong before it found a broken socket
 	}
-	from := uint64(s.loop.Generation(fd))<<32 | uint64(fd)
-	if !s.publisher.Publish(from, s.registry.Name(fd), payload) {
+	if !s.publisher.Publish(s.identityOf(fd), s.registry.Name(fd), payload) {
 		return PublishFull
 	}
 	s.stats.Published.Add(1)
@@ -71,13 +84,20 @@ func (s *Server) message(_ ws.OpCode, payload []byte) Reason {
 }
 
 // PublishFailed implements Feedback: a client whose message is lost is told, and
-// not left to believe that it was published.
-func (s *Server) PublishFailed(from []uint64) {
+// not left to believe that it was published. Who speaks c10m.v1 is told of which
+// channel it was, and stays.
+func (s *Server) PublishFailed(failed []channel.Outcome) {
 	s.loop.Run(func(l *poller.Loop) {
-		s.stats.PublishesFailed.Add(uint64(len(from)))
-		for _, id := range from {
+		s.stats.PublishesFailed.Add(uint64(len(failed)))
+		for i := range failed {
+			id := failed[i].From
 			fd, generation := uint32(id), uint32(id>>32)
-			if l.Generation(fd) == generation && !l.Closing(fd) && l.Record(fd).Phase == phaseOpen {
+			if l.Generation(fd) != generation || l.Closing(fd) || l.Record(fd).Phase != phaseOpen {
+				continue
+			}
+			if s.isTwoWay(fd) {
+				s.tellFailed(fd, failed[i].Channel)
+			} else {
 				s.finishCode(fd, PublishFailed)
 			}
 		}

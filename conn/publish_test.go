@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"c10m/channel"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -35,6 +36,10 @@ func (p *testPublisher) Publish(from uint64, channel, payload []byte) bool {
 	p.taken = append(p.taken, string(channel)+": "+string(payload))
 	p.from = append(p.from, from)
 	return true
+}
+
+func (p *testPublisher) PublishAnswered(from uint64, channel, payload []byte) bool {
+	return p.Publish(from, channel, payload)
 }
 
 func (p *testPublisher) Full() bool { return p.full.Load() }
@@ -176,7 +181,7 @@ func TestPublishHeldBackAndGone(t *testing.T) {
 	})
 	for range 10 {
 		c := hold()
-		s.servers[0].PublishFailed([]uint64{s.identity(t)})
+		s.servers[0].PublishFailed(failures("news", s.identity(t)))
 		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1013)}) {
 			t.Errorf("got %v", got)
 		}
@@ -191,6 +196,14 @@ func TestPublishHeldBackAndGone(t *testing.T) {
 	})
 	publisher.wait(t)
 	s.checkNothingLeft(t)
+}
+
+// failures are what a bus says of messages that it did not take.
+func failures(name string, from ...uint64) (failed []channel.Outcome) {
+	for _, id := range from {
+		failed = append(failed, channel.Outcome{From: id, Channel: []byte(name), Fate: channel.FateUnpublished})
+	}
+	return failed
 }
 
 // identity names the only connection, as in Publisher.Publish.
@@ -208,7 +221,7 @@ func TestPublishFailed(t *testing.T) {
 	c := s.upgrade(t, "/news")
 	c.send(text("lost"))
 	publisher.wait(t, "news: lost")
-	publisher.feedback.PublishFailed(publisher.from)
+	publisher.feedback.PublishFailed(failures("news", publisher.from...))
 	if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1013)}) {
 		t.Errorf("got %v", got)
 	}
@@ -218,7 +231,7 @@ func TestPublishFailed(t *testing.T) {
 	if a, b := s.identity(t), publisher.from[0]; uint32(a) != uint32(b) || a == b {
 		t.Fatalf("this test wants the same descriptor again: %x after %x", a, b)
 	}
-	publisher.feedback.PublishFailed(publisher.from)
+	publisher.feedback.PublishFailed(failures("news", publisher.from...))
 	s.onLoops(func(*poller.Loop, *Server) {})
 	next.send(clientPing("still here"))
 	next.expect(pong("still here"))

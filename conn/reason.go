@@ -42,6 +42,14 @@ const (
 	RequestAddressConnections
 	RequestAddressRate
 	RequestProxyCheck
+	RequestPublish
+	RequestTokenPublish
+	RequestLength
+	RequestWait
+	RequestTooBig
+	RequestEncoding
+	RequestIdle
+	RequestsDone
 	RequestGone
 	EpollFull // fs.epoll.max_user_watches or memory: the loop could not watch it
 
@@ -62,9 +70,11 @@ const (
 	StateMemory
 	SocketError
 	TokenExpired
+	PositionGone
 
 	// By the operator.
 	MissedMessages
+	Disconnected
 	Draining
 	Stopped
 
@@ -90,7 +100,7 @@ var reasonTable = [reasons]reasonInfo{
 	RequestTimeout:   {name: "request_timeout", status: 408, text: "The request took too long."},
 	RequestTooLong:   {name: "request_too_long", status: 431, text: "The request has more than 4096 bytes."},
 	RequestMalformed: {name: "request_malformed", status: 400, text: "This is not an HTTP request."},
-	RequestMethod:    {name: "request_method", status: 405, headers: "Allow: GET\r\n", text: "Only GET is understood."},
+	RequestMethod:    {name: "request_method", status: 405, headers: "Allow: GET, HEAD, POST, OPTIONS\r\n", text: "Only GET, HEAD, POST and OPTIONS are understood."},
 	RequestVersion:   {name: "request_http_version", status: 505, text: "Only HTTP/1.1 is understood."},
 	RequestHost:      {name: "request_host", status: 400, text: "The Host header is missing."},
 	RequestNoUpgrade: {name: "request_no_upgrade", status: 426, headers: "Upgrade: websocket\r\n", text: "Connect with a WebSocket client; the path names the channel."},
@@ -119,6 +129,18 @@ var reasonTable = [reasons]reasonInfo{
 	RequestAddressRate:        {name: "request_address_rate", status: 429, retry: 1, text: "This address connects too often."},
 	RequestProxyCheck:         {name: "request_proxy_check"},
 
+	RequestPublish:      {name: "request_publish", status: 403, text: "Clients may not publish here."},
+	RequestTokenPublish: {name: "request_token_publish", status: 403, headers: challenge("insufficient_scope"), text: "The token does not allow to publish to this channel."},
+	RequestWait:         {name: "request_wait", status: 400, text: "wait= needs a number of seconds, up to 120."},
+	RequestLength:       {name: "request_length", status: 411, text: "A message needs a Content-Length."},
+	RequestTooBig:       {name: "request_too_big", status: 413, text: "The message is longer than this server takes."},
+	RequestEncoding:     {name: "request_encoding", status: 415, text: "The body is published as it is: leave out Content-Encoding."},
+
+	// After the answer to a request that was no upgrade: the client was silent for
+	// too long, or either side had no more to say.
+	RequestIdle:  {name: "request_idle"},
+	RequestsDone: {name: "requests_done"},
+
 	RequestGone: {name: "request_gone"},
 	EpollFull:   {name: "epoll_full"},
 
@@ -141,8 +163,12 @@ var reasonTable = [reasons]reasonInfo{
 	// has this code, so a client knows what to do: get a new token, come back.
 	TokenExpired: {name: "token_expired", code: 1008, text: "token expired"},
 
+	PositionGone: {name: "position_gone", code: CodeMissedMessages, text: "the position is gone: you may have missed messages"},
+
 	// 4000 to 4999 are for private use (RFC 6455, 7.4.2): see CloseMissed.
 	MissedMessages: {name: "missed_messages", code: CodeMissedMessages, text: "you may have missed messages"},
+
+	Disconnected: {name: "disconnected", code: CodeDisconnected, text: "disconnected by the operator"},
 
 	Draining: {name: "draining", code: 1012, text: "server restarts"},
 	Stopped:  {name: "stopped"},
@@ -175,7 +201,12 @@ func Reasons() []Reason {
 // Stats are the counters of one loop's connections. The loop writes them,
 // anybody may read them.
 type Stats struct {
-	Open         atomic.Int64 // upgraded and not yet ended
+	Open         atomic.Int64 // members: upgraded, or getting events; and not yet ended
+	OpenEvents   atomic.Int64 // those of them that get server-sent events
+	EventStreams atomic.Uint64
+	OpenPolls    atomic.Int64 // polls that wait, not in Open
+	Polls        atomic.Uint64
+	PollsEmpty   atomic.Uint64 // answered with nothing
 	Handshakes   atomic.Uint64
 	Unfinished   atomic.Int64 // requests that are not complete
 	Lingering    atomic.Int64 // ended by us, not yet by the peer
@@ -187,12 +218,25 @@ type Stats struct {
 	PongsIn      atomic.Uint64
 	TokenPauses  atomic.Uint64 // turns that had enough of tokens
 
+	HTTP             atomic.Int64  // connections that go on after an answer, or wait for one
+	Requests         atomic.Uint64 // requests answered that were no upgrades, refusals left aside
+	PublishesRefused atomic.Uint64 // POSTs answered with 429, since too many were under way
+
 	Published       atomic.Uint64 // messages of clients that were taken
 	PublishesFailed atomic.Uint64 // those of them that the bus did not take
 	PublishPauses   atomic.Uint64 // times that a client was not read from, since too many were under way
 	PublishPaused   atomic.Int64  // clients that are not read from now
 
+	Resent         atomic.Uint64 // messages that came of the history
+	PresenceFailed atomic.Uint64 // messages about who came and left that the bus did not take
+	AnswersStale   atomic.Uint64 // answers of the history to connections that had left
+
 	Closes [reasons]atomic.Uint64
+
+	TwoWay          atomic.Int64  // open connections of many channels
+	Memberships     atomic.Int64  // their channels, all together
+	Commands        atomic.Uint64 // what they said
+	CommandsRefused atomic.Uint64 // and was answered with ERR
 
 	Notices        atomic.Uint64 // pings that tell of a drain
 	NoticesSkipped atomic.Uint64 // left out like PingsSkipped

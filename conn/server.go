@@ -26,13 +26,20 @@ type Config struct {
 	// NewPublisher makes a loop's way to the bus for what clients publish; it
 	// is called on that loop's thread. nil: what clients say is refused.
 	NewPublisher func(Feedback) Publisher
+	// NewPresence makes a loop's way to the bus for what it tells of those who come
+	// and leave (Channel.Presence), as NewPublisher does; nil: nothing is told.
+	NewPresence func(Feedback) Publisher
 	// PublishBytesMax is the longest message that a client may publish.
 	PublishBytesMax int
-	// InboundBytesTotal is what a loop may keep of messages that clients have
-	// not finished.
+	// InboundBytesTotal is what a loop may keep of messages and commands that clients
+	// have not finished.
 	InboundBytesTotal int
 	// Access is who gets in.
 	Access Access
+	// History continues positions; nil knows none.
+	History *channel.History
+	// Pages are the server's own, beside /-/channels/<channel>.
+	Pages []Page
 }
 
 // Shared is what the loops of a process have in common.
@@ -41,10 +48,12 @@ type Shared struct {
 	Config           Config
 	handshakeTimeout time.Duration // these two of limits.go, or a test's own
 	lingerTimeout    time.Duration
+	pages            map[string]*page
 	// Shared: atomic.
 	// MemoryShort refuses newcomers with 503 while it is true.
 	MemoryShort atomic.Bool
 	open        atomic.Int64
+	counter     atomic.Pointer[Counter]
 
 	gate sharedGate
 }
@@ -53,7 +62,7 @@ type Shared struct {
 func NewShared(config Config) *Shared {
 	return &Shared{
 		Config: config, handshakeTimeout: handshakeTimeout, lingerTimeout: lingerTimeout,
-		gate: newSharedGate(&config.Access),
+		gate: newSharedGate(&config.Access), pages: newPages(config.Pages),
 	}
 }
 
@@ -63,8 +72,12 @@ func (s *Shared) Open() int64 { return s.open.Load() }
 // The phases of a connection, in Record.Phase. A record that was just made
 // reads phaseRequest.
 const (
-	phaseRequest   = iota // its upgrade request is not complete
-	phaseOpen             // upgraded, a member of its channel
+	phaseRequest   = iota // its first request is not complete
+	phaseKept             // its next request is not complete, or has not begun
+	phaseBody             // the body of its POST is not complete
+	phaseAnswer           // answers of ours are to come, or wait for room; not read from
+	phasePoll             // a member of its channel until it is given something
+	phaseOpen             // upgraded, or a stream of events: a member of its channel
 	phaseLingering        // we ended it; it may still read our last words
 	phaseEnded            // counted and marked for the reaper
 )
@@ -76,19 +89,38 @@ const (
 	markPaused                  // it is not read from, since too many of those are under way
 	markTrusted                 // the peer is a proxy of ours, and has not said for whom it speaks
 	markProxyHeader             // its PROXY header is still to come
+	markTimed                   // it has an entry in Server.exchanges
 	markForwarded               // its request's X-Forwarded-For says who the client is
+
+	// markTwoWay: it has many channels, and its room holds a twoWay. It is the last
+	// bit; others are to come from below.
+	markTwoWay = 1 << 7
 )
 
 // cold is the state of a connection that does not fit its record: it exists
 // while a request is incomplete, a client's frame is partial, or something
 // waits for room in the socket.
 type cold struct {
-	request []byte // what came of the request so far
+	request []byte // what came of the request so far; in phaseAnswer, of those to come
 	in      inbound
+
+	// Of requests that are no upgrades.
+	body    *body  // of a POST, until it is complete
+	answers []byte // to be said together
+	pending int    // answers that are to come
+	isLast  bool   // after them the connection ends
+	held    bool   // EPOLLIN is off
+
 	// owedFrame is the rest of a frame that was partly in the socket, shared
 	// with its log; owed is what we have to say after it.
 	owedFrame []byte
 	owed      []byte
+	resume    *resume // while it is being brought from its position to its log
+}
+
+// isBlank reports whether nothing is in it that has to be kept.
+func (c *cold) isBlank() bool {
+	return c.in.between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && !c.isLast && c.resume == nil
 }
 
 func (c *cold) owes() bool { return len(c.owedFrame) > 0 || len(c.owed) > 0 }
@@ -107,26 +139,45 @@ type Server struct {
 	cold         map[uint32]*cold
 	coldSpares   []*cold
 	requestBytes int // held in cold.request, all together
-	inboundBytes int // held in cold.in.payload, all together
+	inboundBytes int // held in cold.in.payload and cold.body, all together
+	owedBytes    int // held in cold.owed, all together
+	members      *memberships
+	grants       grants
 	publisher    Publisher
+	presence     Publisher // nil if nobody is told
+	presenceNext int64     // when it is told again
 	paused       pausedList
 	pinned       pins
 	handshakes   deadlines
+	exchanges    deadlines     // one entry for each connection that keeps on asking
+	ready        []pausedEntry // whose requests waited for a turn, oldest first
+	answering    []uint32      // whose answers are in cold.answers; empty between two letters
+	counts       int           // goroutines that count a channel's connections
 	lingers      deadlines
-	expiries     expiries
-	tokenNanos   int64 // spent on tokens in this turn
+	backlogs     deadlines
+	expiries     expiries // of tokens
+	polls        expiries // of polls that wait
+	tokenNanos   int64    // spent on tokens in this turn
 	pings        pacer
 	drain        *drainState
 	missed       *missedState
-	in           inbound // of the connection at hand if it has no cold state
-	current      uint32  // the connection that in is feeding
+	recent       recentRing
+	disconnects  []*disconnectState // the first is being worked on
+	in           inbound            // of the connection at hand if it has no cold state
+	current      uint32             // the connection that in is feeding
 	scratch      [scratchBytes]byte
 	control      [2 + 125]byte // a close frame on its way out
-	pongs        []byte        // answers to the pings of the read at hand
+	iov          [backlogFramesPerWriteMax]unix.Iovec
+	pongs        []byte // answers to the pings and commands of the read at hand
+	packed       access.PackedPatterns
+	nameScratch  [escapedBytesMax]byte // the channel of a command
+	replyScratch [replyBytesMax]byte
 
 	// Shared: atomic.
 	stats        Stats
 	channelStats channel.Stats
+	// disconnecting counts disconnects, and those on their way there.
+	disconnecting atomic.Int64
 }
 
 // NewServer makes the handler of one loop, on that loop's thread.
@@ -139,11 +190,15 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	if config := &shared.Config; config.NewPublisher != nil {
 		s.publisher = config.NewPublisher(s)
 	}
+	if config := &shared.Config; config.NewPresence != nil {
+		s.presence = config.NewPresence(presenceFeedback{&s.stats})
+	}
 	if shared.Config.Tokens != nil {
 		s.shake.judge = s.judge
 	}
 	s.clients = shared.newClients()
-	s.registry = channel.NewRegistry(shared.Config.Channel, loop, s, &s.channelStats)
+	s.members = &memberships{Loop: loop, server: s}
+	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
 	s.pings.start(loop.Now())
 	return s
 }
@@ -200,11 +255,26 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 			return
 		}
 	}
-	if s.tokensWait() && s.loop.Record(fd).Phase == phaseRequest {
-		return // epoll tells it again
+	switch s.loop.Record(fd).Phase {
+	case phaseRequest, phaseKept:
+		if s.tokensWait() {
+			return // epoll tells it again
+		}
+	case phaseAnswer:
+		if event&poller.Readable != 0 {
+			s.readAnswering(fd)
+		}
+		return
+	case phasePoll:
+		if c := s.cold[fd]; c != nil && c.held {
+			if event&poller.Readable != 0 {
+				s.brokeOff(fd)
+			}
+			return
+		}
 	}
-	if event&poller.Readable != 0 && !s.holdBack(fd) {
-		n, errno := s.loop.Recv(fd, s.scratch[:])
+	if event&poller.Readable != 0 && !s.isDeaf(fd) && !s.holdBack(fd) {
+		n, errno := s.loop.Recv(fd, s.scratch[:s.readBytesMax(fd)])
 		s.received(fd, n, errno)
 	}
 }
@@ -218,6 +288,12 @@ func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
 	case phase == phaseRequest && (errno == unix.ECONNRESET || errno == 0 && n == 0):
 		s.end(fd, s.goneReason(fd))
 		return
+	case phase == phaseKept && s.cold[fd] == nil && (errno == unix.ECONNRESET || errno == 0 && n == 0):
+		s.end(fd, RequestsDone)
+		return
+	case (phase == phaseKept || phase == phaseBody) && errno == 0 && n == 0:
+		s.end(fd, RequestGone)
+		return
 	case errno != 0:
 		s.end(fd, errnoReason(errno))
 		return
@@ -227,13 +303,20 @@ func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
 	}
 	p := s.scratch[:n]
 	switch phase {
-	case phaseRequest:
+	case phaseRequest, phaseKept:
 		s.readRequest(fd, p)
+	case phaseBody:
+		s.readBody(fd, p)
+	case phasePoll:
+		s.keepBehindPoll(fd, p)
 	case phaseOpen:
-		s.readFrames(fd, p)
+		if !s.isEvents(fd) {
+			s.readFrames(fd, p)
+		}
 	}
 	// phaseLingering: what comes after our last words is read and dropped, so
-	// that the kernel does not answer it with a reset that overtakes them.
+	// that the kernel does not answer it with a reset that overtakes them. The
+	// same with what comes after a request for events, one read a turn.
 }
 
 func errnoReason(errno syscall.Errno) Reason {
@@ -246,89 +329,99 @@ func errnoReason(errno syscall.Errno) Reason {
 	return SocketError
 }
 
-// readRequest collects a request until its empty line and answers it.
+// readRequest takes bytes of a connection of which a request is to come.
 func (s *Server) readRequest(fd uint32, p []byte) {
-	if s.loop.Record(fd).Marks&markProxyHeader != 0 {
+	record := s.loop.Record(fd)
+	if record.Marks&markProxyHeader != 0 {
 		s.readProxyHeader(fd, p)
 		return
 	}
 	c := s.cold[fd]
-	whole, seen := p, 0
-	if c != nil && len(c.request) > 0 {
-		seen = len(c.request)
-		s.keepRequest(c, p)
-		whole = c.request
+	if c == nil || len(c.request) == 0 {
+		record.Stamp = secondOf(s.loop.Now()) // of the request, and not of the wait for it
+		s.readRequests(fd, p, 0, false)
+		return
 	}
-	size := requestEnd(whole, seen)
-	switch {
-	case !plausible(whole[:min(len(whole), requestBytesMax+1)]):
-		s.refuse(fd, RequestMalformed)
-	case size > requestBytesMax, size == 0 && len(whole) > requestBytesMax:
-		s.refuse(fd, RequestTooLong)
-	case size > 0:
-		s.answer(fd, whole[:size], whole[size:])
-	default:
-		s.awaitRequest(fd, p, seen == 0)
-	}
+	seen := len(c.request)
+	s.keepRequest(c, p, false)
+	s.readRequests(fd, s.takeRequest(c), seen, true)
 }
 
-// awaitRequest waits for more of a request (or of what comes before it), of
-// which p is to be kept if it is new.
-func (s *Server) awaitRequest(fd uint32, p []byte, isNew bool) {
+// awaitRequest keeps p until more of a request (or of what comes before it) is
+// there. isOwn: p is the connection's, and need not be copied.
+func (s *Server) awaitRequest(fd uint32, p []byte, isOwn bool) {
 	c := s.coldOf(fd)
 	if c == nil {
 		s.refuse(fd, RequestMemory)
 		return
 	}
-	if isNew {
-		s.keepRequest(c, p)
-	}
+	s.keepRequest(c, p, isOwn)
 	if s.requestBytes > requestBytesTotalMax {
 		s.refuse(fd, RequestMemory)
 	}
 }
 
 // keepRequest keeps a part of a request until the rest of it is there.
-func (s *Server) keepRequest(c *cold, p []byte) {
-	c.request = append(c.request, p...)
+func (s *Server) keepRequest(c *cold, p []byte, isOwn bool) {
+	if isOwn && len(c.request) == 0 {
+		c.request = p
+	} else {
+		c.request = append(c.request, p...)
+	}
 	s.requestBytes += len(p)
 }
 
-// answer upgrades a connection or refuses it. rest is what came after the
+// takeRequest returns what is kept of requests, and keeps it no longer.
+func (s *Server) takeRequest(c *cold) []byte {
+	p := c.request
+	s.requestBytes -= len(p)
+	c.request = nil
+	return p
+}
+
+// upgrade upgrades a connection or refuses it. rest is what came after the
 // request: frames of a client that did not wait.
-func (s *Server) answer(fd uint32, request, rest []byte) {
-	if !s.judgeForwarded(fd, request) {
-		return
-	}
-	response, reason := s.shake.upgrade(request)
-	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(request) {
+func (s *Server) upgrade(fd uint32, r *request, rest []byte) {
+	response, reason := s.shake.upgrade(r.head)
+	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(r.head) {
 		reason = RequestOrigin
 	}
 	if reason != reasonNone {
 		s.refuse(fd, reason)
 		return
 	}
-	// A member before the client can know that it is one: a message that is
-	// published after the client saw the answer reaches it.
-	if err := s.registry.Subscribe(fd, s.shake.channel); err != nil {
-		panic("BUG: the handshake let a bad channel through")
-	}
-	s.setPhase(fd, phaseOpen)
-	s.grant(fd, s.shake.grant)
-	s.letPublish(fd)
 	s.stats.Handshakes.Add(1)
-	if c := s.cold[fd]; c != nil {
-		s.requestBytes -= len(c.request)
-		c.request = nil
-	}
-	s.say(fd, response)
-	if s.drain != nil && !s.loop.Closing(fd) {
-		s.tellOne(fd) // the walk may have passed it
+	s.letPublish(fd)
+	since, _ := r.query("since")
+	if s.shake.twoWay {
+		s.admitTwoWay(fd, s.shake.channel, s.shake.grant, response, since)
+	} else {
+		s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, response, since)
 	}
 	if len(rest) > 0 && !s.loop.Closing(fd) {
 		s.readFrames(fd, rest)
 	}
 	s.thaw(fd)
+}
+
+// admitMember makes fd, whose request was found good, a member that gets its
+// channel's messages in this format, and answers it. since is where it continues,
+// empty if it begins now.
+func (s *Server) admitMember(fd uint32, format channel.Format, name []byte, grant access.Grant, response, since []byte) {
+	// A member before the client can know that it is one: a message that is
+	// published after the client saw the answer reaches it.
+	if err := s.registry.SubscribeAs(fd, name, format); err != nil {
+		panic("BUG: a bad channel was let through")
+	}
+	s.setPhase(fd, phaseOpen)
+	s.grant(fd, grant)
+	s.say(fd, response)
+	if len(since) > 0 && !s.loop.Closing(fd) {
+		s.resumeAt(fd, since)
+	}
+	if s.drain != nil && !s.loop.Closing(fd) {
+		s.tellOne(fd) // the walk may have passed it
+	}
 }
 
 // refuse answers a request with its HTTP status and ends the connection.
@@ -362,7 +455,7 @@ func (s *Server) thaw(fd uint32) {
 	if record.Marks&markCold == 0 {
 		return
 	}
-	if c := s.cold[fd]; record.Phase != phaseRequest && c.in.between() && !c.owes() {
+	if c := s.cold[fd]; record.Phase != phaseRequest && c.isBlank() {
 		s.dropCold(fd)
 	}
 }
@@ -374,7 +467,10 @@ func (s *Server) dropCold(fd uint32) {
 	}
 	s.requestBytes -= len(c.request)
 	s.inboundBytes -= cap(c.in.payload)
+	s.owedBytes -= len(c.owed)
+	s.dropBody(c)
 	s.unpin(c)
+	s.dropResume(fd, c)
 	delete(s.cold, fd)
 	s.loop.Record(fd).Marks &^= markCold
 	// Never called while the parser in c is running: see end.
@@ -384,9 +480,11 @@ func (s *Server) dropCold(fd uint32) {
 	}
 }
 
-// Letter, Full and Work are the registry's.
+// Letter, Full and Work are the registry's, but for what is said to one connection.
 func (s *Server) Letter(body any) {
-	if !s.registry.Letter(body) {
+	if answer, ok := body.(*channel.Answer); ok {
+		s.answered(answer)
+	} else if !s.registry.Letter(body) {
 		panic("BUG: a letter that nobody understands")
 	}
 }
@@ -396,6 +494,7 @@ func (s *Server) Full() bool { return s.registry.Full() }
 func (s *Server) Work() bool {
 	s.tokenNanos = 0
 	more := s.registry.Work()
+	more = s.resumeReady() || more
 	return s.resumeSome() || more
 }
 
@@ -409,7 +508,7 @@ func (s *Server) Closed(fd uint32) {
 		}
 		s.end(fd, reason)
 	}
-	s.registry.Unsubscribe(fd)
+	s.leaveAll(fd)
 	s.dropCold(fd)
 	s.releaseAddress(fd)
 }

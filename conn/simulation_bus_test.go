@@ -3,8 +3,11 @@ package conn
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"c10m/channel"
 
 	"github.com/gobwas/ws"
 )
@@ -12,7 +15,7 @@ import (
 const (
 	// simBusMax is where the bus of a simulation refuses, and half of it where
 	// it holds clients back.
-	simBusMax = 12
+	simBusMax = 9
 	// simSaidBytesMax is the longest message of a client in a simulation.
 	simSaidBytesMax = 700
 )
@@ -52,6 +55,12 @@ func (b *simBus) Publish(from uint64, channel, payload []byte) bool {
 	return true
 }
 
+// PublishAnswered is for who posts, and the clients of a simulation do not.
+func (b *simBus) PublishAnswered(uint64, []byte, []byte) bool {
+	b.failf("a client that says its messages posts one")
+	return false
+}
+
 func (b *simBus) Full() bool {
 	b.waiting = b.waiting || len(b.pending) >= simBusMax/2
 	return len(b.pending) >= simBusMax/2
@@ -59,12 +68,12 @@ func (b *simBus) Full() bool {
 
 // take publishes up to n messages, or fails them.
 func (b *simBus) take(n int, fail bool) {
-	var failed []uint64
+	var failed []channel.Outcome
 	for ; n > 0 && len(b.pending) > 0; n-- {
 		first := b.pending[0]
 		b.pending = b.pending[1:]
 		if fail {
-			failed = append(failed, first.from)
+			failed = append(failed, channel.Outcome{From: first.from, Channel: fmt.Appendf(nil, "c%d", first.channel), Fate: channel.FateUnconfirmed})
 		} else {
 			b.publishOn(first.channel)
 		}

@@ -57,10 +57,25 @@ type simClient struct {
 	code     uint16 // of the close frame that it got
 	said     uint64 // messages that it sent
 	heard    uint64 // those of them that reached the bus
+	kind     simKind
+	asked    int // polls that are not answered
+	answers  int // messages that they brought, all together
 }
+
+// simKind is how a client gets its messages.
+type simKind int
+
+const (
+	simSocket simKind = iota
+	simEvents
+	simPolls
+	simKinds
+)
 
 const simRequest = "GET /c%d HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+const simEventsRequest = "GET /c%d HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n"
 
 func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
 	s := &simulation{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 2)), kernel: pollertest.New(seed)}
@@ -83,7 +98,7 @@ func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
 		t.Fatal(err)
 	}
 	s.loop = loop
-	s.hub = channel.NewHub([]channel.Poster{s.server}, FrameAuto.Frame, 1<<20, s.kernel.Now)
+	s.hub = channel.NewHub([]channel.Poster{s.server}, FrameAuto.Hub(1<<20, s.kernel.Now))
 	return s
 }
 
@@ -99,8 +114,12 @@ func (s *simulation) step() {
 		if len(s.live) >= 40 {
 			break // the table has room for 20: the rest waits in the backlog
 		}
-		c := &simClient{peer: s.kernel.Dial(), channel: s.random.IntN(len(s.published))}
-		c.toSend = fmt.Appendf(nil, simRequest, c.channel)
+		c := &simClient{peer: s.kernel.Dial(), channel: s.random.IntN(len(s.published)), kind: []simKind{simSocket, simSocket, simSocket, simEvents, simPolls}[s.random.IntN(5)]}
+		if c.kind == simPolls {
+			s.ask(c)
+		} else {
+			c.toSend = fmt.Appendf(nil, [simKinds]string{simRequest, simEventsRequest}[c.kind], c.channel)
+		}
 		s.clients, s.live = append(s.clients, c), append(s.live, c)
 	case 1, 2:
 		s.publish()
@@ -140,13 +159,13 @@ func (s *simulation) publishOn(at int) {
 func (s *simulation) act(c *simClient) {
 	switch s.random.IntN(10) {
 	case 0: // says a ping, with its number
-		if c.upgraded && !c.closed {
+		if c.upgraded && !c.closed && c.kind == simSocket {
 			c.pinged++
 			payload := binary.BigEndian.AppendUint64(nil, c.pinged)
 			c.toSend = append(c.toSend, ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame(payload)))...)
 		}
 	case 1:
-		if s.random.IntN(4) == 0 && c.upgraded && !c.closed {
+		if s.random.IntN(4) == 0 && c.upgraded && !c.closed && c.kind == simSocket {
 			body := ws.NewCloseFrameBody(ws.StatusGoingAway, "bye")
 			c.toSend = append(c.toSend, ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame(body)))...)
 			c.closed = true
@@ -171,7 +190,7 @@ func (s *simulation) act(c *simClient) {
 	case 7, 8:
 		s.read(c, s.random.IntN(6000))
 	case 9:
-		if c.upgraded && !c.closed {
+		if c.upgraded && !c.closed && c.kind == simSocket {
 			s.say(c)
 		}
 	}
@@ -180,17 +199,25 @@ func (s *simulation) act(c *simClient) {
 // read takes bytes from the server and checks every frame in them.
 func (s *simulation) read(c *simClient, n int) {
 	c.stream = append(c.stream, c.peer.Read(n)...)
+	if c.kind == simPolls {
+		s.readPolls(c)
+		return
+	}
 	if !c.upgraded {
 		end := requestEnd(c.stream, 0)
 		if end == 0 {
 			return
 		}
-		if !bytes.HasPrefix(c.stream, []byte("HTTP/1.1 101 ")) {
+		if !bytes.HasPrefix(c.stream, []byte([simKinds]string{"HTTP/1.1 101 ", "HTTP/1.1 200 "}[c.kind])) {
 			// A request that took too long, or a full server.
 			c.closed, c.stream = true, nil
 			return
 		}
 		c.upgraded, c.stream = true, c.stream[end:]
+	}
+	if c.kind == simEvents {
+		s.readEvents(c)
+		return
 	}
 	for {
 		h, size, err := parseHeader(c.stream)
@@ -223,8 +250,39 @@ func (s *simulation) understand(c *simClient, opcode ws.OpCode, payload []byte) 
 			c.code = binary.BigEndian.Uint16(payload)
 		}
 	default:
+		s.understandMessage(c, payload)
+	}
+}
+
+// readEvents reads the whole events in a client's stream.
+func (s *simulation) readEvents(c *simClient) {
+	end := bytes.LastIndex(c.stream, []byte("\n\n")) + 2
+	if end < 2 {
+		return
+	}
+	events, _, _ := readEvents(string(c.stream[:end]))
+	c.stream = c.stream[end:]
+	for _, e := range events {
+		switch {
+		case c.code != 0:
+			s.failf("a client got event %.80q after its close", e)
+		case e.event == "close":
+			c.code = 1000
+		case e.event == eventBase64 || e.event == "message":
+			s.understandMessage(c, []byte(e.payload(s.t)))
+		default:
+			s.failf("a client got event %.80q", e)
+		}
+	}
+}
+
+// understandMessage looks at the number that a message begins with.
+func (s *simulation) understandMessage(c *simClient, payload []byte) {
+	if len(payload) < 8 {
+		s.failf("a message is %q", payload)
+	} else {
 		number := binary.BigEndian.Uint64(payload)
-		if c.next != 0 && number != c.next && !(s.server.shared.Config.Channel.Skip && number > c.next) {
+		if c.next != 0 && number != c.next && !(number > c.next && (s.server.shared.Config.Channel.Skip || c.kind == simPolls)) {
 			s.failf("message %d of channel %d where %d is due", number, c.channel, c.next)
 		}
 		c.next = number + 1
@@ -252,6 +310,9 @@ func (s *simulation) checkDelivered() (connected int) {
 		if !c.upgraded || c.closed || c.peer.WasReset() || c.peer.Ended() {
 			continue
 		}
+		if c.kind == simPolls {
+			continue // between two polls it misses messages
+		}
 		connected++
 		if c.heard != c.said {
 			s.failf("client %d said %d messages, and the bus has %d", i, c.said, c.heard)
@@ -270,8 +331,8 @@ func (s *simulation) run(more func() bool) {
 		s.step()
 	}
 	s.settle()
-	for range s.published { // one for everybody, now that all can read
-		s.publish()
+	for at := range s.published { // one for everybody, now that all can read
+		s.publishOn(at)
 	}
 	s.settle()
 	connected := s.checkDelivered()
@@ -293,7 +354,7 @@ func (s *simulation) run(more func() bool) {
 	}
 	for name, n := range map[string]int64{
 		"connections": s.loop.Stats().Connections.Load(), "open": stats.Open.Load(),
-		"unfinished": stats.Unfinished.Load(), "lingering": stats.Lingering.Load(),
+		"unfinished": stats.Unfinished.Load(), "events": stats.OpenEvents.Load(), "polls": stats.OpenPolls.Load(), "pinned bytes": stats.Pinned.Load(), "lingering": stats.Lingering.Load(),
 		"members": channels.Members.Load(), "channels": channels.Channels.Load(),
 		"logs": channels.Logs.Load(), "log bytes": channels.LogBytes.Load(), "blocked": channels.Blocked.Load(),
 		"held back": stats.PublishPaused.Load(), "message bytes": int64(s.server.inboundBytes),
@@ -341,6 +402,8 @@ func TestSimulation(t *testing.T) {
 				"upgrades": stats.Handshakes.Load(), "pings": stats.Pings.Load(), "pongs": stats.Pongs.Load(),
 				"deliveries": channels.Deliveries.Load(), "batches": channels.Batches.Load(),
 				"skipped": channels.Skipped.Load(), "slow": stats.Closes[SlowBytes].Load(),
+				"polls": stats.Polls.Load(), "messages to polls": s.polled(), "polls answered with nothing": stats.PollsEmpty.Load(),
+				"streams of events":   stats.EventStreams.Load(),
 				"messages of clients": stats.Published.Load(), "held back": stats.PublishPauses.Load(),
 				"failed at the bus": stats.Closes[PublishFailed].Load(),
 				"epoll full":        stats.Closes[EpollFull].Load(), "closed by the client": stats.Closes[ClientClosed].Load(),

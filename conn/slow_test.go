@@ -20,8 +20,8 @@ import (
 // smallSendBuffer makes the server's end of a socket full soon.
 func smallSendBuffer(settings *poller.Config, _ *Shared) { settings.Options.SendBufferBytes = 4608 }
 
-// upgradeSlow makes a member that the kernel holds little for.
-func (s *testServer) upgradeSlow(t testing.TB, path string) *rawClient {
+// dialSlow makes a connection that the kernel holds little for.
+func (s *testServer) dialSlow(t testing.TB) *rawClient {
 	t.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 2048) })
@@ -31,7 +31,13 @@ func (s *testServer) upgradeSlow(t testing.TB, path string) *rawClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newRawClient(t, conn)
+	return newRawClient(t, conn)
+}
+
+// upgradeSlow makes a member of it.
+func (s *testServer) upgradeSlow(t testing.TB, path string) *rawClient {
+	t.Helper()
+	c := s.dialSlow(t)
 	c.send([]byte(upgradeRequest(path)))
 	c.expectUpgrade()
 	return c

@@ -14,8 +14,12 @@ func (s *Server) Tick() (next int64) {
 	next = min(
 		onBeat(now, int64(time.Second), s.loop.ID()),
 		s.handshakes.expire(s.loop, phaseRequest, func(fd uint32) { s.refuse(fd, RequestTimeout) }),
+		s.expireExchanges(),
 		s.lingers.expire(s.loop, phaseLingering, func(fd uint32) { s.end(fd, reasonNone) }),
 		s.expireTokens(),
+		s.expirePolls(),
+		s.expireBacklogs(),
+		s.tellPresence(),
 	)
 	s.registry.Tick()
 	if interval := s.shared.Config.PingInterval; interval > 0 {
@@ -29,11 +33,12 @@ func (s *Server) Tick() (next int64) {
 		}
 	}
 	if s.drain != nil {
-		next = min(next, s.drainSome())
-	} else if s.missed != nil {
+		return min(next, s.drainSome())
+	}
+	if s.missed != nil {
 		next = min(next, s.closeMissed())
 	}
-	return next
+	return min(next, s.disconnectSome())
 }
 
 // pingFrame is an empty ping. The kernel tells a dead peer by the missing
@@ -45,12 +50,12 @@ func (s *Server) pingOne(fd uint32) {
 	if record.Phase != phaseOpen {
 		return
 	}
-	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.registry.Blocked(fd) {
+	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.blocked(fd) {
 		s.stats.PingsSkipped.Add(1)
 		return
 	}
 	s.stats.Pings.Add(1)
-	s.say(fd, pingFrame)
+	s.sayHeartbeat(fd)
 }
 
 // A pacer walks over a loop's connections again and again, each round in one
@@ -78,7 +83,7 @@ func (p *pacer) walk(loop *poller.Loop, interval time.Duration, visit func(fd ui
 		p.last = now
 		p.due = int(p.credit)
 		p.credit -= float64(p.due)
-		p.next = onBeat(now, beatOf(rate), loop.ID())
+		p.next = onBeat(now, beatOf(rate, interval), loop.ID())
 	}
 	if slice := min(p.due, walkPerTickMax); slice > 0 {
 		p.due -= slice
@@ -97,11 +102,16 @@ func (p *pacer) walk(loop *poller.Loop, interval time.Duration, visit func(fd ui
 	return p.next
 }
 
-// beatOf is the time between two batches: a second, or the half, a quarter and so
-// on of one, so that a batch at this rate (connections per nanosecond) is at most
-// half of the largest, and credit is seldom lost to its cap.
-func beatOf(rate float64) (nanos int64) {
-	nanos = int64(time.Second)
+// beatOf is the time between two batches: the longest of walkTickMax and the half,
+// a quarter and so on of it that is a small part of the interval, so that pings
+// stay even, and with which a batch at this rate (connections per nanosecond) is
+// at most half of the largest, so that credit is seldom lost to its cap. For
+// short intervals it is a second, as that is when loops tick anyway.
+func beatOf(rate float64, interval time.Duration) (nanos int64) {
+	nanos = int64(walkTickMax)
+	for nanos > int64(time.Second) && nanos > int64(interval)/beatsPerIntervalMin {
+		nanos /= 2
+	}
 	for rate*float64(nanos) > pingBatchMax/2 && nanos > int64(walkTickMin) {
 		nanos /= 2
 	}

@@ -47,7 +47,7 @@ func TestPacerVisitsEverybodyOncePerInterval(t *testing.T) {
 	s := startServer(t, 1, config, kernel.install)
 	kernel.clock.Store(kernel.Now())
 	const interval, rounds = 10 * time.Second, 3
-	for _, n := range []int{1, 3, 150} {
+	for _, n := range []int{1, 3, pingBatchMax + 20} {
 		clients := s.members(t, n)
 		for _, steps := range []int{1, 7, 100, 300} {
 			visits := make(map[uint32]int)
@@ -66,7 +66,7 @@ func TestPacerVisitsEverybodyOncePerInterval(t *testing.T) {
 			for _, v := range visits {
 				least, most, sum = min(least, v), max(most, v), sum+v
 			}
-			// One step of 150 is more than pingBatchMax: the round takes longer.
+			// One step of more than pingBatchMax: the round takes longer.
 			if n > pingBatchMax && steps == 1 {
 				if most-least > 1 || sum != rounds*pingBatchMax {
 					t.Errorf("%d connections, %d steps: %d to %d visits, %d in all", n, steps, least, most, sum)
@@ -81,6 +81,29 @@ func TestPacerVisitsEverybodyOncePerInterval(t *testing.T) {
 		}
 		closeAll(clients)
 		waitFor(t, "they are gone", func() bool { return s.shared.Open() == 0 })
+	}
+}
+
+// Batches are as rare as evenness and their largest size let them be.
+func TestBeatOf(t *testing.T) {
+	for _, tc := range []struct {
+		perSecond float64
+		interval  time.Duration
+		wanted    time.Duration
+	}{
+		{10, 5 * time.Minute, 4 * time.Second},
+		{10, 2*time.Minute + 8*time.Second, 2 * time.Second},
+		{10, time.Minute, time.Second},
+		{10, 20 * time.Millisecond, time.Second},
+		{pingBatchMax / 8, 5 * time.Minute, 4 * time.Second},
+		{pingBatchMax / 4, 5 * time.Minute, 2 * time.Second},
+		{pingBatchMax, time.Minute, time.Second / 2},
+		{pingBatchMax * 1e6, 5 * time.Minute, walkTickMin},
+	} {
+		got := time.Duration(beatOf(tc.perSecond/1e9, tc.interval))
+		if got > tc.wanted || got <= tc.wanted/2 {
+			t.Errorf("%g a second, every %s: a batch each %s, not %s", tc.perSecond, tc.interval, got, tc.wanted)
+		}
 	}
 }
 
@@ -189,6 +212,9 @@ func TestIdleAllocatesNothing(t *testing.T) {
 		}
 		var some uint32
 		l.Walk(0, 1, func(fd uint32) { some = fd })
+		if n := testing.AllocsPerRun(100, func() { l.ArmWrite(some, true); l.ArmWrite(some, false) }); n != 0 {
+			t.Errorf("to watch a connection allocates %v times", n)
+		}
 		frame, buffer := clientPing("payload"), make([]byte, 64)
 		if n := testing.AllocsPerRun(100, func() {
 			server.readFrames(some, buffer[:copy(buffer, frame)])

@@ -7,12 +7,25 @@ import "c10m/access"
 func (s *Server) judge(request, channel []byte) (access.Grant, error) {
 	started := s.loop.Clock()
 	grant, err := s.shared.Config.Tokens.Judge(request, channel)
+	s.spentOnTokens(started)
+	return grant, err
+}
+
+// judgePublisher is judge for a message that is published over HTTP.
+func (s *Server) judgePublisher(request, channel []byte) error {
+	started := s.loop.Clock()
+	err := s.shared.Config.Tokens.JudgePublisher(request, channel)
+	s.spentOnTokens(started)
+	return err
+}
+
+// spentOnTokens notes the time that a token took.
+func (s *Server) spentOnTokens(started int64) {
 	s.tokenNanos += s.loop.Clock() - started
 	if s.tokenNanos >= tokenNanosPerTurnMax {
 		s.stats.TokenPauses.Add(1)
 		s.loop.LeaveNewcomers()
 	}
-	return grant, err
 }
 
 // tokensWait reports whether this turn has verified enough. Requests are then

@@ -282,7 +282,7 @@ func TestAStormOfTokensIsBoundedPerTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer loop.Shut()
-	hub := channel.NewHub([]channel.Poster{server}, FrameAuto.Frame, 1<<20, kernel.Kernel.Now)
+	hub := channel.NewHub([]channel.Poster{server}, FrameAuto.Hub(1<<20, kernel.Kernel.Now))
 	good := tokenRequest("/news", "Authorization: Bearer "+sign(t, tokenSecret, jwt.MapClaims{"aud": "us", "subscribe": "*"}))
 	bad := bytes.Replace(good, []byte("Bearer e"), []byte("Bearer f"), 1)
 	member := kernel.Dial()

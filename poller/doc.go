@@ -22,7 +22,7 @@
 //
 // What the server keeps per idle connection is a Record of 32 bytes in chunks
 // of 4,096 (128 KiB), mapped outside the garbage collector's heap and indexed
-// by descriptor. It has 6 bytes of ours (generation, flags), 2 of the
+// by descriptor. It has 5 bytes of ours (generation, flags), 3 of the
 // connection's state, and 24 that the handler lays out; conn gives them to
 // channel for the membership. With it goes one bit in the loop's set of own
 // descriptors, by which a walk for pings finds them.
@@ -217,9 +217,15 @@
 //     processor. 54,800 deliveries a second where 90,800 were without.
 //   - To begin the collector's cycles ourselves, a little early, once all loops but
 //     two had gone to wait at the turnstile. The longest stop of a run up to
-//     1,000,000 connections was 84 to 134 ms without and 100 ms with it: it is
-//     not loops in the middle of a turn that it waits for, but most likely the
-//     collector's own thread, one beside the 52 of the client on two processors.
+//     1,000,000 connections was 84 to 134 ms without and 100 ms with it. Threads
+//     wait for processors then, behind the 52 of the client: at 200,000 connections
+//     it was 18 ms, and 1.6 ms with a client of nice 19 (bench/RESULTS.md).
+//   - Fewer collections, by 16 MiB of heap that nobody touches (a ballast), which
+//     the collector counts: 5 instead of 16 while a million connect and are held, but the
+//     longest stop was 168 ms beside 201 (single runs, with other ping intervals),
+//     and 17 MiB more were resident. What a
+//     newcomer leaves as garbage is 32 bytes (the library's answer), since what
+//     epoll_ctl is told no longer stands on the heap.
 //   - Syscall instead of RawSyscall where loops outnumber processors, so that a
 //     thread which lost its processor inside a send holds no P for which the
 //     collector waits. With 54 loops sweeping over 150,000 connections on a host

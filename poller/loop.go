@@ -70,6 +70,7 @@ type Loop struct {
 	own         ownSet
 	closing     []uint32 // marked in this turn, for the reaper
 	events      [eventsPerWaitMax]unix.EpollEvent
+	event       unix.EpollEvent // lent to EpollCtl: a variable would be garbage of every connection
 	generations uint32
 	more        bool   // Work has more to do
 	seated      bool   // it has a seat at the turnstile
@@ -412,8 +413,8 @@ func (l *Loop) disown(fd uint32) {
 // register puts fd into epoll, as it was armed meanwhile.
 func (l *Loop) register(fd uint32) syscall.Errno {
 	record := l.table.get(fd)
-	event := connectionEvent(fd, record)
-	if errno := l.kernel.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, int(fd), &event); errno != 0 {
+	l.event = connectionEvent(fd, record)
+	if errno := l.kernel.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, int(fd), &l.event); errno != 0 {
 		return errno
 	}
 	record.flags |= flagRegistered
@@ -463,8 +464,8 @@ func (l *Loop) rewatch(fd uint32, record *Record) {
 	if record.flags&flagRegistered == 0 || record.flags&flagClosing != 0 {
 		return
 	}
-	event := connectionEvent(fd, record)
-	if errno := l.kernel.EpollCtl(l.epfd, unix.EPOLL_CTL_MOD, int(fd), &event); errno != 0 {
+	l.event = connectionEvent(fd, record)
+	if errno := l.kernel.EpollCtl(l.epfd, unix.EPOLL_CTL_MOD, int(fd), &l.event); errno != 0 {
 		panic(fmt.Sprintf("BUG: epoll_ctl on open descriptor %d: %v", fd, errno))
 	}
 }

@@ -17,10 +17,11 @@ type Record struct {
 	// never 0 while open: epoll data with generation 0 is the loop's own.
 	generation uint32
 	flags      uint8
-	_          uint8
 
 	// Owned by the handler.
 
+	// Stamp is a time, as coarse as the handler likes.
+	Stamp uint8
 	// Phase and Marks are the connection's own state.
 	Phase uint8
 	Marks uint8

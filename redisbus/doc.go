@@ -79,11 +79,18 @@
 // a pipeline, on up to publishConnectionsMax connections that are dialed when the
 // first message comes.
 //
+// Who waits for an answer (POST on the public ports) uses PublishAnswered. The
+// goroutine asks a batch's receipts when all of it is at the loops, and answers the
+// whole batch in one letter: a turn of the busiest loop for each batch, for which the
+// messages behind it wait, and those from WebSockets in the same queue. At a real Redis,
+// from where messages come later, it asks how many connections the channels have now,
+// each channel of the batch once.
+//
 // PublishAll is the same way for who waits for the outcome: the admin address.
 //
 // Nothing is retried. What Redis refused, or did not answer, is reported to the
-// loop, which closes the client; while health is red all is reported at once, as
-// nobody here would hear the message. So what was reported may have been published
+// loop, which closes the client, or tells it if it speaks c10m.v1; while health is
+// red all is reported at once, as nobody here would hear the message. So what was reported may have been published
 // (the answer was lost), and what was not reported was published. A frozen Redis
 // costs each loop one batch per ProbeTimeout, and meanwhile clients wait.
 //

@@ -40,6 +40,15 @@ func PublishAll(ctx context.Context, bus Publishable, batch []*Publication) {
 	}
 }
 
+// ID is the id that the message has here (channel.Message), empty where Connections
+// is not known.
+func (p *Publication) ID() string {
+	if p.receipt == nil {
+		return ""
+	}
+	return p.receipt.ID()
+}
+
 // Connections waits until each loop has said how many of its connections the
 // message goes to, which is one turn of the busiest loop, and returns the sum. It
 // is not known for a message that failed, and at a real Redis, from where the

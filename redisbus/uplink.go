@@ -2,6 +2,7 @@ package redisbus
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,7 @@ import (
 // connection says to a channel stays in order.
 //
 // A message that was taken is published once, or its connection is told through
-// Feedback that it may be lost. Nothing is tried again: if the bus went away in
+// Feedback that it may be lost. Who waits for an answer gets it in any case. Nothing is tried again: if the bus went away in
 // the middle, nobody knows whether it had it, and it must not come twice.
 type Uplink struct {
 	// Fixed after construction.
@@ -32,6 +33,8 @@ type Uplink struct {
 	queues   []*UplinkQueue
 	failures logLimit
 
+	counter Counter // fixed by Start
+
 	ended   sync.WaitGroup
 	closing atomic.Bool // shared
 }
@@ -39,8 +42,12 @@ type Uplink struct {
 // Feedback is how an Uplink speaks to a loop; conn.Feedback says the same.
 type Feedback interface {
 	Room()
-	PublishFailed(from []uint64)
+	PublishFailed(failed []channel.Outcome)
+	Published(outcomes []channel.Outcome)
 }
+
+// A Counter knows how many connections each channel has here, as Door does.
+type Counter interface{ Count(channels []string) []int }
 
 // A Publication is a message on its way to the bus.
 type Publication struct {
@@ -56,6 +63,8 @@ type Publication struct {
 	receipt *channel.Receipt // nil where the loops get it later, by way of Redis
 	from    uint64
 	next    *Publication
+	// isAnswered: its sender waits for Feedback.Published.
+	isAnswered bool
 }
 
 // cost is what it counts against a queue's limit.
@@ -87,9 +96,11 @@ func (u *Uplink) Queue(feedback Feedback) *UplinkQueue {
 	return q
 }
 
-// Start begins to publish to bus what is and will be in the queues.
-func (u *Uplink) Start(bus Publishable) {
+// Start begins to publish to bus what is and will be in the queues. counter is asked
+// where the bus does not say to how many connections a message goes.
+func (u *Uplink) Start(bus Publishable, counter Counter) {
 	u.mu.Lock()
+	u.counter = counter
 	defer u.mu.Unlock()
 	for _, q := range u.queues {
 		u.ended.Add(1)
@@ -155,13 +166,23 @@ type UplinkQueue struct {
 // Publish takes a message, whose slices it copies, unless the queue is at
 // uplinkHardFactor times its limit. from names the sender to Feedback.
 func (q *UplinkQueue) Publish(from uint64, channel, payload []byte) (taken bool) {
+	return q.put(from, channel, payload, false)
+}
+
+// PublishAnswered is Publish for a sender who is told with Feedback.Published what
+// became of the message, and not with Feedback.PublishFailed.
+func (q *UplinkQueue) PublishAnswered(from uint64, channel, payload []byte) (taken bool) {
+	return q.put(from, channel, payload, true)
+}
+
+func (q *UplinkQueue) put(from uint64, channel, payload []byte, isAnswered bool) (taken bool) {
 	if q.over(uplinkHardFactor) {
 		return false
 	}
 	both := make([]byte, len(channel)+len(payload))
 	n := copy(both, channel)
 	copy(both[n:], payload)
-	p := &Publication{Channel: both[:n:n], Payload: both[n:], from: from}
+	p := &Publication{Channel: both[:n:n], Payload: both[n:], from: from, isAnswered: isAnswered}
 	q.count.Add(1)
 	q.bytes.Add(p.cost())
 	for {
@@ -247,26 +268,86 @@ func portion(batch []*Publication) int {
 // publish hands a portion to the bus and tells the senders whose messages failed.
 func (q *UplinkQueue) publish(bus Publishable, batch []*Publication) {
 	bus.PublishBatch(q.uplink.ctx, batch)
-	var failed []uint64
+	var failed []channel.Outcome
 	var first error
+	lost, answered := 0, 0
 	for _, p := range batch {
 		q.count.Add(-1)
 		q.bytes.Add(-p.cost())
 		if p.Err != nil {
-			failed = append(failed, p.from)
+			lost++
 			if first == nil {
 				first = p.Err
 			}
 		}
+		switch {
+		case p.isAnswered:
+			answered++
+		case p.Err != nil:
+			failed = append(failed, channel.Outcome{From: p.from, Channel: p.Channel, Fate: p.fate()})
+		}
+	}
+	if lost > 0 {
+		q.uplink.failed(lost, first)
 	}
 	if failed != nil {
-		q.uplink.failed(len(failed), first)
 		q.feedback.PublishFailed(failed)
 	}
 	if q.count.Load() <= uplinkMessagesMax/2 && q.bytes.Load() <= int64(q.uplink.queueBytesMax)/2 &&
 		q.waiting.CompareAndSwap(true, false) {
 		q.feedback.Room()
 	}
+	if answered > 0 {
+		q.feedback.Published(q.outcomes(batch, answered))
+	}
+}
+
+// outcomes are those of the n messages of a batch whose senders wait for them. It
+// waits for the loops, a turn of the busiest one for all together: they have had the
+// messages, so those that are published next are not behind them.
+func (q *UplinkQueue) outcomes(batch []*Publication, n int) []channel.Outcome {
+	all := make([]channel.Outcome, 0, n)
+	var unknown []string // channels whose connections the bus did not tell
+	places := make(map[string]int)
+	for _, p := range batch {
+		if !p.isAnswered {
+			continue
+		}
+		o := channel.Outcome{From: p.from, Channel: p.Channel, Fate: p.fate(), Subscribers: p.Subscribers, ID: p.ID()}
+		if p.Err == nil {
+			var isKnown bool
+			if o.Connections, isKnown = p.Connections(); !isKnown {
+				at, isThere := places[string(p.Channel)]
+				if !isThere {
+					at = len(unknown)
+					places[string(p.Channel)] = at
+					unknown = append(unknown, string(p.Channel))
+				}
+				o.Connections = -1 - at
+			}
+		}
+		all = append(all, o)
+	}
+	if unknown != nil {
+		counts := q.uplink.counter.Count(unknown)
+		for i := range all {
+			if at := -1 - all[i].Connections; at >= 0 {
+				all[i].Connections = counts[at]
+			}
+		}
+	}
+	return all
+}
+
+// fate is what became of a message that was handed to the bus.
+func (p *Publication) fate() channel.Fate {
+	switch {
+	case p.Err == nil:
+		return channel.FatePublished
+	case errors.Is(p.Err, ErrUnpublished):
+		return channel.FateUnpublished
+	}
+	return channel.FateUnconfirmed
 }
 
 // PublishBatch implements Publishable: each message is a PUBLISH, but does not wait

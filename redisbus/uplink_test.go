@@ -7,13 +7,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"c10m/channel"
 )
 
 // A loopEar is a Feedback that writes down what it is told.
 type loopEar struct {
-	mu     sync.Mutex
-	failed []uint64
-	rooms  int
+	mu       sync.Mutex
+	failed   []uint64
+	outcomes []channel.Outcome
+	rooms    int
 }
 
 func (e *loopEar) Room() {
@@ -22,10 +25,21 @@ func (e *loopEar) Room() {
 	e.rooms++
 }
 
-func (e *loopEar) PublishFailed(from []uint64) {
+func (e *loopEar) Published(outcomes []channel.Outcome) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.failed = append(e.failed, from...)
+	e.outcomes = append(e.outcomes, outcomes...)
+}
+
+func (e *loopEar) PublishFailed(failed []channel.Outcome) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, o := range failed {
+		if o.Fate == channel.FatePublished || len(o.Channel) == 0 {
+			panic("a failure that is none")
+		}
+		e.failed = append(e.failed, o.From)
+	}
 }
 
 // heard waits until the ear has heard enough.
@@ -45,7 +59,7 @@ func startUplink(t *testing.T, bus Publishable, queueBytesMax int, ears ...*loop
 	for _, ear := range ears {
 		queues = append(queues, u.Queue(ear))
 	}
-	u.Start(bus)
+	u.Start(bus, nil)
 	t.Cleanup(func() { closeUplink(t, u) })
 	return u, queues
 }
@@ -181,6 +195,48 @@ func TestUplinkFailures(t *testing.T) {
 	}
 	if len(ears[0].failed) != 600 || len(ears[1].failed) != 0 {
 		t.Errorf("%d and %d failures, want 600 and 0", len(ears[0].failed), len(ears[1].failed))
+	}
+}
+
+// Who waits for an answer gets one for each message, in order, with what is known of
+// it; who does not is told of failures as ever.
+func TestUplinkAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		fail error
+		want channel.Fate
+	}{"published": {nil, channel.FatePublished}, "unconfirmed": {errors.New("no"), channel.FateUnconfirmed},
+		"unpublished": {unpublished("no"), channel.FateUnpublished}} {
+		t.Run(name, func(t *testing.T) {
+			bus := &blockedBus{gate: make(chan struct{}), fail: c.fail}
+			close(bus.gate)
+			ear := &loopEar{}
+			u := NewUplink(1<<20, nopLog)
+			q := u.Queue(ear)
+			u.Start(bus, testDoor())
+			var names []string
+			for from := range uint64(900) {
+				name := fmt.Sprint("c", from%3)
+				q.PublishAnswered(from, []byte(name), nil)
+				q.Publish(10_000+from, []byte("other"), nil)
+				names = append(names, name)
+			}
+			closeUplink(t, u)
+			for i, o := range ear.outcomes {
+				if o.From != uint64(i) || o.Fate != c.want || string(o.Channel) != names[i] {
+					t.Fatalf("answer %d is %+v", i, o)
+				}
+				if want := testDoor().Count(names[i : i+1])[0]; c.fail == nil && o.Connections != want {
+					t.Fatalf("answer %d says %d connections, and the channel has %d", i, o.Connections, want)
+				}
+			}
+			failures := 0
+			if c.fail != nil {
+				failures = 900
+			}
+			if len(ear.outcomes) != 900 || len(ear.failed) != failures || failures > 0 && ear.failed[0] != 10_000 {
+				t.Errorf("%d answers, %d failures", len(ear.outcomes), len(ear.failed))
+			}
+		})
 	}
 }
 

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"runtime"
@@ -28,6 +28,7 @@ type acceptorConfig struct {
 	Loops       int
 	Private     bool // a descriptor table for each loop
 	Exchange    bool // read a request and answer it, instead of accepting alone
+	Pings       pingPace
 }
 
 // accepted is what the acceptor says when all are there.
@@ -44,11 +45,15 @@ type acceptor struct {
 	failed chan error
 
 	// Shared: atomic.
-	total atomic.Int64 // accepted, ever; added to once per batch
+	total   atomic.Int64 // accepted, ever; added to once per batch
+	pinging atomic.Bool  // accept no more, and ping
+	pings   atomic.Int64 // added to once per beat and loop
+	pongs   atomic.Int64
 }
 
 // acceptMain says "listening" when all loops do, then an accepted for every
-// config.Connections. It ends with its standard input.
+// config.Connections, and a pinged for every wordCount. It ends with its
+// standard input.
 func acceptMain(arguments []string) error {
 	a := &acceptor{full: make(chan accepted, linesMax), failed: make(chan error, 1)}
 	if err := parseRole(arguments, &a.config); err != nil {
@@ -76,11 +81,25 @@ func acceptMain(arguments []string) error {
 		}
 	}
 	fmt.Println("listening")
-	ended := make(chan error, 1)
-	go func() { _, err := io.Copy(io.Discard, os.Stdin); ended <- err }()
+	ended, asked := make(chan error, 1), make(chan string)
+	go func() {
+		words := bufio.NewScanner(os.Stdin)
+		for words.Scan() {
+			asked <- words.Text()
+		}
+		ended <- words.Err()
+	}()
 	output := json.NewEncoder(os.Stdout)
 	for {
 		select {
+		case word := <-asked:
+			if word != wordCount || a.config.Pings.Interval == 0 {
+				return fmt.Errorf("%q is no word of the acceptor", word)
+			}
+			a.pinging.Store(true)
+			if err := output.Encode(pinged{a.pings.Load(), a.pongs.Load()}); err != nil {
+				return err
+			}
 		case all := <-a.full:
 			if err := output.Encode(all); err != nil {
 				return err
@@ -116,7 +135,9 @@ type acceptLoop struct {
 
 	// Owned by the loop.
 	epfd   uintptr
-	tight  bool // no descriptor was left for the last newcomer
+	tight  bool    // no descriptor was left for the last newcomer
+	fds    []int32 // all that it holds, if it is to ping them
+	pinged pinged  // in the beat at hand
 	events [acceptEventsMax]unix.EpollEvent
 	buffer [requestBytesMax]byte
 	answer answerBuffer
@@ -154,8 +175,12 @@ func (l *acceptLoop) watch(fd uintptr, events uint32, mark int32) syscall.Errno 
 
 // run returns only with an error.
 func (l *acceptLoop) run() error {
-	for {
-		n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, l.epfd, uintptr(unsafe.Pointer(&l.events)), acceptEventsMax, ^uintptr(0), 0, 0)
+	msec := ^uintptr(0)
+	if l.config.Pings.Interval > 0 {
+		msec = pingLookMillis
+	}
+	for !l.pinging.Load() {
+		n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, l.epfd, uintptr(unsafe.Pointer(&l.events)), acceptEventsMax, msec, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}
@@ -179,6 +204,7 @@ func (l *acceptLoop) run() error {
 			return fmt.Errorf("a descriptor table is full after %d connections of all loops; ask for more loops with --acceptor-loops", l.total.Load())
 		}
 	}
+	return l.ping()
 }
 
 // accept takes all that wait at a listener.
@@ -206,6 +232,9 @@ func (l *acceptLoop) accept(listener uintptr) error {
 		}
 		if errno := l.watch(fd, unix.EPOLLIN|unix.EPOLLRDHUP, 0); errno != 0 {
 			return fmt.Errorf("epoll_ctl: %w", errno)
+		}
+		if l.config.Pings.Interval > 0 {
+			l.fds = append(l.fds, int32(fd))
 		}
 	}
 }

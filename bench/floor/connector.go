@@ -28,11 +28,13 @@ type opened struct {
 	Retries      int
 }
 
-// The words that the client takes: to open all connections, and to drop them
-// and open them again.
+// The words that the client takes: to open all connections, to drop them and
+// open them again.
 const (
 	wordOpen  = "open"
 	wordStorm = "storm"
+	// wordPings asks how many pings and pongs there were; no connection changes.
+	wordPings = "pings"
 )
 
 // clientMain is the load client as a process of its own, so that its memory
@@ -51,6 +53,12 @@ func clientMain(arguments []string) error {
 		case wordOpen:
 		case wordStorm:
 			client.Stop()
+		case wordPings:
+			s := client.Snapshot()
+			if err := output.Encode(pinged{int64(s.Pings), int64(s.Pongs)}); err != nil {
+				return err
+			}
+			continue
 		default:
 			return fmt.Errorf("%q is no word of the client", word)
 		}

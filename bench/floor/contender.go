@@ -20,11 +20,12 @@ type contender struct {
 	plan     *plan
 }
 
-// The sides, in the order in which they are measured and printed.
+// The sides of connects and storm, in the order in which they are measured and printed.
 const (
 	sideBare     = "bare"     // accepts, and nothing else
 	sideExchange = "exchange" // and answers a request
 	sideServer   = "server"
+	sidePinger   = "pinger" // answers a request, and pings
 )
 
 // startContender starts both processes of a side; no connection is made yet.
@@ -55,7 +56,7 @@ func (c *contender) startAcceptor(ctx context.Context) (firstPort int, err error
 	}
 	c.accepts, err = startPartner(ctx, acceptorRole, acceptorConfig{
 		FirstPort: firstPort, Ports: p.ports, Connections: p.connections,
-		Loops: p.loops, Private: p.private, Exchange: c.name == sideExchange,
+		Loops: p.loops, Private: p.private, Exchange: c.name != sideBare, Pings: p.pings,
 	})
 	if err != nil {
 		return 0, err

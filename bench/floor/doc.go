@@ -6,6 +6,7 @@
 //	floor --in-flight 8
 //	floor connects           connects a second, and memory of the whole host
 //	floor storm              how long until all are back after all were dropped
+//	floor pings              processor time for a ping and its pong
 //
 // # What is the same on all sides
 //
@@ -54,6 +55,18 @@
 // The client resets all connections, opens as many again at once, and the
 // time runs from the first reset until all are open on both ends. The bare
 // sides are those of connects. All sides stay open throughout.
+//
+// # pings
+//
+// Idle connections get a ping each in an interval, by the server and by a bare
+// program, which answers the client's requests as in exchange and then does
+// nothing but this: at every beat (--beat), which all its loops share, each sends its
+// share of pings in a row, reads the pongs to those of the beat before, and sleeps until
+// the next. It looks at nothing in between, not even at newcomers, so it is less than
+// any server can do. How many pings there were is the client's count on both
+// sides, and the sides are made anew in each round, since a server cannot be
+// asked to rest. On loopback a ping runs the client's part of TCP, too, and wakes the client's
+// thread: it is in both sides' figure, and would not be with clients elsewhere.
 //
 // # Reading the columns
 //

@@ -46,6 +46,14 @@ const (
 
 	// acceptEventsMax is one epoll_wait of the bare acceptor.
 	acceptEventsMax = 512
+	// pingLookMillis is how often its loops look whether they are to ping now.
+	pingLookMillis = 100
+	// pingBeatMin is the shortest beat: the clock of the host's threads and the
+	// time that a batch takes are not finer.
+	pingBeatMin = 10 * time.Millisecond
+	// pingWarmUp is how long both sides ping before they are measured: longer than
+	// the longest beat of the server, and for what connecting left behind.
+	pingWarmUp = 5 * time.Second
 	// requestBytesMax is one recv of it; the client's request is shorter.
 	requestBytesMax = 4096
 

@@ -15,6 +15,7 @@ type commandLine struct {
 	Sends    sendsFlags    `cmd:"" default:"withargs" help:"Deliveries a second beside a loop that only sends, one thread at a time. This is what happens without a subcommand."`
 	Connects connectsFlags `cmd:"" help:"Connects a second and memory of the whole host per connection, beside a program that only accepts."`
 	Storm    stormFlags    `cmd:"" help:"How long it takes until all connections are back after all were dropped, beside a program that only accepts."`
+	Pings    pingsFlags    `cmd:"" help:"Processor time for a ping and its pong over idle connections, beside a program that only pings."`
 }
 
 // commonFlags are those of every command.

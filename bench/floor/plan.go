@@ -22,6 +22,7 @@ type plan struct {
 	loops       int  // of the acceptor and the server
 	private     bool // each has a descriptor table of its own
 	limit       int  // descriptors in a table
+	pings       pingPace
 
 	// Owned by the main goroutine.
 	nextPort int

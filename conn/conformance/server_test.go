@@ -64,12 +64,12 @@ func start(t *testing.T, mode conn.FrameMode) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.poller.Stop)
-	hub := channel.NewHub(posters, mode.Frame, messageBytesMax, poller.Linux{}.Now)
+	hub := channel.NewHub(posters, mode.Hub(messageBytesMax, poller.Linux{}.Now))
 	bus, err := redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: "127.0.0.1:0"}, hub, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	uplink.Start(bus)
+	uplink.Start(bus, hub)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), hangGuard)
 		defer cancel()

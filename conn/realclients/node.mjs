@@ -53,7 +53,7 @@ const extras = ({ open, same, check, te, td }) => ({
 });
 
 try {
-  await scenario({ connect: (path) => new WebSocket(server + path, { perMessageDeflate: true }), ask, extras });
+  await scenario({ connect: (path, protocols = []) => new WebSocket(server + path, protocols, { perMessageDeflate: true }), ask, extras });
   await ask("done");
 } catch (error) {
   await ask("failed", error.message);

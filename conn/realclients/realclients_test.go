@@ -35,6 +35,7 @@ type director struct {
 	bus    *redis.Client
 	http   *httptest.Server
 	ended  chan string // "" if all went well
+	cuts   *cutter     // nil if the client talks to the server itself
 
 	mu    sync.Mutex
 	steps []string
@@ -43,7 +44,7 @@ type director struct {
 func direct(t *testing.T) *director {
 	t.Helper()
 	d := &director{t: t, ended: make(chan string, 1)}
-	d.server = servertest.StartServer(t, 0, "--publish", "own", "--ping-interval", "1s", "--drain", "1s")
+	d.server = servertest.StartServer(t, 0, "--publish", "own", "--ping-interval", "1s", "--drain", "1s", "--history", "100")
 	d.bus = redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", d.server.Bus)})
 	t.Cleanup(func() { d.bus.Close() })
 	pages := http.NewServeMux()
@@ -51,6 +52,7 @@ func direct(t *testing.T) *director {
 	pages.HandleFunc("POST /publish", d.publish)
 	pages.HandleFunc("POST /order", d.order)
 	pages.HandleFunc("POST /drain", func(http.ResponseWriter, *http.Request) { d.server.Signal(syscall.SIGTERM) })
+	pages.HandleFunc("POST /cut", func(http.ResponseWriter, *http.Request) { d.cuts.cut() })
 	pages.HandleFunc("POST /step", func(_ http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -163,15 +165,21 @@ func TestNodeWS(t *testing.T) {
 
 func TestChromium(t *testing.T) {
 	t.Parallel()
-	chromium := look(t, "chromium", "chromium-browser", "google-chrome")
 	d := direct(t)
-	args := []string{"--headless=new", "--remote-debugging-port=0", "--user-data-dir=" + t.TempDir(), "--no-first-run",
+	d.browse("page.html", d.websocket())
+	if !slices.Contains(d.steps, "a drain says 1012") {
+		t.Error("the last step was not taken")
+	}
+}
+
+// browse runs a page of ours in Chromium, which talks to the server at that URL.
+func (d *director) browse(page, server string) {
+	d.t.Helper()
+	chromium := look(d.t, "chromium", "chromium-browser", "google-chrome")
+	args := []string{"--headless=new", "--remote-debugging-port=0", "--user-data-dir=" + d.t.TempDir(), "--no-first-run",
 		"--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync"}
 	if os.Geteuid() == 0 {
 		args = append(args, "--no-sandbox")
 	}
-	d.run(chromium, append(args, d.http.URL+"/page.html?server="+url.QueryEscape(d.websocket()))...)
-	if !slices.Contains(d.steps, "a drain says 1012") {
-		t.Error("the last step was not taken")
-	}
+	d.run(chromium, append(args, d.http.URL+"/"+page+"?server="+url.QueryEscape(server))...)
 }

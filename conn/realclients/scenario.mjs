@@ -56,8 +56,8 @@ class Client {
 }
 
 export async function scenario({ connect, ask, extras }) {
-  const open = async (path) => {
-    const client = new Client(connect(path));
+  const open = async (path, ...protocols) => {
+    const client = new Client(connect(path, ...protocols));
     await client.opened;
     return client;
   };
@@ -136,6 +136,40 @@ export async function scenario({ connect, ask, extras }) {
         const c = new Client(connect(path));
         same((await c.closed).code, 1006, `code at ${path}`);
       }
+    },
+
+    async "c10m.v1 has many channels on one connection"() {
+      const [a, b] = [await open("/", "c10m.v1"), await open("/b", "c10m.v1")];
+      same(a.socket.protocol, "c10m.v1", "protocol");
+      const channels = ["a/1", "日本語 é", "100%?#"];
+      for (const channel of channels) a.socket.send("SUB " + encodeURIComponent(channel));
+      const words = async (client) => (await client.next()).split("\n")[0].split(" ");
+      for (const channel of channels) {
+        const [ok, verb, name] = await words(a);
+        same(`${ok} ${verb} ${decodeURIComponent(name)}`, "OK SUB " + channel, "answer");
+      }
+      same((await words(b))[2], "b", "the channel of the URL");
+      for (const channel of channels) {
+        b.socket.send(`PUB ${encodeURIComponent(channel)}\nto ${channel}\n`);
+        const [head, ...lines] = (await a.next()).split("\n");
+        const [verb, name, id] = head.split(" ");
+        same(`${verb} ${decodeURIComponent(name)}`, "MSG " + channel, "delivery");
+        check(/^[a-z0-9]{8}-[0-9]+$/.test(id), `id ${id}`);
+        same(lines.join("\n"), `to ${channel}\n`, "payload");
+      }
+      const head = te.encode("PUB a%2F1\n");
+      const frame = new Uint8Array([...head, ...noise(70000)]);
+      b.socket.send(frame);
+      const bytes = new Uint8Array(await a.next());
+      sameBytes(bytes.slice(bytes.indexOf(10) + 1).buffer, noise(70000), "bytes");
+      a.socket.send("UNSUB a/1");
+      same(await a.next(), "OK UNSUB a/1", "answer");
+      same(await publish("a/1", te.encode("nobody")), "0", "receivers");
+      a.socket.send("PING");
+      same(await a.next(), "PONG", "answer");
+      a.socket.close();
+      b.socket.close();
+      await Promise.all([a.closed, b.closed]);
     },
 
     ...extras({ open, same, check, te, td }),

@@ -20,12 +20,13 @@ type Client struct {
 	reader *bufio.Reader
 }
 
-// Dial connects to a channel. A deadline of the test ends what hangs.
-func (s *Server) Dial(t testing.TB, channel string) *Client {
+// Dial connects to a channel, and asks for a subprotocol if one is given. A deadline
+// of the test ends what hangs.
+func (s *Server) Dial(t testing.TB, channel string, protocols ...string) *Client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), hangGuard)
 	defer cancel()
-	c, early, _, err := ws.Dial(ctx, fmt.Sprintf("ws://127.0.0.1:%d/%s", s.Port, channel))
+	c, early, _, err := ws.Dialer{Protocols: protocols}.Dial(ctx, fmt.Sprintf("ws://127.0.0.1:%d/%s", s.Port, channel))
 	if err != nil {
 		t.Fatalf("dial: %v", err)
 	}

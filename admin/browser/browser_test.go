@@ -1,0 +1,227 @@
+package browser
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"c10m/conn"
+	"c10m/internal/servertest"
+
+	"github.com/redis/go-redis/v9"
+)
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+var (
+	screenshots = flag.String("screenshots", "", "directory in which to keep the screenshots, after the plots have filled")
+	shotsAfter  = flag.Duration("screenshots-after", time.Minute, "how long the plots fill before that")
+)
+
+// A load is a server that has something to show: three busy channels with clients of
+// 10m-client, one with clients of the test's own, and one with a slow reader.
+type load struct {
+	server  *servertest.Server
+	bus     *redis.Client
+	editors []*servertest.Client
+	slow    *servertest.Client
+}
+
+// strange is a name that would be HTML, if the page took it for that.
+const strange = `<img src=x onerror=alert(1)>`
+
+func startLoad(t *testing.T) *load {
+	l := &load{server: servertest.StartServer(t, 0, "--send-buffer", "16KiB", "--write-deadline", "10m", "--log-bytes", "64MiB")}
+	l.bus = redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", l.server.Bus)})
+	t.Cleanup(func() { l.bus.Close() })
+	for _, crowd := range [][]string{{"news", "1200", "2"}, {"scores/live", "400", "5"}, {"prices/emea", "150", "40"}} {
+		servertest.Start(t, servertest.Binary("10m-client"), "fanout", "127.0.0.1", crowd[1], "--first-port", strconv.Itoa(l.server.Port),
+			"--channel", crowd[0], "--messages-rate", crowd[2], "--duration", "1h", "--bus", fmt.Sprintf("127.0.0.1:%d", l.server.Bus))
+	}
+	for range 3 {
+		l.editors = append(l.editors, l.server.Dial(t, "editors"))
+	}
+	l.server.Dial(t, "%3Cimg%20src=x%20onerror=alert(1)%3E")
+	// It never reads: its own buffers fill, then it is slow.
+	l.slow = l.server.Dial(t, "slow")
+	payload := bytes.Repeat([]byte("x"), 256<<10)
+	servertest.Eventually(t, "a reader is slow", func() bool {
+		if err := l.bus.Publish(t.Context(), "slow", payload).Err(); err != nil {
+			t.Fatal(err)
+		}
+		return l.server.Metric("c10m_blocked_members") > 0
+	})
+	return l
+}
+
+// cells is what the first column of a table's rows shows, as an array in JavaScript.
+func cells(table string) string {
+	return `[...document.querySelectorAll("#` + table + ` tbody tr td:first-child")].map(td => td.textContent)`
+}
+
+func TestTheOperatorsPage(t *testing.T) {
+	l := startLoad(t)
+	host := fmt.Sprintf("127.0.0.1:%d", l.server.Admin)
+	b := startBrowser(t)
+	b.screen(1280, 900, false, "light")
+	b.open("http://" + host + "/operator/")
+
+	b.until("the crowds are connected", `Number(document.querySelector("#tiles dd").textContent.replace(",", "")) >= 1755`)
+	b.until("the busiest channel is first", cells("busiest")+`[0] === "prices/emea"`)
+	b.until("the largest channels are in order", `JSON.stringify(`+cells("largest")+`.slice(0, 4)) === '["news","scores/live","prices/emea","editors"]'`)
+	b.until("a name that looks like HTML is text", cells("largest")+".includes("+fmt.Sprintf("%q", strange)+`) && !document.querySelector("td img")`)
+	b.until("the slow reader is named", `document.querySelector("#slow tbody td:nth-child(2)")?.textContent === "slow"`)
+	b.until("latencies are known", `document.querySelector("#tiles > div:nth-child(4) dd").textContent.startsWith("≤")`)
+	b.until("plots are drawn", `[...document.querySelectorAll("#plots svg .curve")].filter(c => c.getAttribute("d").split("L").length > 2).length >= 9`)
+	b.until("loops have connections", `[...document.querySelectorAll("#loops tbody td:nth-child(2)")].some(td => td.textContent !== "0")`)
+	b.until("the bus is up", `document.querySelector("#facts td:nth-child(2)").textContent.startsWith("up since")`)
+
+	t.Run("a reload shows the plots again", func(t *testing.T) {
+		before := b.text(`document.querySelector("#plots svg .curve").getAttribute("d").split("L").length`)
+		b.call("Page.reload", nil, nil)
+		b.until("as much is there", `document.querySelector("#plots svg .curve")?.getAttribute("d").split("L").length >= `+before)
+	})
+	t.Run("a plot is read with the keys", func(t *testing.T) {
+		b.text(`document.querySelector("#plots svg").focus()`)
+		b.press("ArrowLeft", "ArrowLeft")
+		b.until("it says the time and the number", `/Connections, .*: open [\d.,]+/.test(document.activeElement.getAttribute("aria-label")) && document.querySelector("#plots svg .cross")`)
+		b.text(`document.activeElement.blur()`)
+	})
+	t.Run("pausing stops the questions", func(t *testing.T) {
+		b.press("p")
+		b.until("it is paused", `document.querySelector("#pause").textContent === "Go on"`)
+		time.Sleep(1500 * time.Millisecond) // what was under way ends
+		asked := len(b.asked())
+		time.Sleep(3 * time.Second)
+		if n := len(b.asked()) - asked; n != 0 {
+			t.Errorf("%d questions while it is paused", n)
+		}
+		b.press("p")
+		servertest.Eventually(t, "it goes on", func() bool { return len(b.asked()) > asked })
+	})
+	t.Run("a hidden tab asks for nothing", func(t *testing.T) {
+		var other struct{ TargetID string }
+		b.callBrowser("Target.createTarget", map[string]any{"url": "about:blank"}, &other)
+		b.until("it is hidden", `document.hidden`)
+		time.Sleep(1500 * time.Millisecond) // what was under way ends
+		asked := len(b.asked())
+		time.Sleep(3 * time.Second)
+		if n := len(b.asked()) - asked; n != 0 {
+			t.Errorf("%d questions while nobody can see it", n)
+		}
+		b.callBrowser("Target.closeTarget", map[string]any{"targetId": other.TargetID}, nil)
+		b.call("Page.bringToFront", nil, nil)
+		servertest.Eventually(t, "it goes on", func() bool { return len(b.asked()) > asked })
+	})
+	takeScreenshots(t, b)
+	t.Run("filter", func(t *testing.T) { filter(t, b) })
+	t.Run("disconnect", func(t *testing.T) { disconnect(t, l, b) })
+	b.check(host)
+}
+
+// asked is what the page has asked for so far.
+func (b *browser) asked() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.requests
+}
+
+func filter(t *testing.T, b *browser) {
+	b.press("/", "p", "r", "i", "c", "e")
+	b.until("the filter has what was typed", `document.querySelector("#filter").value === "price"`)
+	for _, table := range []string{"largest", "busiest"} {
+		b.until(table+" shows one channel", `JSON.stringify(`+cells(table)+`) === '["prices/emea"]'`)
+	}
+	b.press("Escape")
+	b.text(`document.querySelector("#filter").value = "*s/*"; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
+	b.until("a pattern works", `JSON.stringify(`+cells("largest")+`) === '["scores/live","prices/emea"]'`)
+	b.text(`document.querySelector("#filter").value = ""; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
+	b.until("all are back", cells("largest")+`.length >= 5`)
+}
+
+// disconnect closes one client, and then a channel, with the keyboard.
+func disconnect(t *testing.T, l *load, b *browser) {
+	open := `[...document.querySelectorAll("#largest button")].find(b => b.textContent === "editors")`
+	count := func() string { return b.text(`document.querySelector("#channel-about").textContent`) }
+	b.until("the channel is there", open)
+	b.text(open + `.focus()`)
+	b.press("Enter")
+	b.until("its clients are listed", `document.querySelectorAll("#clients tbody button").length === 3`)
+
+	// The second client of the list, whoever that is.
+	b.text(`document.querySelectorAll("#clients tbody button")[1].focus()`)
+	b.press("Enter")
+	b.until("it asks, with the focus on no", `document.activeElement.id === "confirm-no"`)
+	b.press("Enter")
+	b.until("nothing has happened", `!document.querySelector("#confirm").open && document.querySelectorAll("#clients tbody button").length === 3`)
+	if n := l.server.Metric(`c10m_closes_total{reason="disconnected"}`); n != 0 {
+		t.Fatalf("%v clients were disconnected without a yes", n)
+	}
+	b.text(`document.querySelectorAll("#clients tbody button")[1].focus()`)
+	b.press("Enter", "Tab", "Enter")
+	b.until("one is gone", `document.querySelectorAll("#clients tbody button").length === 2`)
+	if n := l.server.Metric(`c10m_closes_total{reason="disconnected"}`); n != 1 {
+		t.Fatalf("%v clients were disconnected, not one", n)
+	}
+
+	b.until("the whole channel can be", `document.querySelector("#channel-about").textContent.startsWith("2 ")`)
+	b.text(`document.querySelector("#over").value = "0"; document.querySelector("#channel-disconnect").focus()`)
+	b.press("Enter")
+	b.until("it asks for all", `document.querySelector("#confirm-title").textContent === "Disconnect all 2 clients of editors?"`)
+	b.text(`document.querySelector("#confirm-yes").focus()`)
+	b.press("Enter")
+	b.until("it says what happens", `document.querySelector("#done").textContent === "2 clients of editors are being disconnected."`)
+	for i, editor := range l.editors {
+		editor.SetDeadline(time.Now().Add(hangGuard)) // plots may have filled for longer than a dial lasts
+		if code := editor.CloseCode(); code != conn.CodeDisconnected {
+			t.Errorf("client %d was closed with %d, after %q", i, code, count())
+		}
+	}
+	b.until("the closes are listed", `document.querySelector("#recent tbody td:nth-child(2)").textContent === "disconnected"`)
+	if n := l.server.Metric("c10m_connections_open"); n < 1752 {
+		t.Errorf("%v connections are open: others were closed, too", n)
+	}
+}
+
+// takeScreenshots looks at the page on a desk and on a phone, by day and by night,
+// and keeps the pictures if it is told to. Nothing may be wider than the screen.
+func takeScreenshots(t *testing.T, b *browser) {
+	if *screenshots != "" {
+		time.Sleep(*shotsAfter)
+	}
+	for _, device := range []struct {
+		name          string
+		width, height int
+		mobile        bool
+		scheme, back  string
+	}{
+		{"operator", 1280, 1700, false, "light", "rgb(247, 247, 245)"},
+		{"operator-dark", 1280, 1700, false, "dark", "rgb(21, 23, 26)"},
+		{"operator-phone", 390, 1560, true, "dark", "rgb(21, 23, 26)"},
+	} {
+		b.screen(device.width, device.height, device.mobile, device.scheme)
+		b.until("the colours are those of the scheme", `getComputedStyle(document.body).backgroundColor === "`+device.back+`"`)
+		if wide := b.text(fmt.Sprintf(`[...document.querySelectorAll("body *")].filter(e => !e.closest(".table table, dialog") &&
+			e.getBoundingClientRect().right > %d).map(e => e.outerHTML.slice(0, 80)).join("\n")`, device.width)); wide != "" {
+			t.Errorf("on %s these are wider than the screen:\n%s", device.name, wide)
+		}
+		b.until("nor is the page", fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, device.width))
+		b.until("the plots have their new size", `[...document.querySelectorAll("#plots svg")].every(s => s.childElementCount > 5)`)
+		shot := b.screenshot()
+		if _, err := png.Decode(bytes.NewReader(shot)); err != nil {
+			t.Errorf("%s: %v", device.name, err)
+		}
+		if *screenshots != "" {
+			if err := os.WriteFile(filepath.Join(*screenshots, device.name+".png"), shot, 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	b.screen(1280, 900, false, "light")
+}

@@ -1,0 +1,292 @@
+package admin
+
+import (
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"c10m/conn"
+	"c10m/poller"
+)
+
+// The history of the operator's page: once a second, and whether or not anybody
+// looks, the counters that a scrape reads are read and the differences kept for
+// historySecondsMax, so that who opens the page after something happened sees it.
+// That is all of the page that runs by itself; BenchmarkSample has what it costs.
+
+// The columns of a sample.
+const (
+	columnTime        = iota // Unix, in seconds
+	columnConnections        // open WebSockets
+	columnMessages           // taken from publishers, per second
+	columnDeliveries         // per second
+	columnBytes              // written, per second
+	columnLagP50             // seconds from publishing to the last write; NaN: there was none
+	columnLagP99
+	columnTurnP99  // seconds that a turn of a loop was busy
+	columnBusyMax  // part of its time for which the busiest loop did not wait
+	columnOpened   // upgrades, per second
+	columnClosed   // ends of connections that were open or asked to be, per second
+	columnBlocked  // slow readers now
+	columnResident // bytes of this process
+	columns
+)
+
+// columnNames are their names in JSON.
+var columnNames = [columns]string{
+	"time", "connections", "messages", "deliveries", "bytes", "lagP50", "lagP99", "turnP99", "busyMax",
+	"opened", "closed", "blocked", "resident",
+}
+
+// A sample is one second.
+type sample [columns]float64
+
+// MarshalJSON makes an array; what there is no number for is null.
+func (s sample) MarshalJSON() ([]byte, error) {
+	out := []byte{'['}
+	for i, v := range s {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		switch {
+		case math.IsNaN(v) || math.IsInf(v, 0):
+			out = append(out, "null"...)
+		case i == columnTime:
+			out = strconv.AppendFloat(out, v, 'f', 3, 64)
+		default:
+			out = strconv.AppendFloat(out, v, 'g', 6, 64) // a plot has not so many pixels
+		}
+	}
+	return append(out, ']'), nil
+}
+
+// A loopState is one loop in the last second.
+type loopState struct {
+	Connections int64    `json:"connections"`
+	Busy        float64  `json:"busy"`    // part of its time
+	TurnP99     *float64 `json:"turnP99"` // seconds; nil: no turn
+	LagP99      *float64 `json:"lagP99"`
+	LogBytes    int64    `json:"logBytes"`
+	Blocked     int64    `json:"blocked"`
+}
+
+// counts are what a sample subtracts from those a second later.
+type counts struct {
+	messages, deliveries, bytes, opened, closed uint64
+}
+
+// closeMark is how often each reason had occurred at a time.
+type closeMark struct {
+	at     time.Time
+	closes []uint64
+}
+
+// A history keeps samples. Its methods may be called from any goroutine.
+type history struct {
+	// Fixed after construction.
+	sources *Sources
+	started time.Time
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	at      time.Time // of the last sample
+	last    counts
+	turns   []histogram // of each loop, as they were then
+	lags    []histogram
+	samples []sample // a ring
+	count   uint64   // samples so far
+	loops   []loopState
+	marks   []closeMark // one for each closeMarkSeconds, oldest first
+}
+
+func newHistory(sources *Sources, now time.Time) *history {
+	h := &history{
+		sources: sources, started: now, at: now,
+		turns: make([]histogram, len(sources.Loops)), lags: make([]histogram, len(sources.Loops)),
+		loops: make([]loopState, len(sources.Loops)),
+	}
+	for i, loop := range sources.Loops {
+		h.turns[i].add(&loop.Poller.Turns)
+		h.lags[i].add(&loop.Channel.Lag)
+	}
+	h.last = h.read(&sample{})
+	h.marks = []closeMark{{now, h.closes()}}
+	return h
+}
+
+// run takes a sample a second until stop is closed.
+func (h *history) run(stop <-chan struct{}) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			h.take(now)
+		case <-stop:
+			return
+		}
+	}
+}
+
+// take adds a sample of the time since the last one.
+func (h *history) take(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seconds := now.Sub(h.at).Seconds()
+	if seconds <= 0 {
+		return
+	}
+	h.at = now
+	var s sample
+	counts := h.read(&s)
+	s[columnTime] = float64(now.UnixMilli()) / 1000
+	s[columnMessages] = float64(counts.messages-h.last.messages) / seconds
+	s[columnDeliveries] = float64(counts.deliveries-h.last.deliveries) / seconds
+	s[columnBytes] = float64(counts.bytes-h.last.bytes) / seconds
+	s[columnOpened] = float64(counts.opened-h.last.opened) / seconds
+	s[columnClosed] = float64(counts.closed-h.last.closed) / seconds
+	s[columnResident] = float64(residentBytes())
+	h.last = counts
+	h.takeLoops(&s, seconds)
+	if len(h.samples) < historySecondsMax {
+		h.samples = append(h.samples, s)
+	} else {
+		h.samples[h.count%historySecondsMax] = s
+	}
+	h.count++
+	if now.Sub(h.marks[len(h.marks)-1].at) >= closeMarkSeconds*time.Second {
+		h.marks = append(h.marks, closeMark{now, h.closes()})
+		if len(h.marks) > 1+historySecondsMax/closeMarkSeconds {
+			h.marks = h.marks[1:]
+		}
+	}
+}
+
+// read sums up the loops' counters, and fills in what needs no difference.
+func (h *history) read(s *sample) (c counts) {
+	c.messages = h.sources.Hub.Messages.Load()
+	for _, loop := range h.sources.Loops {
+		c.deliveries += loop.Channel.Deliveries.Load()
+		c.bytes += loop.Channel.Bytes.Load()
+		c.opened += loop.Conn.Handshakes.Load()
+		for reason := range loop.Conn.Closes {
+			c.closed += loop.Conn.Closes[reason].Load()
+		}
+		s[columnConnections] += float64(loop.Conn.Open.Load())
+		s[columnBlocked] += float64(loop.Channel.Blocked.Load())
+	}
+	return c
+}
+
+// takeLoops makes the loops' states, and what a sample says of their times.
+func (h *history) takeLoops(s *sample, seconds float64) {
+	var turns, lags histogram
+	for i, loop := range h.sources.Loops {
+		turn, lag := h.turns[i].since(&loop.Poller.Turns), h.lags[i].since(&loop.Channel.Lag)
+		state := loopState{
+			Connections: loop.Poller.Connections.Load(),
+			Busy:        min(1, turn.sum/seconds),
+			TurnP99:     turn.p99(),
+			LagP99:      lag.p99(),
+			LogBytes:    loop.Channel.LogBytes.Load(),
+			Blocked:     loop.Channel.Blocked.Load(),
+		}
+		h.loops[i] = state
+		s[columnBusyMax] = max(s[columnBusyMax], state.Busy)
+		turns.merge(&turn)
+		lags.merge(&lag)
+	}
+	s[columnTurnP99], s[columnLagP50], s[columnLagP99] = turns.part(0.99), lags.part(0.5), lags.part(0.99)
+}
+
+// closes is how often each reason has occurred, by conn.Reason.
+func (h *history) closes() []uint64 {
+	var stats conn.Stats // for the number of reasons
+	sums := make([]uint64, len(stats.Closes))
+	for _, loop := range h.sources.Loops {
+		for reason := range loop.Conn.Closes {
+			sums[reason] += loop.Conn.Closes[reason].Load()
+		}
+	}
+	return sums
+}
+
+// after returns the samples after the first since, a copy of the loops, and when
+// the oldest mark of closes was.
+func (h *history) after(since uint64) (samples []sample, count uint64, loops []loopState, mark closeMark) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first := max(since, h.count-uint64(len(h.samples)))
+	if first > h.count {
+		first = h.count - uint64(len(h.samples)) // of another server, before this one
+	}
+	for i := first; i < h.count; i++ {
+		samples = append(samples, h.samples[i%historySecondsMax])
+	}
+	return samples, h.count, append([]loopState(nil), h.loops...), h.marks[0]
+}
+
+// since replaces h by what a loop's histogram is now, and returns the difference.
+func (h *histogram) since(loop *poller.Histogram) (difference histogram) {
+	before := *h
+	*h = histogram{}
+	h.add(loop)
+	difference = histogram{bounds: h.bounds, counts: make([]uint64, len(h.counts)), sum: h.sum - before.sum}
+	for i := range difference.counts {
+		difference.counts[i] = h.counts[i] - before.counts[i]
+	}
+	return difference
+}
+
+// merge adds another histogram.
+func (h *histogram) merge(other *histogram) {
+	if h.counts == nil {
+		h.bounds, h.counts = other.bounds, make([]uint64, len(other.counts))
+	}
+	for i, n := range other.counts {
+		h.counts[i] += n
+	}
+	h.sum += other.sum
+}
+
+// part is quantile, but NaN if there is nothing, and the last bound, in which there
+// may be longer ones, rather than infinity.
+func (h *histogram) part(q float64) (seconds float64) {
+	switch seconds = h.quantile(q); {
+	case seconds == 0:
+		return math.NaN()
+	case math.IsInf(seconds, 1):
+		return h.bounds[len(h.bounds)-1]
+	}
+	return seconds
+}
+
+// p99 is part(0.99), nil if there is nothing.
+func (h *histogram) p99() *float64 {
+	seconds := h.part(0.99)
+	if math.IsNaN(seconds) {
+		return nil
+	}
+	return &seconds
+}
+
+// residentBytes is what this process holds of the memory, without the kernel's part;
+// 0 if the kernel does not tell (proc(5), statm).
+func residentBytes() int64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}

@@ -1,0 +1,157 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"c10m/poller"
+)
+
+// CodeDisconnected is the close code for those whom the operator disconnects: one of
+// our own (RFC 6455, 7.4.2), since a client that sees it should not come back by
+// itself, and every code of IANA's registry that says so says more. 1008 means here
+// that a token has ended, and to come back with another.
+const CodeDisconnected = 4002
+
+// ErrDisconnects says that too many channels are being disconnected already.
+var ErrDisconnects = errors.New("too many channels are being disconnected; wait until they are done")
+
+// Disconnect closes one client with CodeDisconnected, if it is still the one that
+// had this ID, and reports whether it was. A loop that does not answer before ctx is
+// done does it all the same, but nobody can say.
+func (o *Operator) Disconnect(ctx context.Context, id ClientID) (bool, error) {
+	if id.Loop < 0 || id.Loop >= len(o.servers) {
+		return false, nil
+	}
+	a := newAsked[bool](1)
+	s := o.servers[id.Loop]
+	s.loop.Run(func(*poller.Loop) {
+		there := id.Generation != 0 && s.loop.Generation(id.FD) == id.Generation &&
+			!s.loop.Closing(id.FD) && s.loop.Record(id.FD).Phase == phaseOpen
+		if there {
+			s.finishCode(id.FD, Disconnected)
+		}
+		a.put(0, &there)
+	})
+	for _, there := range a.wait(ctx) {
+		return *there, nil
+	}
+	return false, ctx.Err()
+}
+
+// DisconnectChannel closes with CodeDisconnected those who are in a channel now,
+// evenly over a time, and returns how many they are; who comes later stays. It
+// returns when all loops have begun, or ctx is done. Of one loop, channels that are
+// being disconnected take turns.
+func (o *Operator) DisconnectChannel(ctx context.Context, name string, over time.Duration) (clients int, err error) {
+	if o.disconnecting() >= disconnectsMax {
+		return 0, ErrDisconnects
+	}
+	a := newAsked[int](len(o.servers))
+	for i, s := range o.servers {
+		s.disconnecting.Add(1)
+		s.loop.Run(func(*poller.Loop) {
+			_, members := s.registry.Find([]byte(name))
+			a.put(i, &members)
+			s.startDisconnect([]byte(name), members, over)
+		})
+	}
+	for _, members := range a.wait(ctx) {
+		clients += *members
+	}
+	return clients, nil
+}
+
+// disconnecting is how many channels the loop that is most behind is still at.
+func (o *Operator) disconnecting() (channels int64) {
+	for _, s := range o.servers {
+		channels = max(channels, s.disconnecting.Load())
+	}
+	return channels
+}
+
+// disconnectState is a loop's walk over its connections for those of one channel.
+// It looks at all of them, one record after the other, rather than go along the
+// channel's list: that changes meanwhile, and a place in it would have to be
+// kept up by everybody who comes, goes or falls behind.
+type disconnectState struct {
+	name   []byte
+	latest uint32 // generation: who came after it stays
+	cursor uint32
+	left   int // how many may still have to be closed
+	over   time.Duration
+	until  int64 // 0 before its turn has come
+	last   int64 // time of the last step
+	credit float64
+}
+
+func (s *Server) startDisconnect(name []byte, members int, over time.Duration) {
+	if members == 0 {
+		s.disconnecting.Add(-1)
+		return
+	}
+	s.disconnects = append(s.disconnects, &disconnectState{
+		name: name, latest: s.loop.Latest(), left: members, over: over,
+	})
+	s.loop.TickNow()
+}
+
+// disconnectSome closes what is due of the first channel and returns when the next
+// step is.
+func (s *Server) disconnectSome() (next int64) {
+	queue := s.disconnects
+	if len(queue) == 0 {
+		return math.MaxInt64
+	}
+	d, now := queue[0], s.loop.Now()
+	if d.until == 0 {
+		d.until, d.last = now+int64(d.over), now
+		if d.over == 0 {
+			d.credit = drainPerTickMax
+		}
+	}
+	rate := float64(d.left) / float64(max(d.until-now, int64(walkTickMin)))
+	d.credit = min(d.credit+rate*float64(now-d.last), drainPerTickMax)
+	d.last = now
+	number, _ := s.registry.Find(d.name)
+	over := number == 0 || d.left <= 0
+	for looks := disconnectLooksPerTickMax; !over && d.credit >= 1 && looks > 0; {
+		// No more at a time than may be closed, if all of them are members.
+		batch := min(int(d.credit), looks)
+		looks -= batch
+		d.cursor = s.loop.Walk(d.cursor, batch, func(fd uint32) { s.disconnectMember(d, fd, number) })
+		over = d.cursor == 0 || d.left <= 0
+	}
+	if over {
+		s.disconnects = slices.Delete(queue, 0, 1)
+		s.disconnecting.Add(-1)
+	}
+	return now + int64(drainTick)
+}
+
+// isIn reports whether a connection is in the channel with this number (Find), with
+// whichever of its memberships.
+func (s *Server) isIn(fd, number uint32) bool {
+	record := s.loop.Record(fd)
+	if record.Marks&markTwoWay == 0 {
+		return s.registry.IsMember(fd, number)
+	}
+	for n := twoWayOf(record).first; n != 0; n = s.members.at(n).next {
+		if s.registry.IsMember(n, number) {
+			return true
+		}
+	}
+	return false
+}
+
+// disconnectMember closes fd if it is in the channel and was when this began.
+func (s *Server) disconnectMember(d *disconnectState, fd, number uint32) {
+	if s.isIn(fd, number) && !s.loop.CameAfter(fd, d.latest) {
+		d.left--
+		d.credit--
+		s.finishCode(fd, Disconnected)
+	}
+}

@@ -1,0 +1,132 @@
+package conn
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"c10m/channel"
+)
+
+// Connections whose messages go as server-sent events. They are members like all
+// others and in phaseOpen; what differs is the answer to their request, the
+// words that we say to them, and that nothing they say means anything.
+
+// eventsResponse begins a stream, which ends with its connection: a length or
+// chunks would be bytes of ours between the registry's. X-Accel-Buffering is
+// what nginx asks for, which would else collect the events.
+const eventsResponse = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\nConnection: close\r\n" +
+	answerHeaders + "\r\n" + eventsPrelude
+
+// heartbeat is a comment, which the client drops (HTML Standard, 9.2.7).
+var heartbeat = []byte(":\n\n")
+
+// gapText tells that the position that the client named cannot be continued.
+const gapText = "Messages after your position may have been missed."
+
+// encodeEvent is the channel.Encoder of channel.Event.
+func encodeEvent(m *channel.Message) []byte {
+	var room [idBytesMax]byte
+	id, payload := m.AppendID(room[:0]), m.Payload()
+	return appendEvent(make([]byte, 0, eventBytes(id, payload)), id, payload)
+}
+
+// isEvents reports whether fd, which is open, gets events.
+func (s *Server) isEvents(fd uint32) bool { return s.formatOf(fd) == channel.Event }
+
+// sayHeartbeat says that the server is there.
+func (s *Server) sayHeartbeat(fd uint32) {
+	if s.isEvents(fd) {
+		s.say(fd, heartbeat)
+		return
+	}
+	s.say(fd, pingFrame)
+}
+
+// sayNotice says that a drain will close fd.
+func (s *Server) sayNotice(fd uint32) {
+	if s.isEvents(fd) {
+		s.say(fd, drainEvents[rand.IntN(len(drainEvents))])
+		return
+	}
+	s.say(fd, noticeFrame)
+}
+
+// drainEvents are notices of a drain with different pauses. The closes are
+// spread already, so the pause may be short; it has to be there, as an
+// EventSource that finds nobody on the port tries again no sooner.
+var drainEvents = func() (all [eventRetryChoices][]byte) {
+	for i := range all {
+		retry := eventDrainRetryMillis * int64(eventRetryChoices+i) / eventRetryChoices
+		all[i] = appendOwnEvent(nil, "drain", nil, retry, reasonTable[Draining].text)
+	}
+	return all
+}()
+
+// closeEvents are the last events of streams, by reason: what a WebSocket has in
+// its close frame.
+var closeEvents = func() (all [reasons][]byte) {
+	for r, info := range reasonTable {
+		if info.code != 0 {
+			all[r] = appendOwnEvent(nil, "close", nil, 0, fmt.Sprintf("%d %s", info.code, info.text))
+		}
+	}
+	return all
+}()
+
+// lastWords are those of an open connection that ends for a reason.
+func (s *Server) lastWords(fd uint32, reason Reason) []byte {
+	if s.isEvents(fd) {
+		return closeEvents[reason]
+	}
+	info := &reasonTable[reason]
+	return closeFrame(info.code, info.text)
+}
+
+// openEvents answers a request for events. An EventSource that comes back says in
+// Last-Event-ID where it was, and keeps the query that it began with.
+func (s *Server) openEvents(fd uint32, r *request) verdict {
+	reason := s.judgeReader(r, r.target)
+	if reason == reasonNone {
+		if err := s.admit(); err != nil {
+			reason = requestReason(err)
+		}
+	}
+	if reason != reasonNone {
+		s.refuse(fd, reason)
+		return verdictOver
+	}
+	since, _ := r.query("since")
+	if last, count := r.field("Last-Event-ID"); count > 0 {
+		since = last
+	}
+	grant := s.shake.grant
+	grant.Publish = false // nothing that it says is read
+	s.stats.EventStreams.Add(1)
+	s.admitMember(fd, channel.Event, s.shake.channel, grant, []byte(eventsResponse), since)
+	if len(since) == 0 && s.shared.Config.History.Keeps() && !s.loop.Closing(fd) && s.loop.Record(fd).Phase == phaseOpen {
+		s.askPosition(fd)
+	}
+	s.thaw(fd)
+	return verdictOver
+}
+
+// sayPosition tells a stream that has had nothing yet where it stands: an id
+// without data is no event, and still the client's position (HTML Standard,
+// 9.2.6). What it is owed meanwhile brings an id of its own.
+func (s *Server) sayPosition(fd uint32, a *channel.Answer) {
+	if s.registry.Behind(fd) {
+		return
+	}
+	var room [len("id: \n\n") + idBytesMax]byte
+	s.say(fd, append(a.AppendPosition(append(room[:0], fieldID...)), "\n\n"...))
+}
+
+// sayGap tells a stream that its position could not be continued, and where it
+// stands now, if a is not nil.
+func (s *Server) sayGap(fd uint32, a *channel.Answer) {
+	var position []byte
+	if a != nil {
+		position = a.AppendPosition(nil)
+	}
+	s.say(fd, appendOwnEvent(nil, "gap", position, 0, gapText))
+}

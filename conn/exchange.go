@@ -1,0 +1,379 @@
+package conn
+
+import (
+	"math"
+	"time"
+
+	"c10m/channel"
+	"c10m/poller"
+)
+
+// Requests that are not upgrades, and the connections that go on after their
+// answers (RFC 9112, 9.3). Requests that come together are answered in order: the
+// answers to messages that are published come later, and until they are there, only
+// requests of that kind are begun (their answers come in the order of the messages);
+// any other waits in cold.request, and nothing more is read.
+
+// verdict says what becomes of a connection after a request.
+type verdict uint8
+
+const (
+	verdictNext verdict = iota // what follows it is the next request
+	verdictWait                // it is to be looked at again: answers before its own are to come
+	verdictOver                // no next request, or none before its body is there
+)
+
+// readRequests answers the requests in p, one after the other, and keeps what is
+// left. from is where to look for the end of the first. isOwn: p belongs to the
+// connection, and may be kept as it is.
+func (s *Server) readRequests(fd uint32, p []byte, from int, isOwn bool) {
+	for n := 0; len(p) > 0; n++ {
+		if s.mustWait(fd) || n == exchangesPerReadMax || n > 0 && s.tokensWait() {
+			s.hold(fd, p, isOwn)
+			return
+		}
+		size := requestEnd(p, from)
+		reason := reasonNone
+		switch {
+		case !plausible(p[:min(len(p), requestBytesMax+1)]):
+			reason = RequestMalformed
+		case size > requestBytesMax, size == 0 && len(p) > requestBytesMax:
+			reason = RequestTooLong
+		}
+		after, then := p, verdictWait
+		switch {
+		case reason == reasonNone && size > 0:
+			after, then = s.answer(fd, p[:size], p[size:])
+		case s.isPending(fd):
+		case reason != reasonNone:
+			s.refuse(fd, reason)
+			return
+		default:
+			if s.loop.Record(fd).Phase == phaseAnswer {
+				s.enterKept(fd)
+			}
+			s.awaitRequest(fd, p, isOwn)
+			return
+		}
+		switch then {
+		case verdictOver:
+			return
+		case verdictWait:
+			s.hold(fd, p, isOwn)
+			return
+		}
+		p, from = after, 0
+	}
+	s.enterKept(fd)
+}
+
+// answer answers one request. rest is what came after its head: a body, the next
+// request, frames of a client that did not wait; after is what of it is left for
+// verdictNext.
+func (s *Server) answer(fd uint32, head, rest []byte) (after []byte, then verdict) {
+	r := parseRequest(head)
+	way := r.route()
+	if way != routePublish && s.isPending(fd) {
+		return nil, verdictWait
+	}
+	if !s.judgeForwarded(fd, head) {
+		return nil, verdictOver
+	}
+	switch way {
+	case routePublish:
+		return s.post(fd, &r, rest)
+	case routePreflight:
+		return rest, s.preflight(fd, &r)
+	case routePage:
+		return rest, s.ownPage(fd, &r)
+	case routeEvents:
+		return nil, s.openEvents(fd, &r)
+	case routePoll:
+		return nil, s.poll(fd, &r, rest)
+	}
+	s.upgrade(fd, &r, rest)
+	return nil, verdictOver
+}
+
+// judgePlain judges what all requests but upgrades have in common: that there is
+// one way to read them, and the page that asks.
+func (s *Server) judgePlain(r *request) Reason {
+	switch {
+	case r.bad != reasonNone:
+		return r.bad
+	case r.hasBody() && string(r.method) != "POST":
+		return RequestMalformed
+	case !s.shared.Config.Access.Origins.Allow(r.head):
+		return RequestOrigin
+	}
+	return reasonNone
+}
+
+// judgeReader judges a request of somebody who wants to know of the channel that
+// target names, and leaves the channel in s.shake.channel and what his token
+// allows in s.shake.grant. It does not ask whether there is room (admit).
+func (s *Server) judgeReader(r *request, target []byte) Reason {
+	reason := s.judgePlain(r)
+	if reason != reasonNone {
+		return reason
+	}
+	var err error
+	h := s.shake
+	if h.channel, err = appendChannel(h.channel[:0], target); err == nil && h.judge != nil {
+		h.grant, err = h.judge(r.head, h.channel)
+	}
+	if err != nil {
+		return requestReason(err)
+	}
+	return reasonNone
+}
+
+// respond says a whole answer and ends the connection if it is the last one.
+func (s *Server) respond(fd uint32, isLast bool, answer []byte) verdict {
+	s.stats.Requests.Add(1)
+	if isLast {
+		s.finish(fd, RequestsDone, answer)
+		return verdictOver
+	}
+	s.enterKept(fd)
+	if s.say(fd, answer); s.loop.Closing(fd) {
+		return verdictOver
+	}
+	return verdictNext
+}
+
+// isLast reports whether the answer to r is to be the last on its connection:
+// because the client says so, or because the server has better use for it.
+func (s *Server) isLast(r *request) bool {
+	return r.isLast || s.drain != nil || s.admit() != nil || s.stats.HTTP.Load() > keptMax
+}
+
+func (s *Server) isPending(fd uint32) bool {
+	c := s.cold[fd]
+	return c != nil && c.pending > 0
+}
+
+// mustWait reports whether nothing more is to be answered before the client has
+// taken what it is owed.
+func (s *Server) mustWait(fd uint32) bool {
+	c := s.cold[fd]
+	return c != nil && c.owes()
+}
+
+// hold keeps requests whose turn has not come. The connection is not read from
+// until all of them are answered, so they are one read at most.
+func (s *Server) hold(fd uint32, p []byte, isOwn bool) {
+	c := s.coldOf(fd)
+	if c == nil {
+		s.end(fd, RequestMemory)
+		return
+	}
+	s.keepRequest(c, p, isOwn)
+	if s.requestBytes > requestBytesTotalMax {
+		s.end(fd, RequestMemory) // no answer may overtake those that are to come
+		return
+	}
+	s.enter(fd, phaseAnswer)
+	if c.pending == 0 && !c.owes() {
+		s.ready = append(s.ready, pausedEntry{fd, s.loop.Generation(fd)})
+	}
+}
+
+// resume goes on with the requests that waited, if nothing is in their way.
+func (s *Server) resume(fd uint32) {
+	var p []byte
+	if c := s.cold[fd]; c != nil {
+		if c.pending > 0 || c.owes() {
+			return
+		}
+		if c.isLast {
+			s.finish(fd, RequestsDone, nil)
+			return
+		}
+		p = s.takeRequest(c)
+	}
+	s.readRequests(fd, p, 0, true)
+}
+
+// resumeReady goes on with connections that waited for a turn, and reports whether
+// there are more.
+func (s *Server) resumeReady() (more bool) {
+	for n := 0; n < resumesPerTurnMax && len(s.ready) > 0 && !s.tokensWait(); n++ {
+		next := s.ready[0]
+		s.ready = s.ready[1:]
+		if s.loop.Generation(next.fd) == next.generation && !s.loop.Closing(next.fd) && s.loop.Record(next.fd).Phase == phaseAnswer {
+			s.resume(next.fd)
+		}
+	}
+	return len(s.ready) > 0
+}
+
+// readAnswering hears of a connection that is not to be read from now.
+func (s *Server) readAnswering(fd uint32) {
+	c := s.coldOf(fd)
+	switch {
+	case c == nil:
+		s.end(fd, RequestMemory)
+	case c.held:
+		s.brokeOff(fd)
+	default:
+		c.held = true
+		s.loop.ArmRead(fd, false)
+	}
+}
+
+// enterKept has fd wait for its next request, or for room in its socket.
+func (s *Server) enterKept(fd uint32) {
+	switch c := s.cold[fd]; {
+	case s.loop.Closing(fd) || s.loop.Record(fd).Phase == phaseLingering:
+	case c != nil && (c.pending > 0 || c.owes()):
+		s.enter(fd, phaseAnswer)
+	default:
+		s.enter(fd, phaseKept)
+		s.thaw(fd)
+	}
+}
+
+// enter moves fd to a phase of the exchange of requests and answers, or begins its
+// time in it anew.
+func (s *Server) enter(fd uint32, phase uint8) {
+	record := s.loop.Record(fd)
+	record.Stamp = secondOf(s.loop.Now())
+	if record.Phase != phase {
+		s.setPhase(fd, phase)
+	}
+	if record.Marks&markTimed == 0 {
+		record.Marks |= markTimed
+		s.exchanges.add(s.loop, fd, exchangeLook)
+	}
+}
+
+// inExchange reports whether a phase is one of those between which the answers to
+// requests move a connection.
+func inExchange(phase uint8) bool { return phase >= phaseKept && phase <= phaseAnswer }
+
+// secondOf is a time as Record.Stamp has it.
+func secondOf(now int64) uint8 { return uint8(now / int64(time.Second)) }
+
+// expireExchanges ends connections that take too long over what they are at, and
+// returns when to look again. Each connection has one entry in the queue, whatever
+// it does meanwhile: an entry per request would be a million for a client who is
+// quick.
+func (s *Server) expireExchanges() (next int64) {
+	return s.exchanges.visit(s.loop, func(fd uint32) (late bool) {
+		record := s.loop.Record(fd)
+		record.Marks &^= markTimed
+		if !inExchange(record.Phase) {
+			return false
+		}
+		age := time.Duration(secondOf(s.loop.Now())-record.Stamp) * time.Second
+		if reason, isLate := s.late(fd, record.Phase, age); isLate {
+			if record.Phase == phaseBody || reason == RequestTimeout {
+				s.refuse(fd, reason)
+			} else {
+				s.end(fd, reason)
+			}
+			return true
+		}
+		record.Marks |= markTimed
+		s.exchanges.add(s.loop, fd, exchangeLook)
+		return false
+	})
+}
+
+// late says for what reason fd is to be ended if it has been in its phase for so
+// long. What waits for the bus has no time of its own: the bus has.
+func (s *Server) late(fd uint32, phase uint8, age time.Duration) (Reason, bool) {
+	c := s.cold[fd]
+	switch {
+	case phase == phaseBody:
+		return RequestTimeout, age > bodyTimeout
+	case phase == phaseAnswer:
+		return WriteDeadline, c != nil && c.owes() && c.pending == 0 && age > answerTimeout
+	case c != nil && len(c.request) > 0:
+		return RequestTimeout, age > s.shared.handshakeTimeout
+	}
+	return RequestIdle, age > keptTimeout
+}
+
+// Answers that come later.
+
+// Published implements Feedback: the answers to messages that were published with
+// POST.
+func (s *Server) Published(outcomes []channel.Outcome) {
+	s.loop.Run(func(*poller.Loop) {
+		for i := range outcomes {
+			o := &outcomes[i]
+			s.answerLater(o.From, func(out []byte, isLast bool) []byte {
+				if o.Fate != channel.FatePublished {
+					s.stats.PublishesFailed.Add(1)
+				}
+				return appendOutcome(out, o, isLast)
+			})
+		}
+		s.sayAnswers()
+	})
+}
+
+// answerLater appends the next answer that a connection waits for, if it is still
+// there, for sayAnswers to say.
+func (s *Server) answerLater(to uint64, write func(out []byte, isLast bool) []byte) {
+	fd, generation := uint32(to), uint32(to>>32)
+	if s.loop.Generation(fd) != generation || s.loop.Closing(fd) || s.loop.Record(fd).Phase != phaseAnswer {
+		return
+	}
+	c := s.cold[fd]
+	if c == nil || c.pending == 0 {
+		panic("BUG: an answer that nobody waits for")
+	}
+	if len(c.answers) == 0 {
+		s.answering = append(s.answering, fd)
+	}
+	c.pending--
+	s.stats.Requests.Add(1)
+	c.answers = write(c.answers, c.isLast && c.pending == 0)
+}
+
+// sayAnswers says the answers that are there, all of a connection in one write, and
+// goes on with its requests.
+func (s *Server) sayAnswers() {
+	for _, fd := range s.answering {
+		c := s.cold[fd]
+		answers := c.answers
+		c.answers = nil
+		if c.isLast && c.pending == 0 {
+			s.finish(fd, RequestsDone, answers)
+			continue
+		}
+		if s.say(fd, answers); !s.loop.Closing(fd) {
+			s.loop.Record(fd).Stamp = secondOf(s.loop.Now())
+			s.resume(fd)
+		}
+	}
+	s.answering = s.answering[:0]
+}
+
+// identityOf names a connection to those who answer later.
+func (s *Server) identityOf(fd uint32) uint64 {
+	return uint64(s.loop.Generation(fd))<<32 | uint64(fd)
+}
+
+// visit is expire for entries that may come again: look is called for each whose
+// connection is still there, and reports whether it was late.
+func (d *deadlines) visit(loop *poller.Loop, look func(fd uint32) (late bool)) (next int64) {
+	now, calls := loop.Now(), 0
+	for looks := 0; d.first < len(d.queue) && d.queue[d.first].at <= now; looks++ {
+		if calls == latePerTickMax || looks == deadlinesPerTickMax {
+			return now + int64(walkTickMin)
+		}
+		due := d.queue[d.first]
+		d.first++
+		if loop.Generation(due.fd) == due.generation && !loop.Closing(due.fd) && look(due.fd) {
+			calls++
+		}
+	}
+	if d.first == len(d.queue) {
+		*d = deadlines{}
+	}
+	return math.MaxInt64
+}

@@ -1,0 +1,291 @@
+package conn
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"c10m/channel"
+	"c10m/poller"
+)
+
+// A busOf is a Publisher that answers at once, or when the test says so.
+type busOf struct {
+	testPublisher
+	mu       sync.Mutex
+	holding  bool
+	fate     channel.Fate
+	waiting  []channel.Outcome
+	answered int
+}
+
+func (b *busOf) PublishAnswered(from uint64, name, payload []byte) bool {
+	if !b.Publish(from, name, payload) {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting = append(b.waiting, channel.Outcome{
+		From: from, Channel: bytes.Clone(name), Fate: b.fate, Connections: len(payload), Subscribers: b.answered,
+	})
+	b.answered++
+	if !b.holding {
+		b.tell()
+	}
+	return true
+}
+
+// tell answers what waits.
+func (b *busOf) tell() {
+	b.feedback.Published(b.waiting)
+	b.waiting = nil
+}
+
+func (b *busOf) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.holding = false
+	b.tell()
+}
+
+// forget starts anew.
+func (b *busOf) forget() {
+	b.testPublisher.mu.Lock()
+	b.taken = nil
+	b.testPublisher.mu.Unlock()
+	b.mu.Lock()
+	b.answered = 0
+	b.mu.Unlock()
+}
+
+func (b *busOf) hold() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.holding = true
+}
+
+func startHTTP(t testing.TB, change func(*Config), options ...func(*poller.Config, *Shared)) (*testServer, *busOf) {
+	bus := &busOf{}
+	config := testConfig()
+	config.NewPublisher = func(f Feedback) Publisher { bus.feedback = f; return bus }
+	config.PublishBytesMax, config.InboundBytesTotal = 200_000, 1<<20
+	config.Pages = []Page{{Path: "/-/c10m.js", ContentType: "text/javascript", Body: []byte("script")}}
+	if change != nil {
+		change(&config)
+	}
+	s := startServer(t, 1, config, options...)
+	s.shared.CountWith(s.hub)
+	return s, bus
+}
+
+func postRequest(path, payload string, fields ...string) string {
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n%s\r\n%s", path, len(payload), strings.Join(fields, ""), payload)
+}
+
+// reply reads one answer, and its body.
+func (c *rawClient) reply(method string) (r *http.Response, body string) {
+	c.t.Helper()
+	r, err := http.ReadResponse(c.Reader, &http.Request{Method: method})
+	if err != nil {
+		c.t.Fatalf("no HTTP response: %v", err)
+	}
+	all, err := io.ReadAll(r.Body)
+	if err != nil {
+		c.t.Fatalf("half a body: %v", err)
+	}
+	return r, string(all)
+}
+
+// expectReply reads one answer and checks what every answer has.
+func (c *rawClient) expectReply(method string, status int, body string) *http.Response {
+	c.t.Helper()
+	r, got := c.reply(method)
+	if r.StatusCode != status || got != body {
+		c.t.Fatalf("got %d %q, want %d %q", r.StatusCode, got, status, body)
+	}
+	if r.Header.Get("Access-Control-Allow-Origin") != "*" || !strings.Contains(r.Header.Get("Access-Control-Expose-Headers"), "C10m-Position") {
+		c.t.Fatalf("%d without CORS: %v", status, r.Header)
+	}
+	return r
+}
+
+func published(name string, connections, subscribers int) string {
+	return fmt.Sprintf(`{"channel":%q,"connections":%d,"subscribers":%d}`+"\n", name, connections, subscribers)
+}
+
+// richRequests are requests of all kinds on one connection, and checkRich reads
+// their answers.
+var richRequests = postRequest("/room%2F1", "hello") +
+	postRequest("/b?x=1", "") +
+	"GET /-/c10m.js HTTP/1.1\r\nHost: h\r\n\r\n" +
+	"HEAD /-/c10m.js?v=2 HTTP/1.1\r\nHost: h\r\n\r\n" +
+	postRequest("/c", "\r\n\r\nGET / HTTP/1.1\r\n\r\n") +
+	"GET /-/channels/a%2Fb HTTP/1.1\r\nHost: h\r\n\r\n" +
+	"OPTIONS /news HTTP/1.1\r\nHost: h\r\nOrigin: https://x\r\n\r\n" +
+	postRequest("/d", "last", "Connection: x, Close\r\n")
+
+func checkRich(c *rawClient) {
+	c.t.Helper()
+	c.expectReply("POST", 200, published("room/1", 5, 0))
+	c.expectReply("POST", 200, published("b", 0, 1))
+	r := c.expectReply("GET", 200, "script")
+	if r.Header.Get("Content-Type") != "text/javascript" || r.Header.Get("Etag") == "" {
+		c.t.Fatalf("the page has %v", r.Header)
+	}
+	if r := c.expectReply("HEAD", 200, ""); r.ContentLength != 6 {
+		c.t.Fatalf("HEAD has %v", r.Header)
+	}
+	c.expectReply("POST", 200, published("c", 22, 2))
+	c.expectReply("GET", 200, `{"channel":"a/b","connections":0}`+"\n")
+	r = c.expectReply("OPTIONS", 204, "")
+	if r.Header.Get("Access-Control-Allow-Methods") != "GET, POST" {
+		c.t.Fatalf("the preflight has %v", r.Header)
+	}
+	if r := c.expectReply("POST", 200, published("d", 4, 3)); !r.Close {
+		c.t.Fatal("the last answer does not say so")
+	}
+	if rest, err := io.ReadAll(c.Reader); err != nil || len(rest) > 0 {
+		c.t.Fatalf("behind the last answer: %q, %v", rest, err)
+	}
+}
+
+var richMessages = []string{"room/1: hello", "b: ", "c: \r\n\r\nGET / HTTP/1.1\r\n\r\n", "d: last"}
+
+// What is answered does not depend on how the requests are cut.
+func TestExchangesAtEverySplit(t *testing.T) {
+	s, bus := startHTTP(t, nil)
+	for at := range len(richRequests) {
+		c := s.connect(t)
+		if at > 0 {
+			c.send([]byte(richRequests[:at]))
+			s.onLoops(func(*poller.Loop, *Server) {})
+		}
+		c.send([]byte(richRequests[at:]))
+		checkRich(c)
+		c.Close()
+		if got := bus.all(); !slices.Equal(got, richMessages) {
+			t.Fatalf("cut at %d: published %q", at, got)
+		}
+		bus.forget()
+	}
+	s.checkNothingLeft(t)
+	if n := s.closes(RequestsDone); n != uint64(len(richRequests)) {
+		t.Errorf("reasons %v", s.counts())
+	}
+}
+
+// Keep-alive ends when the client ends it, and when it is silent for too long.
+func TestKeptConnections(t *testing.T) {
+	kernel := &testKernel{}
+	s, _ := startHTTP(t, func(c *Config) { c.PingInterval = 0 }, kernel.install)
+	kernel.clock.Store(kernel.Now())
+	leaves, silent, half, upgrades := s.connect(t), s.connect(t), s.connect(t), s.connect(t)
+	for _, c := range []*rawClient{leaves, silent, half, upgrades} {
+		c.send([]byte(postRequest("/news", "x")))
+		if r, _ := c.reply("POST"); r.StatusCode != 200 || r.Close {
+			t.Fatalf("got %v", r)
+		}
+	}
+	s.onLoops(func(_ *poller.Loop, server *Server) {
+		if n := len(server.cold); n != 0 || server.Stats().HTTP.Load() != 4 {
+			t.Errorf("4 wait for a request, and %d have cold state; HTTP is %d", n, server.Stats().HTTP.Load())
+		}
+	})
+	leaves.Close()
+	waitFor(t, "it left", func() bool { return s.closes(RequestsDone) == 1 })
+	upgrades.send([]byte(upgradeRequest("/news")))
+	upgrades.expectUpgrade()
+	for range int(keptTimeout/exchangeLook) - 1 {
+		s.step(kernel, exchangeLook)
+	}
+	if n := s.servers[0].Stats().HTTP.Load(); n != 2 {
+		t.Fatalf("%d are left before their time is over: %v", n, s.counts())
+	}
+	half.send([]byte("POST /news HTT"))
+	waitFor(t, "it is there", func() (there bool) {
+		s.onLoops(func(_ *poller.Loop, server *Server) { there = server.requestBytes > 0 })
+		return there
+	})
+	s.step(kernel, exchangeLook)
+	s.step(kernel, exchangeLook)
+	if n := s.closes(RequestIdle); n != 1 || s.closes(RequestTimeout) != 0 {
+		t.Fatalf("reasons %v", s.counts())
+	}
+	half.send([]byte("P/1"))
+	for range int(handshakeTimeout / exchangeLook) {
+		s.step(kernel, exchangeLook)
+	}
+	half.expectRefusal(t, 408, RequestTimeout, "Connection: close")
+	s.publish(t, "news", "still here?")
+	upgrades.expect(message("still here?"))
+	for _, c := range []*rawClient{silent, half, upgrades} {
+		c.Close()
+	}
+	s.checkNothingLeft(t)
+}
+
+func TestRoutes(t *testing.T) {
+	for _, c := range []struct {
+		request string
+		want    route
+	}{
+		{upgradeRequest("/news"), routeUpgrade},
+		{"GET /news HTTP/1.1\r\nHost: h\r\n\r\n", routeUpgrade},
+		{"GET /news HTTP/1.1\r\nHost: h\r\nAccept: text/html, text/event-stream;q=0.9\r\n\r\n", routeEvents},
+		{"GET /news HTTP/1.1\r\nHost: h\r\nACCEPT:text/event-stream\r\n\r\n", routeEvents},
+		{"GET /news HTTP/1.1\r\nHost: h\r\nAccept: text/event-streams\r\n\r\n", routeUpgrade},
+		{edit("Host: h", "Host: h\r\nAccept: text/event-stream"), routeUpgrade},
+		{"GET /news?since=first&wait=30 HTTP/1.1\r\nHost: h\r\n\r\n", routePoll},
+		{"GET /news?await=30 HTTP/1.1\r\nHost: h\r\n\r\n", routeUpgrade},
+		{"POST /news?wait=1 HTTP/1.1\r\nHost: h\r\n\r\n", routePublish},
+		{"PUT /news HTTP/1.1\r\nHost: h\r\n\r\n", routeUpgrade},
+		{"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", routePreflight},
+		{"GET /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
+		{"HEAD /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
+		{"HEAD /news HTTP/1.1\r\nHost: h\r\n\r\n", routeUpgrade},
+	} {
+		r := parseRequest([]byte(c.request))
+		if got := r.route(); got != c.want {
+			t.Errorf("%q goes to %d, want %d", c.request, got, c.want)
+		}
+	}
+}
+
+func TestRequestFields(t *testing.T) {
+	r := parseRequest([]byte("GET /a%20b?wait=30&since=x-1&wait=2&empty HTTP/1.1\r\nhost: h\r\nLast-Event-ID:  x-2 \r\nlast-event-id: x-3\r\n\r\n"))
+	if value, n := r.field("Last-Event-ID"); string(value) != "x-2" || n != 2 {
+		t.Errorf("%q, %d times", value, n)
+	}
+	if _, n := r.field("Last-Event-I"); n != 0 {
+		t.Errorf("%d times", n)
+	}
+	for name, want := range map[string]string{"wait": "30", "since": "x-1", "empty": "", "none": "-"} {
+		value, isThere := r.query(name)
+		if !isThere {
+			value = []byte("-")
+		}
+		if string(value) != want {
+			t.Errorf("%s is %q", name, value)
+		}
+	}
+	if string(r.path()) != "/a%20b" || r.bad != reasonNone {
+		t.Errorf("path %q, bad for %v", r.path(), r.bad)
+	}
+}
+
+func TestRequestsAreParsedWithoutAllocating(t *testing.T) {
+	head := []byte(postRequest("/news", "", "Accept: */*\r\nUser-Agent: x\r\nContent-Type: text/plain\r\nConnection: keep-alive\r\n"))
+	if n := testing.AllocsPerRun(100, func() {
+		r := parseRequest(head)
+		if r.route() != routePublish || r.bad != reasonNone {
+			t.Fatal("a good request is bad")
+		}
+	}); n != 0 {
+		t.Errorf("a request allocates %v times", n)
+	}
+}

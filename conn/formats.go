@@ -1,0 +1,13 @@
+package conn
+
+import "c10m/channel"
+
+// Hub is the configuration of a hub whose members are connections of this
+// package: how its messages look in each format. now is the clock of the loops.
+func (mode FrameMode) Hub(payloadBytesMax int, now func() int64) channel.HubConfig {
+	config := channel.HubConfig{Frame: mode.Frame, PayloadBytesMax: payloadBytesMax, Now: now}
+	config.Encoders[channel.Named-1] = mode.named
+	config.Encoders[channel.Event-1] = encodeEvent
+	config.Encoders[channel.Response-1], config.Join = encodeResponse, joinResponses
+	return config
+}

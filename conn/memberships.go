@@ -1,0 +1,199 @@
+package conn
+
+import (
+	"syscall"
+	"unsafe"
+
+	"c10m/channel"
+	"c10m/internal/offheap"
+	"c10m/poller"
+
+	"golang.org/x/sys/unix"
+)
+
+// Many channels on one connection (docs/c10m.v1.md). The registry knows members by
+// number and nothing of connections, so a connection of many channels is many
+// members to it: numbers from firstMembership on are memberships, whose rooms are
+// in a table of this file, and those below are descriptors, whose rooms are in
+// their records. memberships stands between the registry and the loop, and tells
+// them apart by one comparison, which is all that a raw WebSocket pays for it.
+
+// firstMembership is above every descriptor.
+const firstMembership = 1 << 31
+
+// A membership is one channel of a connection: 32 bytes, pointer-free.
+type membership struct {
+	room [3]uint64 // the registry's
+	fd   uint32    // the connection
+	next uint32    // its next membership, or the next free one; 0 ends
+}
+
+// twoWay is what a connection of many channels keeps, in the room of its own
+// record: it is no member itself.
+type twoWay struct {
+	// none lies where a member has its channel, and is 0: the registry takes the
+	// descriptor for one that is in no channel.
+	none  uint32
+	first uint32 // its memberships, the youngest first; 0 ends
+	// busy is the only membership that may stand in the middle of a frame, or whose
+	// frame's rest is owed (cold.owedFrame).
+	busy  uint32
+	turn  uint32 // the membership that goes on next when the socket has room; 0 is the first
+	grant uint32 // what its token allows, in Server.grants; 0 is no token
+	count uint8  // of its memberships
+	marks uint8
+	_     uint16
+}
+
+// The bits of twoWay.marks.
+const (
+	// twoWayFull: the socket was full for one of its memberships, and EPOLLOUT is
+	// armed on their behalf.
+	twoWayFull = 1 << iota
+	// twoWayDeaf: it is not read from, since it does not read our answers.
+	twoWayDeaf
+)
+
+// It must fit the room in a record, and its count hold the limit; two memberships
+// share a cache line.
+var (
+	_ = [1]struct{}{}[unsafe.Sizeof(membership{})-32]
+	_ = [1]struct{}{}[unsafe.Sizeof(twoWay{})-unsafe.Sizeof(poller.Record{}.Room)]
+	_ = uint8(membershipsMax)
+)
+
+const (
+	membershipChunkShift   = 12
+	membershipChunkEntries = 1 << membershipChunkShift
+)
+
+// memberships is the channel.Socket of a registry whose members may be
+// memberships. It belongs to the loop's thread.
+type memberships struct {
+	*poller.Loop
+	server *Server
+	chunks []*[membershipChunkEntries]membership
+	used   uint32 // entries that ever were in use
+	free   uint32 // the list of those that are not now
+	// stuck: the last write to a membership found its socket full.
+	stuck bool
+}
+
+// at returns membership n.
+func (t *memberships) at(n uint32) *membership {
+	n -= firstMembership
+	return &t.chunks[n>>membershipChunkShift][n&(membershipChunkEntries-1)]
+}
+
+// take returns the number of a blank membership.
+func (t *memberships) take() uint32 {
+	if n := t.free; n != 0 {
+		t.free = t.at(n).next
+		*t.at(n) = membership{}
+		return n
+	}
+	if t.used == uint32(len(t.chunks))<<membershipChunkShift {
+		t.chunks = append(t.chunks, offheap.Array[[membershipChunkEntries]membership]())
+	}
+	t.used++
+	return firstMembership + t.used - 1
+}
+
+// give ends the use of a membership, which is in no channel any more.
+func (t *memberships) give(n uint32) {
+	*t.at(n) = membership{next: t.free}
+	t.free = n
+}
+
+// owner returns the connection of a member's number.
+func (t *memberships) owner(n uint32) (fd uint32) {
+	if n < firstMembership {
+		return n
+	}
+	return t.at(n).fd
+}
+
+// Room, Send, Sendv and ArmWrite, with the methods of the loop, make memberships
+// a channel.Socket.
+var _ channel.Socket = (*memberships)(nil)
+
+// Room returns what the registry keeps of a member.
+func (t *memberships) Room(n uint32) *[3]uint64 {
+	if n < firstMembership {
+		return &t.Loop.Record(n).Room
+	}
+	return &t.at(n).room
+}
+
+// Send writes to a member's socket. For a membership it finds the socket full
+// while another one's frame, or something of our own, is unfinished in it: the
+// registry then waits for Writable as it would for the kernel.
+func (t *memberships) Send(n uint32, p []byte) (int, syscall.Errno) {
+	if n < firstMembership {
+		return t.Loop.Send(n, p)
+	}
+	fd, ok := t.mayWrite(n)
+	if !ok {
+		return 0, unix.EAGAIN
+	}
+	sent, errno := t.Loop.Send(fd, p)
+	t.wrote(fd, n, errno != 0 || sent < len(p))
+	return sent, errno
+}
+
+// Sendv is Send for several frames.
+func (t *memberships) Sendv(n uint32, iov []unix.Iovec) (int, syscall.Errno) {
+	if n < firstMembership {
+		return t.Loop.Sendv(n, iov)
+	}
+	fd, ok := t.mayWrite(n)
+	if !ok {
+		return 0, unix.EAGAIN
+	}
+	bytes := 0
+	for i := range iov {
+		bytes += int(iov[i].Len)
+	}
+	sent, errno := t.Loop.Sendv(fd, iov)
+	t.wrote(fd, n, errno != 0 || sent < bytes)
+	return sent, errno
+}
+
+// mayWrite returns the connection of membership n, and whether n may write to it
+// now.
+func (t *memberships) mayWrite(n uint32) (fd uint32, ok bool) {
+	fd = t.at(n).fd
+	record := t.Loop.Record(fd)
+	w := twoWayOf(record)
+	ok = record.Phase == phaseOpen &&
+		(record.Marks&markCold == 0 || !t.server.cold[fd].owes()) &&
+		(w.busy == 0 || w.busy == n || !t.server.registry.MidFrame(w.busy))
+	t.stuck = !ok
+	return fd, ok
+}
+
+// wrote notes a write that membership n was let make. Whether it ended in the middle
+// of a frame only the registry knows, and is asked when somebody else wants to write.
+func (t *memberships) wrote(fd, n uint32, stuck bool) {
+	t.stuck = stuck
+	if stuck {
+		twoWayOf(t.Loop.Record(fd)).busy = n
+	}
+}
+
+// ArmWrite asks for EPOLLOUT on behalf of a member. For a membership, serveMembers
+// says when no longer.
+func (t *memberships) ArmWrite(n uint32, on bool) {
+	if n < firstMembership {
+		t.Loop.ArmWrite(n, on)
+		return
+	}
+	if on {
+		fd := t.at(n).fd
+		twoWayOf(t.Loop.Record(fd)).marks |= twoWayFull
+		t.Loop.ArmWrite(fd, true)
+	}
+}
+
+// twoWayOf returns the state of a connection with markTwoWay.
+func twoWayOf(record *poller.Record) *twoWay { return (*twoWay)(unsafe.Pointer(&record.Room)) }

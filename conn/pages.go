@@ -1,0 +1,157 @@
+package conn
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"c10m/poller"
+)
+
+// A Page is one of the server's own, served on every port at its path, which
+// begins with /-/. It is public: neither a token nor a channel is asked for.
+type Page struct {
+	Path, ContentType string
+	Body              []byte
+}
+
+// A page is the whole answers for a Page, made once and shared by all loops; the
+// index says whether it is the last on its connection.
+type page struct {
+	tag        string // strong, of the content: a browser asks again, and gets 304
+	whole      [2][]byte
+	headOnly   [2][]byte
+	unmodified [2][]byte
+}
+
+func newPages(pages []Page) map[string]*page {
+	all := make(map[string]*page)
+	for _, p := range pages {
+		if !strings.HasPrefix(p.Path, "/-/") {
+			panic("BUG: a page of our own at " + p.Path)
+		}
+		sum := sha256.Sum256(p.Body)
+		made := &page{tag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+		for isLast, last := range []string{"", lastField} {
+			// no-cache: to be asked for again each time, which an upgrade of the
+			// server needs.
+			common := corsFields + last + "ETag: " + made.tag + "\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
+			head := fmt.Sprintf("HTTP/1.1 200 OK\r\n%sContent-Type: %s\r\nContent-Length: %d\r\n\r\n", common, p.ContentType, len(p.Body))
+			made.headOnly[isLast] = []byte(head)
+			made.whole[isLast] = append([]byte(head), p.Body...)
+			made.unmodified[isLast] = []byte("HTTP/1.1 304 Not Modified\r\n" + common + "\r\n")
+		}
+		all[p.Path] = made
+	}
+	return all
+}
+
+// preflight answers OPTIONS, for any path: what may be asked of it is known from
+// its answer.
+func (s *Server) preflight(fd uint32, r *request) verdict {
+	if reason := s.judgePlain(r); reason != reasonNone {
+		s.refuse(fd, reason)
+		return verdictOver
+	}
+	isLast := s.isLast(r)
+	return s.respond(fd, isLast, preflightAnswers[indexOf(isLast)])
+}
+
+// ownPage answers GET and HEAD below /-/.
+func (s *Server) ownPage(fd uint32, r *request) verdict {
+	reason := s.judgePlain(r)
+	if reason == reasonNone {
+		if page := s.shared.pages[string(r.path())]; page != nil {
+			return s.servePage(fd, r, page)
+		}
+		const channels = "/-/channels"
+		if strings.HasPrefix(string(r.path()), channels+"/") && string(r.method) == "GET" {
+			return s.countPage(fd, r, r.target[len(channels):])
+		}
+		reason = RequestReserved
+	}
+	s.refuse(fd, reason)
+	return verdictOver
+}
+
+func (s *Server) servePage(fd uint32, r *request, p *page) verdict {
+	isLast := s.isLast(r)
+	answer := p.whole
+	known, _ := r.field("If-None-Match")
+	switch {
+	case hasTag(known, p.tag):
+		answer = p.unmodified
+	case string(r.method) == "HEAD":
+		answer = p.headOnly
+	}
+	return s.respond(fd, isLast, answer[indexOf(isLast)])
+}
+
+// hasTag reports whether an If-None-Match names a tag, weakly or not (RFC 9110,
+// 13.1.2). Our tags have no comma in them.
+func hasTag(list []byte, tag string) bool {
+	for item := range strings.SplitSeq(string(list), ",") {
+		item = strings.TrimSpace(item)
+		if item == "*" || strings.TrimPrefix(item, "W/") == tag {
+			return true
+		}
+	}
+	return false
+}
+
+func indexOf(isLast bool) int {
+	if isLast {
+		return 1
+	}
+	return 0
+}
+
+// A Counter knows how many connections channels have (channel.Hub).
+type Counter interface {
+	// Count waits for the loops.
+	Count(channels []string) []int
+}
+
+// CountWith has /-/channels/<channel> answered. Any goroutine may call it, once.
+func (s *Shared) CountWith(counter Counter) { s.counter.Store(&counter) }
+
+// countPage answers how many connections a channel has, on all loops, to whoever
+// may subscribe to it. The loops are asked by a goroutine, as no loop may wait for
+// another; countsMax bounds these.
+func (s *Server) countPage(fd uint32, r *request, target []byte) verdict {
+	if reason := s.judgeReader(r, target); reason != reasonNone {
+		s.refuse(fd, reason)
+		return verdictOver
+	}
+	isLast := s.isLast(r)
+	counter := s.shared.counter.Load()
+	if counter == nil || s.counts >= countsMax {
+		return s.respond(fd, isLast, countBusy.append(nil, isLast))
+	}
+	c := s.coldOf(fd)
+	if c == nil {
+		s.refuse(fd, RequestMemory)
+		return verdictOver
+	}
+	c.pending++
+	c.isLast = isLast
+	s.enter(fd, phaseAnswer)
+	s.counts++
+	id, name := s.identityOf(fd), string(s.shake.channel)
+	go func() {
+		connections := (*counter).Count([]string{name})[0]
+		s.loop.Run(func(*poller.Loop) {
+			s.counts--
+			s.answerLater(id, func(out []byte, isLast bool) []byte {
+				body := append(AppendPublished(nil, name, connections, -1, ""), '\n')
+				return appendAnswer(out, 200, "", "application/json", body, isLast)
+			})
+			s.sayAnswers()
+		})
+	}()
+	if isLast {
+		return verdictOver
+	}
+	return verdictNext
+}

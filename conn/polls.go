@@ -1,0 +1,250 @@
+package conn
+
+import (
+	"time"
+
+	"c10m/channel"
+)
+
+// Long-polls. A poll that finds nothing waits as a member of its channel in the
+// format channel.Response: the sweep that comes to it makes it no member any more
+// and writes its whole answer (channel/once.go). While it waits it costs what a
+// WebSocket does, its record, and 12 bytes for its time-out.
+
+// encodeResponse and joinResponses are the encoders of channel.Response.
+func encodeResponse(m *channel.Message) []byte { return joinResponses([]*channel.Message{m}) }
+
+func joinResponses(messages []*channel.Message) []byte {
+	list := make([]pollMessage, len(messages))
+	ids := make([]byte, 0, len(messages)*idBytesMax)
+	for i, m := range messages {
+		from := len(ids)
+		ids = m.AppendID(ids)
+		list[i] = pollMessage{ids[from:], m.Payload()}
+	}
+	return appendPollResponse(make([]byte, 0, pollResponseBytes(list)), list)
+}
+
+// poll answers a request with ?wait=, now or later. rest is what came behind it.
+func (s *Server) poll(fd uint32, r *request, rest []byte) verdict {
+	reason := s.judgeReader(r, r.target)
+	wait, isTime := pollWait(r)
+	switch {
+	case reason != reasonNone:
+	case !isTime:
+		reason = RequestWait
+	case s.drain != nil:
+		reason = RequestDraining
+	default:
+		if err := s.admit(); err != nil {
+			reason = requestReason(err)
+		}
+	}
+	if reason != reasonNone {
+		s.refuse(fd, reason)
+		return verdictOver
+	}
+	if err := s.registry.SubscribeAs(fd, s.shake.channel, channel.Response); err != nil {
+		panic("BUG: a bad channel was let through")
+	}
+	s.stats.Polls.Add(1)
+	s.setPhase(fd, phasePoll)
+	if r.isLast && !s.keepLast(fd) || len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
+		return verdictOver
+	}
+	since, _ := r.query("since")
+	switch {
+	case len(since) > 0 && s.shared.Config.History == nil:
+		s.answerPoll(fd, appendPollGone(nil, nil))
+	case len(since) > 0:
+		s.ask(fd, since, &resume{waiting: true, isOver: wait == 0})
+	case wait == 0:
+		s.overPoll(fd)
+	}
+	if !s.loop.Closing(fd) && s.loop.Record(fd).Phase == phasePoll {
+		s.timePoll(fd, wait)
+		s.thaw(fd)
+	}
+	return verdictOver // what is behind it goes on when it is answered
+}
+
+// pollWait returns for how long a poll waits; false if it does not say a number.
+func pollWait(r *request) (wait time.Duration, isTime bool) {
+	text, _ := r.query("wait")
+	seconds := 0
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		seconds = min(10*seconds+int(c-'0'), pollSecondsMax)
+	}
+	return time.Duration(seconds) * time.Second, len(text) > 0
+}
+
+// keepLast notes that a poll's answer is the last on its connection.
+func (s *Server) keepLast(fd uint32) (kept bool) {
+	c := s.coldOf(fd)
+	if c == nil {
+		s.refuse(fd, RequestMemory)
+		return false
+	}
+	c.isLast = true
+	return true
+}
+
+// keepBehindPoll keeps what a client sends while its poll waits: the next request.
+// No more is read until the poll is answered.
+func (s *Server) keepBehindPoll(fd uint32, p []byte) (kept bool) {
+	c := s.coldOf(fd)
+	if c == nil {
+		s.refuse(fd, RequestMemory)
+		return false
+	}
+	s.keepRequest(c, p, false)
+	if s.requestBytes > requestBytesTotalMax {
+		s.refuse(fd, RequestMemory)
+		return false
+	}
+	c.held = true
+	s.loop.ArmRead(fd, false)
+	return true
+}
+
+// timePoll gives a poll its time-out. Record.Stamp tells its entry from those of
+// earlier polls of the same connection, which stay in the list until they are due:
+// no poll waits for 256 s.
+func (s *Server) timePoll(fd uint32, wait time.Duration) {
+	at := secondAfter(s.loop.Now(), int64(wait))
+	s.loop.Record(fd).Stamp = uint8(at)
+	s.polls.add(expiry{at: at, fd: fd, generation: s.loop.Generation(fd)}, s.isPoll)
+}
+
+// isPoll reports whether e is about a poll that still waits.
+func (s *Server) isPoll(e expiry) bool {
+	if s.loop.Generation(e.fd) != e.generation || s.loop.Closing(e.fd) {
+		return false
+	}
+	record := s.loop.Record(e.fd)
+	return record.Phase == phasePoll && record.Stamp == uint8(e.at)
+}
+
+// expirePolls answers polls whose time is over and returns when to look again.
+func (s *Server) expirePolls() (next int64) {
+	return s.polls.expire(s.loop.Now(), s.isPoll, s.overPoll)
+}
+
+// overPoll answers a poll whose time is over. Where positions can be continued it
+// asks for the channel's first, so that the client misses nothing until it polls
+// again.
+func (s *Server) overPoll(fd uint32) {
+	c := s.cold[fd]
+	switch {
+	case c != nil && c.resume != nil:
+		c.resume.isOver = true
+	case s.shared.Config.History.Keeps():
+		s.ask(fd, nil, &resume{waiting: true, isAhead: true, isOver: true})
+	default:
+		s.emptyPoll(fd, nil)
+	}
+}
+
+// pollAnswered goes on with a poll that asked the history.
+func (s *Server) pollAnswered(fd uint32, a *channel.Answer) {
+	c := s.cold[fd]
+	r := c.resume
+	c.resume = nil
+	switch {
+	case r.isAhead && !r.isGone && s.registry.Behind(fd):
+		s.registry.Release(fd) // what came while it asked is its answer
+	case a.Gone || r.isGone:
+		s.answerPoll(fd, appendPollGone(nil, a.AppendPosition(nil)))
+	case len(a.Messages) > 0:
+		first := channel.FirstOf(a.Messages)
+		s.stats.Resent.Add(uint64(len(first)))
+		s.answerPoll(fd, joinResponses(first))
+	case r.isOver:
+		s.emptyPoll(fd, a.AppendPosition(nil))
+	default:
+		s.registry.CatchUp(fd)
+		s.registry.Release(fd)
+		s.thaw(fd)
+	}
+}
+
+// emptyPoll answers a poll with nothing, and where its channel stands if that is
+// known.
+func (s *Server) emptyPoll(fd uint32, position []byte) {
+	s.stats.PollsEmpty.Add(1)
+	c := s.cold[fd]
+	s.answerPoll(fd, appendPollEmpty(nil, position, c != nil && c.isLast))
+}
+
+// answerPoll answers a poll with something of its own.
+func (s *Server) answerPoll(fd uint32, answer []byte) {
+	s.leavePoll(fd)
+	c := s.cold[fd]
+	if s.respond(fd, c != nil && c.isLast, answer) == verdictNext {
+		s.goOn(fd)
+	}
+}
+
+// missedPoll tells a poll that messages may have been missed: now, or with the
+// answer that it has asked for. An answer that comes for a poll that is over would
+// be taken for the next one's.
+func (s *Server) missedPoll(fd uint32) {
+	if c := s.cold[fd]; c != nil && c.resume != nil {
+		c.resume.isGone = true
+		return
+	}
+	s.answerPoll(fd, appendPollGone(nil, nil))
+}
+
+// leavePoll ends the membership of a poll.
+func (s *Server) leavePoll(fd uint32) {
+	s.registry.Unsubscribe(fd)
+	s.registry.Release(fd)
+}
+
+// drainPoll answers a poll since the server restarts: the next one goes to
+// another connection.
+func (s *Server) drainPoll(fd uint32) {
+	s.leavePoll(fd)
+	s.finish(fd, Draining, appendPollEmpty(nil, nil, true))
+}
+
+// Served implements channel.Owner: a poll got its answer from the sweep, but for
+// rest. The registry must not be called from here, so requests that came behind
+// the poll wait for their turn.
+func (s *Server) Served(fd uint32, rest []byte) {
+	s.stats.Requests.Add(1)
+	if len(rest) == 0 {
+		if c := s.cold[fd]; c == nil || !c.isLast {
+			s.enterKept(fd)
+			s.goOn(fd)
+			return
+		}
+		s.enter(fd, phaseAnswer)
+		s.ready = append(s.ready, pausedEntry{fd, s.loop.Generation(fd)})
+		return
+	}
+	c := s.coldOf(fd)
+	if c == nil {
+		s.end(fd, StateMemory)
+		return
+	}
+	s.enter(fd, phaseAnswer)
+	s.loop.ArmWrite(fd, true)
+	s.owe(fd, c, rest)
+}
+
+// goOn has the requests that came behind a poll answered.
+func (s *Server) goOn(fd uint32) {
+	c := s.cold[fd]
+	if c == nil || len(c.request) == 0 || s.loop.Closing(fd) {
+		return
+	}
+	s.enter(fd, phaseAnswer)
+	if !c.owes() {
+		s.ready = append(s.ready, pausedEntry{fd, s.loop.Generation(fd)})
+	}
+}

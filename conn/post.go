@@ -1,0 +1,147 @@
+package conn
+
+import "bytes"
+
+// POST /<channel> publishes its body, for whoever may publish over a WebSocket.
+
+// A body is that of a POST, as far as it came.
+type body struct {
+	channel []byte
+	bytes   []byte
+	length  int64
+	isLast  bool // the answer is the last on the connection
+}
+
+// post takes one POST whose head is complete.
+func (s *Server) post(fd uint32, r *request, rest []byte) (after []byte, then verdict) {
+	isPending := s.isPending(fd)
+	isWhole := int64(len(rest)) >= r.length
+	if isPending && !isWhole {
+		return nil, verdictWait
+	}
+	if reason := s.judgePost(r); reason != reasonNone {
+		if isPending {
+			return nil, verdictWait
+		}
+		s.refuse(fd, reason)
+		return nil, verdictOver
+	}
+	if !isWhole {
+		s.awaitBody(fd, r, rest)
+		return nil, verdictOver
+	}
+	return rest[r.length:], s.publishBody(fd, s.shake.channel, rest[:r.length], s.isLast(r))
+}
+
+// judgePost judges who publishes and what, the token last of all. It leaves the
+// channel in s.shake.channel.
+func (s *Server) judgePost(r *request) Reason {
+	reason := s.judgePlain(r)
+	switch {
+	case reason != reasonNone:
+		return reason
+	case s.publisher == nil:
+		return RequestPublish
+	case r.isChunked || r.length < 0:
+		return RequestLength
+	case r.length > int64(s.shared.Config.PublishBytesMax):
+		return RequestTooBig
+	case r.isEncoded:
+		return RequestEncoding
+	}
+	var err error
+	h := s.shake
+	if h.channel, err = appendChannel(h.channel[:0], r.target); err == nil && s.shared.Config.Tokens != nil {
+		err = s.judgePublisher(r.head, h.channel)
+	}
+	if err != nil {
+		return requestReason(err)
+	}
+	return reasonNone
+}
+
+// continueAnswer has a client send the body that it holds back (RFC 9110, 10.1.1).
+var continueAnswer = []byte("HTTP/1.1 100 Continue\r\n\r\n")
+
+// awaitBody waits for the body of a POST, of which part is there.
+func (s *Server) awaitBody(fd uint32, r *request, part []byte) {
+	c := s.coldOf(fd)
+	if c == nil {
+		s.refuse(fd, RequestMemory)
+		return
+	}
+	c.body = &body{channel: bytes.Clone(s.shake.channel), length: r.length, isLast: s.isLast(r)}
+	s.enter(fd, phaseBody)
+	if !s.keepBody(fd, c, part) {
+		return
+	}
+	if r.isExpecting && len(part) == 0 {
+		s.say(fd, continueAnswer)
+	}
+}
+
+// keepBody keeps a part of a body. Memory doubles, up to what was announced, so
+// that a client gets at most twice of what it has sent.
+func (s *Server) keepBody(fd uint32, c *cold, part []byte) (kept bool) {
+	b := c.body
+	if need := len(b.bytes) + len(part); need > cap(b.bytes) {
+		size := min(int(b.length), max(need, 2*cap(b.bytes)))
+		s.inboundBytes += size - cap(b.bytes)
+		b.bytes = append(make([]byte, 0, size), b.bytes...)
+		s.inboundBytes += cap(b.bytes) - size // where the runtime rounds up
+	}
+	b.bytes = append(b.bytes, part...)
+	if s.inboundBytes > s.shared.Config.InboundBytesTotal {
+		s.refuse(fd, RequestMemory)
+		return false
+	}
+	return true
+}
+
+// readBody takes the next bytes of a body, and goes on with what follows it.
+func (s *Server) readBody(fd uint32, p []byte) {
+	c := s.cold[fd]
+	b := c.body
+	n := int(min(int64(len(p)), b.length-int64(len(b.bytes))))
+	if !s.keepBody(fd, c, p[:n]) || int64(len(b.bytes)) < b.length {
+		return
+	}
+	s.dropBody(c)
+	if s.publishBody(fd, b.channel, b.bytes, b.isLast) == verdictNext {
+		s.readRequests(fd, p[n:], 0, false)
+	}
+}
+
+func (s *Server) dropBody(c *cold) {
+	if c.body != nil {
+		s.inboundBytes -= cap(c.body.bytes)
+		c.body = nil
+	}
+}
+
+// publishBody hands a message to the bus; the answer comes with Published. When too
+// much is under way the client is told to come back, and not held back as a
+// WebSocket is: whoever waits for an answer does not pile up messages, and has a
+// time-out of its own.
+func (s *Server) publishBody(fd uint32, name, payload []byte, isLast bool) verdict {
+	c := s.coldOf(fd)
+	if c == nil {
+		s.refuse(fd, RequestMemory)
+		return verdictOver
+	}
+	if s.publisher.Full() || !s.publisher.PublishAnswered(s.identityOf(fd), name, payload) {
+		if c.pending > 0 {
+			return verdictWait
+		}
+		s.stats.PublishesRefused.Add(1)
+		return s.respond(fd, isLast, publishBusy.append(nil, isLast))
+	}
+	s.stats.Published.Add(1)
+	c.pending++
+	c.isLast = isLast
+	s.enter(fd, phaseAnswer)
+	if isLast {
+		return verdictOver
+	}
+	return verdictNext
+}

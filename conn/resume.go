@@ -1,0 +1,241 @@
+package conn
+
+import (
+	"math"
+	"unsafe"
+
+	"c10m/channel"
+	"c10m/poller"
+
+	"golang.org/x/sys/unix"
+)
+
+// How a client continues at its position (channel/resume.go has the picture). It
+// is a member at once, and held; until the history's answer has come and is
+// written, it gets no messages of its log, but pongs and pings as ever.
+
+// A resume is what a connection that continues has in its cold state.
+type resume struct {
+	waiting bool               // for the answer
+	isAhead bool               // it continues nothing, and asks only for its position
+	isOver  bool               // of a poll: its time is over
+	isGone  bool               // of a poll: messages were missed meanwhile
+	backlog []*channel.Message // still to be written
+	pinned  bool               // they count in Server.pinned
+	due     int64              // when they have to be written, once they are pinned
+
+	// Of a two-way connection, which has one for each SUB, the oldest first:
+	member uint32 // the membership; 0 if it left before the answer
+	since  []byte // the position that was asked for
+	next   *resume
+}
+
+// resumeAt holds a new member until the history has said what follows since,
+// which is copied. Empty asks only where the channel stands: then it is a member
+// from the answer on, and is to hear of its subscription only then.
+func (s *Server) resumeAt(fd uint32, since []byte) {
+	if s.shared.Config.History == nil {
+		s.tellGone(fd, nil)
+		return
+	}
+	s.ask(fd, since, &resume{waiting: true})
+}
+
+// askPosition asks where the channel stands. The member keeps what it is owed, and
+// gets it after the answer.
+func (s *Server) askPosition(fd uint32) { s.ask(fd, nil, &resume{waiting: true, isAhead: true}) }
+
+func (s *Server) ask(fd uint32, since []byte, r *resume) {
+	c := s.coldOf(fd)
+	switch {
+	case c != nil:
+	case s.loop.Record(fd).Phase == phasePoll:
+		s.refuse(fd, RequestMemory)
+		return
+	default:
+		s.finishCode(fd, StateMemory)
+		return
+	}
+	s.registry.Hold(fd)
+	c.resume = r
+	s.shared.Config.History.Ask(channel.Question{
+		Door: s, ID: s.identityOf(fd),
+		Name: append([]byte(nil), s.registry.Name(fd)...), Since: append([]byte(nil), since...),
+	})
+}
+
+// answered continues a member that asked.
+func (s *Server) answered(a *channel.Answer) {
+	fd, generation := uint32(a.ID), uint32(a.ID>>32)
+	phase := s.loop.Record(fd).Phase
+	if s.loop.Generation(fd) != generation || s.loop.Closing(fd) || phase != phaseOpen && phase != phasePoll {
+		s.stats.AnswersStale.Add(1)
+		return
+	}
+	c := s.cold[fd]
+	if c == nil || c.resume == nil {
+		panic("BUG: an answer to a connection that did not ask")
+	}
+	if phase == phasePoll {
+		s.pollAnswered(fd, a)
+		return
+	}
+	if s.isTwoWay(fd) {
+		s.confirmed(fd, c, a)
+		return
+	}
+	switch {
+	case c.resume.isAhead:
+		s.sayPosition(fd, a)
+	default:
+		s.registry.CatchUp(fd)
+		if a.Gone {
+			s.tellGone(fd, a)
+		}
+	}
+	if s.loop.Closing(fd) || s.loop.Record(fd).Phase != phaseOpen {
+		return
+	}
+	c.resume.waiting, c.resume.backlog = false, a.Messages
+	if c.owes() {
+		return // writable goes on with it
+	}
+	s.writeBacklog(fd, c)
+}
+
+// tellGone tells fd that its position is gone: a WebSocket is closed for it, a
+// stream of events goes on from now.
+func (s *Server) tellGone(fd uint32, a *channel.Answer) {
+	if s.isEvents(fd) {
+		s.sayGap(fd, a)
+		return
+	}
+	s.finishCode(fd, PositionGone)
+}
+
+// writeBacklog makes one write of what a member lacks, if that is known. When all of it is written
+// the member goes on with its log; else EPOLLOUT goes on.
+func (s *Server) writeBacklog(fd uint32, c *cold) {
+	r, format := c.resume, s.registry.Format(fd)
+	if r.waiting {
+		s.loop.ArmWrite(fd, false)
+		return
+	}
+	if len(r.backlog) > 0 {
+		n, errno := s.loop.Sendv(fd, s.gatherBacklog(r.backlog, format))
+		if errno != 0 && !poller.WouldBlock(errno) {
+			s.end(fd, errnoReason(errno))
+			return
+		}
+		if errno == 0 {
+			s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, r, n, format)))
+		}
+		if s.loop.Closing(fd) {
+			return
+		}
+	}
+	if len(r.backlog) == 0 && !c.owes() {
+		c.resume = nil
+		s.thaw(fd)
+		s.registry.Release(fd)
+		return
+	}
+	s.loop.ArmWrite(fd, true)
+	if !r.pinned {
+		s.pinBacklog(fd, r, format)
+	}
+}
+
+func (s *Server) gatherBacklog(backlog []*channel.Message, format channel.Format) []unix.Iovec {
+	frames, bytes := 0, 0
+	for _, message := range backlog {
+		frame := message.As(format)
+		s.iov[frames].Base = unsafe.SliceData(frame)
+		s.iov[frames].SetLen(len(frame))
+		frames++
+		bytes += len(frame)
+		if frames == len(s.iov) || bytes >= backlogBytesPerWriteMax {
+			break
+		}
+	}
+	return s.iov[:frames]
+}
+
+// advanceBacklog drops what n bytes of a write have brought and returns how many
+// messages that were. The rest of one that is partly written becomes owed.
+func (s *Server) advanceBacklog(fd uint32, c *cold, r *resume, n int, format channel.Format) (messages int) {
+	clear(s.iov[:])
+	for n > 0 {
+		frame := r.backlog[0].As(format)
+		if r.pinned {
+			s.pinned.remove(frame)
+		}
+		r.backlog[0] = nil
+		r.backlog = r.backlog[1:]
+		messages++
+		if n < len(frame) {
+			s.owe(fd, c, frame[n:])
+			break
+		}
+		n -= len(frame)
+	}
+	if r.pinned {
+		s.stats.Pinned.Store(int64(s.pinned.bytes))
+	}
+	return messages
+}
+
+// pinBacklog counts what a client did not take at once, since nothing else
+// bounds it: the history may drop it meanwhile.
+func (s *Server) pinBacklog(fd uint32, r *resume, format channel.Format) {
+	r.pinned = true
+	r.due = s.loop.Now() + int64(s.shared.Config.Channel.LogAge)
+	for _, message := range r.backlog {
+		s.pinned.add(message.As(format))
+	}
+	s.stats.Pinned.Store(int64(s.pinned.bytes))
+	s.backlogs.add(s.loop, fd, s.shared.Config.Channel.LogAge)
+	if s.pinned.bytes > s.shared.Config.Channel.LogBytesTotal {
+		s.end(fd, SlowTotal)
+	}
+}
+
+// dropResume forgets what a connection was still to get of the history.
+func (s *Server) dropResume(fd uint32, c *cold) {
+	if c.resume == nil {
+		return
+	}
+	format := s.formatOf(fd)
+	for r := c.resume; r != nil; r = r.next {
+		s.unpinBacklog(r, format)
+	}
+	c.resume = nil
+}
+
+func (s *Server) unpinBacklog(r *resume, format channel.Format) {
+	if !r.pinned {
+		return
+	}
+	for _, message := range r.backlog {
+		s.pinned.remove(message.As(format))
+	}
+	s.stats.Pinned.Store(int64(s.pinned.bytes))
+}
+
+// expireBacklogs ends those who have not taken their backlog within the age of a
+// log and returns when to look again.
+func (s *Server) expireBacklogs() (next int64) {
+	if s.shared.Config.Channel.LogAge == 0 {
+		return math.MaxInt64
+	}
+	return s.backlogs.expire(s.loop, phaseOpen, func(fd uint32) {
+		if c := s.cold[fd]; c != nil {
+			for r := c.resume; r != nil; r = r.next {
+				if r.pinned && s.loop.Now() >= r.due {
+					s.end(fd, SlowAge)
+					return
+				}
+			}
+		}
+	})
+}

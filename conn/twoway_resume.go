@@ -1,0 +1,198 @@
+package conn
+
+import (
+	"c10m/channel"
+	"c10m/poller"
+)
+
+// How a channel of a two-way connection is confirmed, and continues at a position
+// (resume.go has the same for a connection of one channel). Each SUB is a question to
+// the history, even without a position, since the client is told where the channel
+// stands. Answers come in the order of the questions (channel.History.Ask), so each
+// is for the oldest resume of its connection that waits; who leaves before leaves
+// his resume there without a member.
+
+// mayAsk reports whether a connection may have one more question under way.
+func (s *Server) mayAsk(fd uint32) bool {
+	if s.shared.Config.History == nil {
+		return true
+	}
+	c := s.coldOf(fd)
+	if c == nil {
+		return false
+	}
+	count := 0
+	for r := c.resume; r != nil; r = r.next {
+		count++
+	}
+	return count < membershipsMax
+}
+
+// confirm answers for a new membership of the connection at hand, at once or when
+// the history has said where since (empty: none was given) stands. mayAsk was true.
+func (s *Server) confirm(fd, n uint32, since []byte) {
+	name := s.registry.Name(n)
+	if s.shared.Config.History == nil {
+		if len(since) > 0 {
+			s.replyPosition("GAP ", name, nil)
+		}
+		s.replyPosition("OK SUB ", name, nil)
+		return
+	}
+	s.registry.Hold(n)
+	r := &resume{member: n, waiting: true, since: append([]byte(nil), since...)}
+	end := &s.coldOf(fd).resume
+	for *end != nil {
+		end = &(*end).next
+	}
+	*end = r
+	s.shared.Config.History.Ask(channel.Question{
+		Door: s, ID: s.identityOf(fd), Name: append([]byte(nil), name...), Since: r.since,
+	})
+}
+
+// confirmed takes the answer to the oldest question of a connection.
+func (s *Server) confirmed(fd uint32, c *cold, a *channel.Answer) {
+	r := c.resume
+	for r != nil && !r.waiting {
+		r = r.next
+	}
+	if r == nil {
+		panic("BUG: an answer to a membership that did not ask")
+	}
+	r.waiting = false
+	if r.member == 0 { // it left meanwhile
+		c.unlink(r)
+		s.thaw(fd)
+		return
+	}
+	s.registry.CatchUp(r.member)
+	var room [idBytesMax]byte
+	name, now := s.registry.Name(r.member), a.AppendPosition(room[:0])
+	s.current = fd
+	switch {
+	case a.Gone:
+		s.replyPosition("GAP ", name, now)
+		s.replyPosition("OK SUB ", name, now)
+	case len(r.since) == 0:
+		s.replyPosition("OK SUB ", name, now)
+	case string(r.since) == channel.SinceFirst:
+		s.replyPosition("OK SUB ", name, nil)
+	default:
+		s.replyPosition("OK SUB ", name, r.since)
+	}
+	r.backlog = a.Messages
+	if s.sayPongs(); !s.loop.Closing(fd) {
+		s.serveBacklogs(fd)
+	}
+}
+
+// replyPosition replies with a channel and, if it is known, a position.
+func (s *Server) replyPosition(what string, name, position []byte) {
+	reply := appendEscaped(append(s.replyScratch[:0], what...), name)
+	if len(position) > 0 {
+		reply = append(append(reply, ' '), position...)
+	}
+	s.reply(reply)
+}
+
+// unconfirm forgets the question or the backlog of a membership that leaves.
+func (s *Server) unconfirm(fd, n uint32) {
+	c := s.cold[fd]
+	if c == nil {
+		return
+	}
+	for r := c.resume; r != nil; r = r.next {
+		if r.member != n {
+			continue
+		}
+		if r.waiting {
+			s.replyPosition("OK SUB ", s.registry.Name(n), nil)
+			r.member = 0
+		} else {
+			s.unpinBacklog(r, channel.Named)
+			c.unlink(r)
+		}
+		return
+	}
+}
+
+// serveBacklogs makes at most one write of what memberships lack, and has those go on
+// with their logs that lack nothing. stuck: the socket took not all of it, or cannot
+// be written to now. more: it is to be called again.
+func (s *Server) serveBacklogs(fd uint32) (stuck, more bool) {
+	c := s.cold[fd]
+	if c == nil || c.resume == nil {
+		return false, false
+	}
+	if c.owes() {
+		return true, true // and no channel's frame is unfinished: who calls has seen to that
+	}
+	written := false
+	for r := c.resume; r != nil; {
+		next := r.next
+		switch {
+		case r.waiting:
+		case written && len(r.backlog) > 0:
+			more = true
+		case len(r.backlog) > 0:
+			written = true
+			if stuck = s.writeSome(fd, c, r); s.loop.Closing(fd) {
+				return true, false
+			}
+			more = more || len(r.backlog) > 0
+		}
+		if !r.waiting && len(r.backlog) == 0 && !c.owes() {
+			c.unlink(r)
+			s.members.stuck = false
+			s.registry.Release(r.member)
+			if s.loop.Closing(fd) {
+				return true, false
+			}
+			stuck = stuck || s.members.stuck
+		}
+		if stuck || c.owes() {
+			more = c.resume != nil
+			break
+		}
+		r = next
+	}
+	if more || c.owes() {
+		twoWayOf(s.loop.Record(fd)).marks |= twoWayFull
+		s.loop.ArmWrite(fd, true)
+	}
+	s.thaw(fd)
+	return stuck, more
+}
+
+// writeSome makes one write of a backlog and reports whether the socket took less.
+func (s *Server) writeSome(fd uint32, c *cold, r *resume) (stuck bool) {
+	iov := s.gatherBacklog(r.backlog, channel.Named)
+	bytes := 0
+	for i := range iov {
+		bytes += int(iov[i].Len)
+	}
+	n, errno := s.loop.Sendv(fd, iov)
+	switch {
+	case errno == 0:
+		s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, r, n, channel.Named)))
+	case poller.WouldBlock(errno):
+		n = 0
+	default:
+		s.end(fd, errnoReason(errno))
+		return true
+	}
+	if len(r.backlog) > 0 && !r.pinned && !s.loop.Closing(fd) {
+		s.pinBacklog(fd, r, channel.Named)
+	}
+	return n < bytes
+}
+
+// unlink takes r out of the list of resumes.
+func (c *cold) unlink(r *resume) {
+	link := &c.resume
+	for *link != r {
+		link = &(*link).next
+	}
+	*link = r.next
+}
