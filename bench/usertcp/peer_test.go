@@ -67,18 +67,17 @@ const (
 // A peer is the server's end: it sends a stream in pieces, takes what comes in
 // order, and sends again what is not acknowledged.
 type peer struct {
-	open            bool
-	silent          bool // it does not answer any more
-	rcvNxt          uint32
-	una             uint32
-	out             []byte // all that it ever sends
-	fin             bool   // behind out
-	in              []byte
-	peerFin         bool
-	resets          int
-	due             int64
-	acksFromClient  int
-	segmentsToGoOut int // at most so many bytes' segments at a time
+	open           bool
+	silent         bool // it does not answer any more
+	rcvNxt         uint32
+	una            uint32
+	out            []byte // all that it ever sends
+	fin            bool   // behind out
+	in             []byte
+	peerFin        bool
+	resets         int
+	due            int64
+	acksFromClient int
 }
 
 func newWorld(t testing.TB, seed uint64, connections int, f faults, ackNanos int64) *world {

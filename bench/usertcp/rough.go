@@ -51,7 +51,6 @@ type roughWire struct {
 
 	// Owned by the goroutine.
 	in, out held
-	copy    []byte
 }
 
 // Rough puts roughness before a wire; the seed says which packets.

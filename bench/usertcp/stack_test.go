@@ -166,7 +166,7 @@ func (w *world) sent() (segments []Segment) {
 // What is not in order is dropped and asked for again, at once.
 func TestDuplicateAcks(t *testing.T) {
 	w, _ := established(t)
-	next := w.stack.conns[0].rcvNxt
+	var next uint32
 	for _, c := range []struct {
 		offset        int
 		text, wanted  string
