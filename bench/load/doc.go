@@ -43,9 +43,9 @@
 // process's (package usertcp), over a TUN device. The handler is the same: it
 // works on a reactor (reactor.go), which is a poller's loop over sockets or a
 // userLoop over a queue of the device. A descriptor is then a place in the table
-// of 16 bytes, of which 7 are a packed record (userloop.go). Loops run before
-// those of the server (nice -15, if allowed): they stand for a network and for
-// clients on other hosts, which would not wait for a processor of this one. Stop
+// of 16 bytes, of which 7 are a packed record (userloop.go). The process runs before
+// the server (nice -15, if allowed): it stands for a network and for
+// programs on other hosts, which would not wait for a processor of this one. Stop
 // resets all connections: their server would not notice otherwise.
 //
 // Config.Beside is a client of sockets on the same channel: one ledger, one Drive,

@@ -84,8 +84,9 @@ const (
 	// one, and ackDelayMax is what a receiver may take.
 	userSpaceQueuesMax = 64
 	ackDelayMax        = 500 * time.Millisecond
-	// userLoopNice is the priority of these loops: far before the server's.
-	userLoopNice = -15
+	// userSpaceNice is the priority of a client of ends in user space: far before the
+	// server's.
+	userSpaceNice = -15
 	// packetsPerTurnMax bounds what a loop over user-space ends takes from its
 	// device in a turn (2 to 5 us each), so that connects and time-outs keep
 	// their pace.

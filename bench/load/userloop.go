@@ -73,10 +73,6 @@ func newUserLoop(id int, wire usertcp.Wire, plan usertcp.Plan, first uint32, ack
 // run is the loop's thread, until stop.
 func (l *userLoop) run() {
 	runtime.LockOSThread()
-	// The thread is not given back: it ends with the loop, and its priority too.
-	// It stands for a network and for clients on other hosts, which would not
-	// wait for a processor of this one; without the right to it, it goes without.
-	unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), userLoopNice)
 	for !l.stop.Load() {
 		l.turn()
 	}
