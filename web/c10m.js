@@ -41,6 +41,8 @@ const defaults = {
 // A session that lasted so long was a success, and backoff begins anew; one that
 // opens and closes at once is a failure like another.
 const stableSeconds = 10;
+// A stream that was heard of within this time is believed when the network changes.
+const freshSeconds = 50;
 // After a calm ending clients come back within this time.
 const drainSeconds = 2;
 // Rounds in which a transport that has worked is tried alone: a server that is down
@@ -474,7 +476,7 @@ class RequestSession {
   // nothing, so a quiet one is begun anew, which costs a request and no message.
   check() {
     for (const runner of this.#runners.values()) {
-      if (this.core.now() - runner.heardAt >= this.core.options.heartbeatSeconds * 1000) runner.request?.abort(new C10mError("silent", "the network has changed"));
+      if (this.core.now() - runner.heardAt >= freshSeconds * 1000) runner.request?.abort(new C10mError("silent", "the network has changed"));
     }
   }
 

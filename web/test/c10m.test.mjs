@@ -405,7 +405,7 @@ test("websocket: a subscription that the server has no time for is asked for aga
 });
 
 test("websocket: silence is asked about, and no answer is an end", async () => {
-  const client = connect({ transports: ["websocket"] });
+  const client = connect({ transports: ["websocket"], heartbeatSeconds: 50 });
   const news = listen(client);
   await settle();
   await clock.advance(30);
