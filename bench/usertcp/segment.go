@@ -97,6 +97,9 @@ func parseMSS(options []byte) (mss uint16, ok bool) {
 	return mss, true
 }
 
+// zeros are headers to be filled in.
+var zeros [ipHeaderBytes + tcpHeaderBytes + mssOptionBytes]byte
+
 // Append appends the segment as an IPv4 packet. partial leaves it to the
 // device to finish TCP's checksum: only the pseudo header is in it then.
 func (s *Segment) Append(dst []byte, partial bool) []byte {
@@ -105,7 +108,7 @@ func (s *Segment) Append(dst []byte, partial bool) []byte {
 		header += mssOptionBytes
 	}
 	start, length := len(dst), header+len(s.Payload)
-	dst = append(dst, make([]byte, ipHeaderBytes+header)...)
+	dst = append(dst, zeros[:ipHeaderBytes+header]...)
 	p := dst[start:]
 	p[0] = 4<<4 | ipHeaderBytes/4
 	binary.BigEndian.PutUint16(p[2:], uint16(ipHeaderBytes+length))
