@@ -3,7 +3,7 @@
 
 # inside sets the namespace up and runs the scenarios.
 inside() {
-	ip link set lo up 2>/dev/null || ifconfig lo up
+	ip link set lo up
 	# Those that are a namespace's own.
 	local setting
 	for setting in net.core.somaxconn=65535 net.ipv4.tcp_max_syn_backlog=65536 net.ipv4.tcp_no_metrics_save=1 \
