@@ -191,3 +191,21 @@ func TestPacingOverALongDistance(t *testing.T) {
 		t.Errorf("%.0f writes a second of %.0f; window %.0f", mean, serverRate, c.window)
 	}
 }
+
+// When a device becomes slow in the middle of it all, the queue before it becomes
+// short again.
+func TestPacingShortensQueues(t *testing.T) {
+	c := newPacing()
+	n := fakeNetwork{queueMax: 1e6, drain: 1e6}
+	n.run(&c, 5_000_000, 3e6, testPeriod)
+	n.drain = 100_000
+	n.run(&c, 500_000, 3e6, testPeriod)
+	n.longest = 0
+	n.run(&c, 1_000_000, 3e6, testPeriod)
+	if n.longest > n.drain*0.1 {
+		t.Errorf("%.0f packets stand in the queue, %.2f s; window %.0f", n.longest, n.longest/n.drain, c.window)
+	}
+	if n.dropped > 0 {
+		t.Errorf("%.0f were dropped", n.dropped)
+	}
+}
