@@ -43,6 +43,7 @@ type serveFlags struct {
 	MessageBytes   byteSize      `default:"1MiB" help:"The longest message that is taken from a publisher. Each loop holds a message once, whatever the number of readers."`
 	SendBuffer     byteSize      `default:"256KiB" help:"What the kernel may hold for a client that reads slowly (SO_SNDBUF). Less bounds the memory of slow readers, more speeds up large messages over long distances. 0 lets the kernel grow it up to net.ipv4.tcp_wmem."`
 	Slow           string        `enum:"close,skip" default:"close" help:"What happens to a reader that fell too far behind: 'close' tells it, so that it can come back and ask what it missed; 'skip' leaves the messages out, which suits scores and prices."`
+	SweepRate      string        `default:"auto" help:"How fast a message to many is written, in writes a second over all loops. 'auto' finds what the devices and the network carry: it goes faster while nothing is lost and slower when packets are dropped or sent again, since what finds a full queue arrives a fifth of a second later. A number is for who knows better; 'off' writes as fast as it goes. Channels of up to 16 members are not held up."`
 	Frame          string        `enum:"auto,text,binary" default:"auto" help:"How payloads are framed: 'auto' makes text frames of UTF-8 and binary frames of the rest; 'text' saves that check, and browsers close at what is not UTF-8; 'binary' saves it, too."`
 	Publish        string        `enum:"off,own" default:"off" help:"What happens to a client's data messages: 'off' refuses them with 1003; 'own' publishes them to the client's own channel through the bus, so that everybody there hears them, itself included, and lets everybody who may subscribe publish with POST /CHANNEL (with tokens: whose token says so). Then each of its messages costs the fan-out of its channel, and nothing but the bus limits how many it sends. A client that speaks c10m.v1 names the channel of each message: without tokens that is any channel, with tokens those that its publish claim allows."`
 	Presence       bool          `help:"Tell on the channel presence:NAME, once a second, how many connections came to the channel NAME and left it: {\"joined\":3,\"left\":1}, each loop for its own, through the bus. It costs up to a message a second for each channel where somebody came or left, whether anybody listens or not."`
@@ -162,6 +163,9 @@ func (f *serveFlags) Validate() error {
 	}
 	if f.AcceptRate < 0 || f.AcceptRate > acceptRateMax {
 		return fmt.Errorf("--accept-rate is %d and must be between 0, for no limit, and %d connections a second", f.AcceptRate, acceptRateMax)
+	}
+	if _, _, err := f.sweepRate(); err != nil {
+		return err
 	}
 	if _, _, err := f.maxMemory(); err != nil {
 		return err

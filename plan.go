@@ -91,6 +91,7 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 			LogAge:        f.WriteDeadline,
 			LogBytesTotal: max(int(f.LogBytesTotal)/p.loops, int(f.LogBytes)),
 			Skip:          f.Slow == "skip",
+			Pace:          &channel.Pace{},
 		},
 	}
 	p.planPublish(f, log)
