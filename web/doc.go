@@ -61,8 +61,8 @@ go test ./web runs all of them.
 	                    (fake.mjs), with nothing left to chance
 	test/scenario.mjs   the module against real servers, in Node (node.mjs) and in
 	                    Chromium (page.html); real_test.go starts, drains and kills
-	                    these, network_test.go is the network that can be cut and the
-	                    proxies that refuse upgrades and buffer
+	                    these, over a network that can be cut (servertest.Line) and the
+	                    proxies of network_test.go, which refuse upgrades and buffer
 	demo_test.go        the demo page in Chromium; with -screenshots ../docs/images it
 	                    keeps the pictures
 

@@ -54,7 +54,7 @@ func (l *Line) wait() {
 	<-whole
 }
 
-// keep notes a connection, so that reset finds it.
+// keep notes a connection, so that Reset finds it.
 func (l *Line) keep(c net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
