@@ -161,6 +161,32 @@ func TestAnswersComeInOrder(t *testing.T) {
 	s.checkNothingLeft(t)
 }
 
+// A counterOf counts when the test says so.
+type counterOf chan int
+
+func (c counterOf) Count(channels []string) []int { return []int{<-c} }
+
+// The loops that are counted on, and the bus, know nothing of each other: a message
+// that comes behind a request to count waits for it.
+func TestCountsAreAnsweredInOrder(t *testing.T) {
+	s, bus := startHTTP(t, nil)
+	counter := make(counterOf)
+	s.shared.CountWith(counter)
+	c := s.connect(t)
+	count := "GET /-/channels/news HTTP/1.1\r\nHost: h\r\n\r\n"
+	c.send([]byte(postRequest("/a", "1") + count + postRequest("/b", "2") + postRequest("/c", "3") + count))
+	c.expectReply("POST", 200, published("a", 1, 0))
+	bus.wait(t, "a: 1")
+	counter <- 7
+	c.expectReply("GET", 200, "{\"channel\":\"news\",\"connections\":7}\n")
+	c.expectReply("POST", 200, published("b", 1, 1))
+	c.expectReply("POST", 200, published("c", 1, 2))
+	counter <- 8
+	c.expectReply("GET", 200, "{\"channel\":\"news\",\"connections\":8}\n")
+	c.Close()
+	s.checkNothingLeft(t)
+}
+
 // More requests at once than are answered in one go.
 func TestManyRequestsAtOnce(t *testing.T) {
 	s, _ := startHTTP(t, nil)
