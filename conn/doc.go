@@ -286,7 +286,8 @@ cost is one map entry for each channel that changed, and none without the flag.
 # Missed messages
 
 CloseMissed tells everybody who was open at a moment that messages may have been
-missed (code 4001, a drain's pace). It is for gaps that are known when they are
+missed (code 4001, a drain's pace); who comes back with a position is told by the
+history (channel.Hub.Interrupted). It is for gaps that are known when they are
 over, so the moment is their end: who is open then and was not when the gap began
 is told as well, which is allowed, as it may have missed something, too. Who comes
 after the moment is told apart by the generation of its descriptor, which costs
