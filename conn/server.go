@@ -511,7 +511,7 @@ func (s *Server) Closed(fd uint32) {
 		}
 		s.end(fd, reason)
 	}
+	s.dropCold(fd) // while it is a member: what is pinned is of its format
 	s.leaveAll(fd)
-	s.dropCold(fd)
 	s.releaseAddress(fd)
 }
