@@ -390,6 +390,31 @@ func TestPollsOfSlowReaders(t *testing.T) {
 	s.checkNothingLeft(t)
 }
 
+// Answers from the history are each connection's own, and bounded all together.
+func TestPollsOfSlowReadersAreBounded(t *testing.T) {
+	s := startServer(t, 1, withHistory(10), smallSendBuffer)
+	for range 3 {
+		s.publish(t, "news", strings.Repeat("0123456789", 5_000))
+	}
+	owe := func(bytes int) {
+		s.onLoops(func(_ *poller.Loop, server *Server) { server.owedBytes += bytes })
+	}
+	slow := s.dialSlow(t)
+	slow.poll("/news?wait=60&since=first")
+	waitFor(t, "it is answered", func() bool { return s.servers[0].Stats().Requests.Load() == 1 })
+	owe(owedBytesTotalMax)
+	another := s.dialSlow(t)
+	another.poll("/news?wait=60&since=first")
+	waitFor(t, "one more is too many", func() bool { return s.closes(StateMemory) == 1 })
+	owe(-owedBytesTotalMax)
+	if _, payloads := slow.answered(200); len(payloads) != 3 {
+		t.Errorf("%d messages", len(payloads))
+	}
+	slow.Close()
+	another.Close()
+	s.checkNothingLeft(t)
+}
+
 // A drain answers polls with 204, and they come back over new connections.
 func TestPollsAreDrained(t *testing.T) {
 	var polls []*rawClient
