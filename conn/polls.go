@@ -143,6 +143,8 @@ func (s *Server) overPoll(fd uint32) {
 		c.resume.isOver = true
 	case s.shared.Config.History.Keeps():
 		s.ask(fd, nil, &resume{waiting: true, isAhead: true, isOver: true})
+	case s.registry.Behind(fd):
+		// A message came in time, and the sweep is on its way with it.
 	default:
 		s.emptyPoll(fd, nil)
 	}

@@ -163,6 +163,37 @@ func TestPollsTimeOut(t *testing.T) {
 	}
 }
 
+// A message that comes in the turn in which a poll is over is its answer.
+func TestPollsTimeOutBesideAMessage(t *testing.T) {
+	kernel := &testKernel{}
+	config := testConfig()
+	config.PingInterval = 0
+	s := startServer(t, 1, config, kernel.install)
+	kernel.clock.Store(kernel.Linux.Now())
+	c := s.connect(t)
+	c.poll("/news?wait=10")
+	s.waitForPolls(t, 1)
+	published := make(chan bool)
+	s.onLoops(func(l *poller.Loop, _ *Server) {
+		kernel.clock.Add(int64(time.Minute)) // which the next turn sees
+		l.Run(func(l *poller.Loop) {
+			<-published // and stands in the mailbox
+			l.TickNow()
+		})
+	})
+	receipt, err := s.hub.Publish([]byte("news"), []byte("just in time"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(published)
+	c.expectPolled("just in time")
+	if n := receipt.Wait(); n != 1 {
+		t.Errorf("it went to %d", n)
+	}
+	c.Close()
+	s.checkNothingLeft(t)
+}
+
 func TestPollsContinue(t *testing.T) {
 	s := startServer(t, 1, withHistory(100))
 	c := s.connect(t)
