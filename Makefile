@@ -9,13 +9,16 @@ N ?= 1000000
 # Seconds that each fuzz target runs in make check.
 FUZZ_SECONDS ?= 30
 
+# What make run adds to the server's flags: a page to look at, that may publish.
+DEMO ?= --demo --listen 127.0.0.1:10000-11000
+
 # How long make soak runs.
 DURATION ?= 1h
 
-.PHONY: run build test faults soak check fmt vet staticcheck race fuzz mutants bench floor million results compare baselines peers deps clean
+.PHONY: run build test faults soak check fmt vet staticcheck race fuzz mutants bench floor million five-million results compare baselines peers deps clean
 
-run: build ## Build and start the server with its embedded bus.
-	exec bin/10m-server $(ARGS)
+run: build ## Build and start the server with its embedded bus and the demo page; DEMO= for without.
+	exec bin/10m-server $(DEMO) $(ARGS)
 
 build: ## Build bin/10m-server and bin/10m-client.
 	go build -o bin/10m-server .
@@ -73,6 +76,10 @@ floor: build ## Deliveries and connects a second beside bare programs, in one ru
 
 million: build ## N connections (a million) in one process: one channel, then a channel each. Pages in bench/results.
 	scripts/million $(N)
+
+five-million: N = 5000000
+five-million: build ## N connections (5,000,000) in one process, the clients' ends in user space. Root and 22.1 GB of memory; N= for fewer.
+	scripts/five-million $(N)
 
 results: build ## Everything that bench/RESULTS.md cites, or some of it: NAMES="sends-18000 million". Two hours.
 	scripts/results $(NAMES)

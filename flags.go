@@ -43,12 +43,14 @@ type serveFlags struct {
 	MessageBytes   byteSize      `default:"1MiB" help:"The longest message that is taken from a publisher. Each loop holds a message once, whatever the number of readers."`
 	SendBuffer     byteSize      `default:"256KiB" help:"What the kernel may hold for a client that reads slowly (SO_SNDBUF). Less bounds the memory of slow readers, more speeds up large messages over long distances. 0 lets the kernel grow it up to net.ipv4.tcp_wmem."`
 	Slow           string        `enum:"close,skip" default:"close" help:"What happens to a reader that fell too far behind: 'close' tells it, so that it can come back and ask what it missed; 'skip' leaves the messages out, which suits scores and prices."`
+	SweepRate      string        `default:"auto" help:"How fast a message to many is written, in writes a second over all loops. 'auto' finds what the devices and the network carry: it goes faster while nothing is lost and slower when packets are dropped or sent again, since what finds a full queue arrives a fifth of a second later. A number is for who knows better; 'off' writes as fast as it goes. Channels of up to 16 members are not held up."`
 	Frame          string        `enum:"auto,text,binary" default:"auto" help:"How payloads are framed: 'auto' makes text frames of UTF-8 and binary frames of the rest; 'text' saves that check, and browsers close at what is not UTF-8; 'binary' saves it, too."`
 	Publish        string        `enum:"off,own" default:"off" help:"What happens to a client's data messages: 'off' refuses them with 1003; 'own' publishes them to the client's own channel through the bus, so that everybody there hears them, itself included, and lets everybody who may subscribe publish with POST /CHANNEL (with tokens: whose token says so). Then each of its messages costs the fan-out of its channel, and nothing but the bus limits how many it sends. A client that speaks c10m.v1 names the channel of each message: without tokens that is any channel, with tokens those that its publish claim allows."`
 	Presence       bool          `help:"Tell on the channel presence:NAME, once a second, how many connections came to the channel NAME and left it: {\"joined\":3,\"left\":1}, each loop for its own, through the bus. It costs up to a message a second for each channel where somebody came or left, whether anybody listens or not."`
 	History        int           `default:"0" help:"How many of the latest messages of each channel are kept, so that a client that comes back with ?since=POSITION continues without a gap; 0 keeps none, and costs nothing. Kept messages cost memory (--history-bytes) and each PUBLISH about 0.2 us."`
 	HistoryAge     time.Duration `default:"5m" help:"How long they are kept. A client that was away for longer is told that its position is gone."`
 	HistoryBytes   byteSize      `default:"256MiB" help:"What the messages of all channels that are kept may take together; the oldest go first. A message counts as its bytes and about 400 more."`
+	Demo           bool          `help:"Serve the page /-/demo, two clients to look at in a browser, and let it work: with --publish own, and --history 100 if that is not set. Then everybody who reaches a port may publish, so it is for a machine of your own. c10m.js is served without it, too."`
 	Drain          time.Duration `default:"30s" help:"Over which time SIGTERM, or a gap with --gap close, closes the connections, so that clients do not all come back at once. On SIGTERM each is told by a ping with the payload 'drain' 5s before its close (half of this time, if that is less), so that a client that looks for it can move without missing a message. Longer is gentler to the server that they move to. A second signal ends the server now."`
 	DeferAccept    bool          `default:"true" negatable:"" help:"Let the kernel keep a connection until its request is there (TCP_DEFER_ACCEPT): one wake-up less per handshake."`
 	TokenKey       []string      `sep:"," placeholder:"FILE" help:"Who subscribes needs a token (JWT) that this key signed: a secret of 32 bytes or more for HS256, or public keys or certificates in PEM for RS256, ES256 and EdDSA; repeatable. HS256 costs the server a tenth of the others, but whoever can check its tokens can also make them. Read again on SIGHUP."`
@@ -161,6 +163,9 @@ func (f *serveFlags) Validate() error {
 	}
 	if f.AcceptRate < 0 || f.AcceptRate > acceptRateMax {
 		return fmt.Errorf("--accept-rate is %d and must be between 0, for no limit, and %d connections a second", f.AcceptRate, acceptRateMax)
+	}
+	if _, _, err := f.sweepRate(); err != nil {
+		return err
 	}
 	if _, _, err := f.maxMemory(); err != nil {
 		return err

@@ -114,6 +114,7 @@ func serve(f *serveFlags) error {
 	}
 
 	defer watchMemory(f, shared, &sources, log)()
+	defer f.pace(plan.conn.Channel.Pace, &sources)()
 	var draining atomic.Bool
 	sources.Hub, sources.Channels, sources.Bus, sources.Draining, sources.Version = hub.Stats(), hub, bus, draining.Load, version()
 	sources.Operator = conn.NewOperator(servers)

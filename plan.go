@@ -38,6 +38,7 @@ type plan struct {
 const refusalsMax = 100
 
 func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
+	f.openDemo()
 	p := &plan{maxConnections: f.MaxConnections}
 	var err error
 	if p.listen, err = f.addresses(); err != nil {
@@ -82,6 +83,7 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 		History: channel.NewHistory(channel.HistoryConfig{
 			Messages: f.History, Age: f.HistoryAge, BytesTotal: int(f.HistoryBytes),
 		}),
+		Pages:          f.pages(),
 		PingInterval:   f.PingInterval,
 		ConnectionsMax: int64(p.maxConnections),
 		Channel: channel.Config{
@@ -89,6 +91,7 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 			LogAge:        f.WriteDeadline,
 			LogBytesTotal: max(int(f.LogBytesTotal)/p.loops, int(f.LogBytes)),
 			Skip:          f.Slow == "skip",
+			Pace:          &channel.Pace{},
 		},
 	}
 	p.planPublish(f, log)
@@ -155,6 +158,9 @@ func (f *serveFlags) greet(w io.Writer, p *plan, bus redisbus.Bus) {
 		fmt.Fprintf(w, "  access:    by token (keys: %d; SIGHUP reads them again)\n", tokens.Keys())
 	} else {
 		fmt.Fprintf(w, "  access:    everybody may subscribe to everything; --token-key asks for tokens\n")
+	}
+	if f.Demo {
+		fmt.Fprintf(w, "  demo:      http://%s:%d/-/demo\n", host, first.Port())
 	}
 	if f.Admin != "off" {
 		password := ""

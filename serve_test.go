@@ -246,6 +246,8 @@ func TestWhatAnOperatorDoesWrong(t *testing.T) {
 		{[]string{"--write-deadline", "2000h"}, "--write-deadline"},
 		{[]string{"--listen", ""}, "--listen is empty"},
 		{[]string{"--accept-rate", "-1"}, "--accept-rate"},
+		{[]string{"--sweep-rate", "10"}, "--sweep-rate"},
+		{[]string{"--sweep-rate", "fast"}, "--sweep-rate"},
 		{[]string{"--max-memory", "4K"}, "--max-memory"},
 		{[]string{"--max-memory", "1MiB"}, "64MiB"},
 		{[]string{"--slow", "maybe"}, "--slow"},

@@ -94,6 +94,7 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	c.collectHub(out)
 	c.collectBus(out)
 	c.collectMemory(out)
+	c.collectPace(out)
 	collectStops(out)
 }
 
@@ -198,6 +199,17 @@ func (c *collector) collectMemory(out output) {
 	out.value(memoryUsedBytes, prometheus.GaugeValue, used)
 	out.value(memoryLimitBytes, prometheus.GaugeValue, limit)
 	out.value(memoryShort, prometheus.GaugeValue, short)
+}
+
+func (c *collector) collectPace(out output) {
+	var rate, window, underWay, cuts int64
+	if p := c.sources.Pacer; p != nil {
+		rate, window, underWay, cuts = p.Rate(), p.Window(), p.UnderWay(), p.Cuts()
+	}
+	out.value(sweepRate, prometheus.GaugeValue, float64(rate))
+	out.value(sweepWindow, prometheus.GaugeValue, float64(window))
+	out.value(sweepUnderWay, prometheus.GaugeValue, float64(underWay))
+	out.value(sweepCuts, prometheus.CounterValue, float64(cuts))
 }
 
 // A histogram is the sum of the loops' histograms.

@@ -231,6 +231,11 @@ var (
 	memoryLimitBytes = newDesc("memory_limit_bytes", "The limit of memory that is nearest: --max-memory, the cgroup's or the host's.")
 	memoryShort      = newDesc("memory_short", "1 while newcomers are refused for want of memory, else 0; /readyz says which limit it is. c10m_closes_total, reason request_memory_limit, counts them.")
 
+	sweepRate     = newDesc("sweep_rate_writes", "Writes a second that sweeps over channels of many members may make now, all together (--sweep-rate auto); 10 million is no limit. 0 if nothing adapts it.")
+	sweepWindow   = newDesc("sweep_window_pages", "Pages of 4 KiB that TCP may hold for what is sent and not acknowledged before sweeps slow down. It shrinks when packets are dropped or sent again.")
+	sweepUnderWay = newDesc("sweep_under_way_pages", "The pages that are held now, without those that are held while nobody sweeps.")
+	sweepCuts     = newDesc("sweep_window_cuts_total", "Times that the window shrank. A steady rise means that the network, or a device of this host, carries less than is published.")
+
 	busUp               = newDesc("bus_up", "1 while published messages reach this server, else 0; /healthz says why.")
 	busChanged          = newDesc("bus_changed_timestamp_seconds", "When c10m_bus_up last changed, in Unix time.")
 	busDroppedTotal     = newDesc("bus_dropped_total", "Messages that reached the bus and not the clients, by reason. Each is lost; its publisher was told if the bus is the embedded one.", "reason")
@@ -242,5 +247,5 @@ var otherDescs = []*prometheus.Desc{
 	buildInfo, loopCount, clientAddresses, closesTotal, overrunsTotal, messagesRefusedTotal,
 	loopConnectionsMin, loopConnectionsMax, loopLogBytesMax, loopBusySeconds, loopTurnSeconds,
 	loopTurnP99Seconds, gcStopMaxSeconds,
-	memoryUsedBytes, memoryLimitBytes, memoryShort, deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busPeersClosedTotal,
+	memoryUsedBytes, memoryLimitBytes, memoryShort, sweepRate, sweepWindow, sweepUnderWay, sweepCuts, deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busPeersClosedTotal,
 }

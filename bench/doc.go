@@ -5,6 +5,8 @@
 //     arrives and can publish and measure at the same time.
 //   - bench/scenario is what it does: who connects when, what is published, what
 //     counts; bench/report is how the result is told.
+//   - bench/usertcp is the client's end of TCP in user space, for 10m-client --tun:
+//     16 bytes a connection, so that one host shows what the server holds.
 //   - bench/floor measures the server beside bare programs that do the same
 //     with nothing but system calls, in one run: deliveries, connects and
 //     memory, and the return of all after all were dropped.

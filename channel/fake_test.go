@@ -25,6 +25,7 @@ type host struct {
 
 	urgent   int
 	hurried  bool
+	workBy   int64
 	standing bool // the loop has no seat: only what is urgent
 	closing  []uint32
 	mailbox  []any
@@ -113,6 +114,7 @@ func (h *host) Clock() int64              { return h.now }
 func (h *host) Urgent()                   { h.urgent++ }
 func (h *host) Hurried() bool             { return h.hurried }
 func (h *host) Seated() bool              { return !h.standing }
+func (h *host) WorkBy(at int64)           { h.workBy = at }
 
 func (h *host) Send(fd uint32, b []byte) (int, syscall.Errno) {
 	h.sends++

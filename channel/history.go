@@ -18,6 +18,9 @@ type HistoryConfig struct {
 	// BytesTotal bounds what all channels keep together (Message.cost); the oldest
 	// messages of all go first. 0 is no bound.
 	BytesTotal int
+	// Start runs work, which answers questions, beside its caller; nil is a
+	// goroutine. A simulation runs it between two turns of its loop.
+	Start func(work func())
 }
 
 // A History keeps the latest messages of channels for clients that come back with
@@ -63,6 +66,9 @@ type kept struct {
 
 // NewHistory makes a history. One that keeps nothing still answers questions.
 func NewHistory(config HistoryConfig) *History {
+	if config.Start == nil {
+		config.Start = func(work func()) { go work() }
+	}
 	return &History{config: config, channels: make(map[string]*past)}
 }
 

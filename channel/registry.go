@@ -22,6 +22,8 @@ type Config struct {
 	LogBytesTotal int
 	// Skip moves slow members forward instead of having them closed.
 	Skip bool
+	// Pace bounds the writes of the sweeps of all loops; nil does not.
+	Pace *Pace
 	// Presence has the registry remember which channels members came to and left,
 	// for Changes.
 	Presence bool
@@ -40,6 +42,7 @@ type Socket interface {
 	Seated() bool
 	Urgent()
 	Hurried() bool
+	WorkBy(at int64)
 }
 
 // An Owner has the connections that are members. It must not call the registry
@@ -91,6 +94,8 @@ type Registry struct {
 	overTotal   *log // that limitTotal began with
 	bytesTotal  int
 	listings    []*listingOfLoop
+	reserved    int                       // writes that the pace allows
+	reservedAt  int64                     // from then on
 	presence    map[string]presenceChange // nil if nobody wants to know
 	surveys     []*Survey
 	slowSurveys []*SlowSurvey
@@ -387,18 +392,32 @@ func (r *Registry) Work() (more bool) {
 		}
 		budget -= 1 + r.slice(g)
 	}
+	waits := false
 	if r.socket.Seated() {
-		if g := r.large.pop(); g != nil {
-			r.slice(g)
-		}
+		waits = !r.sliceLarge()
 		r.survey()
 		r.slowSurvey()
 	}
 	r.age()
 	r.list()
 	r.publishTally()
-	return r.small.len() > 0 || r.large.len() > 0 || r.ageTodo > 0 ||
+	return r.small.len() > 0 || r.large.len() > 0 && !waits || r.ageTodo > 0 ||
 		len(r.listings) > 0 || len(r.surveys) > 0 || len(r.slowSurveys) > 0
+}
+
+// sliceLarge works on the next of the large channels, if the pace allows; it reports
+// false if one has to wait for that.
+func (r *Registry) sliceLarge() bool {
+	if r.large.len() == 0 {
+		return true
+	}
+	if !r.affords() {
+		return false
+	}
+	before := r.tally
+	r.slice(r.large.pop())
+	r.spent(r.tally.writes-before.writes, r.tally.bytes-before.bytes)
+	return true
 }
 
 // slice works on one log from a queue and puts it back if more is to do. The

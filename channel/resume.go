@@ -77,12 +77,12 @@ func (h *History) open(hub *Hub) {
 	h.beginAnswering()
 }
 
-// beginAnswering starts a goroutine if there is something to do and none at it. It
-// ends when all is answered.
+// beginAnswering starts to answer if there is something to do and nobody at it,
+// until all is answered.
 func (h *History) beginAnswering() {
 	if a := &h.asking; a.hub != nil && !a.answering && len(a.list) > 0 {
 		a.answering = true
-		go h.answerAll()
+		h.config.Start(h.answerAll)
 	}
 }
 

@@ -36,6 +36,7 @@ type twoWayWorld struct {
 	published [worldChannels]uint64 // messages so far
 	skip      bool
 	history   bool
+	answers   func() // of the history, to be run between two turns; nil: nobody asked
 
 	// The bus, which is the Publisher.
 	feedback Feedback
@@ -62,8 +63,7 @@ func newTwoWayWorld(t testing.TB, seed uint64, skip, history bool, happened map[
 	config.PublishBytesMax, config.InboundBytesTotal = 700, 16<<10
 	hub := FrameAuto.Hub(1<<20, w.kernel.Now)
 	if history {
-		// Its goroutine makes a run depend on more than its seed.
-		config.History = channel.NewHistory(channel.HistoryConfig{Messages: 200})
+		config.History = channel.NewHistory(channel.HistoryConfig{Messages: 200, Start: func(work func()) { w.answers = work }})
 		hub.History = config.History
 	}
 	loop, err := poller.NewLoop(poller.Config{
@@ -174,12 +174,22 @@ func (w *twoWayWorld) step() {
 		w.kernel.Advance(time.Duration(w.random.IntN(200)) * time.Millisecond)
 	case 4:
 		w.take(w.random.IntN(8), w.random.IntN(10) == 0)
+	case 5:
+		w.answer()
 	default:
 		if alive := w.alive(); len(alive) > 0 {
 			w.act(alive[w.random.IntN(len(alive))])
 		}
 	}
 	w.loop.Turn()
+}
+
+// answer has the history answer what it was asked.
+func (w *twoWayWorld) answer() {
+	if work := w.answers; work != nil {
+		w.answers = nil
+		work()
+	}
 }
 
 func (w *twoWayWorld) alive() (alive []*worldClient) {
@@ -199,16 +209,14 @@ func (c *worldClient) say(s string) {
 func (w *twoWayWorld) settle() {
 	w.kernel.Faults = pollertest.Faults{}
 	w.kernel.DescriptorsMax = 1 << 12
-	for turn := range 600 {
+	for range 600 {
 		for _, c := range w.clients {
 			c.peer.Write(c.toSend)
 			c.toSend = nil
 			w.read(c, -1)
 		}
 		w.take(worldBusMax, false)
-		if w.history && turn%10 == 0 {
-			time.Sleep(20 * time.Microsecond) // for the history's goroutine
-		}
+		w.answer()
 		w.loop.Turn()
 	}
 }

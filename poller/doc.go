@@ -222,7 +222,8 @@
 //     it was 18 ms, and 1.6 ms with a client of nice 19 (bench/RESULTS.md).
 //   - Fewer collections, by 16 MiB of heap that nobody touches (a ballast), which
 //     the collector counts: 5 instead of 16 while a million connect and are held, but the
-//     longest stop was 168 ms beside 201, and 17 MiB more were resident. What a
+//     longest stop was 168 ms beside 201 (single runs, with other ping intervals),
+//     and 17 MiB more were resident. What a
 //     newcomer leaves as garbage is 32 bytes (the library's answer), since what
 //     epoll_ctl is told no longer stands on the heap.
 //   - Syscall instead of RawSyscall where loops outnumber processors, so that a

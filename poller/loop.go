@@ -2,6 +2,7 @@ package poller
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"net/netip"
 	"sync/atomic"
@@ -64,6 +65,7 @@ type Loop struct {
 	nap         int // milliseconds that the next sleep may be a nap
 	now         int64
 	tickAt      int64
+	workBy      int64 // when Work has more to do, though it said that it had not
 	accept      acceptor
 	own         ownSet
 	closing     []uint32 // marked in this turn, for the reaper
@@ -156,6 +158,7 @@ func (l *Loop) turn() {
 	l.balance()
 
 	// 5. Sweeps: one bounded slice of what is owed.
+	l.workBy = math.MaxInt64
 	l.more = l.handler.Work()
 
 	// 6. Reap: the only place where a descriptor is closed, so that no phase
@@ -178,7 +181,7 @@ func (l *Loop) wait() int {
 		// does it the other way round, so one of us sees the other.
 		l.mailbox.asleep.Store(true)
 		if l.mailbox.idle() && !l.stop.Load() {
-			until := min(l.tickAt, l.accept.resumeAt(), l.retryAt(), l.now+tickNanosMax)
+			until := min(l.tickAt, l.workBy, l.accept.resumeAt(), l.retryAt(), l.now+tickNanosMax)
 			msec = int(max(0, until-l.now+999_999) / 1_000_000)
 		}
 	}
@@ -547,6 +550,10 @@ func (l *Loop) Shutdown(fd uint32) syscall.Errno { return l.kernel.Shutdown(int(
 
 // TickNow asks for a Tick in the next turn, for time that became scarce.
 func (l *Loop) TickNow() { l.tickAt = 0 }
+
+// WorkBy has the loop call Work again at that time, though nothing else happens
+// and Work says that there is nothing more to do now. It is for Work to call.
+func (l *Loop) WorkBy(at int64) { l.workBy = min(l.workBy, at) }
 
 // Stopping reports whether the loop is closing what it has because it ends.
 func (l *Loop) Stopping() bool { return l.stop.Load() }

@@ -5,6 +5,9 @@
 # All may be set from outside, for a host where something else has these ports.
 # FIRST_PORT is for WebSockets.
 FIRST_PORT=${FIRST_PORT:-10000}
+# Where the server listens for WebSockets and where the client finds it.
+LISTEN_HOST=${LISTEN_HOST:-127.0.0.1}
+CLIENT_HOST=${CLIENT_HOST:-127.0.0.1}
 BUS_PORT=${BUS_PORT:-6379}
 ADMIN_PORT=${ADMIN_PORT:-9100}
 RESULTS=${RESULTS:-bench/results}
@@ -61,7 +64,7 @@ need_memory() { # connections
 	local need=$((($1 * BYTES_PER_PAIR + (1 << 30)) / 1024)) have
 	have=$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)
 	if [ "$have" -lt "$need" ]; then
-		echo "$1 connections need $((need / 1024)) MiB of free memory (8.6 KB each and 1 GiB), and this host has $((have / 1024)) MiB: ask for $(((have - (1 << 20)) * 1024 / BYTES_PER_PAIR / 1000 * 1000)) or fewer." >&2
+		echo "$1 connections need $((need / 1024)) MiB of free memory ($BYTES_PER_PAIR bytes each and 1 GiB), and this host has $((have / 1024)) MiB: ask for $(((have - (1 << 20)) * 1024 / BYTES_PER_PAIR / 1000 * 1000)) or fewer." >&2
 		return 1
 	fi
 }
@@ -76,7 +79,7 @@ start_server() { # connections flag...
 	local connections=$1 last=$((FIRST_PORT + ($1 - 1) / PER_PORT))
 	shift
 	# 1 % more: while connections come back, the new overlap with the old.
-	local command=(bin/10m-server --listen "127.0.0.1:$FIRST_PORT-$last" --max-connections $((connections + connections / 100))
+	local command=(bin/10m-server --listen "$LISTEN_HOST:$FIRST_PORT-$last" --max-connections $((connections + connections / 100))
 		--bus-listen "127.0.0.1:$BUS_PORT" --admin "127.0.0.1:$ADMIN_PORT" "$@")
 	if page / >/dev/null; then
 		echo "something listens on port $ADMIN_PORT already: end it, or set ADMIN_PORT, BUS_PORT and FIRST_PORT." >&2
@@ -125,7 +128,7 @@ run_client() { # name connections scenario flag...
 	local name=$1 connections=$2 scenario=$3 status=0
 	shift 3
 	rm -f "$RESULTS/$name".{html,json,metrics}
-	local command=(bin/10m-client "$scenario" 127.0.0.1 "$connections" --first-port "$FIRST_PORT" --server-pid "$server"
+	local command=(bin/10m-client "$scenario" "$CLIENT_HOST" "$connections" --first-port "$FIRST_PORT" --server-pid "$server"
 		--html "$RESULTS/$name.html" --json-file "$RESULTS/$name.json" "$@")
 	echo "\$ ${command[*]}"
 	watch_metrics "$connections" "$RESULTS/$name.metrics" &

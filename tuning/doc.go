@@ -7,7 +7,8 @@
 //	at the start of the server   RaiseNofile, DefaultMaxConnections, Plan,
 //	                             CPUs, GOMAXPROCS, ShortSlices, Warnings
 //	10m-server doctor            Doctor
-//	while the server runs        MemoryGuard, once a second, off the loops
+//	while the server runs        MemoryGuard, once a second, off the loops;
+//	                             Pacer, every 10 ms while somebody sweeps
 //
 // Nothing else is called again while the server runs, and nothing is kept: all
 // functions read the host anew and may be called from any goroutine. Only
@@ -20,6 +21,36 @@
 // error: a container hides half of /proc, and the doctor is for exactly those
 // hosts. Limits that are unknown are taken to be enough, memory that is
 // unknown to be little.
+//
+// # The pace of sweeps
+//
+// A [Pacer] does for all connections what TCP's congestion control does for one
+// (pacer.go). What is under way are the pages that TCP holds, less those that it
+// holds while nobody sweeps. A window bounds them: 4,096 at first, 1 % more in each
+// 10 ms in which more than half of it was used, 0.7 of it after a loss, and from there
+// on a tenth a second. It also shrinks, before anything is lost, when writes wait in
+// queues for more than 40 ms: pings, handshakes and messages to few stand in the same
+// queues. While less than half of the window is used, nothing is held back.
+//
+//	the time of a trip   what is under way by what drains a second (Little's law),
+//	                     both as means over 0.2 s
+//	its queue            what it is longer than the shortest of the last 10 s; up to
+//	                     half of a long trip is none, since a window that grows is
+//	                     ahead of its acknowledgements
+//	is a loss     devices dropped more than 0.1 % of what was written, or more than
+//	              5 % of the segments were sent again, 3 s and more after the last
+//	is stuck      what stays over the window for 0.5 s though little is written
+//	is nobody's   what is held 0.5 s after the last sweep
+//
+// All of it is per network namespace, but for the pages, which are the host's: a
+// neighbour that sends much looks like a slow network until the window has grown
+// past it. Drops in a queueing discipline show as segments sent again only.
+//
+// Measured: 300,000 clients behind a TUN device with a queue of 16,384 packets, six
+// messages to all of them one after the other, on two cores that client and server
+// share: without a pace 50 % of the segments were sent again, at 37,000 deliveries a
+// second; with it none, at 181,000 (docs/FIVE-MILLION.md). Over loopback, which loses
+// nothing, no difference was to be seen.
 //
 // # The verdicts
 //

@@ -1,5 +1,7 @@
 package tuning
 
+import "time"
+
 // The figures of the room, with their units and their reasons. doc.go has the
 // formulas that they stand in.
 const (
@@ -108,6 +110,68 @@ const (
 	mapsBase      = 2000
 	recordsPerMap = 4096
 	mapsPerLoop   = 8
+
+	// pacePeriod is how often a pacer looks while somebody sweeps: a device's
+	// queue of 1,000 packets is 10 ms of a sweep. It costs some 100 us.
+	// pacerIdlePeriods is how many of them pass between two looks while nobody
+	// does.
+	pacePeriod       = 10 * time.Millisecond
+	pacerIdlePeriods = 50
+	// paceRateMax and paceRateMin are writes a second: more than any host makes,
+	// and what any device carries, so that no false alarm stops a sweep.
+	paceRateMax = 10e6
+	paceRateMin = 10_000.0
+	// paceWindowFirst, Min and Max are pages. The first is what queues of network
+	// cards and their schedulers hold (1,000 to 10,000 packets); the last is 4 GiB,
+	// which net.ipv4.tcp_mem bounds long before.
+	paceWindowFirst = 4096.0
+	paceWindowMin   = 512.0
+	paceWindowMax   = float64(1 << 20)
+	// paceGrowth of the window is added in a period in which it was used: it doubles
+	// in 0.7 s. From paceNear of where the last loss was, it is paceProbe, a
+	// tenth in a second: there is the limit, as a rule, and to look whether it has
+	// moved costs what is lost then. paceCut remains of it after a loss, as in CUBIC (RFC 9438), and
+	// paceRestSeconds is how long until the next: what was lost then is sent
+	// again after 0.2 s, and is the same loss.
+	paceGrowth      = 0.01
+	paceProbe       = 0.001
+	paceNear        = 0.7
+	paceCut         = 0.7
+	paceRestSeconds = 0.3
+	// paceAgainRestSeconds more are until segments that are sent again count: TCP
+	// sends what was lost once again and again, for some seconds.
+	paceAgainRestSeconds = 3.0
+	// paceBudgetMin is what may be written in a period when the window is full:
+	// the rate then bounds it, and nothing stands still for a wrong number.
+	paceBudgetMin = 128.0
+	// paceQueueSeconds in queues on the way is enough for a device never to be idle,
+	// though both sides look away for a slice of the scheduler's; twice that is too
+	// much, since pings and messages to few stand in the same queue. What a trip takes
+	// without a queue is the shortest in paceTripSeconds, of means over 0.2 s.
+	// Of long trips it is paceQueueShare that may be a queue: while a window grows,
+	// acknowledgements are behind by that much.
+	paceQueueSeconds  = 0.02
+	paceQueueShare    = 0.5
+	paceTripSeconds   = 10.0
+	paceTripSmoothing = 0.05
+	// paceAhead is for how many seconds a sweep that nothing holds up may go on
+	// without a look: on a host that is short of processors the pacer comes late.
+	paceAhead = 0.05
+	// paceSmoothing is the part of a new look in the mean.
+	paceSmoothing = 0.3
+	// paceRoomMin of the drain is written when the window is overfull.
+	paceRoomMin = 0.25
+	// paceQuietSeconds without a sweep: what is held then is nobody's of ours.
+	paceQuietSeconds = 0.5
+	// paceOverSeconds with more under way than the window, though a quarter of what
+	// drains is written: it does not drain.
+	paceOverSeconds = 0.5
+	// paceDropShare of the writes dropped by a device, and paceAgainShare of the
+	// segments sent again (and more than paceAgainMin in a period), are a loss that
+	// we cause. Phones lose one or two in a hundred by themselves.
+	paceDropShare  = 0.001
+	paceAgainShare = 0.05
+	paceAgainMin   = 50.0
 
 	// connectionsMax bounds what may be asked for: beyond it arithmetic, not
 	// the host, would be examined.

@@ -11,6 +11,7 @@ import (
 
 	"c10m/bench/load"
 	"c10m/bench/scenario"
+	"c10m/bench/usertcp"
 )
 
 // commonFlags are those of every scenario.
@@ -34,6 +35,14 @@ type commonFlags struct {
 	Loops   int    `group:"Threads" default:"0" help:"Threads. 0 is one per core, or more if the hard limit of open files asks for more descriptor tables; more than cores cost switches."`
 	Cores   string `group:"Threads" placeholder:"LIST" help:"Cores to bind the threads to, such as 0-3,8, in turns; as many threads as cores unless --loops says otherwise. It keeps client and server off each other's caches, and keeps the scheduler from helping a core that has too much to do."`
 	Private bool   `group:"Threads" help:"A descriptor table for each loop even when one would do: no shared table lock."`
+
+	TUN        bool          `group:"User space" name:"tun" help:"Keep the client's ends out of the kernel: a small TCP over a TUN device that the client makes, with HOST as the server's address there (198.18.0.1). 16 bytes each instead of 4 KB, so that one host shows what the server holds; but what a client's kernel costs does not show. Needs CAP_NET_ADMIN."`
+	Sample     int           `group:"User space" default:"-1" placeholder:"N" help:"Connections of the kernel's beside those of --tun, measured apart. Default: 1 %, and at least 100. 0 leaves them out, and nothing says how far to trust the others."`
+	TUNAck     time.Duration `group:"User space" name:"tun-ack" default:"0s" help:"How long an acknowledgement may wait for company, as clients' kernels do (40ms). 0 acknowledges each segment at once: more packets, and the server is never left to wonder."`
+	TUNQueues  int           `group:"User space" name:"tun-queues" default:"1" help:"Queues of the device, each with a thread of its own. One keeps up with two of the server's processors."`
+	TUNLoss    float64       `group:"User space" name:"tun-loss" placeholder:"SHARE" help:"Share of the packets to lose, both ways, such as 0.01: what a network does to clients, for tests."`
+	TUNReorder float64       `group:"User space" name:"tun-reorder" placeholder:"SHARE" help:"Share of the packets that up to 16 others overtake."`
+	TUNDevice  string        `group:"User space" name:"tun-device" default:"c10m%d" help:"Name of the device; %d is the first number that is free."`
 
 	Print     bool          `group:"Result" help:"Print each distinct message of others once, with how many connections got it. Costs a hash of every payload."`
 	JSON      bool          `group:"Result" name:"json" help:"Print the result as one JSON object, and nothing else, on standard output."`
@@ -180,7 +189,21 @@ func (f *commonFlags) scenario() (scenario.Options, error) {
 		Cores:            cores,
 		PrivateFDTables:  f.Private,
 	}
+	f.userSpace(&o)
 	return o, nil
+}
+
+// userSpace adds what --tun means.
+func (f *commonFlags) userSpace(o *scenario.Options) {
+	if !f.TUN {
+		return
+	}
+	o.Load.UserSpace = &load.UserSpace{Queues: f.TUNQueues, AckDelay: f.TUNAck, Device: f.TUNDevice,
+		Rough: usertcp.Roughness{Lose: f.TUNLoss, Reorder: f.TUNReorder}}
+	o.Sample = f.Sample
+	if f.Sample < 0 {
+		o.Sample = scenario.SampleDefault(f.Connections)
+	}
 }
 
 // resolve takes the first IPv4 address, or else the first of any kind.

@@ -16,6 +16,7 @@ import (
 	"c10m/bench/load"
 	"c10m/bench/report"
 	"c10m/bench/scenario"
+	"c10m/bench/usertcp"
 )
 
 // optionsOf parses a command line as main does.
@@ -66,6 +67,16 @@ func TestCommandLine(t *testing.T) {
 		"churn localhost 5 --churn-rate 7 --cores 0-1,4 --bind explicit --source 10.0.0.1": func(o *scenario.Options) bool {
 			return o.Name == "churn" && o.ChurnRate == 7 && slices.Equal(o.Load.Cores, []int{0, 1, 4}) &&
 				o.Load.Spread.Binding == load.BindExplicit && len(o.Load.Spread.Sources) == 1 && o.Load.Spread.Host.IsLoopback()
+		},
+		"fanout 198.18.0.1 50000": func(o *scenario.Options) bool { return o.Load.UserSpace == nil && o.Sample == 0 },
+		"fanout 198.18.0.1 50000 --tun": func(o *scenario.Options) bool {
+			u := o.Load.UserSpace
+			return u != nil && u.Queues == 1 && u.AckDelay == 0 && u.Device == "c10m%d" && u.Rough == usertcp.Roughness{} && o.Sample == 500
+		},
+		"storm 198.18.0.1 5000000 --tun --tun-queues 4 --tun-ack 40ms --sample 7 --tun-device t --tun-loss 0.01 --tun-reorder 0.2": func(o *scenario.Options) bool {
+			u := o.Load.UserSpace
+			return u.Queues == 4 && u.AckDelay == 40*time.Millisecond && o.Sample == 7 && u.Device == "t" &&
+				u.Rough == usertcp.Roughness{Lose: 0.01, Reorder: 0.2}
 		},
 	} {
 		if o, err := optionsOf(t, line); err != nil || !check(&o) {

@@ -15,7 +15,7 @@ func benchHandler(t testing.TB, connections int) (h *handler, fds []uint32) {
 	config := &Config{Publishes: true, Spread: Spread{Connections: connections}}
 	loop, err := poller.NewLoop(poller.Config{Kernel: kernel, DescriptorsMax: connections + 100,
 		NewHandler: func(l *poller.Loop) poller.Handler {
-			h = newHandler(l, config, newDialer(0, connections, connections), newRequester("news", ""), &ledger{})
+			h = newHandler(sockets{l, &config.Spread}, config, newDialer(0, connections, connections), newRequester("news", ""), &ledger{})
 			return h
 		}}, kernel.Eventfd())
 	if err != nil {

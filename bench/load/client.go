@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -61,6 +62,11 @@ type Config struct {
 	// Reset closes connections with a reset instead of a FIN, so that neither
 	// end is left in TIME_WAIT: for those who open as many again at once.
 	Reset bool
+	// UserSpace has the client's ends live in this process; nil: they are sockets.
+	UserSpace *UserSpace
+	// Beside is a client of the same channel, whose connections are due what this
+	// one publishes, too. It has to outlive this one.
+	Beside *Client
 }
 
 // HandshakeTimeoutDefault is long enough for a SYN and two repetitions of it.
@@ -75,7 +81,12 @@ type Client struct {
 	handlers      []*handler
 	privateTables bool
 	requester     requester
-	ledger        ledger
+	ledger        *ledger // shared with Beside
+
+	// Fixed after construction, of ends in user space.
+	userLoops     []*userLoop
+	running       sync.WaitGroup
+	stopUserSpace func()
 
 	// Owned by the caller of Drive, one at a time.
 	sent uint64 // messages, for the round of own channels
@@ -98,6 +109,9 @@ func Start(config Config) (*Client, error) {
 	}
 	connections := config.Spread.Connections
 	loops, private, err := planLoops(connections, limit, config.Loops, config.cores(), config.PrivateFDTables)
+	if config.UserSpace != nil {
+		loops, private, err = max(config.UserSpace.Queues, 1), false, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,26 +120,40 @@ func Start(config Config) (*Client, error) {
 	}
 	config.Loops = loops
 	c := &Client{config: config, privateTables: private, requester: newRequester(config.Channel, config.Token)}
+	c.ledger = &ledger{}
+	if config.Beside != nil && !c.OwnChannels() {
+		c.ledger = config.Beside.ledger
+	}
 	if c.OwnChannels() {
 		c.ledger.own = make([]atomic.Uint32, connections)
 	}
 	raiseProcs(int(loopsRunning.Add(int64(loops))))
-	c.poller, err = poller.Start(poller.Config{
-		Loops:           loops,
-		PrivateFDTables: private,
-		CPUs:            config.Cores,
-		DescriptorsMax:  limit,
-		NewHandler: func(l *poller.Loop) poller.Handler {
-			h := newHandler(l, &c.config, c.share(l.ID()), c.requester, &c.ledger)
-			c.handlers = append(c.handlers, h)
-			return h
-		},
-	})
+	if config.UserSpace != nil {
+		err = c.startUserSpace()
+	} else {
+		err = c.startSockets(limit)
+	}
 	if err != nil {
 		loopsRunning.Add(int64(-loops))
 		return nil, err
 	}
 	return c, nil
+}
+
+// startSockets starts the loops of a client of sockets.
+func (c *Client) startSockets(limit int) (err error) {
+	c.poller, err = poller.Start(poller.Config{
+		Loops:           c.config.Loops,
+		PrivateFDTables: c.privateTables,
+		CPUs:            c.config.Cores,
+		DescriptorsMax:  limit,
+		NewHandler: func(l *poller.Loop) poller.Handler {
+			h := newHandler(sockets{l, &c.config.Spread}, &c.config, c.share(l.ID()), c.requester, c.ledger)
+			c.handlers = append(c.handlers, h)
+			return h
+		},
+	})
+	return err
 }
 
 func (config *Config) check() error {
@@ -140,6 +168,11 @@ func (config *Config) check() error {
 	}
 	if config.Rate < 0 || config.UnderWay < 0 || config.UnderWay > 1<<15 || config.Retries < 0 || config.Retries > 10 || config.Expect < 0 || config.Loops < 0 {
 		return errors.New("rate, expect and loops must not be negative, and retries are 0 to 10")
+	}
+	if config.UserSpace != nil {
+		if err := config.UserSpace.check(config); err != nil {
+			return err
+		}
 	}
 	return config.Spread.Check()
 }
@@ -233,6 +266,10 @@ func (c *Client) OwnChannels() bool { return c.requester.number }
 
 // Stop closes all connections. The client cannot be used after it.
 func (c *Client) Stop() {
-	c.poller.Stop()
+	if c.stopUserSpace != nil {
+		c.stopUserSpace()
+	} else {
+		c.poller.Stop()
+	}
 	loopsRunning.Add(int64(-c.config.Loops))
 }

@@ -3,7 +3,6 @@ package load
 import (
 	"container/heap"
 	"fmt"
-	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -131,19 +130,7 @@ func (h *handler) open(next retry) {
 	if next.begun == 0 {
 		next.begun = Nanos()
 	}
-	source, target := h.config.Spread.Of(int(number))
-	fd, errno := openSocket(source, target)
-	if source.Port() != 0 && (errno == unix.EADDRINUSE || errno == unix.EADDRNOTAVAIL) {
-		// Somebody else has the port, or had it a minute ago: the kernel may
-		// find another.
-		source = netip.AddrPortFrom(source.Addr(), 0)
-		fd, errno = openSocket(source, target)
-	}
-	if errno == 0 {
-		if errno = h.loop.Adopt(fd); errno != 0 {
-			unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
-		}
-	}
+	fd, errno := h.loop.open(int(number))
 	if errno != 0 {
 		h.failed(next, failureOf(errno), errno)
 		return
@@ -163,6 +150,7 @@ func (h *handler) open(next retry) {
 		h.loop.ArmWrite(fd, true)
 		return
 	}
+	_, target := h.config.Spread.Of(int(number))
 	s.buffer, s.accept = h.requester.appendRequest(s.buffer[:0], target, int(number),
 		[2]uint64{h.random.Uint64(), h.random.Uint64()})
 	s.request = s.buffer
@@ -174,7 +162,7 @@ func (h *handler) open(next retry) {
 // connecting goes on after epoll saw something on a socket under way. Its
 // error is fetched with SO_ERROR, since a hang-up alone does not say why.
 func (h *handler) connecting(fd uint32, s *slot) {
-	if errno := socketError(fd); errno != 0 {
+	if errno := h.loop.socketError(fd); errno != 0 {
 		h.abandon(fd, failureOf(errno), errno)
 		return
 	}

@@ -37,6 +37,20 @@
 // closed is not due anything any more; when it is back, it is due what is
 // handed to the bus from then on.
 //
+// # Ends in user space
+//
+// With Config.UserSpace the ends of the connections are not the kernel's but this
+// process's (package usertcp), over a TUN device. The handler is the same: it
+// works on a reactor (reactor.go), which is a poller's loop over sockets or a
+// userLoop over a queue of the device. A descriptor is then a place in the table
+// of 16 bytes, of which 7 are a packed record (userloop.go). The process runs before
+// the server (nice -15, if allowed): it stands for a network and for
+// programs on other hosts, which would not wait for a processor of this one. Stop
+// resets all connections: their server would not notice otherwise.
+//
+// Config.Beside is a client of sockets on the same channel: one ledger, one Drive,
+// and counters and latencies apart.
+//
 // # What a connection costs
 //
 // The client: its record of 32 bytes, of which the handler uses 20 (sequence,

@@ -115,6 +115,22 @@ func (c *Client) Drive(ctx context.Context, d Drive) (Run, error) {
 	return s.result, err
 }
 
+// shared is the client that is due the same messages, or nil.
+func (c *Client) shared() *Client {
+	if c.OwnChannels() {
+		return nil
+	}
+	return c.config.Beside
+}
+
+// eachBeside is each, over the loops of the client beside, too.
+func (c *Client) eachBeside(ask func(*handler) func()) {
+	c.each(ask)
+	if beside := c.shared(); beside != nil {
+		beside.each(ask)
+	}
+}
+
 // drive is a Drive that runs.
 type drive struct {
 	Drive
@@ -131,7 +147,7 @@ type drive struct {
 // begin puts a loopTrack into every loop.
 func (s *drive) begin() {
 	own := s.client.OwnChannels()
-	s.client.each(func(h *handler) func() {
+	s.client.eachBeside(func(h *handler) func() {
 		h.latency = Latencies{}
 		open := h.counters.Open
 		h.track = &loopTrack{need: open, shared: s.track}
@@ -149,7 +165,7 @@ func (s *drive) begin() {
 
 func (s *drive) end() {
 	var latency Latencies
-	s.client.each(func(h *handler) func() {
+	s.client.eachBeside(func(h *handler) func() {
 		h.track = nil
 		mine := h.latency.clone()
 		return func() { latency.Merge(&mine) }
@@ -199,6 +215,10 @@ func (s *drive) progressed() bool {
 	snapshot := s.client.Glance()
 	before := s.arrived
 	s.arrived = snapshot.Stamped
+	if beside := s.client.shared(); beside != nil {
+		also := beside.Glance()
+		s.arrived += also.Stamped
+	}
 	return s.arrived != before
 }
 

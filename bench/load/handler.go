@@ -38,7 +38,7 @@ const (
 // A handler is one loop of the client.
 type handler struct {
 	// Fixed after construction.
-	loop        *poller.Loop
+	loop        reactor
 	config      *Config
 	requester   requester
 	ledger      *ledger
@@ -77,7 +77,7 @@ type arrivals struct {
 	longest int64 // since it was last asked
 }
 
-func newHandler(loop *poller.Loop, config *Config, d dialer, requester requester, ledger *ledger) *handler {
+func newHandler(loop reactor, config *Config, d dialer, requester requester, ledger *ledger) *handler {
 	h := &handler{
 		loop:      loop,
 		config:    config,
@@ -419,6 +419,6 @@ func (h *handler) Closed(fd uint32) {
 		h.comeBack(c.number)
 	}
 	if h.config.Reset {
-		resetOnClose(fd)
+		h.loop.resetOnClose(fd)
 	}
 }

@@ -54,6 +54,9 @@ const (
 	// dropsPerTurnMax bounds the connections that a storm closes in a turn
 	// (about 10 us each), so that the others are read in between.
 	dropsPerTurnMax = 256
+	// stormsToldApart is how many storms there may be until their numbers come
+	// again: user-space ends have two bits for it.
+	stormsToldApart = 4
 	// churnsPerTurnMax bounds the same of a churn.
 	churnsPerTurnMax = 64
 	// distinctMessagesMax bounds what --print remembers, per loop.
@@ -77,6 +80,17 @@ const (
 	// InFlightMax is how many messages Drive keeps under way at most: the
 	// size of the ring in which a loop counts who has got which.
 	InFlightMax = 64
+	// userSpaceQueuesMax is past the processors of any host that needs more than
+	// one, and ackDelayMax is what a receiver may take.
+	userSpaceQueuesMax = 64
+	ackDelayMax        = 500 * time.Millisecond
+	// userSpaceNice is the priority of a client of ends in user space: far before the
+	// server's.
+	userSpaceNice = -15
+	// packetsPerTurnMax bounds what a loop over user-space ends takes from its
+	// device in a turn (2 to 5 us each), so that connects and time-outs keep
+	// their pace.
+	packetsPerTurnMax = 256
 	// snapshotSecondsMax is how long a loop may take to answer; a loop that
 	// does not is stuck, which is a bug.
 	snapshotSecondsMax = 30

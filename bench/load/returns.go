@@ -53,7 +53,7 @@ type returns struct {
 	// Owned by the loop.
 	left   int    // connections that the storm is still to close
 	cursor uint32 // of its walk
-	storm  uint8  // its number, so that those that are back are left alone
+	storm  uint8  // its number modulo stormsToldApart, so that those that are back are left alone
 	from   int64  // its begin, from which jitter counts
 	jitter int64
 	reset  bool
@@ -86,7 +86,7 @@ func (c *Client) Storm(s Storm) error {
 		if s.Drop == total {
 			r.left = math.MaxInt
 		}
-		r.storm++
+		r.storm = (r.storm + 1) % stormsToldApart
 		r.cursor, r.from, r.jitter, r.reset = 0, h.loop.Now(), int64(s.Jitter), s.Reset
 		return func() {}
 	})
@@ -179,7 +179,7 @@ func (h *handler) leave(fd uint32, goodbye bool) {
 		return
 	}
 	if h.returns.reset {
-		resetOnClose(fd)
+		h.loop.resetOnClose(fd)
 	}
 	record.Phase = phaseClosing
 	h.loop.Close(fd)

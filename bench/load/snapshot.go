@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"c10m/poller"
 )
 
 // A Snapshot is what all loops have seen up to now.
@@ -94,7 +92,7 @@ func (h *handler) report(histograms bool) (s Snapshot) {
 	if histograms {
 		s.Latencies = h.latency.clone()
 		s.Connects, s.Reconnects, s.ReadDelay = h.connects.clone(), h.reconnects.clone(), h.delays.clone()
-		_, s.Turns, _ = h.loop.Stats().Turns.Read()
+		s.Turns = h.loop.turns()
 	}
 	return s
 }
@@ -127,7 +125,7 @@ func (s *Snapshot) Merge(o *Snapshot) {
 func (c *Client) each(ask func(*handler) func()) {
 	answers := make(chan func(), len(c.handlers))
 	for _, h := range c.handlers {
-		h.loop.Run(func(*poller.Loop) { answers <- ask(h) })
+		h.loop.order(func() { answers <- ask(h) })
 	}
 	late := time.After(snapshotSecondsMax * time.Second)
 	for range c.handlers {

@@ -19,7 +19,10 @@ type Spread struct {
 	Connections int
 	// Skip is where numbers begin: two clients to one server do not use each
 	// other's ports if one skips the connections of the other.
-	Skip    int
+	Skip int
+	// Local says that Host is an address of this very host, so that sources of
+	// 127.0.0.0/8 reach it.
+	Local   bool
 	Binding Binding
 }
 
@@ -94,7 +97,7 @@ func (s Spread) Of(number int) (source, target netip.AddrPort) {
 	switch {
 	case len(s.Sources) > 0:
 		address = s.Sources[block%len(s.Sources)]
-	case s.Host.Is4() && s.Host.IsLoopback():
+	case s.Host.Is4() && (s.Host.IsLoopback() || s.Local):
 		address = loopbackSource(block)
 	default:
 		return source, target

@@ -1,11 +1,6 @@
 package proc
 
-import (
-	"os"
-	"slices"
-	"strconv"
-	"strings"
-)
+import "os"
 
 // ListenDrops is how many SYNs and handshakes the host's listeners have thrown
 // away, mostly because an accept queue was full: each costs its client a
@@ -18,22 +13,4 @@ func ListenDrops() int64 {
 	return parseListenDrops(string(text))
 }
 
-// parseListenDrops finds a column of a pair of lines, names above values.
-func parseListenDrops(text string) int64 {
-	var names []string
-	for line := range strings.Lines(text) {
-		fields := strings.Fields(line)
-		if len(fields) == 0 || fields[0] != "TcpExt:" {
-			continue
-		}
-		if names == nil {
-			names = fields
-			continue
-		}
-		if i := slices.Index(names, "ListenDrops"); i > 0 && i < len(fields) {
-			n, _ := strconv.ParseInt(fields[i], 10, 64)
-			return n
-		}
-	}
-	return 0
-}
+func parseListenDrops(text string) int64 { return int64(parseColumn(text, "TcpExt:", "ListenDrops")) }

@@ -27,6 +27,14 @@ func TestParse(t *testing.T) {
 	if pages := parsePagesets(zones); pages != 42 {
 		t.Errorf("%d pages", pages)
 	}
+	snmp := "Ip: OutSegs\nIp: 1\nTcp: A OutSegs RetransSegs\nTcp: 1 22 3\n"
+	if sent, again := parseColumn(snmp, "Tcp:", "OutSegs"), parseColumn(snmp, "Tcp:", "RetransSegs"); sent != 22 || again != 3 {
+		t.Errorf("%d segments, %d again", sent, again)
+	}
+	dev := "Inter-|   Receive  |  Transmit\n face |bytes\n    lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n c10m0:21 2 3 4 5 6 7 8 9 10 11 77 13 14 15 16\n"
+	if parseDeviceDrops(dev, "c10m0") != 77 || parseDeviceDrops(dev, "c10m") != 0 {
+		t.Error("the drops of a device")
+	}
 	netstat := "TcpExt: A ListenDrops B\nTcpExt: 1 22 3\nIpExt: X\nIpExt: 9\n"
 	if drops := parseListenDrops(netstat); drops != 22 {
 		t.Errorf("%d drops", drops)

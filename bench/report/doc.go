@@ -38,6 +38,11 @@
 //   - mean latency: below 500 ms, for each kind of messages.
 //   - received: every delivery that was due, each once, in order and unchanged.
 //
+// # Ends in user space
+//
+// A run over them (Result.UserSpace) says so in every form, with UserSpaceRemark,
+// its policy of acknowledging, and what the server had to send again.
+//
 // # Plots
 //
 // They are of c10m/bench/plot; its doc.go says why not of a library. The page

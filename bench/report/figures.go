@@ -67,11 +67,35 @@ func figures(r *Result) (groups []group) {
 		g.add(true, "connected again", "%s", count(c.Reconnected))
 		groups = append(groups, g)
 	}
+	if u := r.UserSpace; u != nil {
+		groups = append(groups, userSpaceFigures(u))
+	}
 	if s := r.Soak; s != nil {
 		groups = append(groups, soakFigures(s), garbageFigures(s))
 	}
 	return slices.DeleteFunc(append(groups, usageFigures(&r.Usage), memoryFigures(&r.Usage), clientFigures(r)),
 		func(g group) bool { return len(g.Figures) == 0 })
+}
+
+func userSpaceFigures(u *UserSpace) group {
+	g := group{Name: "User space"}
+	g.add(true, "ends", "%s", count(u.Connections))
+	g.add(true, "kernel sockets beside them", "%s", count(u.Sample))
+	g.add(u.Queues > 1, "queues", "%s", count(u.Queues))
+	policy := "each segment at once"
+	if u.AckMillis > 0 {
+		policy = fmt.Sprintf("after %s ms or every second segment", number(u.AckMillis))
+	}
+	g.add(true, "acknowledged", "%s", policy)
+	g.add(true, "segments received", "%s", count(u.Segments))
+	g.add(true, "sent again by the server", "%s of %s (%s %%)", count(u.ServerRetransmitted), count(u.ServerSegments),
+		number(100*float64(u.ServerRetransmitted)/float64(max(u.ServerSegments, 1))))
+	g.add(true, "dropped by the full device", "%s", count(u.DeviceDrops))
+	g.add(true, "out of order, dropped", "%s", count(u.OutOfOrder))
+	g.add(true, "received again", "%s", count(u.Repeated))
+	g.add(true, "acknowledgements alone", "%s", count(u.Acks))
+	g.add(true, "sent again by the ends", "%s", count(u.Retransmitted))
+	return g
 }
 
 func connectionFigures(c *Connections) group {

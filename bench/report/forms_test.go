@@ -52,6 +52,8 @@ func full() *Result {
 	r.Soak = &Soak{Seed: 77, Gaps: 2, Published: 1001, Lost: 31, AtRisk: 41, Certain: 21, SlowReaders: 51, SlowClosed: 49,
 		Garbage: map[string]uint64{"a TLS hello": 61, "half a request": 62},
 		Faults:  []Fault{{Name: "redis-killed", AtSeconds: 12.5, LastedSeconds: 2.5, RecoverySeconds: 0.5, Published: 33}}}
+	r.UserSpace = &UserSpace{Connections: 700, Sample: 71, Queues: 3, AckMillis: 40, Segments: 801, Acks: 802, Retransmitted: 803,
+		OutOfOrder: 804, Repeated: 805, ServerSegments: 9000, ServerRetransmitted: 806, DeviceDrops: 807}
 	r.Streams[1].InFlight = 8
 	r.Connections.GaveUp, r.Connections.Dropped = 3, 4
 	r.Connections.Closes = map[uint16]uint64{1001: 5}
@@ -113,7 +115,7 @@ func TestEachFigureIsOnThePage(t *testing.T) {
 	part := func(name string) string {
 		page := htmlOf(t, r)
 		switch name {
-		case "Connections", "Streams", "Storm", "Churn", "Usage":
+		case "Connections", "Streams", "Storm", "Churn", "Usage", "UserSpace":
 			return page[strings.Index(page, "All figures"):]
 		}
 		return page
@@ -184,7 +186,7 @@ func TestThePageIsWellFormedAndSelfContained(t *testing.T) {
 	if found := regexp.MustCompile(`(?i)https?:|\bsrc=|\bhref=|<link|<script|url\(|@import|\bon[a-z]+=`).FindString(rest); found != "" {
 		t.Errorf("the page has %q in it", found)
 	}
-	for _, want := range []string{"prefers-color-scheme:dark", "width=device-width", "Latency by percentile", "Latency over time",
+	for _, want := range []string{"prefers-color-scheme:dark", "do not show what a client&#39;s kernel costs", "width=device-width", "Latency by percentile", "Latency over time",
 		"Deliveries a second", "Connections", "Connects a second", "Resident memory", "Memory in use on the host", "Cores in use"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)

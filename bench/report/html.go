@@ -39,6 +39,7 @@ type pageData struct {
 	Charts    []template.HTML
 	Latencies []latency
 	Groups    []group
+	Remark    string
 }
 
 // A tile is a headline figure.
@@ -59,6 +60,9 @@ func HTML(w io.Writer, r *Result) error {
 	}
 	if !r.Started.IsZero() {
 		d.When = r.Started.UTC().Format("2 January 2006, 15:04 UTC")
+	}
+	if r.UserSpace != nil {
+		d.Remark = UserSpaceRemark
 	}
 	d.Verdict, d.Good = conclusion(r)
 	for _, c := range charts(r) {

@@ -20,7 +20,9 @@ type Result struct {
 	Storm   *Storm   `json:"storm,omitempty"`
 	Churn   *Churn   `json:"churn,omitempty"`
 	Soak    *Soak    `json:"soak,omitempty"`
-	Usage   Usage    `json:"usage"`
+	// UserSpace is there if most of the client's ends were not the kernel's.
+	UserSpace *UserSpace `json:"user_space,omitempty"`
+	Usage     Usage      `json:"usage"`
 
 	// Bottlenecks are sentences, one for each way in which the figures above
 	// say more about the client, its host or its publisher than about the
@@ -124,6 +126,29 @@ type Churn struct {
 	Reconnected  uint64    `json:"reconnected"`
 	Latency      Quantiles `json:"latency"` // of these connects
 }
+
+// UserSpace is about ends that live in the client's process, over a TUN device.
+type UserSpace struct {
+	Connections int     `json:"connections"`
+	Sample      int     `json:"sample"` // sockets of the kernel beside them
+	Queues      int     `json:"queues"`
+	AckMillis   float64 `json:"ack_delay_ms"` // 0: each segment is acknowledged at once
+
+	// What the ends have sent and seen.
+	Segments      uint64 `json:"segments_received"`
+	Acks          uint64 `json:"acks_sent"` // with nothing else in them
+	Retransmitted uint64 `json:"retransmitted"`
+	OutOfOrder    uint64 `json:"out_of_order_dropped"` // and asked for again
+	Repeated      uint64 `json:"repeated_received"`
+
+	// What the network namespace has sent and had no room for: the server, mostly.
+	ServerSegments      uint64 `json:"server_segments"`
+	ServerRetransmitted uint64 `json:"server_retransmitted"`
+	DeviceDrops         uint64 `json:"device_drops"`
+}
+
+// UserSpaceRemark says what such ends do not show.
+const UserSpaceRemark = "Most of the client's ends live in its process and do not show what a client's kernel costs: not its memory, not its time, not its part in a latency. The kernel's sockets beside them do, and have lines of their own."
 
 // Usage is what the run cost. Figures of the server are 0 if its process is
 // not known (--server-pid).

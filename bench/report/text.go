@@ -31,6 +31,10 @@ func Text(w io.Writer, r *Result) {
 	}
 	t.stormAndChurn(r)
 	t.soak(r.Soak)
+	if r.UserSpace != nil {
+		t.group("user space", userSpaceFigures(r.UserSpace))
+		t.line("user space", "%s", UserSpaceRemark)
+	}
 	t.latencies(latencies(r))
 	t.group("memory", memoryFigures(&r.Usage))
 	t.group("cores", usageFigures(&r.Usage))

@@ -24,6 +24,13 @@
 // own (parties.go), with as few loops as descriptors allow: on loops that also
 // read a fan-out they would measure how long the client takes for that.
 //
+// With ends in user space (Options.Load.UserSpace) a sample of the kernel's sockets
+// is a party of its own, and so are the probes of mixed: their latencies are those
+// that clients see. A message to everybody goes to the sample, too, and its stream
+// stands beside the other's; where each connection has a channel of its own, the
+// sample has a publisher of its own with its share of the rate. storm and churn
+// leave the sample alone: it shows what those see who stay.
+//
 // # What is exact, and how
 //
 // Every message has a number in its channel, entered in the client's ledger

@@ -22,6 +22,10 @@ const (
 	// not to change what the others see.
 	probesMax   = 1000
 	probesShare = 100
+	// samplesMin and samplesShare are of the kernel's sockets beside ends in user
+	// space: enough for a p99, few enough not to fill the memory.
+	samplesMin   = 100
+	samplesShare = 100
 	// recoverMax is what a storm may take beyond its jitter, and servedMax
 	// what the first message to everybody may take beyond that.
 	recoverMax = 5 * time.Minute

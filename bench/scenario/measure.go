@@ -17,11 +17,19 @@ func (r *run) openLoop() error {
 	if r.main().OwnChannels() {
 		name = "unicast"
 	}
-	if err := r.addPublisher(name, r.main(), r.options.Rate); err != nil {
+	rate := r.options.Rate
+	if kernel := r.parties.of(sample); kernel != nil && kernel.OwnChannels() {
+		share := float64(kernel.Connections()) / float64(kernel.Connections()+r.main().Connections())
+		if err := r.addPublisher(name+sampleName, kernel, rate*share); err != nil {
+			return err
+		}
+		rate -= rate * share
+	}
+	if err := r.addPublisher(name, r.main(), rate); err != nil {
 		return err
 	}
-	for _, probes := range r.parties[1:] {
-		if err := r.addPublisher("unicast", probes, r.options.ProbeRate); err != nil {
+	if few := r.parties.of(probes); few != nil {
+		if err := r.addPublisher("unicast", few, r.options.ProbeRate); err != nil {
 			return err
 		}
 	}

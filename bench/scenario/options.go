@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,6 +23,10 @@ type Options struct {
 
 	Expect int           // connect: messages for each connection; 0: any
 	Hold   time.Duration // how long to stay connected at the end; connect: 0 is until ctx ends
+
+	// Sample is how many of the connections are the kernel's where those of Load
+	// are in user space.
+	Sample int
 
 	Bytes    int           // payload of a message
 	Duration time.Duration // of the measured part; storm: after it
@@ -88,6 +93,9 @@ func (o *Options) prepare() (plan, error) {
 	if o.Expect > 0 {
 		o.Load.Expect, o.Load.FirstSequence = o.Expect, 1
 	}
+	if err := o.checkSample(); err != nil {
+		return p, err
+	}
 	if !p.publishes {
 		return p, nil
 	}
@@ -108,6 +116,22 @@ func (o *Options) prepare() (plan, error) {
 		return p, o.prepareProbes()
 	}
 	return p, nil
+}
+
+// SampleDefault is how many sockets of the kernel run beside so many ends in
+// user space.
+func SampleDefault(connections int) int {
+	return min(max(samplesMin, connections/samplesShare), connections/2)
+}
+
+func (o *Options) checkSample() error {
+	if o.Sample < 0 || o.Sample > o.Load.Spread.Connections/2 {
+		return fmt.Errorf("--sample is %d; at most half of the %d connections can be the kernel's", o.Sample, o.Load.Spread.Connections)
+	}
+	if o.Sample > 0 && o.Load.UserSpace == nil {
+		return errors.New("--sample is for --tun; without it all connections are the kernel's")
+	}
+	return nil
 }
 
 // rateMax is a message a microsecond: what a latency can tell apart.

@@ -91,6 +91,7 @@ func (r *run) streams(s *load.Snapshot) {
 		stream := r.stream(p.name, p.to, p.begun)
 		stream.Rate, stream.Late, stream.Corrected = p.rate, p.late, true
 		r.result.Streams = append(r.result.Streams, stream)
+		r.sampleStream(p.name, &stream)
 	}
 	switch {
 	case r.drive != nil:
@@ -101,9 +102,33 @@ func (r *run) streams(s *load.Snapshot) {
 		stream := r.stream(name, r.main(), r.driveBegun)
 		stream.InFlight = max(r.options.InFlight, 1)
 		r.result.Streams = append(r.result.Streams, stream)
+		r.sampleStream(name, &stream)
 	case !r.plan.publishes && s.Stamped > 0:
 		r.result.Streams = append(r.result.Streams, r.received(s))
 	}
+}
+
+// sampleName is added to the name of a stream.
+const sampleName = ", kernel sockets"
+
+// sampleStream adds what the sample saw of the messages to everybody: the same
+// messages, at the kernel's sockets.
+func (r *run) sampleStream(name string, of *report.Stream) {
+	kernel := r.parties.of(sample)
+	if kernel == nil || kernel.OwnChannels() || name != "fanout" {
+		return
+	}
+	stream := r.stream(name+sampleName, kernel, r.begun())
+	stream.Rate, stream.Late, stream.Corrected, stream.InFlight = of.Rate, of.Late, of.Corrected, of.InFlight
+	r.result.Streams = append(r.result.Streams, stream)
+}
+
+// begun is when the first message to everybody was due.
+func (r *run) begun() int64 {
+	if r.drive != nil {
+		return r.driveBegun
+	}
+	return r.publishers[0].begun
 }
 
 // stream is what is known of a party.
@@ -144,6 +169,34 @@ func (r *run) received(s *load.Snapshot) report.Stream {
 		Delivered: s.Delivered(), Lost: s.Lost, Duplicated: s.Duplicated,
 		OutOfOrder: s.OutOfOrder, Corrupt: s.Corrupt,
 		Latency: quantiles(&s.Latencies), Curve: curve(&s.Latencies)}
+}
+
+// A network is what this network namespace has sent up to a moment.
+type network struct{ segments, again uint64 }
+
+func readNetwork() (n network) {
+	n.segments, n.again = proc.Segments()
+	return n
+}
+
+// userSpace is about ends that are not the kernel's, if there are any.
+func (r *run) userSpace() {
+	seen, ok := r.main().UserSpace()
+	if !ok {
+		return
+	}
+	u := &report.UserSpace{
+		Connections: r.main().Connections(), Queues: seen.Queues, AckMillis: millis(seen.AckDelay),
+		Segments: seen.Received, Acks: seen.Acks, Retransmitted: seen.Retransmitted,
+		OutOfOrder: seen.OutOfOrder, Repeated: seen.Repeated,
+		DeviceDrops: proc.DeviceDrops(seen.Device),
+	}
+	if kernel := r.parties.of(sample); kernel != nil {
+		u.Sample = kernel.Connections()
+	}
+	now := readNetwork()
+	u.ServerSegments, u.ServerRetransmitted = now.segments-r.network.segments, now.again-r.network.again
+	r.result.UserSpace = u
 }
 
 // usage is the cost of the measured part.

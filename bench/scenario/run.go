@@ -19,6 +19,7 @@ type run struct {
 	plan    plan
 	started time.Time
 	before  usage // the first connect
+	network network
 
 	parties parties
 	sampler *sampler
@@ -50,10 +51,10 @@ func Run(ctx context.Context, options Options) (*report.Result, error) {
 		bus.Close()
 	}
 	r := &run{ctx: ctx, options: options, plan: plan, started: time.Now(), static: true,
-		before: readUsage(options.ServerPID)}
+		before: readUsage(options.ServerPID), network: readNetwork()}
 	// The loops first: with private descriptor tables, what is open when they
 	// start stays open in each.
-	if r.parties, err = startParties(options.Load, options.Probes); err != nil {
+	if r.parties, err = startParties(&options); err != nil {
 		return nil, err
 	}
 	defer r.parties.stop()
@@ -151,7 +152,7 @@ func (r *run) wait() error {
 		ctx, cancel = context.WithTimeout(ctx, r.options.Hold)
 	}
 	defer cancel()
-	s, err := r.main().Await(ctx, func(s *load.Snapshot) bool {
+	s, err := r.parties.await(ctx, func(s *load.Snapshot) bool {
 		return s.Open == 0 || r.options.Expect > 0 && s.Complete == s.Wanted
 	})
 	if r.options.Expect > 0 {
@@ -182,6 +183,7 @@ func (r *run) conclude() {
 	r.connections(&s)
 	r.streams(&s)
 	r.usage(&s)
+	r.userSpace()
 	if fault := s.Fault(); fault != "" {
 		r.faults = append([]string{fault}, r.faults...)
 	}

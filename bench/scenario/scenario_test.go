@@ -290,6 +290,8 @@ func TestOptions(t *testing.T) {
 		"--churn-rate":         func(o *Options) { o.Name, o.ChurnRate = "churn", 0 },
 		"--probe-rate":         func(o *Options) { o.Name, o.ProbeRate = "mixed", 0 },
 		"--probes":             func(o *Options) { o.Name, o.Probes = "mixed", 101 },
+		"--sample is 1;":       func(o *Options) { o.Sample = 1; o.Load.Spread.Connections = 1 },
+		"--sample is for":      func(o *Options) { o.Sample = 1 },
 		"cannot reach the bus": func(o *Options) { o.Bus = "127.0.0.1:1" },
 	} {
 		o := options("fanout", 1, "127.0.0.1:1")

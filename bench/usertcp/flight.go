@@ -1,0 +1,195 @@
+package usertcp
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A flight is what a connection has sent and has not had acknowledged: cold
+// state, which is there only while there is some.
+type flight struct {
+	una      uint32 // the first sequence number of it
+	serial   uint32
+	syn, fin bool
+	tries    uint8
+	due      int64 // when it is sent again
+	bytes    []byte
+}
+
+// A timer is a place in a queue that is in the order of its times.
+type timer struct {
+	index, serial uint32
+	due           int64
+}
+
+// A fifo holds timers. It gives its memory back when it is empty and was large.
+type fifo struct {
+	entries []timer
+	first   int
+}
+
+const fifoKept = 1 << 16
+
+func (q *fifo) push(t timer) {
+	if q.first > fifoKept && q.first > len(q.entries)/2 {
+		q.entries = append(q.entries[:0], q.entries[q.first:]...)
+		q.first = 0
+	}
+	q.entries = append(q.entries, t)
+}
+
+// expired removes the first timer if its time has come.
+func (q *fifo) expired(now int64) (t timer, ok bool) {
+	if q.first == len(q.entries) || q.entries[q.first].due > now {
+		return t, false
+	}
+	t = q.entries[q.first]
+	if q.first++; q.first == len(q.entries) {
+		if q.first = 0; cap(q.entries) > fifoKept {
+			q.entries = nil
+		}
+		q.entries = q.entries[:0]
+	}
+	return t, true
+}
+
+// next is when expired has something; max if never.
+func (q *fifo) next(most int64) int64 {
+	if q.first == len(q.entries) {
+		return most
+	}
+	return min(most, q.entries[q.first].due)
+}
+
+// flights are those of all connections, and their timers: a queue for each
+// number of tries, since all that have been sent as often wait equally long.
+type flights struct {
+	byConn map[uint32]*flight
+	free   []*flight
+	timers [triesMax + 1]fifo
+	serial uint32
+}
+
+func newFlights() flights { return flights{byConn: make(map[uint32]*flight)} }
+
+func (f *flights) of(i uint32) *flight { return f.byConn[i] }
+
+// add makes a flight that begins at a sequence number.
+func (f *flights) add(i, una uint32, now int64) *flight {
+	var made *flight
+	if last := len(f.free) - 1; last >= 0 {
+		made = f.free[last]
+		f.free = f.free[:last]
+	} else {
+		made = &flight{}
+	}
+	f.serial++
+	*made = flight{una: una, serial: f.serial, due: now + retransmitNanos, bytes: made.bytes[:0]}
+	f.byConn[i] = made
+	f.timers[0].push(timer{i, made.serial, made.due})
+	return made
+}
+
+// flightsKept bounds the free list; cold flights beyond it are garbage.
+const flightsKept = 1 << 14
+
+// drop forgets a flight, if there is one.
+func (f *flights) drop(i uint32) {
+	old := f.byConn[i]
+	if old == nil {
+		return
+	}
+	delete(f.byConn, i)
+	if len(f.free) < flightsKept {
+		f.free = append(f.free, old)
+	}
+}
+
+// ack takes an acknowledgement and reports whether nothing is under way since.
+func (f *flights) ack(i, ack uint32, now int64) (all bool) {
+	old := f.byConn[i]
+	if old == nil {
+		return false
+	}
+	n := ack - old.una
+	if int32(n) <= 0 {
+		return false
+	}
+	bytes := min(n, uint32(len(old.bytes)))
+	rest := n - bytes // 1 if the FIN is acknowledged, too
+	old.bytes = append(old.bytes[:0], old.bytes[bytes:]...)
+	old.una = ack
+	if len(old.bytes) == 0 && (!old.fin || rest > 0) {
+		f.drop(i)
+		return true
+	}
+	old.due = now + retransmitNanos<<old.tries
+	return false
+}
+
+// Tick sends again what was not acknowledged in time, and acknowledgements that
+// have waited long enough. It returns when it wants to be called again, at most
+// at latest.
+func (s *Stack) Tick(latest int64) (next int64) {
+	left := timersPerTickMax
+	for ; left > 0; left-- {
+		t, ok := s.owed.expired(s.now)
+		if !ok {
+			break
+		}
+		if s.conns[t.index].flags&ackOwed != 0 {
+			s.acknowledge(t.index)
+		}
+	}
+	next = s.owed.next(latest)
+	for tries := range s.flights.timers {
+		queue := &s.flights.timers[tries]
+		for ; left > 0; left-- {
+			t, ok := queue.expired(s.now)
+			if !ok {
+				break
+			}
+			s.expired(t, uint8(tries))
+		}
+		next = queue.next(next)
+	}
+	return next
+}
+
+// expired looks at the flight of a timer.
+func (s *Stack) expired(t timer, tries uint8) {
+	f := s.flights.of(t.index)
+	if f == nil || f.serial != t.serial || f.tries != tries {
+		return // acknowledged meanwhile
+	}
+	if f.due > s.now {
+		s.flights.timers[tries].push(timer{t.index, t.serial, f.due})
+		return
+	}
+	if f.tries == triesMax {
+		told := s.Generation(t.index) != 0
+		s.dead(t.index)
+		if told {
+			s.user.Ended(t.index, syscall.Errno(unix.ETIMEDOUT))
+		}
+		return
+	}
+	f.tries++
+	f.due = s.now + retransmitNanos<<f.tries
+	s.flights.timers[f.tries].push(timer{t.index, t.serial, f.due})
+	s.resend(t.index, f)
+}
+
+// resend sends all of a flight again.
+func (s *Stack) resend(i uint32, f *flight) {
+	s.stats.Retransmitted++
+	if f.syn {
+		s.transmit(i, flagSYN, f.una, nil)
+		return
+	}
+	s.transmitBytes(i, f.una, f.bytes)
+	if f.fin {
+		s.transmit(i, flagFIN|flagACK, f.una+uint32(len(f.bytes)), nil)
+	}
+}

@@ -1,0 +1,272 @@
+package tuning
+
+import (
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A Pacer finds how fast sweeps may write so that the way to the clients carries
+// it: the device's queue, the network, and the clients themselves.
+//
+// It does for all connections what TCP's congestion control does for one. What
+// is under way is read from the kernel: the pages that all TCP sockets hold
+// (/proc/net/sockstat), at least one for each with unacknowledged bytes. A
+// window bounds it: it grows while nothing is lost and shrinks when packets are
+// dropped by a device (/proc/net/dev) or sent again (/proc/net/snmp), or when they
+// wait in a queue for long. And the rate is that at which the window drains, a
+// little more while it is not full.
+// So a sweep that nothing holds up is not held up here either.
+type Pacer struct {
+	// Fixed after construction.
+	host   Host
+	config PacerConfig
+
+	// Owned by Watch's goroutine.
+	control pacing
+	seen    pacerCounts
+
+	// Shared: atomic, for the metrics.
+	rate, window, underWay, cuts atomic.Int64
+}
+
+// PacerConfig is what a Pacer works on.
+type PacerConfig struct {
+	Writes  func() uint64           // made by sweeps up to now
+	Bytes   func() uint64           // that they wrote
+	SetRate func(perSecond float64) // of writes
+	SetMost func(writes uint64)     // that there may be until the next look
+}
+
+// NewPacer sets the rate at which sweeps begin.
+func NewPacer(host Host, config PacerConfig) *Pacer {
+	p := &Pacer{host: host, config: config, control: newPacing()}
+	p.seen = p.count()
+	config.SetRate(p.control.rate)
+	config.SetMost(p.seen.writes + uint64(p.control.budget))
+	p.publish()
+	return p
+}
+
+// Rate is the writes a second that are allowed now, Window and UnderWay pages of
+// unacknowledged bytes, and Cuts how often the window shrank. Any goroutine may
+// call them.
+func (p *Pacer) Rate() int64     { return p.rate.Load() }
+func (p *Pacer) Window() int64   { return p.window.Load() }
+func (p *Pacer) UnderWay() int64 { return p.underWay.Load() }
+func (p *Pacer) Cuts() int64     { return p.cuts.Load() }
+
+// Watch adapts the rate until stop is called.
+func (p *Pacer) Watch() (stop func()) {
+	ends := make(chan struct{})
+	go func() {
+		ticker := time.NewTicker(pacePeriod)
+		defer ticker.Stop()
+		last, idle := time.Now(), 0
+		for {
+			select {
+			case <-ends:
+				return
+			case now := <-ticker.C:
+				// Nobody sweeps, mostly: then nothing is read, but for what
+				// is under way all the same.
+				if p.config.Writes() == p.seen.writes {
+					if idle++; idle%pacerIdlePeriods != 0 {
+						continue
+					}
+				} else {
+					idle = 0
+				}
+				p.look(now.Sub(last).Seconds())
+				last = now
+			}
+		}
+	}()
+	return func() { close(ends) }
+}
+
+// pacerCounts are sums since the start of the host, and pages of now.
+type pacerCounts struct {
+	writes, bytes, dropped, sent, again uint64
+	pages                               int64
+}
+
+// look reads all and sets the rate.
+func (p *Pacer) look(seconds float64) {
+	now := p.count()
+	p.control.step(pacerSample{
+		seconds: max(seconds, 1e-3),
+		writes:  float64(now.writes - p.seen.writes),
+		bytes:   float64(now.bytes - p.seen.bytes),
+		pages:   float64(now.pages),
+		dropped: float64(now.dropped - min(now.dropped, p.seen.dropped)),
+		sent:    float64(now.sent - min(now.sent, p.seen.sent)),
+		again:   float64(now.again - min(now.again, p.seen.again)),
+	})
+	p.seen = now
+	p.config.SetRate(p.control.rate)
+	p.config.SetMost(now.writes + uint64(p.control.budget))
+	p.publish()
+}
+
+func (p *Pacer) publish() {
+	c := &p.control
+	p.rate.Store(int64(c.rate))
+	p.window.Store(int64(c.window))
+	p.underWay.Store(int64(c.underWay))
+	p.cuts.Store(int64(c.cuts))
+}
+
+func (p *Pacer) count() (c pacerCounts) {
+	c.writes, c.bytes = p.config.Writes(), p.config.Bytes()
+	bytes, _ := p.host.tcpBytes()
+	c.pages = bytes / pageBytes
+	c.dropped = p.host.deviceDrops()
+	snmp, _ := text(p.host.Proc, "net/snmp")
+	c.sent, c.again = column(snmp, "Tcp:", "OutSegs"), column(snmp, "Tcp:", "RetransSegs")
+	return c
+}
+
+// deviceDrops is what all network devices had no room for on the way out.
+func (h Host) deviceDrops() (dropped uint64) {
+	s, _ := text(h.Proc, "net/dev")
+	for line := range strings.Lines(s) {
+		_, counts, found := strings.Cut(line, ":")
+		const transmitDrop = 11
+		if fields := strings.Fields(counts); found && len(fields) > transmitDrop {
+			n, _ := number(fields[transmitDrop])
+			dropped += uint64(n)
+		}
+	}
+	return dropped
+}
+
+// column finds a value in a pair of lines, names above values.
+func column(s, protocol, name string) uint64 {
+	var names []string
+	for line := range strings.Lines(s) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || fields[0] != protocol {
+			continue
+		}
+		if names == nil {
+			names = fields
+			continue
+		}
+		for i, field := range fields {
+			if i < len(names) && names[i] == name {
+				n, _ := number(field)
+				return uint64(n)
+			}
+		}
+	}
+	return 0
+}
+
+// queue is how long a write waits in queues, about, as a part of how long it may:
+// the time from a write to its acknowledgement, by Little's law, less the shortest
+// that it took of late. The law is of means, so they are over long.
+func (c *pacing) queue(drained, seconds float64) float64 {
+	c.meanDrain += (drained - c.meanDrain) * paceTripSmoothing
+	c.meanUnderWay += (c.underWay - c.meanUnderWay) * paceTripSmoothing
+	if c.meanUnderWay < paceWindowMin || c.meanDrain <= 0 {
+		return 0 // too little to tell
+	}
+	now := c.meanUnderWay / c.meanDrain
+	if c.trip == 0 || now <= c.trip {
+		c.trip, c.tripAge = now, 0
+	} else if c.tripAge += seconds; c.tripAge > paceTripSeconds {
+		// It may have become longer, or there was a queue all the time: with half
+		// of the window it shows.
+		c.trip, c.tripAge = now, 0
+		c.window = max(paceWindowMin, c.window/2)
+	}
+	return (now - c.trip) / max(paceQueueSeconds, c.trip*paceQueueShare)
+}
+
+// A pacerSample is what happened in a period.
+type pacerSample struct {
+	seconds              float64
+	writes, bytes        float64
+	pages                float64 // held by all TCP sockets now
+	dropped, sent, again float64 // packets, segments, segments sent again
+}
+
+// pacing is the controller: no clock and no files, so a test can be its network.
+type pacing struct {
+	rate                    float64 // writes a second
+	budget                  float64 // writes until the next step
+	window                  float64 // pages
+	underWay                float64 // pages
+	lostAt                  float64 // the window at the last loss; 0: there was none
+	base                    float64 // pages that are held while nobody sweeps
+	drain                   float64 // pages a second
+	rest                    float64 // seconds until the window may shrink again
+	quiet                   float64 // seconds without a sweep
+	over                    float64 // seconds in which more was under way than the window
+	meanDrain, meanUnderWay float64
+	trip                    float64 // seconds from a write to its acknowledgement, the least of late
+	tripAge                 float64 // seconds since it was that short
+	cuts                    int
+}
+
+func newPacing() pacing {
+	return pacing{rate: paceRateMax, window: paceWindowFirst, budget: paceWindowFirst}
+}
+
+// step takes a sample and sets the rate.
+func (c *pacing) step(s pacerSample) {
+	before := c.underWay
+	if c.rest -= s.seconds; s.writes == 0 {
+		// What is held though nobody writes is slow readers', or somebody
+		// else's on this host. It counts as no sweep's.
+		if c.quiet += s.seconds; c.quiet >= paceQuietSeconds || s.pages < c.base {
+			c.base = s.pages
+		}
+		c.underWay = max(0, s.pages-c.base)
+		c.budget = max(c.window-c.underWay, paceBudgetMin)
+		return
+	}
+	c.quiet = 0
+	c.base = min(c.base, s.pages)
+	if c.over += s.seconds; s.pages-c.base <= c.window {
+		c.over = 0
+	} else if c.over >= paceOverSeconds {
+		// Little is written then, so what is held all the same is stuck.
+		c.base, c.over = s.pages, 0
+	}
+	c.underWay = s.pages - c.base
+	// A socket with anything to send holds a page, and more for what is larger.
+	perWrite := max(1, s.bytes/s.writes/pageBytes)
+	drained := max(0, s.writes*perWrite-(c.underWay-before)) / s.seconds
+	c.drain += (drained - c.drain) * paceSmoothing
+
+	lost := s.dropped > s.writes*paceDropShare ||
+		s.again > s.sent*paceAgainShare && s.again > paceAgainMin && c.rest < -paceAgainRestSeconds
+	queued := c.queue(drained, s.seconds)
+	switch {
+	case lost && c.rest <= 0:
+		c.lostAt = max(paceWindowMin, min(c.window, c.underWay))
+		c.window = max(paceWindowMin, c.lostAt*paceCut)
+		c.rest = paceRestSeconds
+		c.cuts++
+	case lost:
+	case queued > 2:
+		c.window = max(paceWindowMin, c.window*(1-paceGrowth))
+	case c.underWay > c.window/2 && queued < 1:
+		growth := paceGrowth
+		if c.lostAt > 0 && c.window > c.lostAt*paceNear {
+			growth = paceProbe
+		}
+		c.window = min(paceWindowMax, c.window*(1+growth))
+	}
+	c.budget = max((c.window-c.underWay)/perWrite, paceBudgetMin)
+	if c.underWay <= c.window/2 {
+		// Nothing holds the sweep up, so the rate is not to do it either.
+		c.rate = min(c.rate*(1+paceSmoothing), paceRateMax)
+		c.budget += paceAhead * c.drain / perWrite
+		return
+	}
+	room := 2 - c.underWay/c.window
+	c.rate = max(c.drain/perWrite*max(room, paceRoomMin), paceRateMin)
+}

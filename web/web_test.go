@@ -1,0 +1,44 @@
+package web
+
+import (
+	"context"
+	"os/exec"
+	"regexp"
+	"testing"
+	"time"
+
+	"c10m/internal/servertest"
+)
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+// hangGuard ends what hangs; it is no expectation of speed.
+const hangGuard = 2 * time.Minute
+
+// look finds one of several programs, or says what installs it.
+func look(t *testing.T, programs ...string) string {
+	t.Helper()
+	for _, program := range programs {
+		if path, err := exec.LookPath(program); err == nil {
+			return path
+		}
+	}
+	t.Fatalf("%s is not there: run make test, which installs it", programs[0])
+	return ""
+}
+
+// The unit tests of c10m.js. node is content with no test at all, so they are counted.
+func TestModule(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, look(t, "node", "nodejs"), "--test", "--test-reporter=tap", "test/c10m.test.mjs", "test/publish.test.mjs").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	count := regexp.MustCompile(`(?m)^# pass (\d+)$`).FindSubmatch(out)
+	if count == nil || string(count[1]) == "0" {
+		t.Fatalf("no test has passed:\n%s", out)
+	}
+	t.Logf("%s tests", count[1])
+}
