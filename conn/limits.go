@@ -129,6 +129,11 @@ const (
 	// (doc.go), and they take 15 ms then.
 	walkPerTickMax = 16
 	pingBatchMax   = 1024
+	// pingBurstMax bounds the pings of the loops that beat together: a network
+	// device has room for some thousand packets, and drops what comes beyond it. At
+	// 5,000,000 connections pings came 16,000 at a time, and sweeps, which saw the
+	// drops, slowed down for them.
+	pingBurstMax = 4096
 	// walkTickMin and walkTickMax are between two beats, of which there are
 	// beatsPerIntervalMin in a ping interval, or one a second.
 	walkTickMin         = time.Millisecond

@@ -24,7 +24,7 @@ func (s *Server) Tick() (next int64) {
 	s.registry.Tick()
 	if interval := s.shared.Config.PingInterval; interval > 0 {
 		before := s.stats.Pings.Load()
-		walk := s.pings.walk(s.loop, interval, s.pingOne)
+		walk := s.pings.walk(s.loop, s.shared.Open(), interval, s.pingOne)
 		next = min(next, walk)
 		if s.stats.Pings.Load() > before {
 			// The pongs come one by one in the next moment: each would wake
@@ -72,8 +72,8 @@ type pacer struct {
 func (p *pacer) start(now int64) { p.last = now }
 
 // walk visits what is due, a slice at most, and returns when it wants to be
-// called again: at once if more is due.
-func (p *pacer) walk(loop *poller.Loop, interval time.Duration, visit func(fd uint32)) (next int64) {
+// called again: at once if more is due. all is how many connections all loops have.
+func (p *pacer) walk(loop *poller.Loop, all int64, interval time.Duration, visit func(fd uint32)) (next int64) {
 	now, connections := loop.Now(), float64(loop.Connections())
 	rate := connections / float64(interval) // connections per nanosecond
 	if p.due == 0 && now >= p.next {
@@ -83,7 +83,7 @@ func (p *pacer) walk(loop *poller.Loop, interval time.Duration, visit func(fd ui
 		p.last = now
 		p.due = int(p.credit)
 		p.credit -= float64(p.due)
-		p.next = onBeat(now, beatOf(rate, interval), loop.ID())
+		p.next = onBeat(now, beatOf(rate, float64(all)/float64(interval), interval), loop.ID())
 	}
 	if slice := min(p.due, walkPerTickMax); slice > 0 {
 		p.due -= slice
@@ -106,13 +106,14 @@ func (p *pacer) walk(loop *poller.Loop, interval time.Duration, visit func(fd ui
 // a quarter and so on of it that is a small part of the interval, so that pings
 // stay even, and with which a batch at this rate (connections per nanosecond) is
 // at most half of the largest, so that credit is seldom lost to its cap. For
-// short intervals it is a second, as that is when loops tick anyway.
-func beatOf(rate float64, interval time.Duration) (nanos int64) {
+// short intervals it is a second, as that is when loops tick anyway. The loops of a
+// group beat together, so the rate of all of them counts, too.
+func beatOf(rate, allRate float64, interval time.Duration) (nanos int64) {
 	nanos = int64(walkTickMax)
 	for nanos > int64(time.Second) && nanos > int64(interval)/beatsPerIntervalMin {
 		nanos /= 2
 	}
-	for rate*float64(nanos) > pingBatchMax/2 && nanos > int64(walkTickMin) {
+	for (rate*float64(nanos) > pingBatchMax/2 || allRate*float64(nanos) > beatGroups*pingBurstMax) && nanos > int64(walkTickMin) {
 		nanos /= 2
 	}
 	return nanos

@@ -28,7 +28,7 @@ func closeAll(clients []*rawClient) {
 func (p *pacer) batch(t *testing.T, l *poller.Loop, interval time.Duration, visit func(fd uint32)) (visits int, next int64) {
 	for {
 		slice := 0
-		next = p.walk(l, interval, func(fd uint32) { visit(fd); slice++ })
+		next = p.walk(l, int64(l.Connections()), interval, func(fd uint32) { visit(fd); slice++ })
 		if visits += slice; slice > walkPerTickMax {
 			t.Errorf("%d visits in a slice", slice)
 		}
@@ -87,20 +87,22 @@ func TestPacerVisitsEverybodyOncePerInterval(t *testing.T) {
 // Batches are as rare as evenness and their largest size let them be.
 func TestBeatOf(t *testing.T) {
 	for _, tc := range []struct {
-		perSecond float64
-		interval  time.Duration
-		wanted    time.Duration
+		perSecond, all float64
+		interval       time.Duration
+		wanted         time.Duration
 	}{
-		{10, 5 * time.Minute, 4 * time.Second},
-		{10, 2*time.Minute + 8*time.Second, 2 * time.Second},
-		{10, time.Minute, time.Second},
-		{10, 20 * time.Millisecond, time.Second},
-		{pingBatchMax / 8, 5 * time.Minute, 4 * time.Second},
-		{pingBatchMax / 4, 5 * time.Minute, 2 * time.Second},
-		{pingBatchMax, time.Minute, time.Second / 2},
-		{pingBatchMax * 1e6, 5 * time.Minute, walkTickMin},
+		{10, 10, 5 * time.Minute, 4 * time.Second},
+		{10, 10, 2*time.Minute + 8*time.Second, 2 * time.Second},
+		{10, 10, time.Minute, time.Second},
+		{10, 10, 20 * time.Millisecond, time.Second},
+		{pingBatchMax / 8, 3000, 5 * time.Minute, 4 * time.Second},
+		{pingBatchMax / 4, 3000, 5 * time.Minute, 2 * time.Second},
+		{pingBatchMax, 3000, time.Minute, time.Second / 2},
+		{pingBatchMax * 1e6, pingBatchMax * 1e6, 5 * time.Minute, walkTickMin},
+		{10, beatGroups * pingBurstMax / 4, 5 * time.Minute, 4 * time.Second},
+		{10, beatGroups * pingBurstMax, 5 * time.Minute, time.Second},
 	} {
-		got := time.Duration(beatOf(tc.perSecond/1e9, tc.interval))
+		got := time.Duration(beatOf(tc.perSecond/1e9, tc.all/1e9, tc.interval))
 		if got > tc.wanted || got <= tc.wanted/2 {
 			t.Errorf("%g a second, every %s: a batch each %s, not %s", tc.perSecond, tc.interval, got, tc.wanted)
 		}
