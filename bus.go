@@ -47,12 +47,14 @@ func (f *serveFlags) adminConfig() admin.Config {
 
 // afterGap returns what is done once the bus works again after a gap (--gap).
 // Nobody can say who missed what, or whether anything was published at all, so
-// all that were connected then are told alike.
-func (f *serveFlags) afterGap(servers []*conn.Server, shared *conn.Shared, log *zap.Logger) func(redisbus.Gap) {
+// all that were connected then are told alike, and so are those who were not and
+// come back with a position from before.
+func (f *serveFlags) afterGap(hub *channel.Hub, servers []*conn.Server, shared *conn.Shared, log *zap.Logger) func(redisbus.Gap) {
 	if f.Gap == "ignore" {
 		return nil
 	}
 	return func(gap redisbus.Gap) {
+		hub.Interrupted()
 		connections := shared.Open()
 		if connections == 0 {
 			return

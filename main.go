@@ -28,7 +28,6 @@ func main() {
 	command, err := parser.Parse(arguments())
 	parser.FatalIfErrorf(err)
 	exit(refuseEmpty(command.Flags()))
-	exit(refuseEmpty(command.Flags()))
 	if command.Command() == "doctor" {
 		ok, err := tuning.Doctor(os.Stdout, f.Doctor.options())
 		exit(err)
@@ -104,7 +103,7 @@ func serve(f *serveFlags) error {
 
 	hub := channel.NewHub(doors, f.hub(plan))
 	shared.CountWith(hub)
-	bus, err := openBus(f, hub, f.afterGap(servers, shared, log), log)
+	bus, err := openBus(f, hub, f.afterGap(hub, servers, shared, log), log)
 	if err != nil {
 		return err
 	}

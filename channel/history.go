@@ -1,6 +1,8 @@
 package channel
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -178,10 +180,11 @@ func (h *History) since(name []byte, hash uint32, number uint64, now int64) (mes
 	if p == nil {
 		return nil, number >= *h.bucket(hash)
 	}
-	for _, k := range p.kept {
-		if k.message.number > number {
-			messages = append(messages, k.message)
-		}
+	from, _ := slices.BinarySearchFunc(p.kept, number+1, func(k *kept, wanted uint64) int {
+		return cmp.Compare(k.message.number, wanted)
+	})
+	for _, k := range p.kept[from:] {
+		messages = append(messages, k.message)
 	}
 	return messages, number >= p.dropped
 }

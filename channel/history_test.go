@@ -164,6 +164,31 @@ func TestHistoryAge(t *testing.T) {
 	w.want("a", second, false, "3")
 }
 
+// What did not come to the hub is in no history: a position from before is gone,
+// also one behind the latest message, and one from after is not.
+func TestHistoryDoesNotContinueOverAnInterruption(t *testing.T) {
+	w := newPast(t, HistoryConfig{Messages: 10})
+	one := w.publish("a", "1")
+	two := w.publish("a", "2")
+	_, _, before := w.ask("b", "")
+	w.hub.Interrupted()
+	w.want("a", one, true)
+	w.want("a", two, true)
+	w.want("b", before, true)
+	_, gone, after := w.ask("a", two)
+	if !gone {
+		t.Error("it is not gone")
+	}
+	w.want("a", after, false)
+	three := w.publish("a", "3")
+	w.want("a", after, false, "3")
+	w.want("a", two, true)
+	w.want("a", three, false)
+	w.want("a", SinceFirst, false, "1", "2", "3")
+	w.hub.Interrupted()
+	w.want("a", three, true)
+}
+
 func TestHistoryBytesTotal(t *testing.T) {
 	cost := messageBytesExtra + keptBytesExtra + 2
 	w := newPast(t, HistoryConfig{Messages: 10, BytesTotal: 3 * cost})

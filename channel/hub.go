@@ -55,6 +55,8 @@ type Hub struct {
 	// Shared: atomic.
 	stats  HubStats
 	number atomic.Uint64 // of the latest message
+	// unbroken is the number before which no position can be continued: Interrupted.
+	unbroken atomic.Uint64
 }
 
 // HubStats count what came to the door.

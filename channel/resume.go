@@ -117,7 +117,7 @@ func (h *Hub) answer(history *History, q *Question) {
 	case len(q.Since) == 0:
 	case string(q.Since) == SinceFirst:
 		answer.Messages, _ = history.since(q.Name, hash, 0, h.config.Now())
-	case !ours || number > answer.number:
+	case !ours || number > answer.number || number < h.unbroken.Load():
 		answer.Gone = true
 	case history.config.Messages == 0:
 		answer.Gone = number < answer.number
@@ -136,6 +136,15 @@ func (h *Hub) answer(history *History, q *Question) {
 	}
 	// The messages themselves are the history's.
 	h.insist(q.Door, &poller.Letter{Body: answer, Bytes: answerBytesExtra + 8*len(answer.Messages)})
+}
+
+// Interrupted says that until now messages may have been published that did not come
+// to the hub. A history knows nothing of them, so whoever comes back with a position
+// from before is told that it is gone. Any goroutine may call it.
+func (h *Hub) Interrupted() {
+	// A number of its own, so that where a channel stands from now on, though nothing
+	// was published since, is another position than before.
+	h.unbroken.Store(h.number.Add(1))
 }
 
 // parsePosition reads an id; ours is false if it is none, or of another life.

@@ -53,7 +53,7 @@ func parseCommand(message, to []byte) (c command, refusal *refusalOf) {
 	}
 	name, since, hasSince := bytes.Cut(rest, []byte(" "))
 	if c.verb == "PING" {
-		if len(message) > len(verb) {
+		if len(line) > len(verb) || len(payload) > 0 {
 			return c, &errBadCommand
 		}
 		return c, nil

@@ -51,7 +51,7 @@ func naiveCommand(message string) (c command, code string) {
 	}
 	c.verb = words[0]
 	if c.verb == "PING" {
-		if message != "PING" {
+		if message != "PING" && message != "PING\n" {
 			return c, "bad_command"
 		}
 		return c, ""

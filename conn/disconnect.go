@@ -12,7 +12,8 @@ import (
 
 // CodeDisconnected is the close code for those whom the operator disconnects: one of
 // our own (RFC 6455, 7.4.2), since a client that sees it should not come back by
-// itself, and every code of IANA's registry that says so says more. 1008 means here
+// itself, and every code of IANA's registry that says so says more. A poll is answered
+// with 403. 1008 means here
 // that a token has ended, and to come back with another.
 const CodeDisconnected = 4002
 
@@ -30,10 +31,7 @@ func (o *Operator) Disconnect(ctx context.Context, id ClientID) (bool, error) {
 	s := o.servers[id.Loop]
 	s.loop.Run(func(*poller.Loop) {
 		there := id.Generation != 0 && s.loop.Generation(id.FD) == id.Generation &&
-			!s.loop.Closing(id.FD) && s.loop.Record(id.FD).Phase == phaseOpen
-		if there {
-			s.finishCode(id.FD, Disconnected)
-		}
+			!s.loop.Closing(id.FD) && s.disconnectOne(id.FD)
 		a.put(0, &there)
 	})
 	for _, there := range a.wait(ctx) {
@@ -152,6 +150,20 @@ func (s *Server) disconnectMember(d *disconnectState, fd, number uint32) {
 	if s.isIn(fd, number) && !s.loop.CameAfter(fd, d.latest) {
 		d.left--
 		d.credit--
-		s.finishCode(fd, Disconnected)
+		s.disconnectOne(fd)
 	}
+}
+
+// disconnectOne closes fd if it is in a channel, and reports whether it was. A poll
+// gets a status, since it knows no close codes.
+func (s *Server) disconnectOne(fd uint32) (there bool) {
+	switch s.loop.Record(fd).Phase {
+	case phaseOpen:
+		s.finishCode(fd, Disconnected)
+	case phasePoll:
+		s.refuse(fd, RequestDisconnected)
+	default:
+		return false
+	}
+	return true
 }

@@ -93,7 +93,8 @@ for the token as well.
 Answers come in the order of the requests. While an answer is to come (cold.pending:
 the bus is publishing), further messages that are in the same read, whole, are
 published, too, up to exchangesPerReadMax: their answers come in the same order, as a
-loop's queue to the bus is one. Anything else waits as it came in cold.request, and
+loop's queue to the bus is one. Behind a request to count connections they wait, as its
+answer is not the bus's. Anything else waits as it came in cold.request, and
 EPOLLIN is off, but only from the first event on that says that there is more:
 a client that waits for its answer costs no epoll_ctl. The answers of one batch of
 the bus come in one letter, and those of one connection leave in one write. Whoever
@@ -110,7 +111,7 @@ waits for an answer does not pile up messages, and is told when to try again. Wh
 the host or --max-connections is full, or keptMax connections of a loop are kept, each
 answer is the last on its connection. An answer that the kernel does not take is
 copied, a page of our own as well: beside the send buffer that had to fill before, it
-is little.
+is little, and long answers count in owedBytesTotalMax.
 
 Measured with one loop, the embedded bus and the client on the same two processors
 (scripts/results posts; 64 bytes a message), two thirds of the time in send and recv:
@@ -287,7 +288,8 @@ cost is one map entry for each channel that changed, and none without the flag.
 # Missed messages
 
 CloseMissed tells everybody who was open at a moment that messages may have been
-missed (code 4001, a drain's pace). It is for gaps that are known when they are
+missed (code 4001, a drain's pace); who comes back with a position is told by the
+history (channel.Hub.Interrupted). It is for gaps that are known when they are
 over, so the moment is their end: who is open then and was not when the gap began
 is told as well, which is allowed, as it may have missed something, too. Who comes
 after the moment is told apart by the generation of its descriptor, which costs

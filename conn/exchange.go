@@ -72,7 +72,7 @@ func (s *Server) readRequests(fd uint32, p []byte, from int, isOwn bool) {
 func (s *Server) answer(fd uint32, head, rest []byte) (after []byte, then verdict) {
 	r := parseRequest(head)
 	way := r.route()
-	if way != routePublish && s.isPending(fd) {
+	if c := s.cold[fd]; c != nil && c.pending > 0 && (way != routePublish || c.isCounting) {
 		return nil, verdictWait
 	}
 	if !s.judgeForwarded(fd, head) {
@@ -324,6 +324,7 @@ func (s *Server) answerLater(to uint64, write func(out []byte, isLast bool) []by
 		s.answering = append(s.answering, fd)
 	}
 	c.pending--
+	c.isCounting = false
 	s.stats.Requests.Add(1)
 	c.answers = write(c.answers, c.isLast && c.pending == 0)
 }

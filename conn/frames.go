@@ -119,7 +119,8 @@ func (s *Server) say(fd uint32, p []byte) {
 	}
 	c.owed = append(c.owed, p...)
 	s.owedBytes += len(p)
-	if s.isTwoWay(fd) && (len(c.owed) > repliesBytesMax || s.owedBytes > owedBytesTotalMax) {
+	isTwoWay := s.isTwoWay(fd)
+	if isTwoWay && len(c.owed) > repliesBytesMax || (isTwoWay || len(p) > owedBytesMax) && s.owedBytes > owedBytesTotalMax {
 		s.end(fd, StateMemory)
 	}
 }

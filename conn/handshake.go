@@ -101,10 +101,13 @@ func isRoot(target []byte) bool {
 
 // appendChannel appends the channel that a request target names: the
 // percent-decoded path without its first slash (RFC 9112, 3.2, for the forms
-// of a target). No form has a fragment: who means a # writes %23.
+// of a target). No form has a fragment: who means a # writes %23. None has blanks or
+// control characters (RFC 9112, 3.2), at which a proxy may have ended it.
 func appendChannel(to, target []byte) ([]byte, error) {
-	if bytes.IndexByte(target, '#') >= 0 {
-		return to, errChannel
+	for _, c := range target {
+		if c <= ' ' || c == 0x7f || c == '#' {
+			return to, errChannel
+		}
 	}
 	if query := bytes.IndexByte(target, '?'); query >= 0 {
 		target = target[:query]

@@ -156,6 +156,7 @@ var badRequests = []struct {
 	{"only bare line feeds", strings.ReplaceAll(upgradeRequest("/news"), "\r\n", "\n"), 400, RequestMalformed, ""},
 	{"empty path", edit("/news", "*"), 400, RequestChannel, ""},
 	{"only a slash", edit("/news", "/"), 400, RequestChannel, ""},
+	{"control character", edit("/news", "/news\v"), 400, RequestChannel, ""},
 	{"fragment", edit("/news", "/news#x"), 400, RequestChannel, ""},
 	{"bad percent", edit("/news", "/%4x"), 400, RequestChannel, ""},
 	{"256 bytes", edit("/news", "/"+strings.Repeat("x", 256)), 400, RequestChannel, ""},

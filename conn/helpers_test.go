@@ -236,6 +236,9 @@ func (s *testServer) checkNothingLeft(t testing.TB) {
 		"Open":       func(s *Server) int64 { return s.Stats().Open.Load() },
 		"OpenEvents": func(s *Server) int64 { return s.Stats().OpenEvents.Load() },
 		"OpenPolls":  func(s *Server) int64 { return s.Stats().OpenPolls.Load() },
+		"HTTP":       func(s *Server) int64 { return s.Stats().HTTP.Load() },
+		"TwoWay":     func(s *Server) int64 { return s.Stats().TwoWay.Load() },
+		"Pinned":     func(s *Server) int64 { return s.Stats().Pinned.Load() },
 		"Unfinished": func(s *Server) int64 { return s.Stats().Unfinished.Load() },
 		"Lingering":  func(s *Server) int64 { return s.Stats().Lingering.Load() },
 		"Paused":     func(s *Server) int64 { return s.Stats().PublishPaused.Load() },
@@ -253,8 +256,9 @@ func (s *testServer) checkNothingLeft(t testing.TB) {
 		t.Errorf("Shared.Open is %d and should be 0", n)
 	}
 	s.onLoops(func(_ *poller.Loop, server *Server) {
-		if len(server.cold) != 0 || server.requestBytes != 0 || server.inboundBytes != 0 || len(server.pongs) != 0 {
-			t.Errorf("left over: %d cold, %d request bytes, %d bytes of messages, %d bytes of pongs", len(server.cold), server.requestBytes, server.inboundBytes, len(server.pongs))
+		if len(server.cold) != 0 || server.requestBytes != 0 || server.inboundBytes != 0 || server.owedBytes != 0 || len(server.pongs) != 0 || len(server.pinned.frames) != 0 {
+			t.Errorf("left over: %d cold, %d request bytes, %d bytes of messages, %d owed, %d bytes of pongs, %d pins", len(server.cold),
+				server.requestBytes, server.inboundBytes, server.owedBytes, len(server.pongs), len(server.pinned.frames))
 		}
 		for _, c := range server.coldSpares {
 			if c.request != nil || c.owes() || !c.in.between() {

@@ -75,8 +75,8 @@ const (
 	// repliesBytesMax is when a client has asked for too much without reading the
 	// answers. It is not read from meanwhile, so they are those of one read.
 	repliesBytesMax = 128 << 10
-	// owedBytesTotalMax is when it is too much for all of them, with what else waits
-	// for room in the loop's sockets.
+	// owedBytesTotalMax is when it is too much for all of them, and for those who ask
+	// for long answers over HTTP, with what else waits for room in the loop's sockets.
 	owedBytesTotalMax = 64 << 20
 	// owedBytesMax bounds the control frames that wait for room in a socket.
 	// Beyond it pongs are dropped: RFC 6455, 5.5.3, lets a peer answer only

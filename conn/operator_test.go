@@ -123,6 +123,40 @@ func TestDisconnectChannelReachesReadersOfEvents(t *testing.T) {
 	}
 }
 
+// Who polls a channel is in it, too, and knows no close codes.
+func TestDisconnectReachesPolls(t *testing.T) {
+	for name, disconnect := range map[string]func(o *Operator) (clients int){
+		"of a channel": func(o *Operator) (clients int) {
+			clients, _ = o.DisconnectChannel(t.Context(), "news", 0)
+			return clients
+		},
+		"one by one": func(o *Operator) (clients int) {
+			there, _ := o.Clients(t.Context(), "news")
+			for _, c := range there {
+				if found, _ := o.Disconnect(t.Context(), c.ClientID); found {
+					clients++
+				}
+			}
+			return clients
+		},
+	} {
+		s := startServer(t, 1, withHistory(10))
+		polls := []*rawClient{s.connect(t), s.connect(t)}
+		for _, c := range polls {
+			c.poll("/news?wait=60")
+		}
+		s.waitForPolls(t, len(polls))
+		if n := disconnect(s.operator()); n != len(polls) {
+			t.Errorf("%s: %d were there", name, n)
+		}
+		for _, c := range polls {
+			c.expectRefusal(t, 403, RequestDisconnected, "")
+			c.Close()
+		}
+		s.checkNothingLeft(t)
+	}
+}
+
 // Newcomers whom the walk comes to, since they have numbers that became free, stay.
 func TestDisconnectChannelLeavesNewcomersWhoseTurnWouldCome(t *testing.T) {
 	kernel := &testKernel{}

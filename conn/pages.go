@@ -135,7 +135,7 @@ func (s *Server) countPage(fd uint32, r *request, target []byte) verdict {
 		return verdictOver
 	}
 	c.pending++
-	c.isLast = isLast
+	c.isLast, c.isCounting = isLast, true
 	s.enter(fd, phaseAnswer)
 	s.counts++
 	id, name := s.identityOf(fd), string(s.shake.channel)

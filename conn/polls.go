@@ -143,6 +143,8 @@ func (s *Server) overPoll(fd uint32) {
 		c.resume.isOver = true
 	case s.shared.Config.History.Keeps():
 		s.ask(fd, nil, &resume{waiting: true, isAhead: true, isOver: true})
+	case s.registry.Behind(fd):
+		// A message came in time, and the sweep is on its way with it.
 	default:
 		s.emptyPoll(fd, nil)
 	}
@@ -188,15 +190,19 @@ func (s *Server) answerPoll(fd uint32, answer []byte) {
 	}
 }
 
-// missedPoll tells a poll that messages may have been missed: now, or with the
-// answer that it has asked for. An answer that comes for a poll that is over would
-// be taken for the next one's.
+// missedPoll tells a poll that messages may have been missed, and where to go on, if
+// that is known: with the answer that it has asked for, or asks for now. An answer
+// that comes for a poll that is over would be taken for the next one's.
 func (s *Server) missedPoll(fd uint32) {
-	if c := s.cold[fd]; c != nil && c.resume != nil {
+	c := s.cold[fd]
+	switch {
+	case c != nil && c.resume != nil:
 		c.resume.isGone = true
-		return
+	case s.shared.Config.History.Keeps():
+		s.ask(fd, nil, &resume{waiting: true, isGone: true})
+	default:
+		s.answerPoll(fd, appendPollGone(nil, nil))
 	}
-	s.answerPoll(fd, appendPollGone(nil, nil))
 }
 
 // leavePoll ends the membership of a poll.

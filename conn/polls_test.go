@@ -163,6 +163,37 @@ func TestPollsTimeOut(t *testing.T) {
 	}
 }
 
+// A message that comes in the turn in which a poll is over is its answer.
+func TestPollsTimeOutBesideAMessage(t *testing.T) {
+	kernel := &testKernel{}
+	config := testConfig()
+	config.PingInterval = 0
+	s := startServer(t, 1, config, kernel.install)
+	kernel.clock.Store(kernel.Linux.Now())
+	c := s.connect(t)
+	c.poll("/news?wait=10")
+	s.waitForPolls(t, 1)
+	published := make(chan bool)
+	s.onLoops(func(l *poller.Loop, _ *Server) {
+		kernel.clock.Add(int64(time.Minute)) // which the next turn sees
+		l.Run(func(l *poller.Loop) {
+			<-published // and stands in the mailbox
+			l.TickNow()
+		})
+	})
+	receipt, err := s.hub.Publish([]byte("news"), []byte("just in time"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(published)
+	c.expectPolled("just in time")
+	if n := receipt.Wait(); n != 1 {
+		t.Errorf("it went to %d", n)
+	}
+	c.Close()
+	s.checkNothingLeft(t)
+}
+
 func TestPollsContinue(t *testing.T) {
 	s := startServer(t, 1, withHistory(100))
 	c := s.connect(t)
@@ -390,6 +421,31 @@ func TestPollsOfSlowReaders(t *testing.T) {
 	s.checkNothingLeft(t)
 }
 
+// Answers from the history are each connection's own, and bounded all together.
+func TestPollsOfSlowReadersAreBounded(t *testing.T) {
+	s := startServer(t, 1, withHistory(10), smallSendBuffer)
+	for range 3 {
+		s.publish(t, "news", strings.Repeat("0123456789", 5_000))
+	}
+	owe := func(bytes int) {
+		s.onLoops(func(_ *poller.Loop, server *Server) { server.owedBytes += bytes })
+	}
+	slow := s.dialSlow(t)
+	slow.poll("/news?wait=60&since=first")
+	waitFor(t, "it is answered", func() bool { return s.servers[0].Stats().Requests.Load() == 1 })
+	owe(owedBytesTotalMax)
+	another := s.dialSlow(t)
+	another.poll("/news?wait=60&since=first")
+	waitFor(t, "one more is too many", func() bool { return s.closes(StateMemory) == 1 })
+	owe(-owedBytesTotalMax)
+	if _, payloads := slow.answered(200); len(payloads) != 3 {
+		t.Errorf("%d messages", len(payloads))
+	}
+	slow.Close()
+	another.Close()
+	s.checkNothingLeft(t)
+}
+
 // A drain answers polls with 204, and they come back over new connections.
 func TestPollsAreDrained(t *testing.T) {
 	var polls []*rawClient
@@ -426,10 +482,9 @@ func TestPollsAreToldWhatWasMissed(t *testing.T) {
 	c.poll("/news?wait=60")
 	s.waitForPolls(t, 1)
 	CloseMissed(s.servers, 0)
-	c.answered(410)
-	c.poll("/news?wait=60")
-	s.waitForPolls(t, 1)
-	s.publish(t, "news", "hello")
+	response, _ := c.answered(410)
+	s.publish(t, "news", "hello") // before the next poll
+	c.poll("/news?wait=60&since=" + response.Header.Get("C10m-Position"))
 	c.expectPolled("hello")
 	c.Close()
 	s.checkNothingLeft(t)

@@ -41,6 +41,8 @@ func TestPlainRequestsThatAreRefused(t *testing.T) {
 		{"POST /news HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n", 400, RequestMalformed},
 		{postRequest("/news", "x", "Host: i\r\n"), 400, RequestMalformed},
 		{postRequest("/news", "x", "X : y\r\n"), 400, RequestMalformed},
+		{postRequest("/news", "x", "Content-Length\v: 2\r\n"), 400, RequestMalformed},
+		{postRequest("/news", "x", "X(y): z\r\n"), 400, RequestMalformed},
 		{postRequest("/news", "x", " folded\r\n"), 400, RequestMalformed},
 		{postRequest("/news", "x", "X: a\rb\r\n"), 400, RequestMalformed},
 		{postRequest("/news", "x", "X: a\nContent-Length: 2\r\n"), 400, RequestMalformed},
@@ -49,6 +51,9 @@ func TestPlainRequestsThatAreRefused(t *testing.T) {
 		{postRequest("/news", "x", "Content-Encoding: gzip\r\n"), 415, RequestEncoding},
 		{postRequest("/", "x"), 400, RequestChannel},
 		{postRequest("/%zz", "x"), 400, RequestChannel},
+		{postRequest("/news\rX:y", "x"), 400, RequestChannel},
+		{postRequest("/news\tHTTP/1.1", "x"), 400, RequestChannel},
+		{postRequest("/news\x7f", "x"), 400, RequestChannel},
 		{postRequest("/-/channels/news", "x"), 404, RequestReserved},
 		{postRequest("/news", "x", "Origin: https://bad.example\r\n"), 403, RequestOrigin},
 		{"OPTIONS /news HTTP/1.1\r\nHost: h\r\nOrigin: https://bad.example\r\n\r\n", 403, RequestOrigin},
@@ -157,6 +162,32 @@ func TestAnswersComeInOrder(t *testing.T) {
 	c.expectReply("POST", 200, published("c", 1, 2))
 	c.expectReply("POST", 200, published("d", 1, 3))
 	c.expectRefusal(t, 400, RequestMalformed, "")
+	c.Close()
+	s.checkNothingLeft(t)
+}
+
+// A counterOf counts when the test says so.
+type counterOf chan int
+
+func (c counterOf) Count(channels []string) []int { return []int{<-c} }
+
+// The loops that are counted on, and the bus, know nothing of each other: a message
+// that comes behind a request to count waits for it.
+func TestCountsAreAnsweredInOrder(t *testing.T) {
+	s, bus := startHTTP(t, nil)
+	counter := make(counterOf)
+	s.shared.CountWith(counter)
+	c := s.connect(t)
+	count := "GET /-/channels/news HTTP/1.1\r\nHost: h\r\n\r\n"
+	c.send([]byte(postRequest("/a", "1") + count + postRequest("/b", "2") + postRequest("/c", "3") + count))
+	c.expectReply("POST", 200, published("a", 1, 0))
+	bus.wait(t, "a: 1")
+	counter <- 7
+	c.expectReply("GET", 200, "{\"channel\":\"news\",\"connections\":7}\n")
+	c.expectReply("POST", 200, published("b", 1, 1))
+	c.expectReply("POST", 200, published("c", 1, 2))
+	counter <- 8
+	c.expectReply("GET", 200, "{\"channel\":\"news\",\"connections\":8}\n")
 	c.Close()
 	s.checkNothingLeft(t)
 }

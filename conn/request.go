@@ -77,11 +77,11 @@ func (r *request) spoil(reason Reason) {
 }
 
 // parseField takes one line. What could have another meaning to a proxy in front
-// is refused: blanks before the colon, folded lines, bare CR and NUL (RFC 9112,
-// 5.1, 5.2, 2.2; RFC 9110, 5.5).
+// is refused: names that are no tokens, with blanks before the colon for one, folded
+// lines, bare CR and NUL (RFC 9112, 5.1, 5.2, 2.2; RFC 9110, 5.1, 5.5).
 func (r *request) parseField(line []byte) {
 	colon := bytes.IndexByte(line, ':')
-	if colon < 1 || bytes.ContainsAny(line[:colon], " \t") || bytes.IndexByte(line, '\r') >= 0 || bytes.IndexByte(line, 0) >= 0 {
+	if colon < 1 || !isToken(line[:colon]) || bytes.IndexByte(line, '\r') >= 0 || bytes.IndexByte(line, 0) >= 0 {
 		r.spoil(RequestMalformed)
 		return
 	}
@@ -141,6 +141,23 @@ func (r *request) parseLength(value []byte) {
 		r.length = 10*r.length + int64(c-'0')
 	}
 }
+
+// isToken reports whether a name has only the characters of one (RFC 9110, 5.6.2).
+func isToken(name []byte) bool {
+	for _, c := range name {
+		if !isTokenByte[c] {
+			return false
+		}
+	}
+	return true
+}
+
+var isTokenByte = func() (is [256]bool) {
+	for _, b := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") {
+		is[b] = true
+	}
+	return is
+}()
 
 // isField compares a field's name, of this length already, with one of ours.
 func isField(name []byte, ours string) bool {

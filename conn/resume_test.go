@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -183,6 +184,31 @@ func TestResumeOfADeadReader(t *testing.T) {
 	s.dial(t, "news?since=first")
 	waitFor(t, "the end of it", func() bool { return s.closes(SlowAge) == 1 })
 	waitFor(t, "its memory", func() bool { return s.servers[0].Stats().Pinned.Load() == 0 })
+}
+
+// In whichever format somebody continues: who leaves in the middle leaves nothing.
+func TestResumeOfWhoLeavesInTheMiddle(t *testing.T) {
+	s := startServer(t, 1, historyConfig(100), smallSendBuffer)
+	for range 60 {
+		s.publish(t, "news", string(make([]byte, 20_000)))
+	}
+	for name, request := range map[string]string{
+		"frames":  edit("/news", "/news?since=first"),
+		"events":  "GET /news?since=first HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n",
+		"named":   strings.Replace(edit("/news", "/news?since=first"), "\r\n\r\n", "\r\nSec-WebSocket-Protocol: c10m.v1\r\n\r\n", 1),
+		"answers": "GET /news?since=first&wait=9 HTTP/1.1\r\nHost: h\r\n\r\n",
+	} {
+		kept := func() (bytes int) {
+			s.onLoops(func(_ *poller.Loop, server *Server) { bytes = server.owedBytes + server.pinned.bytes })
+			return bytes
+		}
+		slow := s.dialSlow(t)
+		slow.send([]byte(request))
+		waitFor(t, "a part of "+name+" waits for room", func() bool { return kept() > 0 })
+		slow.Close()
+		waitFor(t, "the memory of "+name, func() bool { return kept() == 0 })
+	}
+	s.checkNothingLeft(t)
 }
 
 // Until the answer has come, nothing makes a member go on: here the history has no

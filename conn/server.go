@@ -109,7 +109,10 @@ type cold struct {
 	answers []byte // to be said together
 	pending int    // answers that are to come
 	isLast  bool   // after them the connection ends
-	held    bool   // EPOLLIN is off
+	// isCounting: the one that is to come is not the bus's, so a message that is
+	// published now could be answered before it.
+	isCounting bool
+	held       bool // EPOLLIN is off
 
 	// owedFrame is the rest of a frame that was partly in the socket, shared
 	// with its log; owed is what we have to say after it.
@@ -515,7 +518,7 @@ func (s *Server) Closed(fd uint32) {
 		}
 		s.end(fd, reason)
 	}
+	s.dropCold(fd) // while it is a member: what is pinned is of its format
 	s.leaveAll(fd)
-	s.dropCold(fd)
 	s.releaseAddress(fd)
 }

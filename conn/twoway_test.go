@@ -138,6 +138,19 @@ func TestTwoWayCommands(t *testing.T) {
 	}
 }
 
+// Whatever a URL has as a position, its client is told if it cannot be continued.
+func TestTwoWayPositionOfTheURL(t *testing.T) {
+	s := startServer(t, 1, withHistory(10))
+	for since, isGone := range map[string]bool{"": false, "first": false, "other-1": true, strings.Repeat("x", 40) + "-1": true, "%20": true} {
+		c := s.upgradeTwoWay(t, "/news?since="+since)
+		if got := c.command(); strings.HasPrefix(got, "GAP news ") != isGone {
+			t.Errorf("since %q: %q", since, got)
+		}
+		c.Close()
+	}
+	s.checkNothingLeft(t)
+}
+
 // A path that names no channel is for c10m.v1 only.
 func TestTwoWayRoot(t *testing.T) {
 	s := startServer(t, 1, testConfig())

@@ -339,8 +339,13 @@ func (l *Loop) dispatch(event *unix.EpollEvent) {
 	if event.Events&unix.EPOLLOUT != 0 && record.flags&flagWriteArmed != 0 {
 		seen |= Writable
 	}
-	// A hang-up or an error is fetched by reading.
-	if event.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+	// A hang-up or an error is fetched by reading. What else there is to read may have
+	// been seen before the mailbox had it read no longer: then it waits.
+	wanted := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR)
+	if record.flags&flagReadPaused != 0 {
+		wanted = unix.EPOLLHUP | unix.EPOLLERR
+	}
+	if event.Events&wanted != 0 {
 		seen |= Readable
 	}
 	if seen&Writable != 0 {

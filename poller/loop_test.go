@@ -138,6 +138,27 @@ func TestStaleEventsAreDroppedAndCounted(t *testing.T) {
 	}
 }
 
+// Events are waited for before the mailbox is read: one of a socket that a letter or
+// an order has not read any more is a thing of the past, and comes again later.
+func TestAnEventOfWhoIsNotReadFromAnyMoreWaits(t *testing.T) {
+	k := pollertest.New(2)
+	l, r := newLoop(t, k)
+	peer := k.Dial()
+	turns(l, 2)
+	r.take()
+	peer.Write([]byte("x"))
+	l.Run(func(l *poller.Loop) { l.ArmRead(7, false); r.note("order") })
+	turns(l, 2)
+	if got := r.take(); got != "[order]" {
+		t.Fatalf("not read from any more: %s", got)
+	}
+	l.ArmRead(7, true)
+	l.Turn()
+	if got := r.take(); got != "[event 7 1]" {
+		t.Fatalf("read from again: %s", got)
+	}
+}
+
 func TestDescriptorsUsedUpPausesAcceptingAndNeverSpins(t *testing.T) {
 	k := pollertest.New(3)
 	l, r := newLoop(t, k)
