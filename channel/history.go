@@ -169,10 +169,11 @@ func (h *History) expire(now int64) {
 	})
 }
 
-// since returns what a channel got after a number, in order; isWhole is false if
+// since returns what a channel got after a number, in order, at most so many of it (0
+// is all); isWhole is false if
 // some of it, or perhaps some of it, is not kept any more. The caller holds the
 // order lock of the channel; now is the hub's clock.
-func (h *History) since(name []byte, hash uint32, number uint64, now int64) (messages []*Message, isWhole bool) {
+func (h *History) since(name []byte, hash uint32, number uint64, most int, now int64) (messages []*Message, isWhole bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.expire(now)
@@ -183,7 +184,11 @@ func (h *History) since(name []byte, hash uint32, number uint64, now int64) (mes
 	from, _ := slices.BinarySearchFunc(p.kept, number+1, func(k *kept, wanted uint64) int {
 		return cmp.Compare(k.message.number, wanted)
 	})
-	for _, k := range p.kept[from:] {
+	lacking := p.kept[from:]
+	if most > 0 && len(lacking) > most {
+		lacking = lacking[:most]
+	}
+	for _, k := range lacking {
 		messages = append(messages, k.message)
 	}
 	return messages, number >= p.dropped

@@ -130,6 +130,19 @@ func TestPositionsThatMeanNothingHere(t *testing.T) {
 	}
 }
 
+// A poll takes the oldest that it lacks, and comes back for the rest.
+func TestHistoryGivesThePartThatIsAskedFor(t *testing.T) {
+	w := newPast(t, HistoryConfig{Messages: 10})
+	for i := range 5 {
+		w.publish("a", fmt.Sprint(i))
+	}
+	w.history.Ask(Question{Door: w.loop, ID: 99, Name: []byte("a"), Since: []byte(SinceFirst), Max: 2})
+	a := w.loop.answer(99)
+	if len(a.Messages) != 2 || string(a.Messages[0].Payload()) != "0" || a.Gone {
+		t.Errorf("%d messages, gone %v", len(a.Messages), a.Gone)
+	}
+}
+
 // Without a history a position is good as long as nothing was published at all.
 func TestHistoryOff(t *testing.T) {
 	w := newPast(t, HistoryConfig{})

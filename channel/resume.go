@@ -27,6 +27,9 @@ type Question struct {
 	// Name is the channel. Since is the position as the client gave it: an id, or
 	// SinceFirst; empty asks only where the channel stands. Both are kept.
 	Name, Since []byte
+	// Max bounds the messages of the answer, the oldest of those that are lacking,
+	// for a member that then asks again; 0 is all.
+	Max int
 }
 
 // An Answer is a letter to the loop that asked.
@@ -116,14 +119,14 @@ func (h *Hub) answer(history *History, q *Question) {
 	switch number, ours := h.parsePosition(q.Since); {
 	case len(q.Since) == 0:
 	case string(q.Since) == SinceFirst:
-		answer.Messages, _ = history.since(q.Name, hash, 0, h.config.Now())
+		answer.Messages, _ = history.since(q.Name, hash, 0, q.Max, h.config.Now())
 	case !ours || number > answer.number || number < h.unbroken.Load():
 		answer.Gone = true
 	case history.config.Messages == 0:
 		answer.Gone = number < answer.number
 	default:
 		var isWhole bool
-		answer.Messages, isWhole = history.since(q.Name, hash, number, h.config.Now())
+		answer.Messages, isWhole = history.since(q.Name, hash, number, q.Max, h.config.Now())
 		if !isWhole {
 			// Never a part: it would look like the whole.
 			answer.Gone, answer.Messages = true, nil

@@ -58,8 +58,12 @@ func (s *Server) ask(fd uint32, since []byte, r *resume) {
 	}
 	s.registry.Hold(fd)
 	c.resume = r
+	most := 0
+	if s.registry.Format(fd) == channel.Response {
+		most = channel.ResponseMessagesMax // the next poll asks for the rest
+	}
 	s.shared.Config.History.Ask(channel.Question{
-		Door: s, ID: s.identityOf(fd),
+		Door: s, ID: s.identityOf(fd), Max: most,
 		Name: append([]byte(nil), s.registry.Name(fd)...), Since: append([]byte(nil), since...),
 	})
 }
