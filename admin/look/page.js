@@ -330,13 +330,14 @@ function confirm(title, text, withTime) {
   $("confirm-over").hidden = !withTime;
   return new Promise((resolve) => {
     const dialog = $("confirm");
-    let yes = false;
-    $("confirm-yes").onclick = () => {
-      yes = true;
+    // Not by the close event: it comes later, and may be that of the question before.
+    const end = (yes) => {
       dialog.close();
+      resolve({ yes, over: Number($("over").value) });
     };
-    $("confirm-no").onclick = () => dialog.close();
-    dialog.onclose = () => resolve({ yes, over: Number($("over").value) });
+    $("confirm-yes").onclick = () => end(true);
+    $("confirm-no").onclick = () => end(false);
+    dialog.oncancel = () => resolve({ yes: false, over: 0 });
     dialog.showModal();
     $("confirm-no").focus();
   });
