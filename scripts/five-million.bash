@@ -28,7 +28,7 @@ scenario() { # name
 	fanout) run=saturate flags=(--messages 1 --hold 5s) ;;
 	# One message to everybody, and small ones for about as long as it is under way.
 	mixed) flags=(--messages-rate 0.001 --duration "$((2 + connections / 150000))s" --probe-rate 100 --probes 1000) ;;
-	pings) run=connect flags=(--hold 5m10s) ;;
+	pings) run=connect flags=(--hold "${HOLD:-5m10s}") ;;
 	storm) flags=(--jitter 0s --messages-rate 0.05 --duration 1s) ;;
 	*)
 		echo "there is no scenario $1: fanout, mixed, pings and storm are there." >&2
