@@ -337,6 +337,11 @@ func (e *evidence) checkNothingLeft() report.Criterion {
 // for the naps between its pings, and keeps it.
 const lateDescriptors = "anon_inode:[eventpoll]"
 
+// pooledDescriptors is a kind of which one may be missing: the Redis client has a
+// second connection in its pool if two things were said at once in the beginning, and
+// after Redis was killed it has one until that happens again.
+const pooledDescriptors = "socket"
+
 // checkDescriptors: those of the main table are the same, kind by kind. Private
 // tables are not visible from outside.
 func (e *evidence) checkDescriptors() report.Criterion {
@@ -352,10 +357,10 @@ func (e *evidence) checkDescriptors() report.Criterion {
 	same := len(e.start.descriptors) > 0
 	for kind := range mergeKinds(e.start.descriptors, e.end.descriptors) {
 		more := e.end.descriptors[kind] - e.start.descriptors[kind]
-		same = same && (more == 0 || kind == lateDescriptors && more > 0 && more <= loops)
+		same = same && (more == 0 || kind == lateDescriptors && more > 0 && more <= loops || kind == pooledDescriptors && more == -1)
 	}
 	return report.Criterion{Name: "descriptors",
-		Wanted: fmt.Sprintf("%s, as at the start, and at most one more %s for each of %d loops", text(e.start.descriptors), lateDescriptors, loops),
+		Wanted: fmt.Sprintf("%s, as at the start, and at most one more %s for each of %d loops, or one %s less", text(e.start.descriptors), lateDescriptors, loops, pooledDescriptors),
 		Got:    text(e.end.descriptors), Pass: same}
 }
 

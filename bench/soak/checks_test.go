@@ -115,7 +115,9 @@ func TestEachCheckFindsItsFault(t *testing.T) {
 		{"a loop made its late descriptor", func(e *evidence) { e.end.descriptors[lateDescriptors] = 2 }, ""},
 		{"a loop made it again", func(e *evidence) { e.end.descriptors[lateDescriptors] = 3 }, "descriptors"},
 		{"a file is open that was not", func(e *evidence) { e.end.descriptors["/etc/hosts"] = 1 }, "descriptors"},
-		{"a descriptor is missing", func(e *evidence) { e.end.descriptors["socket"]-- }, "descriptors"},
+		{"the pool has one connection less", func(e *evidence) { e.end.descriptors["socket"]-- }, ""},
+		{"sockets are missing", func(e *evidence) { e.end.descriptors["socket"] -= 2 }, "descriptors"},
+		{"a descriptor is missing", func(e *evidence) { e.end.descriptors["/dev/null"]-- }, "descriptors"},
 		{"a goroutine leaked", func(e *evidence) { e.end.metrics["go_goroutines"]++ }, "goroutines"},
 		{"an object for each that churned leaked", func(e *evidence) { e.end.metrics["go_memstats_heap_objects"] += 100_000 }, "heap objects"},
 		{"memory grows", func(e *evidence) {
