@@ -43,8 +43,8 @@
 // bounded by count, age and bytes over all channels. It is the hub's, and no loop
 // touches it: a loop leaves a Question, and a goroutine posts the Answer under the
 // order lock of the channel, so that in the mailbox it stands exactly between the
-// messages that are in it and those that are not (resume.go). BenchmarkPublish
-// tells what keeping costs.
+// messages that are in it and those that are not (resume.go). Beside
+// BenchmarkPublish, BenchmarkPublishKept tells what keeping costs.
 //
 // Dropped: one number for all channels under which everything may be missing. A
 // busy channel would have told the clients of all quiet ones that their positions

@@ -48,8 +48,8 @@ type Answer struct {
 // AppendPosition appends the position after the answer's messages.
 func (a *Answer) AppendPosition(to []byte) []byte { return a.hub.appendPosition(to, a.number) }
 
-// questions are those that wait for their answer. They are at most as many as
-// there are connections, since each asks once.
+// questions are those that wait for their answer. They are at most as many as there
+// are memberships, since each has one question under way.
 type questions struct {
 	mu sync.Mutex // held for an append or a swap only, as loops take it
 	// Guarded by mu.
