@@ -7,8 +7,9 @@ import (
 	"c10m/poller"
 )
 
-// Tick does what depends on time. Nothing here is kept per connection but the
-// two queues of deadlines, which hold only connections that are in a hurry.
+// Tick does what depends on time. Nothing here is kept per connection but
+// queues of deadlines, which hold only connections that are in a hurry, and when tokens
+// and polls end.
 func (s *Server) Tick() (next int64) {
 	now := s.loop.Now()
 	next = min(
