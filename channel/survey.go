@@ -16,8 +16,8 @@ type cellWalk struct {
 	index uint32
 }
 
-// next returns the next channel with members, after at most *budget cells; nil
-// with a budget of 0 or more left says that the walk is over.
+// next returns the next channel with members, after at most *budget cells; nil if
+// there is none in so many, or the walk is over.
 func (w *cellWalk) next(s *cells, budget *int) *cell {
 	for w.class < len(cellSizes) {
 		if w.index >= s.classes[w.class].used {

@@ -73,13 +73,24 @@ func startServer(t testing.TB, loops int, config Config, options ...func(*poller
 	return s
 }
 
-func (s *testServer) publish(t testing.TB, name, payload string) int {
+func (s *testServer) receipt(t testing.TB, name, payload string) *channel.Receipt {
 	t.Helper()
 	receipt, err := s.hub.Publish([]byte(name), []byte(payload))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return receipt.Wait()
+	return receipt
+}
+
+// publish returns to how many connections a message goes, publishID its id.
+func (s *testServer) publish(t testing.TB, name, payload string) int {
+	t.Helper()
+	return s.receipt(t, name, payload).Wait()
+}
+
+func (s *testServer) publishID(t testing.TB, name, payload string) string {
+	t.Helper()
+	return s.receipt(t, name, payload).ID()
 }
 
 // closes is the number of connections that ended for a reason, on all loops.

@@ -25,16 +25,6 @@ func historyConfig(messages int) Config {
 	return config
 }
 
-// publishID publishes and returns the message's id.
-func (s *testServer) publishID(t testing.TB, name, payload string) string {
-	t.Helper()
-	receipt, err := s.hub.Publish([]byte(name), []byte(payload))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return receipt.ID()
-}
-
 func wantMessages(t *testing.T, c net.Conn, want ...string) {
 	t.Helper()
 	for _, w := range want {
