@@ -41,7 +41,8 @@ func (o *Operator) Disconnect(ctx context.Context, id ClientID) (bool, error) {
 }
 
 // DisconnectChannel closes with CodeDisconnected those who are in a channel now,
-// evenly over a time, and returns how many they are; who comes later stays. It
+// evenly over a time, and returns how many they are; who connects later stays. (A
+// connection of many channels is judged by when it connected, not by when it subscribed.) It
 // returns when all loops have begun, or ctx is done. Of one loop, channels that are
 // being disconnected take turns.
 func (o *Operator) DisconnectChannel(ctx context.Context, name string, over time.Duration) (clients int, err error) {
