@@ -21,7 +21,7 @@ type flags struct {
 }
 
 type serveFlags struct {
-	Listen         []string      `default:":10000-11000" sep:"," help:"Address and port, or range of ports; repeatable. Clients choose a port freely: several ports let one client address open more than its 28,000 to 64,000 connections. Each port costs every loop one descriptor and 4 KB. :port is IPv4; [::]:port is both families and costs the kernel about 3 % more memory."`
+	Listen         []string      `default:":10000-11000" sep:"," help:"Address and port, or range of ports; repeatable. Clients choose a port freely: several ports let one client address open more than its 28,000 to 64,000 connections. Each port costs every loop one descriptor, and 4 KB for each loop that accepts at a time (one per core). :port is IPv4; [::]:port is both families and costs the kernel about 3 % more memory."`
 	Bus            string        `default:"embedded" help:"Where messages come from. 'embedded' is a small Redis of our own, for one machine or as the Redis of other 10m-servers; redis://[user:password@]host:port or rediss://... is a real Redis that any number of servers may share."`
 	BusListen      string        `default:"127.0.0.1:6379" help:"Where the embedded bus listens. An address that other hosts can reach needs --bus-password."`
 	BusPassword    string        `help:"Password that the embedded bus asks for (AUTH). Better in the environment, C10M_BUS_PASSWORD, than on a command line that everybody sees."`

@@ -79,6 +79,7 @@ func serve(f *serveFlags) error {
 	var doors []channel.Poster
 	loops, err := poller.Start(poller.Config{
 		Loops:               plan.loops,
+		Lanes:               plan.lanes,
 		CPUs:                plan.cpus,
 		TakeTurns:           true,
 		PrivateFDTables:     plan.private,

@@ -20,7 +20,7 @@ import (
 // A plan is what the flags come to on this host.
 type plan struct {
 	listen         []poller.Address
-	loops          int
+	loops, lanes   int
 	cpus           []int // to bind them to
 	private        bool
 	descriptorsMax int
@@ -68,7 +68,7 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.loops, p.private = fds.Loops, fds.Private
+	p.loops, p.lanes, p.private = fds.Loops, fds.Lanes, fds.Private
 	if p.cpus, err = tuning.CPUs(f.Pin, fds, host.Cores); err != nil {
 		return nil, err
 	}

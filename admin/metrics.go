@@ -84,6 +84,8 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Poller.Accepted }),
 	counter("accept_retries_total", "Accepts that failed for one connection only, as it was gone already. A rise means clients that give up: the server accepts too late.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptRetries }),
+	counter("lanes_passed_on_total", "Times that a loop's descriptor table was full and another went on accepting. It is normal while connections come; a steady rise with a steady number of them means that all tables are nearly full.",
+		func(l Loop) *atomic.Uint64 { return &l.Poller.LanesPassedOn }),
 	counter("accept_pauses_total", "Times that a loop stopped accepting for a moment, as descriptors or memory were used up. A rise means that newcomers wait; see 10m-server doctor.",
 		func(l Loop) *atomic.Uint64 { return &l.Poller.AcceptPauses }),
 	counter("accept_rate_waits_total", "Times that a loop left newcomers waiting since --accept-rate allowed no more for the moment. A rise is a storm that is being bounded; for a day on end it means that the rate is too low.",

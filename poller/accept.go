@@ -7,13 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An acceptor holds a loop's listeners in an epoll of their own, which is one
-// descriptor in the loop's epoll. To pause all listeners is then one call,
-// however many ports there are, and a flood of newcomers never crowds the
+// An acceptor is a loop's part in its lane. The lane's epoll is one descriptor in
+// the loop's while the loop holds the lane. To pause all listeners is then one
+// call, however many ports there are, and a flood of newcomers never crowds the
 // connections out of a wait.
 type acceptor struct {
-	epfd      int
-	listeners []int
+	lane      *lane
+	holds     bool  // the lane is this loop's to accept from
+	epfd      int   // the lane's
+	listeners []int // the lane's, as long as they are open in this loop's table
 	pausedTo  int64 // 0 while accepting
 	credit    int   // accepts that are reserved of the loops' rate and not made
 	watched   bool  // epfd is in the loop's epoll
@@ -57,18 +59,28 @@ func (a *acceptor) run(l *Loop) {
 	if errno != 0 {
 		return // EINTR; level-triggered, so nothing is lost
 	}
+	held := a.holds
 	budget, waiting := acceptsPerTurnMax, false
 	for i := 0; i < n && budget > 0; i++ {
 		limit := min(budget, acceptsPerListenerMax)
 		calls := a.drain(l, int(a.events[i].Fd), limit)
-		if a.pausedTo != 0 {
+		if a.pausedTo != 0 || a.holds != held {
 			return
 		}
 		budget -= calls
 		waiting = waiting || calls == limit
 	}
-	if !waiting {
+	if !waiting || !held {
 		a.refund(l)
+	}
+}
+
+// visit has a loop that is awake, since it sweeps, accept from its lane as well
+// though another one holds it: that has its share of the processors only, which is
+// little while hundreds of loops sweep.
+func (a *acceptor) visit(l *Loop) {
+	if !a.holds && !a.closed && a.epfd >= 0 && a.pausedTo == 0 {
+		a.run(l)
 	}
 }
 
@@ -78,8 +90,10 @@ func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
 	for calls < limit && (!a.enough || a.stop.last) {
 		calls++
 		if l.table.full() {
-			l.stats.AcceptPauses.Add(1)
-			a.pause(l)
+			if a.holds && !a.passOn(l) {
+				l.stats.AcceptPauses.Add(1)
+				a.pause(l)
+			}
 			return calls
 		}
 		if !a.afford(l) {
@@ -168,7 +182,7 @@ func (a *acceptor) resume(l *Loop) {
 }
 
 func (a *acceptor) watch(l *Loop, on bool) {
-	on = on && !a.closed
+	on = on && a.holds && !a.closed
 	if on == a.watched {
 		return
 	}
@@ -185,29 +199,17 @@ func (a *acceptor) watch(l *Loop, on bool) {
 	a.watched = on
 }
 
-// open makes the listeners. The first failure ends it, with the address.
-func (a *acceptor) open(l *Loop, addresses []Address, options ListenOptions) error {
-	epfd, errno := l.kernel.EpollCreate()
-	if errno != 0 {
-		return errno
-	}
-	a.epfd = epfd
-	for _, address := range addresses {
-		fd, errno := l.kernel.Listen(address, options)
-		if errno != 0 {
-			return listenError(address, errno)
-		}
-		a.listeners = append(a.listeners, fd)
-		event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
-		if errno := l.kernel.EpollCtl(epfd, unix.EPOLL_CTL_ADD, fd, &event); errno != 0 {
-			return listenError(address, errno)
-		}
-	}
+// enter gives the loop its part in the lane, whose descriptors are open in its
+// table.
+func (a *acceptor) enter(l *Loop) {
+	a.epfd, a.listeners = a.lane.epfd, a.lane.listeners
 	if l.cpu >= 0 {
 		a.steer(l, l.cpu)
 	}
-	a.watch(l, true)
-	return nil
+	if a.lane.loops[0] == l {
+		a.holds = true
+		a.watch(l, true)
+	}
 }
 
 // LeaveNewcomers has the others wait in the listeners' queues until the next

@@ -4,10 +4,11 @@
 //
 // # Shape
 //
-// A Loop is one locked thread with an epoll, listeners of its own for every
-// address (SO_REUSEPORT), a mailbox and the records of its connections. Loops
-// share nothing but, without private descriptor tables, the list of record
-// chunks. Post is the one door that leads in from outside; it takes no lock. Run
+// A Loop is one locked thread with an epoll, a mailbox and the records of its
+// connections. Newcomers come to it by a lane: listeners for every address
+// (SO_REUSEPORT), which it has for itself or shares with loops that accept when it
+// is full. Loops share nothing else but, without private descriptor tables, the list
+// of record chunks. Post is the one door that leads in from outside; it takes no lock. Run
 // is the side entrance for the operator's word (stop accepting, drain), which
 // must not wait behind a flood of messages: nothing bounds it, so it is not for
 // anything that comes once per message.
@@ -43,23 +44,49 @@
 //
 // # Accepting
 //
-// The listeners are in an epoll of their own, nested in the loop's: pausing is
+// A lane's listeners are in an epoll of their own, nested in the loop's: pausing is
 // one call whatever the number of ports. With TCP_DEFER_ACCEPT a connection
 // arrives with its request, is read and answered in Handler.Open, and enters
 // epoll only then: accept, recv, send, epoll_ctl, nothing else. Errors of
 // accept are of three classes: of that one connection (go on), exhaustion
 // (pause 100 ms; the tick re-arms), unexpected (pause, and count apart). None
 // ends the server, none spins. A table that holds TableConnectionsMax
-// connections pauses in the same way before the kernel says EMFILE, so that
-// newcomers who never send a request leave descriptors to the bus and to the
-// admin pages.
+// connections passes the lane on, and pauses in the same way if there is nobody to
+// pass it to, before the kernel says EMFILE, so that newcomers who never send a
+// request leave descriptors to the bus and to the admin pages.
 //
 // Config.AcceptRate bounds how fast newcomers come in (rate.go). It is one number
 // for all loops, touched on the way of an accept only: a share for each would
 // starve where the kernel brings most newcomers to one of them. Who has to wait
-// does so in the listener's queue: net.core.somaxconn (4,096) for each loop and
+// does so in the listener's queue: net.core.somaxconn (4,096) for each lane and
 // port. What finds it full is not refused or reset: its SYN is dropped, and the
 // client's kernel sends it again after 1, 3, 7 seconds (tcp_syn_retries, tcp(7)).
+//
+// # Lanes
+//
+// Descriptor tables make more loops than processors, 54 for a million connections
+// under a nofile limit of 20,000. When each had listeners of its own, the kernel gave
+// every newcomer to another of them: a wake-up, two epoll_waits and a switch of
+// threads for one or two accepts, in caches that were cold. Now as many loops accept
+// as there are processors. When the table of one is full, it passes the lane on to
+// the loop of its lane that has the fewest connections, together with all who wait
+// in the queues. Connects a second, on two processors that the client shares
+// (scripts/five-million; scripts/million):
+//
+//	                                           a listener each    2 lanes
+//	to 300,000, ends in user space, 16 loops            47,398     51,223
+//	to 5,000,000, ends in user space, 262 loops         24,883     43,917
+//	to 1,000,000, ends in the kernel, 52 loops          14,382     24,494
+//
+// The listeners of a lane are one set of sockets, under the same numbers in the
+// tables of all its loops: the main thread opens them, the lane's loops inherit them
+// as they unshare, and the main thread closes its own. So passing a lane on is two
+// calls of epoll_ctl, no newcomer notices, and 4 KB of kernel memory for each port
+// are there once for a lane instead of once for a loop.
+//
+// The loop that holds a lane gets its share of the processors and no more, which is
+// little while 260 loops sweep. A loop that is awake for a sweep therefore looks into
+// its lane, too (acceptor.visit).
 //
 // # Writing while the kernel is short of memory
 //
@@ -96,8 +123,8 @@
 //     later than that after its connect, may be reset; net.ipv4.tcp_migrate_req=1
 //     covers them (the doctor says so).
 //   - The first program goes by the order in which listeners began to listen.
-//     That order is right for one old and one new process with as many loops or
-//     more. Otherwise (three generations at once, fewer loops) some newcomers
+//     That order is right for one old and one new process with as many lanes or
+//     more. Otherwise (three generations at once, fewer lanes) some newcomers
 //     meet the filter, and are served a second later, when they repeat the SYN.
 //   - A process that is killed in that time leaves the program on the group: it
 //     then picks among the later of the new process's listeners, if that has
@@ -114,7 +141,11 @@
 //   - All wake-up eventfds are made before the first unshare, so that every
 //     table has every loop's eventfd under one number. One made afterwards
 //     would be somebody else's descriptor to whoever posts.
-//   - Epoll and listeners are made on the loop's own thread, after it.
+//   - A lane's listeners and their epoll are made in the main table before its
+//     loops unshare, and closed there afterwards, so that a table holds its own
+//     lane's and no other. A listener is closed when every table has closed it:
+//     those that do not accept are first (Poller.StopAccepting).
+//   - The loop's epoll is made on its own thread, after it.
 //   - A loop's thread makes raw system calls on its own descriptors only. No
 //     library, no logging, no os.File.
 //   - The thread ends locked, so that the runtime destroys it and never runs
@@ -159,6 +190,8 @@
 // # Invariants
 //
 //   - A record with flagOpen has its bit in exactly one loop's own set.
+//   - A lane is held by the loop that its holder names, or is on its way there: in no
+//     two loops' epolls.
 //   - A connection that Open was called for gets exactly one Closed.
 //   - While a loop waits without a time-out of 0, its mailbox is empty and
 //     asleep is set; a poster that finds it set wakes it, once.
@@ -184,11 +217,8 @@
 //     since what waits in its queue would be reset.
 //   - Diverted listeners drop SYNs although nobody else may listen: a server that
 //     is started a second after the old one ended then still gets those clients.
-//   - The listeners of all ports are opened by every loop: 4 KB of kernel
-//     memory each, so 56 loops with 1,001 ports take 220 MB. Fewer ports
-//     (--listen) are the remedy. One listening loop per port would save it and
-//     was not done: the kernel spreads connections over a SO_REUSEPORT group,
-//     while over ports only the clients do.
+//   - The listeners of all ports are opened for every lane: the kernel spreads
+//     connections over a SO_REUSEPORT group, while over ports only the clients do.
 //   - ":10000" listens on IPv4 only: a connection that a dual-stack listener
 //     accepts is a tcp6_sock, which is larger: listeners were measured at 3 %
 //     more kernel memory (tuning/limits.go).

@@ -145,7 +145,9 @@ func (l *Loop) turn() {
 	for i := range l.events[:n] {
 		l.dispatch(&l.events[i])
 	}
-
+	if l.more && l.Seated() {
+		l.accept.visit(l)
+	}
 	l.accept.enough = false
 
 	// 4. Ticks: time-outs, pings, accepting again after a pause, or no more.

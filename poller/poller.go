@@ -26,9 +26,13 @@ type Config struct {
 	// the admin pages need: newcomers then wait in the kernel's queue. 0 is
 	// no limit.
 	TableConnectionsMax int
-	// Listen are the addresses; every loop listens on all of them. None is
-	// right for a client, whose loops Adopt what they open.
+	// Listen are the addresses. None is right for a client, whose loops Adopt
+	// what they open.
 	Listen []Address
+	// Lanes is how many loops accept at a time, where loops have descriptor
+	// tables of their own; 0 is all. When the table of one is full, another of
+	// its lane goes on. Loops that share a table all accept.
+	Lanes int
 	// CPUs are the processors to bind the loops to, in turns; the kernel then
 	// also brings each loop the connections that arrive at its processor. None
 	// leaves both to the kernel, which is right where loops are to share
@@ -54,6 +58,7 @@ type Config struct {
 type Poller struct {
 	// Fixed after construction.
 	loops   []*Loop
+	lanes   []*lane
 	wakefds []int
 	running sync.WaitGroup
 }
@@ -85,26 +90,51 @@ func Start(config Config) (*Poller, error) {
 	shared := newTable(config.DescriptorsMax, config.TableConnectionsMax)
 	turns := config.turnstile(runtime.NumCPU())
 	crew := &crew{loops: int64(config.Loops)}
-	rate := newAcceptRate(config.AcceptRate, config.Loops)
+	var loops []*Loop
 	for i, wakefd := range p.wakefds {
 		l := newLoop(i, config.Kernel, wakefd, shared)
-		l.turns, l.crew, l.rate = turns, crew, rate
+		l.turns, l.crew = turns, crew
 		if len(config.CPUs) > 0 {
 			l.cpu = config.CPUs[i%len(config.CPUs)]
 		}
 		if config.PrivateFDTables {
 			l.table = newTable(config.DescriptorsMax, config.TableConnectionsMax)
 		}
+		loops = append(loops, l)
+	}
+	p.lanes = config.lanes(loops)
+	rate := newAcceptRate(config.AcceptRate, len(p.lanes))
+	for _, l := range loops {
+		l.rate = rate
+	}
+	for _, ln := range p.lanes {
+		if err := p.startLane(config, ln); err != nil {
+			p.Stop()
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// startLane starts the loops of a lane. With private tables its listeners are
+// opened in the main one, so that each of its loops, and no other, inherits them.
+func (p *Poller) startLane(config Config, ln *lane) error {
+	if config.PrivateFDTables {
+		defer ln.close(config.Kernel)
+		if err := ln.open(config.Kernel, config.Listen, config.Options); err != nil {
+			return err
+		}
+	}
+	for _, l := range ln.loops {
 		started := make(chan error)
 		p.running.Add(1)
 		go l.main(config, started, &p.running)
 		if err := <-started; err != nil {
-			p.Stop()
-			return nil, err
+			return err
 		}
 		p.loops = append(p.loops, l)
 	}
-	return p, nil
+	return nil
 }
 
 // turnstile returns the one for the loops, nil if there are no more loops than
@@ -134,8 +164,10 @@ func newLoop(id int, kernel Kernel, wakefd int, t *table) *Loop {
 // NewLoop makes a loop that has no thread: the caller calls Turn, and Shut at
 // the end. It is how tests run the real loop over a kernel of their own.
 func NewLoop(config Config, wakefd int) (*Loop, error) {
+	config.PrivateFDTables = false
 	l := newLoop(0, config.Kernel, wakefd, newTable(config.DescriptorsMax, config.TableConnectionsMax))
 	l.rate = newAcceptRate(config.AcceptRate, 1)
+	config.lanes([]*Loop{l})
 	return l, l.open(config)
 }
 
@@ -207,7 +239,14 @@ func (l *Loop) open(config Config) error {
 	}
 	l.now = l.kernel.Now()
 	l.handler = config.NewHandler(l)
-	return l.accept.open(l, config.Listen, config.Options)
+	if !config.PrivateFDTables {
+		if err := l.accept.lane.open(l.kernel, config.Listen, config.Options); err != nil {
+			l.accept.lane.close(l.kernel)
+			return err
+		}
+	}
+	l.accept.enter(l)
+	return nil
 }
 
 // watchWakefd has an epoll tell when somebody posts. Edge-triggered: every
@@ -222,10 +261,8 @@ func (l *Loop) shut() {
 	l.stop.Store(true)
 	l.Walk(0, math.MaxInt, l.Close)
 	l.reap()
-	for _, fd := range l.accept.listeners {
-		l.kernel.Close(fd)
-	}
-	for _, fd := range []int{l.accept.epfd, l.epfd, l.napfd} {
+	l.accept.shut(l)
+	for _, fd := range []int{l.epfd, l.napfd} {
 		if fd >= 0 {
 			l.kernel.Close(fd)
 		}

@@ -60,6 +60,10 @@ func (a *acceptor) afford(l *Loop) bool {
 	if at <= l.now {
 		return true
 	}
+	if !a.holds {
+		a.refund(l) // a visitor does not wait
+		return false
+	}
 	l.stats.AcceptRateWaits.Add(1)
 	a.pauseTo(l, at)
 	return false

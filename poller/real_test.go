@@ -24,6 +24,7 @@ type echo struct {
 	closed  atomic.Int64
 	letters atomic.Int64
 	options func(fd uint32)
+	sweeps  bool
 	buffer  [4096]byte
 }
 
@@ -47,7 +48,7 @@ func (e *echo) Event(fd uint32, _ poller.Event) {
 }
 func (e *echo) Letter(any)    { e.letters.Add(1) }
 func (e *echo) Full() bool    { return false }
-func (e *echo) Work() bool    { return false }
+func (e *echo) Work() bool    { return e.sweeps }
 func (e *echo) Tick() int64   { return e.loop.Now() + int64(time.Hour) }
 func (e *echo) Closed(uint32) { e.closed.Add(1) }
 

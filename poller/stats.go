@@ -10,6 +10,7 @@ type Stats struct {
 	Connections      atomic.Int64  // open now
 	Accepted         atomic.Uint64 // connections taken from the listeners
 	AcceptRetries    atomic.Uint64 // accept errors of one connection only (ECONNABORTED and its like)
+	LanesPassedOn    atomic.Uint64 // times that another loop went on accepting, as the table was full
 	AcceptPauses     atomic.Uint64 // times that descriptors or memory were used up
 	AcceptRateWaits  atomic.Uint64 // times that newcomers had to wait for the accept rate
 	AcceptRefused    atomic.Uint64 // closed unserved: epoll or the record table is full

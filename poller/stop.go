@@ -35,12 +35,26 @@ type stopping struct {
 // closes at once. It takes lastAcceptsNanosMax longer if descriptors are used
 // up. Any goroutine may call it, once.
 func (p *Poller) StopAccepting(grace time.Duration) {
-	var done sync.WaitGroup
-	for _, l := range p.loops {
-		done.Add(1)
-		l.Run(func(l *Loop) { l.StopAccepting(grace, done.Done) })
+	holds := make(map[*Loop]bool)
+	for _, ln := range p.lanes {
+		holds[ln.holder.Swap(nil)] = true
 	}
-	done.Wait()
+	// The others first: a listener is closed with the last of its descriptors, and
+	// who comes between the one that accepts and another would be reset.
+	p.runAll(func(l *Loop) bool { return !holds[l] }, func(l *Loop, done func()) { l.accept.leave(l); done() })
+	p.runAll(func(l *Loop) bool { return holds[l] }, func(l *Loop, done func()) { l.StopAccepting(grace, done) })
+}
+
+// runAll has those loops run f, and waits until each is done.
+func (p *Poller) runAll(which func(*Loop) bool, f func(l *Loop, done func())) {
+	var all sync.WaitGroup
+	for _, l := range p.loops {
+		if which(l) {
+			all.Add(1)
+			l.Run(func(l *Loop) { f(l, all.Done) })
+		}
+	}
+	all.Wait()
 }
 
 // StopAccepting is Poller.StopAccepting for one loop. It returns at once; done
@@ -57,7 +71,7 @@ func (l *Loop) StopAccepting(grace time.Duration, done func()) {
 		for _, listener := range a.listeners {
 			// An error leaves the listener as it is: newcomers are accepted
 			// until the end, and the last of them may be lost.
-			l.kernel.Divert(listener, int(l.crew.loops))
+			l.kernel.Divert(listener, a.lane.lanes)
 		}
 	}
 	a.finish(l)
@@ -79,7 +93,7 @@ func (a *acceptor) finish(l *Loop) {
 	if a.credit > 0 {
 		a.pausedTo = 0 // it was waiting for its rate only
 	}
-	left := a.listeners[:0]
+	var left []int // not in place: the list is the lane's
 	for _, listener := range a.listeners {
 		isEmpty := a.pausedTo == 0 && a.drain(l, listener, lastAcceptsPerListenerMax) < lastAcceptsPerListenerMax && a.pausedTo == 0
 		if isEmpty || l.now >= a.stop.by {

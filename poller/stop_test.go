@@ -84,11 +84,13 @@ func opened(handlers []*echo) (n int64) {
 // newcomers to those of another process, on IPv4 and IPv6.
 func TestStopAcceptingHandsOver(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
-		t.Run(host, func(t *testing.T) { handOver(t, host) })
+		t.Run(host, func(t *testing.T) { handOver(t, host, poller.Config{Loops: 2}) })
 	}
+	t.Run("lanes", func(t *testing.T) { handOver(t, "127.0.0.1", poller.Config{Loops: 4, Lanes: 2, PrivateFDTables: true}) })
 }
 
-func handOver(t *testing.T, host string) {
+// handOver is of a config by which two listeners of a port are the poller's.
+func handOver(t *testing.T, host string, config poller.Config) {
 	free, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
@@ -98,16 +100,15 @@ func handOver(t *testing.T, host string) {
 	kernel := &heldKernel{}
 	kernel.clock.Store(int64(time.Hour))
 	start := func(kernel poller.Kernel, handlers *[]*echo) *poller.Poller {
-		p, err := poller.Start(poller.Config{
-			Loops: 2, DescriptorsMax: 1 << 16, Kernel: kernel,
-			Listen:  []poller.Address{netip.MustParseAddrPort(address)},
-			Options: poller.ListenOptions{DeferAccept: true},
-			NewHandler: func(l *poller.Loop) poller.Handler {
-				e := &echo{loop: l}
-				*handlers = append(*handlers, e)
-				return e
-			},
-		})
+		config.DescriptorsMax, config.Kernel = 1<<16, kernel
+		config.Listen = []poller.Address{netip.MustParseAddrPort(address)}
+		config.Options = poller.ListenOptions{DeferAccept: true}
+		config.NewHandler = func(l *poller.Loop) poller.Handler {
+			e := &echo{loop: l}
+			*handlers = append(*handlers, e)
+			return e
+		}
+		p, err := poller.Start(config)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -62,15 +62,16 @@
 //
 // # The formulas
 //
-// N connections, P ports, L loops, C cores. Results are rounded up to three
+// N connections, P ports, L loops, A lanes (loops that accept at a time: L in one
+// shared table, else min(L, C)), C cores. Results are rounded up to three
 // digits or a power of two. The sources stand beside each formula in need.go.
 //
-//	one shared table    N + P*L + 2*L + 256 descriptors
+//	one shared table    N + P*A + 2*L + 256 descriptors
 //	a private table     P + L + 256 descriptors, the rest is room for connections;
-//	                    the fullest loop has N/L + 6*sqrt(N/L * (1-1/L))
-//	fs.file-max         N + P*L + 2*L + 65,536
-//	max_user_watches    N + P*L + L + 4,096
-//	somaxconn           N / 30 / L, 1,024 to 65,535: a drain's clients come back
+//	                    the fullest lane has N/A + 6*sqrt(N/A * (1-1/A))
+//	fs.file-max         N + P*A + 2*L + 65,536
+//	max_user_watches    N + P*A + L + A + 4,096
+//	somaxconn           N / 30 / A, 1,024 to 65,535: a drain's clients come back
 //	                    within 30 s, and a loop may look away for one
 //	tcp_max_syn_backlog somaxconn * 4/3, and only without syncookies
 //	tcp_mem             pages: min(N, C * 25,000) + 4 * N/100. Idle sockets hold
@@ -84,14 +85,14 @@
 //	vm.max_map_count    2,000 + N/4,096 + 8*L
 //	cgroup pids         L + 64
 //
-//	kernel memory       N * 4,029 + P*L * 4,030 + P * 2,304 bytes
+//	kernel memory       N * 4,029 + P*A * 4,030 + P * 2,304 bytes
 //	process memory      24 MiB + L * 64 KiB + N * 64 bytes, and N * 100 more if
 //	                    each connection has a channel of its own
 //	kept back           1/16 of the memory, at least 256 MiB
 //
-// With a nofile limit of 20,000 and 1,001 ports, 1,000,000 connections take 56
-// loops and 10,000,000 take 576; their listeners alone are then 2.2 GiB. Fewer
-// ports are the cheap way out.
+// With a nofile limit of 20,000 and 1,001 ports, 1,000,000 connections take 54
+// loops and 10,000,000 take 552. Of each table, 1,001 descriptors are listeners;
+// fewer ports are fewer loops.
 //
 // A listener was measured by opening P ports L times with SO_REUSEPORT, each
 // with an epoll entry, and reading the growth of /proc/slabinfo by cache (Linux

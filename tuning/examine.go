@@ -45,6 +45,7 @@ type Report struct {
 	Connections int      `json:"connections"`
 	Ports       int      `json:"ports"`
 	Loops       int      `json:"loops"`
+	Lanes       int      `json:"lanes"` // loops that accept at a time
 	Private     bool     `json:"privateFDTables"`
 	Checks      []Check  `json:"checks"`
 	Estimate    Estimate `json:"estimate"`
@@ -92,7 +93,7 @@ func Examine(host Host, want Want) Report {
 	x.tables()
 	x.system()
 	return Report{
-		Connections: x.want.Connections, Ports: x.want.Ports, Loops: x.plan.Loops,
+		Connections: x.want.Connections, Ports: x.want.Ports, Loops: x.plan.Loops, Lanes: x.plan.Lanes,
 		Private: x.plan.Private, Checks: x.checks, Estimate: x.load.estimate(),
 		Limit: x.limit, Limiting: x.limiting,
 	}
@@ -110,7 +111,8 @@ func begin(host Host, want Want) *examination {
 	x.plan, x.planErr = FDTables(x.host.fdRequest(x.want))
 	if x.planErr != nil {
 		// Examine the rest all the same, as if the plan were the plain one.
-		x.plan = FDPlan{Loops: max(x.want.Loops, x.host.Cores)}
+		loops := max(x.want.Loops, x.host.Cores)
+		x.plan = FDPlan{Loops: loops, Lanes: loops}
 	}
 	x.load = loadOf(x.host, x.want, x.plan)
 	return x
@@ -131,7 +133,7 @@ func normal(w Want) Want {
 
 func loadOf(h Host, w Want, p FDPlan) load {
 	return load{
-		connections: int64(w.Connections), ports: int64(w.Ports), loops: int64(p.Loops),
+		connections: int64(w.Connections), ports: int64(w.Ports), loops: int64(p.Loops), lanes: int64(p.Lanes),
 		cores: int64(max(h.Cores, 1)), private: p.Private,
 	}
 }

@@ -113,8 +113,8 @@ func TestExamineEnough(t *testing.T) {
 func TestExamineTenMillion(t *testing.T) {
 	h := plainHost().with(files{"/proc/self/limits": limits("1024", "20000")}).host(2)
 	report := Examine(h, Want{Connections: 10_000_000})
-	if !report.Private || report.Loops != 576 {
-		t.Errorf("private %v, %d loops", report.Private, report.Loops)
+	if !report.Private || report.Loops != 552 || report.Lanes != 2 {
+		t.Errorf("private %v, %d loops, %d lanes", report.Private, report.Loops, report.Lanes)
 	}
 	want := map[string]Verdict{
 		"nofile (hard)": OK, "fs.file-max": OK, "fs.epoll.max_user_watches": OK, "memory": OK,
@@ -178,7 +178,7 @@ func TestWarnings(t *testing.T) {
 func TestPlan(t *testing.T) {
 	h := plainHost().with(files{"/proc/self/limits": limits("19999", "20000")}).host(2)
 	plan, err := Plan(h, Want{Connections: 1_000_000})
-	if want := (FDPlan{Private: true, Loops: 56, PerLoopMax: 18_686}); err != nil || plan != want {
+	if want := (FDPlan{Private: true, Loops: 54, Lanes: 2, PerLoopMax: 18_688}); err != nil || plan != want {
 		t.Errorf("%+v, %v; want %+v", plan, err, want)
 	}
 	if plan, err := Plan(h, Want{Connections: 10, Ports: 1, Loops: 40_000}); err == nil {

@@ -18,7 +18,7 @@ type FDRequest struct {
 	Mode        string // FDAuto (or empty), FDPrivate or FDShared
 	Connections int    // --max-connections
 	Nofile      int    // descriptors that one table may hold: the soft limit, once raised
-	Ports       int    // listening ports; each loop listens on all of them
+	Ports       int    // listening ports
 	Cores       int
 	Loops       int // --loops; 0 chooses
 }
@@ -29,6 +29,10 @@ type FDPlan struct {
 	Private bool
 	// Loops is how many loops hold the connections.
 	Loops int
+	// Lanes is how many of them accept at a time (poller.Config.Lanes), each with
+	// a listener for every port: all of those that share a table, and one per
+	// core where the tables make more loops than there are cores.
+	Lanes int
 	// PerLoopMax is how many connections fit into one loop's table (private),
 	// or all of them into the one table (shared).
 	PerLoopMax int
@@ -78,7 +82,7 @@ func sharedPlan(r FDRequest, loops int) (plan FDPlan, ok bool) {
 	if need > r.Nofile {
 		return FDPlan{}, false
 	}
-	return FDPlan{Loops: loops, PerLoopMax: r.Nofile - (need - r.Connections)}, true
+	return FDPlan{Loops: loops, Lanes: loops, PerLoopMax: r.Nofile - (need - r.Connections)}, true
 }
 
 // sharedError says why one table does not do, and names only remedies that
@@ -108,19 +112,22 @@ func tooLow(r FDRequest, tables, otherwise string, need, needOnePort int) error 
 }
 
 // privateRoom is how many connections fit into one loop's own table: the rest
-// goes to the loop's listeners (one per port) and to what it inherited from the
-// main table before it left, which is the reserve and the wake-up eventfd of
-// every loop, since each is made before its loop unshares. May be negative.
+// goes to the listeners of the loop's lane (one per port) and to what it inherited
+// from the main table before it left, which is the reserve and the wake-up eventfd
+// of every loop, since each is made before its loop unshares. May be negative.
 func privateRoom(nofile, ports, loops int) int {
 	return nofile - ports - fdReserve - loops
 }
 
-// fullestLoop is how many connections the fullest of the loops must be ready
+// privateLanes is how many loops with tables of their own accept at a time.
+func privateLanes(r FDRequest, loops int) int { return min(loops, max(r.Cores, 1)) }
+
+// fullestLane is how many connections the fullest of the lanes must have room
 // for. The kernel picks the listener of a SO_REUSEPORT group by a hash of the
-// addresses, so the fill of a loop is binomial with the mean N/loops.
-func fullestLoop(connections, loops int) int {
-	mean := float64(connections) / float64(loops)
-	deviation := math.Sqrt(mean * (1 - 1/float64(loops)))
+// addresses, so the fill of a lane is binomial with the mean N/lanes.
+func fullestLane(connections, lanes int) int {
+	mean := float64(connections) / float64(lanes)
+	deviation := math.Sqrt(mean * (1 - 1/float64(lanes)))
 	return int(math.Ceil(mean + spreadDeviations*deviation))
 }
 
@@ -130,18 +137,21 @@ func privatePlan(r FDRequest, loops int, chosen bool) (FDPlan, error) {
 		return FDPlan{}, fmt.Errorf("a nofile limit of %s has no room for %s ports and %s loops: raise the hard limit above %s, or listen on fewer ports with --listen",
 			count(r.Nofile), count(r.Ports), count(loops), count(r.Ports+fdReserve+loops))
 	}
+	// A lane's loops fill up one after the other, and the smallest lanes have
+	// loops/lanes of them.
 	fits := func(loops int) bool {
-		return fullestLoop(r.Connections, loops) <= privateRoom(r.Nofile, r.Ports, loops)
+		lanes := privateLanes(r, loops)
+		return fullestLane(r.Connections, lanes) <= loops/lanes*privateRoom(r.Nofile, r.Ports, loops)
 	}
 	if chosen {
 		loops = enoughLoops(r, loops, fits)
 	}
 	room := privateRoom(r.Nofile, r.Ports, loops)
 	if fits(loops) {
-		return FDPlan{Private: true, Loops: loops, PerLoopMax: room}, nil
+		return FDPlan{Private: true, Loops: loops, Lanes: privateLanes(r, loops), PerLoopMax: room}, nil
 	}
 	if r.Connections <= 1 {
-		least := fdReserve + asked + fullestLoop(1, asked)
+		least := fdReserve + asked + fullestLane(1, privateLanes(r, asked))
 		return FDPlan{}, tooLow(r, "private fd tables", "", r.Ports+least, 1+least)
 	}
 	if chosen {

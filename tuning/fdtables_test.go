@@ -18,33 +18,36 @@ func TestFDTables(t *testing.T) {
 	}{
 		{"small in one table",
 			FDRequest{Connections: 10_000, Nofile: 20_000, Ports: 1001, Cores: 2},
-			FDPlan{Loops: 2, PerLoopMax: 20_000 - 2002 - 4 - 256}, ""},
+			FDPlan{Loops: 2, Lanes: 2, PerLoopMax: 20_000 - 2002 - 4 - 256}, ""},
 		{"the last that fits one table",
 			FDRequest{Connections: 17_738, Nofile: 20_000, Ports: 1001, Cores: 2},
-			FDPlan{Loops: 2, PerLoopMax: 17_738}, ""},
+			FDPlan{Loops: 2, Lanes: 2, PerLoopMax: 17_738}, ""},
 		{"one more",
 			FDRequest{Connections: 17_739, Nofile: 20_000, Ports: 1001, Cores: 2},
-			FDPlan{Private: true, Loops: 2, PerLoopMax: 20_000 - 1001 - 256 - 2}, ""},
-		{"a million needs 56 loops of 20,000",
+			FDPlan{Private: true, Loops: 2, Lanes: 2, PerLoopMax: 20_000 - 1001 - 256 - 2}, ""},
+		{"a million needs 54 loops of 20,000",
 			FDRequest{Mode: FDAuto, Connections: 1_000_000, Nofile: 20_000, Ports: 1001, Cores: 2},
-			FDPlan{Private: true, Loops: 56, PerLoopMax: 18_687}, ""},
+			FDPlan{Private: true, Loops: 54, Lanes: 2, PerLoopMax: 18_689}, ""},
 		{"ten million",
 			FDRequest{Connections: 10_000_000, Nofile: 20_000, Ports: 1001, Cores: 2},
-			FDPlan{Private: true, Loops: 576, PerLoopMax: 18_167}, ""},
+			FDPlan{Private: true, Loops: 552, Lanes: 2, PerLoopMax: 18_191}, ""},
 		{"ten million with a high limit",
 			FDRequest{Connections: 10_000_000, Nofile: 12_000_000, Ports: 1001, Cores: 32},
-			FDPlan{Loops: 32, PerLoopMax: 12_000_000 - 32*1001 - 64 - 256}, ""},
+			FDPlan{Loops: 32, Lanes: 32, PerLoopMax: 12_000_000 - 32*1001 - 64 - 256}, ""},
 		{"private by order",
 			FDRequest{Mode: FDPrivate, Connections: 10, Nofile: 20_000, Ports: 1, Cores: 3},
-			FDPlan{Private: true, Loops: 3, PerLoopMax: 20_000 - 1 - 256 - 3}, ""},
+			FDPlan{Private: true, Loops: 3, Lanes: 3, PerLoopMax: 20_000 - 1 - 256 - 3}, ""},
 		{"loops kept",
 			FDRequest{Connections: 1_000_000, Nofile: 20_000, Ports: 1001, Cores: 2, Loops: 60},
-			FDPlan{Private: true, Loops: 60, PerLoopMax: 18_683}, ""},
+			FDPlan{Private: true, Loops: 60, Lanes: 2, PerLoopMax: 18_683}, ""},
 		{"fewer loops than cores",
 			FDRequest{Connections: 1000, Nofile: 20_000, Ports: 1, Cores: 8, Loops: 1},
-			FDPlan{Loops: 1, PerLoopMax: 20_000 - 1 - 2 - 256}, ""},
+			FDPlan{Loops: 1, Lanes: 1, PerLoopMax: 20_000 - 1 - 2 - 256}, ""},
 		{"loops refused",
-			FDRequest{Connections: 1_000_000, Nofile: 20_000, Ports: 1001, Cores: 2, Loops: 55},
+			FDRequest{Connections: 1_000_000, Nofile: 20_000, Ports: 1001, Cores: 2, Loops: 53},
+			FDPlan{}, "use --loops 54"},
+		{"an odd loop is of no use to two lanes",
+			FDRequest{Connections: 1_020_000, Nofile: 20_000, Ports: 1001, Cores: 2, Loops: 55},
 			FDPlan{}, "use --loops 56"},
 		{"loops refused, and none would do",
 			FDRequest{Connections: 1_000_000, Nofile: 1024, Ports: 1, Cores: 2, Loops: 4},
@@ -82,8 +85,8 @@ func TestFDTables(t *testing.T) {
 		{"negative loops", FDRequest{Nofile: 1024, Loops: -1}, FDPlan{}, "negative"},
 		{"no such mode", FDRequest{Mode: "some", Nofile: 1024}, FDPlan{}, `"some"`},
 		{"unlimited", FDRequest{Connections: 1 << 32, Nofile: 1 << 62, Ports: 65535, Cores: 4},
-			FDPlan{Loops: 4, PerLoopMax: 1<<62 - 4*65535 - 8 - 256}, ""},
-		{"nothing known", FDRequest{Nofile: 1024}, FDPlan{Loops: 1, PerLoopMax: 1024 - 2 - 256}, ""},
+			FDPlan{Loops: 4, Lanes: 4, PerLoopMax: 1<<62 - 4*65535 - 8 - 256}, ""},
+		{"nothing known", FDRequest{Nofile: 1024}, FDPlan{Loops: 1, Lanes: 1, PerLoopMax: 1024 - 2 - 256}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := FDTables(tc.request)
@@ -100,23 +103,25 @@ func TestFDTables(t *testing.T) {
 	}
 }
 
-// The kernel's hash fills the loops unevenly; no table may overflow, and the
+// The kernel's hash fills the lanes unevenly; no table may overflow, and the
 // slack must not be half of the table either.
 func TestFDTablesSpread(t *testing.T) {
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	for _, n := range []int{100_000, 1_000_000, 3_000_000} {
-		plan, err := FDTables(FDRequest{Connections: n, Nofile: 20_000, Ports: 11, Cores: 2})
-		if err != nil || !plan.Private {
+		plan, err := FDTables(FDRequest{Connections: n, Nofile: 20_000, Ports: 11, Cores: 3})
+		if err != nil || !plan.Private || plan.Lanes != 3 {
 			t.Fatalf("%d connections: %+v, error %v", n, plan, err)
 		}
-		fill := make([]int, plan.Loops)
+		fill := make([]int, plan.Lanes)
 		for range n {
-			fill[random.IntN(plan.Loops)]++
+			fill[random.IntN(plan.Lanes)]++
 		}
-		for loop, c := range fill {
-			if c > plan.PerLoopMax {
-				t.Errorf("seed %d: loop %d of %d got %d connections, room for %d", seed, loop, plan.Loops, c, plan.PerLoopMax)
+		for lane, c := range fill {
+			// As poller.Config divides the loops.
+			loops := (lane+1)*plan.Loops/plan.Lanes - lane*plan.Loops/plan.Lanes
+			if c > loops*plan.PerLoopMax {
+				t.Errorf("seed %d: lane %d of %d got %d connections, its %d loops have room for %d each", seed, lane, plan.Lanes, c, loops, plan.PerLoopMax)
 			}
 		}
 		if used := float64(n) / float64(plan.Loops*plan.PerLoopMax); used < 0.8 {

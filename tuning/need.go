@@ -13,11 +13,12 @@ type load struct {
 	connections int64
 	ports       int64
 	loops       int64
+	lanes       int64
 	cores       int64
 	private     bool
 }
 
-func (l load) listeners() int64 { return l.ports * l.loops }
+func (l load) listeners() int64 { return l.ports * l.lanes }
 
 // needFiles is fs.file-max: "the maximum number of file handles that the Linux
 // kernel will allocate" (admin-guide/sysctl/fs.rst), over all processes. A
@@ -31,15 +32,15 @@ func (l load) needFiles() int64 {
 // file descriptors that a user can register across all epoll instances"
 // (epoll(7)); beyond it epoll_ctl fails with ENOSPC, for root as well.
 func (l load) needWatches() int64 {
-	return roundUp(l.connections + l.listeners() + l.loops + watchesReserve)
+	return roundUp(l.connections + l.listeners() + l.loops + l.lanes + watchesReserve)
 }
 
 // needBacklog is net.core.somaxconn, which clamps every listen(2). After a
 // drain all clients come back within drainSeconds, and a loop that is busy for
-// a second must not lose them: N/30 in the queues of the loops. Ports are not
+// a second must not lose them: N/30 in the queues of the lanes. Ports are not
 // counted, since clients may well share one.
 func (l load) needBacklog() int64 {
-	burst := l.connections / (drainSeconds * l.loops)
+	burst := l.connections / (drainSeconds * l.lanes)
 	return min(max(powerOfTwo(burst), backlogMin), backlogMax)
 }
 

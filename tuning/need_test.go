@@ -5,26 +5,26 @@ import "testing"
 // The needs at three sizes, written out. A change of a formula has to be
 // looked at here.
 func TestNeeds(t *testing.T) {
-	small := load{connections: 10_000, ports: 1001, loops: 2, cores: 2}
-	large := load{connections: 1_000_000, ports: 1001, loops: 16, cores: 16}
-	huge := load{connections: 10_000_000, ports: 1001, loops: 576, cores: 2, private: true}
+	small := load{connections: 10_000, ports: 1001, loops: 2, lanes: 2, cores: 2}
+	large := load{connections: 1_000_000, ports: 1001, loops: 16, lanes: 16, cores: 16}
+	huge := load{connections: 10_000_000, ports: 1001, loops: 552, lanes: 2, cores: 2, private: true}
 	for _, tc := range []struct {
 		name               string
 		need               func(load) int64
 		small, large, huge int64
 	}{
-		{"fs.file-max", load.needFiles, 77_600, 1_090_000, 10_700_000},
-		{"max_user_watches", load.needWatches, 16_100, 1_030_000, 10_600_000},
-		{"somaxconn", load.needBacklog, 1024, 4096, 1024},
-		{"tcp_max_syn_backlog", load.needSynBacklog, 1370, 5470, 1370},
+		{"fs.file-max", load.needFiles, 77_600, 1_090_000, 10_100_000},
+		{"max_user_watches", load.needWatches, 16_200, 1_030_000, 10_100_000},
+		{"somaxconn", load.needBacklog, 1024, 4096, 65_535},
+		{"tcp_max_syn_backlog", load.needSynBacklog, 1370, 5470, 87_400},
 		{"tcp_mem", load.needTCPPages, 10_400, 440_000, 450_000},
 		{"ehash", load.needHash, 4096, 262_144, 4_194_304},
 		{"tcp_max_orphans", load.needOrphans, 10_000, 1_000_000, 10_000_000},
 		{"tcp_max_tw_buckets", load.needTimeWait, 10_000, 1_000_000, 10_000_000},
 		{"netdev_max_backlog", load.needNetdevBacklog, 16_384, 16_384, 16_384},
 		{"nf_conntrack_max", load.needConntrack, 78_100, 1_320_000, 12_600_000},
-		{"vm.max_map_count", load.needMaps, 2020, 2380, 9050},
-		{"threads", load.needThreads, 66, 80, 640},
+		{"vm.max_map_count", load.needMaps, 2020, 2380, 8860},
+		{"threads", load.needThreads, 66, 80, 616},
 	} {
 		for _, at := range []struct {
 			load load
@@ -48,7 +48,7 @@ func TestNeedsGrow(t *testing.T) {
 	} {
 		last := int64(1)
 		for n := int64(1); n <= connectionsMax; n *= 2 {
-			got := need(load{connections: n, ports: 65535, loops: 4, cores: 4})
+			got := need(load{connections: n, ports: 65535, loops: 4, lanes: 4, cores: 4})
 			if got < last {
 				t.Errorf("%s: %d connections need %d, fewer need %d", name, n, got, last)
 			}
@@ -58,12 +58,12 @@ func TestNeedsGrow(t *testing.T) {
 }
 
 func TestEstimate(t *testing.T) {
-	got := load{connections: 1_000_000, ports: 1001, loops: 56, cores: 2}.estimate()
+	got := load{connections: 1_000_000, ports: 1001, loops: 54, lanes: 2, cores: 2}.estimate()
 	want := Estimate{
 		KernelSockets:   4_029_000_000,
-		KernelListeners: 56*1001*4030 + 1001*2304,
-		Process:         24<<20 + 56<<16 + 64_000_000,
-		ProcessChannels: 24<<20 + 56<<16 + 164_000_000,
+		KernelListeners: 2*1001*4030 + 1001*2304,
+		Process:         24<<20 + 54<<16 + 64_000_000,
+		ProcessChannels: 24<<20 + 54<<16 + 164_000_000,
 		Buffers:         90_000 * 4096,
 	}
 	want.Total = want.KernelSockets + want.KernelListeners + want.ProcessChannels

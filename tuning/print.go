@@ -75,8 +75,8 @@ func (r Report) printEstimate(b *strings.Builder) {
 		fmt.Fprintf(b, "%-39s %10s   %s\n", name, size(bytes), how)
 	}
 	line("kernel, idle connections", e.KernelSockets, fmt.Sprintf("%s bytes each", count(kernelBytesPerConnection)))
-	line("kernel, listeners", e.KernelListeners, fmt.Sprintf("%s bytes each, %s loops x %s ports",
-		count(kernelBytesPerListener), count(r.Loops), count(r.Ports)))
+	line("kernel, listeners", e.KernelListeners, fmt.Sprintf("%s bytes each, %s lanes x %s ports",
+		count(kernelBytesPerListener), count(r.Lanes), count(r.Ports)))
 	line("process, all on a few channels", e.Process, fmt.Sprintf("%s, %s a loop, %d bytes a connection",
 		size(processBytesBase), size(processBytesPerLoop), processBytesPerConnection))
 	line("process, each on a channel of its own", e.ProcessChannels, fmt.Sprintf("%d bytes a connection more", channelBytesPerConnection))
