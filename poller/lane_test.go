@@ -256,3 +256,50 @@ func TestSharedLanesAreNotSteered(t *testing.T) {
 		}
 	}
 }
+
+// A loop that visits its lane keeps to the accept rate, on whatever ports newcomers
+// wait, and takes no more of it than it uses, however often it looks in vain.
+func TestAVisitorKeepsToTheAcceptRate(t *testing.T) {
+	const perSecond, first, later = 1000, 30, 120
+	kernel := &heldKernel{}
+	kernel.clock.Store(int64(time.Hour))
+	other := freeAddress(t, "127.0.0.1")
+	p, handlers, address := startEcho(t, poller.Config{
+		Loops: 2, Lanes: 1, PrivateFDTables: true, AcceptRate: perSecond, Kernel: kernel,
+		Listen: []poller.Address{netip.MustParseAddrPort(other)},
+	})
+	waits, begun := make(chan struct{}), make(chan struct{})
+	p.Loops()[0].Run(func(*poller.Loop) { close(begun); <-waits })
+	defer close(waits)
+	<-begun
+	p.Loops()[1].Run(func(*poller.Loop) { handlers[1].sweeps = true })
+	// One at a time, of a share of 10 for each.
+	for range first {
+		roundTrip(t, address)
+	}
+	var waiting []net.Conn
+	for i := range later {
+		waiting = append(waiting, halfway(t, []string{address, other}[i%2]))
+	}
+	turns := func(n int) {
+		for range n {
+			turned := make(chan struct{})
+			p.Loops()[1].Run(func(*poller.Loop) { close(turned) })
+			<-turned
+		}
+	}
+	turns(1000)
+	if n := opened(handlers); n > int64(burstMax(perSecond)) {
+		t.Errorf("%d came in at once, at %d a second", n, perSecond)
+	}
+	for steps := later * 100 / perSecond; opened(handlers) < first+later; steps-- {
+		if steps == 0 {
+			t.Fatalf("%d of %d came in, in the time for all", opened(handlers), first+later)
+		}
+		kernel.clock.Add(int64(10 * time.Millisecond))
+		turns(20)
+	}
+	for _, c := range waiting {
+		echoes(t, c)
+	}
+}

@@ -91,12 +91,7 @@ func TestStopAcceptingHandsOver(t *testing.T) {
 
 // handOver is of a config by which two listeners of a port are the poller's.
 func handOver(t *testing.T, host string, config poller.Config) {
-	free, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	free.Close()
+	address := freeAddress(t, host)
 	kernel := &heldKernel{}
 	kernel.clock.Store(int64(time.Hour))
 	start := func(kernel poller.Kernel, handlers *[]*echo) *poller.Poller {
