@@ -52,6 +52,8 @@
 //
 //   - Bottlenecks are judged by means over the measured part, not by the
 //     highest second: the seconds of connecting are always full.
+//   - A Disconnect whose memory is not back is no fault: other programs take memory,
+//     too. What is left is said, and the page has the host's memory over time.
 //   - A Storm's connects are no part of the connect criterion: it drops all at
 //     once to see how slow they get.
 //   - The progress bar is for connecting alone. Later phases have no total, and

@@ -32,6 +32,14 @@ const (
 	servedMax  = time.Minute
 	// backMax is how long those that left last may take to come back.
 	backMax = 30 * time.Second
+	// disconnectMax and disconnectEachMax are what a server may take to let go of those
+	// that ended at once, and its host to have their memory back: some 20 us for each on
+	// a processor that does nothing else, and it shares two with the client.
+	disconnectMax     = 2 * time.Minute
+	disconnectEachMax = 100 * time.Microsecond
+	// lookPause is between two looks at what the server has let go of, and at the
+	// host's memory. The first asks every loop of the server.
+	lookPause = 100 * time.Millisecond
 	// shortestSample is 20 of the kernel's ticks.
 	shortestSample = 200 * time.Millisecond
 )

@@ -17,12 +17,13 @@ import (
 type Kind uint8
 
 const (
-	None      Kind = iota
-	Lose           // leave a delivery out
-	Duplicate      // make it twice
-	Reorder        // make it after the connection's next one
-	LoseTail       // leave out this one and all later ones of the connection
-	Hold           // never let go of a connection that has ended
+	None        Kind = iota
+	Lose             // leave a delivery out
+	Duplicate        // make it twice
+	Reorder          // make it after the connection's next one
+	LoseTail         // leave out this one and all later ones of the connection
+	Hold             // never let go of a connection that has ended
+	CountNobody      // know of no subscribers, as a Redis between servers does
 )
 
 // A Fault says what goes wrong, and when.
@@ -193,6 +194,9 @@ func (s *Server) read(conn net.Conn) ws.StatusCode {
 func (s *Server) count(channel string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.fault.Kind == CountNobody {
+		return 0
+	}
 	return len(s.subscribers[channel])
 }
 
@@ -234,6 +238,6 @@ func (s *Server) deliver(c *subscriber, channel string, frame []byte) {
 }
 
 func (s *Server) wrong(channel string) bool {
-	return s.fault.Kind != None && s.fault.Kind != Hold && s.injected < s.fault.Count && strings.HasPrefix(channel, s.fault.Channel) &&
+	return s.fault.Kind != None && s.fault.Kind < Hold && s.injected < s.fault.Count && strings.HasPrefix(channel, s.fault.Channel) &&
 		s.deliveries > s.fault.Deliveries
 }
