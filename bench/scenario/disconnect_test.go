@@ -38,7 +38,7 @@ func runDisconnect(t *testing.T, fault loadtest.Fault, change func(*Options)) (*
 // A server that never lets go is a fault, and those who stay are served all the same.
 func TestTheServerHoldsOnToConnections(t *testing.T) {
 	t.Parallel()
-	result, d := runDisconnect(t, loadtest.Fault{Kind: loadtest.Hold}, func(o *Options) { o.Within = 300 * time.Millisecond })
+	result, d := runDisconnect(t, loadtest.Fault{Kind: loadtest.Hold}, func(o *Options) { o.Within = 2 * time.Second })
 	const leaving = connections - 5
 	if want := fmt.Sprintf("the server has not closed %d of %d connections", leaving, leaving); !strings.Contains(result.Fault, want) {
 		t.Errorf("the fault is %q", result.Fault)
@@ -69,9 +69,9 @@ func TestMemoryOfADisconnect(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			result, d := runDisconnect(t, loadtest.Fault{}, func(o *Options) {
-				o.Probes, o.Within, o.hostUsed = 40, time.Second, memories(test.used...)
-				if test.back {
-					o.Within = hangGuard
+				o.Probes, o.Within, o.hostUsed = 40, hangGuard, memories(test.used...)
+				if name == "not all" {
+					o.Within = 5 * time.Second
 				}
 			})
 			if result.Fault != "" || d.LetGoSeconds <= 0 || (d.MemorySeconds > 0) != test.back || d.MemoryLeft != test.left<<20 {
