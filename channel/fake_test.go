@@ -25,6 +25,7 @@ type host struct {
 
 	urgent   int
 	hurried  bool
+	crowded  bool
 	workBy   int64
 	standing bool // the loop has no seat: only what is urgent
 	closing  []uint32
@@ -112,6 +113,7 @@ func (h *host) Room(fd uint32) *[3]uint64 { return &h.records[fd].Room }
 func (h *host) Now() int64                { return h.now }
 func (h *host) Clock() int64              { return h.now }
 func (h *host) Urgent()                   { h.urgent++ }
+func (h *host) Crowded() bool             { return h.crowded }
 func (h *host) Hurried() bool             { return h.hurried }
 func (h *host) Seated() bool              { return !h.standing }
 func (h *host) WorkBy(at int64)           { h.workBy = at }

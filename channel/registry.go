@@ -41,6 +41,7 @@ type Socket interface {
 	Clock() int64
 	Seated() bool
 	Urgent()
+	Crowded() bool
 	Hurried() bool
 	WorkBy(at int64)
 }
@@ -260,7 +261,7 @@ func (r *Registry) enter(at ref, message *Message) {
 	if r.busy != nil {
 		r.busy.note(at, c)
 	}
-	if c.members <= smallMembersMax && r.large.len() > 0 {
+	if c.members <= smallMembersMax && (r.large.len() > 0 || r.socket.Crowded()) {
 		r.socket.Urgent()
 	}
 }

@@ -3,7 +3,7 @@ package channel
 import "testing"
 
 // Where loops share processors, a message to few is urgent while a sweep over
-// many is under way, and only then.
+// many is under way, or somebody has more events than a turn takes, and only then.
 func TestAMessageToFewDuringASweepIsUrgent(t *testing.T) {
 	h := newHost(t, roomy, 200)
 	h.subscribe("large", span(1, 150)...)
@@ -25,8 +25,14 @@ func TestAMessageToFewDuringASweepIsUrgent(t *testing.T) {
 	if h.urgent != 1 {
 		t.Error("a message is urgent though the sweep is over")
 	}
+	h.crowded = true
+	h.publish("small", []byte("v"))
+	h.publish("large", []byte("n"))
+	if h.urgent != 2 {
+		t.Errorf("%d messages were urgent, the last while others were crowded", h.urgent)
+	}
 	h.settle()
-	h.wantStream(151, "stu")
+	h.wantStream(151, "stuv")
 	h.check()
 }
 

@@ -51,6 +51,9 @@ const (
 	// closedNanos is for how long loops take turns after an urgent message: so
 	// long that a trickle of them keeps the turnstile closed.
 	closedNanos = int64(2 * time.Second)
+	// crowdedNanos is for how long a loop's crowd of events is remembered: some
+	// turns of all loops.
+	crowdedNanos = int64(100 * time.Millisecond)
 	// quantumNanosMax is for how long a loop keeps its seat at the turnstile
 	// while others wait, about a slice of a sweep: the shorter, the sooner the
 	// kernel finds a processor for a loop with a pass. With very many loops it

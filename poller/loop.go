@@ -209,6 +209,9 @@ func (l *Loop) wait() int {
 		}
 		return 0
 	}
+	if l.turns != nil && n == len(l.events) {
+		l.turns.crowd(l.now)
+	}
 	return n
 }
 
@@ -237,8 +240,12 @@ func (l *Loop) giveBack() {
 // Hurried reports whether loops take turns now, so that slices should be short.
 func (l *Loop) Hurried() bool { return l.turns != nil && !l.free }
 
+// Crowded reports whether loops share processors and one of them had more events of
+// late than a turn takes: millions that leave at once, or answer pings.
+func (l *Loop) Crowded() bool { return l.turns != nil && l.turns.crowded(l.now) }
+
 // Urgent says that a message should not wait for the loops that sweep over
-// many. Where loops share processors, they take turns for a while then.
+// many, or are crowded. Where loops share processors, they take turns for a while then.
 func (l *Loop) Urgent() {
 	if l.turns != nil {
 		l.turns.close(l.now)

@@ -3,8 +3,11 @@ package poller
 import (
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // full is a handler that only says whether it takes letters.
@@ -118,5 +121,35 @@ func TestPostersPassALoopIn(t *testing.T) {
 	}
 	if l.seated || l.stats.Passes.Load() != 1 || l.stats.Wakeups.Load() != 0 {
 		t.Errorf("seated %v, %d passes, %d wake-ups", l.seated, l.stats.Passes.Load(), l.stats.Wakeups.Load())
+	}
+}
+
+// A waitKernel has so many events at each wait.
+type waitKernel struct {
+	Linux
+	events int
+}
+
+func (k *waitKernel) EpollWait(int, []unix.EpollEvent, int) (int, syscall.Errno) { return k.events, 0 }
+
+// A loop that has more events than a turn takes is a crowd for a while, in the eyes
+// of all that share its processors.
+func TestALoopWithMoreEventsThanATurnTakesIsCrowded(t *testing.T) {
+	turns := newTurnstile(1)
+	l, _ := crowdedLoop(turns)
+	other, _ := crowdedLoop(turns)
+	kernel := &waitKernel{events: eventsPerWaitMax - 1}
+	l.kernel, l.more = kernel, true
+	l.wait()
+	if other.now = l.now; other.Crowded() {
+		t.Fatal("crowded by what one turn takes")
+	}
+	kernel.events++
+	l.wait()
+	if other.now = l.now; !other.Crowded() {
+		t.Fatal("not crowded")
+	}
+	if other.now += crowdedNanos; other.Crowded() {
+		t.Fatal("crowded for ever")
 	}
 }

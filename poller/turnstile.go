@@ -14,8 +14,8 @@ import (
 //
 // Mostly it stands open, and the loops share the processors by the kernel's slices
 // of some milliseconds: nothing delivers more. But a message to a channel of
-// one then waits for the slices of all loops that sweep over many. So whoever
-// has such a message while it sweeps closes the turnstile for a while (close):
+// one then waits for the slices of all loops that sweep over many, or have a crowd
+// of events. So whoever has such a message then closes the turnstile for a while (close):
 // loops work by turns, in quanta so short that all have had theirs soon, and a
 // loop that is posted to gets a pass: one turn without a seat, at once, in which
 // it does what is urgent and leaves its sweep to a turn with a seat. doc.go has
@@ -37,11 +37,13 @@ type turnstile struct {
 	calls   atomic.Uint32 // seats given back and passes given: the futex
 	_       [60]byte
 	until   atomic.Int64 // closed until then, nanoseconds of Kernel.Now
+	crowdAt atomic.Int64 // when a loop last had more events than a turn takes, about
 }
 
 func newTurnstile(seats int) *turnstile {
 	t := &turnstile{seats: int32(seats)}
 	t.free.Store(t.seats)
+	t.crowdAt.Store(-crowdedNanos) // the clock starts at 0
 	return t
 }
 
@@ -51,6 +53,18 @@ func (t *turnstile) close(now int64) {
 	if until := now + closedNanos; until-t.until.Load() > closedNanos/4 {
 		t.until.Store(until)
 	}
+}
+
+// crowd notes that a loop had more events than a turn takes.
+func (t *turnstile) crowd(now int64) {
+	if now-t.crowdAt.Load() > crowdedNanos/4 { // not at every turn, as above
+		t.crowdAt.Store(now)
+	}
+}
+
+// crowded reports whether a loop had, of late.
+func (t *turnstile) crowded(now int64) bool {
+	return now-t.crowdAt.Load() < crowdedNanos
 }
 
 // open reports whether loops need no seat now.
