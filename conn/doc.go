@@ -83,6 +83,7 @@ parseRequest takes the head apart, as slices of it, and route says who answers:
 	GET, HEAD below /-/        pages.go: Config.Pages, and how many a channel has
 	Accept: text/event-stream  routeEvents
 	?wait=                     routePoll
+	HEAD of all else           what the handshaker answers a GET that is no upgrade
 	all else                   the handshaker, which has an error for what is no upgrade
 
 Ours is strict where a proxy in front could read another request than we do: what it
@@ -126,6 +127,10 @@ took 64 connections from 48,600 to 32,400.
 
 Loops that are asked for the connections of a channel are asked by a goroutine, at
 most countsMax of them for each loop.
+
+An answer to HEAD is that to GET without its body (RFC 9110, 9.3.2; answerTo), refusals
+included, also when the request is half there or nobody wants to hear it: what a
+client does not expect behind a head, a proxy takes for the next answer.
 
 Limits that are meant: bodies with a Content-Length only, since a chunked one could
 not be refused before it is too long, and nobody needs it for messages; an

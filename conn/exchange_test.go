@@ -247,7 +247,7 @@ func TestRoutes(t *testing.T) {
 		{"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", routePreflight},
 		{"GET /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
 		{"HEAD /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
-		{"HEAD /news HTTP/1.1\r\nHost: h\r\n\r\n", routeUpgrade},
+		{"HEAD /news?wait=1 HTTP/1.1\r\nHost: h\r\n\r\n", routeHead},
 	} {
 		r := parseRequest([]byte(c.request))
 		if got := r.route(); got != c.want {

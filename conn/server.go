@@ -354,7 +354,7 @@ func (s *Server) readRequest(fd uint32, p []byte) {
 // there. isOwn: p is the connection's, and need not be copied.
 func (s *Server) awaitRequest(fd uint32, p []byte, isOwn bool) {
 	if s.keepBounded(fd, p, isOwn) == nil {
-		s.refuse(fd, RequestMemory)
+		s.refuseRequest(fd, p, RequestMemory)
 	}
 }
 
@@ -397,7 +397,7 @@ func (s *Server) upgrade(fd uint32, r *request, rest []byte) {
 		reason = RequestOrigin
 	}
 	if reason != reasonNone {
-		s.refuse(fd, reason)
+		s.refuseRequest(fd, r.head, reason)
 		return
 	}
 	s.stats.Handshakes.Add(1)
@@ -434,9 +434,19 @@ func (s *Server) admitMember(fd uint32, format channel.Format, name []byte, gran
 	}
 }
 
-// refuse answers a request with its HTTP status and ends the connection.
+// refuse answers what there is of a request with its HTTP status and ends the
+// connection.
 func (s *Server) refuse(fd uint32, reason Reason) {
-	s.finish(fd, reason, refusal(reason))
+	var begun []byte
+	if c := s.cold[fd]; c != nil && s.loop.Record(fd).Phase <= phaseKept {
+		begun = c.request
+	}
+	s.refuseRequest(fd, begun, reason)
+}
+
+// refuseRequest is refuse for a request that is at hand, or what there is of it.
+func (s *Server) refuseRequest(fd uint32, request []byte, reason Reason) {
+	s.finish(fd, reason, answerTo(isHead(request), refusal(reason)))
 }
 
 // coldOf returns the cold state of fd and makes it if there is none; nil if
