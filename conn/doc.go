@@ -261,7 +261,8 @@ answer.
 
 # Long-polls
 
-A poll that has to wait is in phase poll: a member in the format channel.Response,
+A poll that has to wait is in phase poll: a member in the format channel.Response
+(channel.LastResponse if it said Connection: close),
 which the sweep answers and takes out of its channel in one step (channel/once.go);
 Served puts its connection back among those that are kept. What it waits with is
 its record, and an entry of Server.polls, the structure of expiry.go, for its time-
@@ -281,8 +282,8 @@ What a client sends while its poll waits (the next request, of one that does not
 wait for answers) is kept and not looked at, and no more is read. Its end is not
 heard then until the poll ends; who just waits is heard at once.
 
-Answers are shared by all polls that stand at the same place, so they cannot say
-Connection: close to the one that asked for it; its connection ends all the same.
+Answers are shared by all polls that stand at the same place, and those that say
+Connection: close (RFC 9112, 9.6) by all that asked for it.
 
 # Presence
 

@@ -59,7 +59,7 @@ func (s *Server) ask(fd uint32, since []byte, r *resume) {
 	s.registry.Hold(fd)
 	c.resume = r
 	most := 0
-	if s.registry.Format(fd) == channel.Response {
+	if s.loop.Record(fd).Phase == phasePoll {
 		most = channel.ResponseMessagesMax // the next poll asks for the rest
 	}
 	s.shared.Config.History.Ask(channel.Question{
