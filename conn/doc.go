@@ -108,9 +108,18 @@ entry for each would be 3 million a minute at 50,000 a second, which is why requ
 after the first do not go through Server.handshakes.
 
 A POST under overload gets 429 and is not held back as a WebSocket is (below): who
-waits for an answer does not pile up messages, and is told when to try again. When
-the host or --max-connections is full, or keptMax connections of a loop are kept, each
-answer is the last on its connection. An answer that the kernel does not take is
+waits for an answer does not pile up messages, and is told when to try again.
+
+A connection that is kept holds a descriptor and the kernel's memory as a WebSocket
+does, so it counts in Shared.open, from its first answer (or the message that it
+publishes) until we end it, and goes on to an upgrade or a poll in its own place. It is
+less to its client than a WebSocket, which would miss messages: when newcomers are
+refused, for --max-connections or for memory, each answer is the last on its connection
+(so it is when keptMax connections of a loop are kept), and who is idle goes after
+keptCrowdedTimeout. To close one for each newcomer instead would want a list of the
+idle ones, of all loops. Counted per connection and not per request, so that the loops
+do not fight for the counter at each. A newcomer's POST is answered also when the
+server is full: that takes no longer than to refuse it, if its body is there. An answer that the kernel does not take is
 copied, a page of our own as well: beside the send buffer that had to fill before, it
 is little, and long answers count in owedBytesTotalMax.
 
@@ -313,7 +322,8 @@ in one turn, and clearing it another.
   - Sum of Stats.Closes = connections accepted - connections that are in a phase
     before lingering. Closes[0] stays 0.
   - Stats.Unfinished, Open, Lingering = the number of records in that phase, and
-    Stats.HTTP of those in kept, body and answer.
+    Stats.HTTP of those in kept, body and answer. Shared.open = those in all phases
+    from kept to open, of all loops.
   - cold.pending > 0 only in phase answer, and as many answers come with Published,
     or from a goroutine of Server.counts.
   - markTimed in a record <=> one entry in exchanges with its generation.
@@ -406,7 +416,9 @@ per drainTick, 16 KB a loop, while it drains.
 
 All are in limits.go with their reasons. Cold state is 352 bytes and a map entry, so
 coldMax is 47 MB a loop at its worst. Shared.open is compared and then counted, so
-loops that upgrade at the same moment may pass ConnectionsMax by one each.
+loops that upgrade at the same moment may pass ConnectionsMax by one each, and
+newcomers whose POST is under way by as many as they are. Connections whose first
+request is not complete, and those that linger, are not in it.
 Shared.MemoryShort is asked at the same place: who is refused for either has had a
 socket and a request read, and is told when to come back, spread over as many
 seconds again.

@@ -229,6 +229,54 @@ func TestKeptConnections(t *testing.T) {
 	s.checkNothingLeft(t)
 }
 
+// A connection that is kept has a place like all others, which it may go on to use
+// as a WebSocket; and it gives it up when newcomers are refused and it is idle.
+func TestKeptConnectionsCountAndMakeRoom(t *testing.T) {
+	kernel := &testKernel{}
+	s, bus := startHTTP(t, func(c *Config) { c.PingInterval, c.ConnectionsMax = 0, 3 }, kernel.install)
+	kernel.clock.Store(kernel.Now())
+	upgrades, idle, busy := s.connect(t), s.connect(t), s.connect(t)
+	for _, c := range []*rawClient{upgrades, idle} {
+		c.send([]byte(postRequest("/a", "")))
+		if r, _ := c.reply("POST"); r.StatusCode != 200 || r.Close {
+			t.Fatalf("got %v", r)
+		}
+	}
+	bus.hold()
+	busy.send([]byte(postRequest("/b", "")))
+	bus.wait(t, "a: ", "a: ", "b: ")
+	if n := s.shared.Open(); n != 3 {
+		t.Errorf("%d connections are counted of 3", n)
+	}
+	join := func() int {
+		c := s.connect(t)
+		c.send([]byte(upgradeRequest("/news")))
+		return c.response().StatusCode
+	}
+	if status := join(); status != 503 {
+		t.Errorf("a newcomer got %d from a full server", status)
+	}
+	upgrades.send([]byte(upgradeRequest("/news")))
+	upgrades.expectUpgrade()
+	for range 2 + int(keptCrowdedTimeout/exchangeLook) {
+		s.step(kernel, exchangeLook)
+	}
+	if n := s.closes(RequestIdle); n != 1 {
+		t.Fatalf("reasons %v", s.counts())
+	}
+	if _, err := idle.ReadByte(); err != io.EOF {
+		t.Errorf("who was idle: %v", err)
+	}
+	if status := join(); status != 101 {
+		t.Errorf("a newcomer got %d, and there is room", status)
+	}
+	bus.release()
+	busy.expectReply("POST", 200, published("b", 0, 2))
+	s.publish(t, "news", "still here?")
+	upgrades.expect(message("still here?"))
+	closeAll([]*rawClient{upgrades, idle, busy})
+}
+
 func TestRoutes(t *testing.T) {
 	for _, c := range []struct {
 		request string

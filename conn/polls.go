@@ -43,7 +43,7 @@ func (s *Server) poll(fd uint32, r *request, rest []byte) verdict {
 	case s.drain != nil:
 		reason = RequestDraining
 	default:
-		if err := s.admit(); err != nil {
+		if err := s.admit(fd); err != nil {
 			reason = requestReason(err)
 		}
 	}
