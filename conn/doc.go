@@ -236,7 +236,8 @@ the client knows which channel it was for, and a 1013 would cost it all the othe
 
 SUB is answered when the history has said where the channel stands, so that a
 client without a message yet has a position, too. Answers of SUB therefore do not
-come in the order of commands, but in order for each channel.
+come in the order of commands, but in order for each channel: a SUB that comes again
+before the first is answered is counted with that one, and answered after it.
 
 # Positions
 
@@ -244,7 +245,7 @@ With ?since=POSITION a client continues where it was (resume.go, and
 channel/resume.go for the picture). It is a member at once but held, asks
 Config.History, and is brought from the answer's messages to its log without a
 gap or a double, whatever is published meanwhile. Meanwhile it has cold state and a
-resume (40 bytes on the heap). What it does not take at once counts in pins, and it
+resume (88 bytes on the heap). What it does not take at once counts in pins, and it
 has the age of a log to take all of it (slow_log_age). A position that cannot be
 continued closes it with 4001 (position_gone) before it got anything: a raw
 WebSocket has no other way to say so.

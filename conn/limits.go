@@ -64,6 +64,9 @@ const (
 	// membershipsMax is how many channels one connection may have. Each is 32 bytes,
 	// and SUB and UNSUB look through all of the connection's.
 	membershipsMax = 128
+	// subsAgainMax is how many SUBs of a channel may wait for the first one's answer:
+	// they are answered at once with it, with up to 800 bytes each.
+	subsAgainMax = 128
 	// memberWritesPerEventMax bounds the writes to one connection of many channels
 	// when its socket has room again, at 4 to 10 us each.
 	memberWritesPerEventMax = 16

@@ -26,6 +26,7 @@ type resume struct {
 
 	// Of a two-way connection, which has one for each SUB, the oldest first:
 	member uint32 // the membership; 0 if it left before the answer
+	again  uint32 // how often the client asked for it again meanwhile
 	since  []byte // the position that was asked for
 	next   *resume
 }
