@@ -194,7 +194,10 @@ all of a channel, with CodeDisconnected (4002), at the pace of a drain. The walk
 over all connections of the loop, a record each, and not along the channel's list,
 which changes meanwhile; so a channel of three among five million on a loop takes
 three seconds to be gone through. Who came after the operator's word, told by
-generations, stays. A drain takes precedence, and what is left is closed by it. A
+generations, stays. (A connection that was kept for its next request came before, also
+if it is upgraded or polls after it.) So does who subscribes with c10m.v1 after it: the
+walk has a set of these memberships, which is empty unless somebody does that while it
+lasts, and costs SUB nothing else. A drain takes precedence, and what is left is closed by it. A
 connection of many channels ends with any of them.
 
 # Many channels on one connection
