@@ -408,10 +408,11 @@ func TestLastAnswersSaySo(t *testing.T) {
 		{bare, poll("/a?wait=9"), 410, func(s *testServer) { CloseMissed(s.servers, 0) }},
 		{s, postRequest("/a", "bus down", last), 503, nil},
 	} {
-		bus.fate = channel.FatePublished
-		if c.status == 503 {
+		bus.mu.Lock()
+		if bus.fate = channel.FatePublished; c.status == 503 {
 			bus.fate = channel.FateUnpublished
 		}
+		bus.mu.Unlock()
 		client := c.s.connect(t)
 		client.send([]byte(c.request))
 		if c.then != nil {
