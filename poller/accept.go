@@ -32,7 +32,8 @@ type acceptClass int
 const (
 	acceptEmpty      acceptClass = iota // nobody waits any more
 	acceptRetry                         // that connection died; the next may be well
-	acceptExhausted                     // descriptors or memory are used up: pause
+	acceptTableFull                     // descriptors of this table are used up: pass on, or pause
+	acceptExhausted                     // the host's descriptors, or memory, are used up: pause
 	acceptUnexpected                    // nothing that accept(2) names: pause, and count apart
 )
 
@@ -46,7 +47,9 @@ func classify(errno syscall.Errno) acceptClass {
 		unix.ENETDOWN, unix.ENETUNREACH, unix.EHOSTDOWN, unix.EHOSTUNREACH, unix.ENONET,
 		unix.EPERM, unix.ETIMEDOUT:
 		return acceptRetry
-	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ENOSPC:
+	case unix.EMFILE:
+		return acceptTableFull
+	case unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ENOSPC:
 		return acceptExhausted
 	}
 	return acceptUnexpected
@@ -79,7 +82,7 @@ func (a *acceptor) run(l *Loop) {
 // though another one holds it: that has its share of the processors only, which is
 // little while hundreds of loops sweep.
 func (a *acceptor) visit(l *Loop) {
-	if !a.holds && !a.closed && a.epfd >= 0 && a.pausedTo == 0 {
+	if !a.holds && !a.closed && a.pausedTo == 0 && !l.table.full(l.now) {
 		a.run(l)
 	}
 }
@@ -89,11 +92,8 @@ func (a *acceptor) visit(l *Loop) {
 func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
 	for calls < limit && (!a.enough || a.stop.last) {
 		calls++
-		if l.table.full() {
-			if a.holds && !a.passOn(l) {
-				l.stats.AcceptPauses.Add(1)
-				a.pause(l)
-			}
+		if l.table.full(l.now) {
+			a.overflow(l)
 			return calls
 		}
 		if !a.afford(l) {
@@ -110,6 +110,10 @@ func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
 		switch classify(errno) {
 		case acceptEmpty:
 			return calls
+		case acceptTableFull:
+			l.table.exhaustedTo.Store(l.now + acceptPauseNanos)
+			a.overflow(l)
+			return calls
 		case acceptRetry:
 			l.stats.AcceptRetries.Add(1)
 		case acceptExhausted:
@@ -123,6 +127,15 @@ func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
 		}
 	}
 	return calls
+}
+
+// overflow is what a full table does to the loop's lane: another loop goes on, or
+// newcomers wait. A visitor leaves them to the loop that holds it.
+func (a *acceptor) overflow(l *Loop) {
+	if a.holds && !a.passOn(l) {
+		l.stats.AcceptPauses.Add(1)
+		a.pause(l)
+	}
 }
 
 // welcome gives a new connection its record and shows it to the handler, who
@@ -203,12 +216,11 @@ func (a *acceptor) watch(l *Loop, on bool) {
 // table.
 func (a *acceptor) enter(l *Loop) {
 	a.epfd, a.listeners = a.lane.epfd, a.lane.listeners
-	if l.cpu >= 0 {
+	if l.cpu >= 0 && len(a.lane.loops) == 1 {
 		a.steer(l, l.cpu)
 	}
 	if a.lane.loops[0] == l {
-		a.holds = true
-		a.watch(l, true)
+		a.take(l)
 	}
 }
 

@@ -33,7 +33,7 @@
 // (loop, descriptor, generation) names a connection. The generation travels in
 // the epoll data; an event whose generation is not the record's is dropped and
 // counted. Generations count up per loop and are never 0: epoll data with
-// generation 0 is the loop's own (its eventfd, its listeners).
+// generation 0 is the loop's own (its eventfd, its lane's epoll).
 //
 // # Closing
 //
@@ -48,12 +48,12 @@
 // one call whatever the number of ports. With TCP_DEFER_ACCEPT a connection
 // arrives with its request, is read and answered in Handler.Open, and enters
 // epoll only then: accept, recv, send, epoll_ctl, nothing else. Errors of
-// accept are of three classes: of that one connection (go on), exhaustion
-// (pause 100 ms; the tick re-arms), unexpected (pause, and count apart). None
-// ends the server, none spins. A table that holds TableConnectionsMax
-// connections passes the lane on, and pauses in the same way if there is nobody to
-// pass it to, before the kernel says EMFILE, so that newcomers who never send a
-// request leave descriptors to the bus and to the admin pages.
+// accept are of four classes: of that one connection (go on), of a full table (pass
+// the lane on), exhaustion (pause 100 ms; the tick re-arms), unexpected (pause, and
+// count apart). None ends the server, none spins. A table is full, before the kernel
+// says EMFILE, when it holds TableConnectionsMax connections, so that newcomers who
+// never send a request leave descriptors to the bus and to the admin pages; after an
+// EMFILE it is for 100 ms. If there is nobody to pass the lane to, the loop pauses.
 //
 // Config.AcceptRate bounds how fast newcomers come in (rate.go). It is one number
 // for all loops, touched on the way of an accept only: a share for each would
@@ -85,8 +85,12 @@
 // are there once for a lane instead of once for a loop.
 //
 // The loop that holds a lane gets its share of the processors and no more, which is
-// little while 260 loops sweep. A loop that is awake for a sweep therefore looks into
-// its lane, too (acceptor.visit).
+// little while 260 loops sweep. A loop that is awake for a sweep and has room
+// therefore looks into its lane, too (acceptor.visit).
+//
+// Who waits at a lane whose tables are all full waits for one of those: the kernel has
+// chosen the lane, and another cannot take from its queues. When any of its loops has
+// room again, the one that holds the lane finds that out at the end of its pause.
 //
 // # Writing while the kernel is short of memory
 //
@@ -144,7 +148,7 @@
 //   - A lane's listeners and their epoll are made in the main table before its
 //     loops unshare, and closed there afterwards, so that a table holds its own
 //     lane's and no other. A listener is closed when every table has closed it:
-//     those that do not accept are first (Poller.StopAccepting).
+//     the loop with the most room is last (Poller.StopAccepting).
 //   - The loop's epoll is made on its own thread, after it.
 //   - A loop's thread makes raw system calls on its own descriptors only. No
 //     library, no logging, no os.File.
@@ -190,8 +194,8 @@
 // # Invariants
 //
 //   - A record with flagOpen has its bit in exactly one loop's own set.
-//   - A lane is held by the loop that its holder names, or is on its way there: in no
-//     two loops' epolls.
+//   - A lane is held by the loop that its holder names, or is on its way there. Its
+//     epoll is in no two loops' epolls.
 //   - A connection that Open was called for gets exactly one Closed.
 //   - While a loop waits without a time-out of 0, its mailbox is empty and
 //     asleep is set; a poster that finds it set wakes it, once.

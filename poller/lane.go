@@ -21,7 +21,7 @@ type lane struct {
 	loops     []*Loop
 	lanes     int // how many there are, so how many listeners of a port are ours
 
-	// Shared: atomic. Whose it is; nil once it is to be closed and stays where it is.
+	// Shared: atomic. Whose it is; nil once it is to be closed and passed on no longer.
 	holder atomic.Pointer[Loop]
 }
 
@@ -58,42 +58,61 @@ func (ln *lane) close(kernel Kernel) {
 	}
 }
 
-// next returns the loop with the most room, nil if all others are full, too.
-func (ln *lane) next(from *Loop) (next *Loop) {
+// roomiest returns the loop with the fewest connections, but for one; nil if all are
+// full.
+func (ln *lane) roomiest(but *Loop, now int64) (roomiest *Loop) {
 	fewest := int64(0)
 	for _, l := range ln.loops {
 		n := l.table.connections.Load()
-		if l != from && !l.table.full() && (next == nil || n < fewest) {
-			next, fewest = l, n
+		if l != but && !l.table.full(now) && (roomiest == nil || n < fewest) {
+			roomiest, fewest = l, n
 		}
 	}
-	return next
+	return roomiest
+}
+
+// end has the lane passed on no longer, and returns the loop that is to accept what
+// still comes and to close the lane. It is the one with the most room, since who
+// waits then cannot go to another.
+func (ln *lane) end(now int64) *Loop {
+	holder := ln.holder.Swap(nil)
+	if l := ln.roomiest(nil, now); l != nil {
+		return l
+	}
+	return holder
 }
 
 // passOn gives the loop's lane to another loop that has room, if there is one.
 // Nobody who waits in a queue notices. Two loops never hold it: the other takes it
 // when it obeys the order, after this one has let go.
 func (a *acceptor) passOn(l *Loop) bool {
-	next := a.lane.next(l)
+	next := a.lane.roomiest(l, l.now)
 	if next == nil || !a.lane.holder.CompareAndSwap(l, next) {
 		return false
 	}
-	a.refund(l)
-	a.watch(l, false)
-	a.holds = false
+	a.letGo(l)
 	l.stats.LanesPassedOn.Add(1)
-	next.Run(func(next *Loop) {
-		next.accept.holds = true
-		next.accept.watch(next, true)
-	})
+	next.Run(func(next *Loop) { next.accept.take(next) })
 	return true
 }
 
-// leave closes the loop's copies of the descriptors of a lane that it does not hold.
+// take makes the loop the one that holds its lane. A loop that has left it meanwhile
+// does not.
+func (a *acceptor) take(l *Loop) {
+	a.holds = !a.closed
+	a.watch(l, a.pausedTo == 0)
+}
+
+func (a *acceptor) letGo(l *Loop) {
+	a.refund(l)
+	a.watch(l, false)
+	a.holds = false
+}
+
+// leave closes the loop's copies of the lane's descriptors. The lane is another's then,
+// or on its way to one.
 func (a *acceptor) leave(l *Loop) {
-	if a.holds {
-		panic("BUG: a loop leaves the lane that it holds")
-	}
+	a.letGo(l)
 	a.shut(l)
 	a.closed = true
 }

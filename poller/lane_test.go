@@ -4,10 +4,14 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"c10m/poller"
+
+	"golang.org/x/sys/unix"
 )
 
 // When a loop's table is full another loop of its lane goes on, and when all are
@@ -140,5 +144,162 @@ func TestALaneThatCannotOpen(t *testing.T) {
 	}
 	if left := openFiles(t) - before; left != 0 {
 		t.Fatalf("%d descriptors left open", left)
+	}
+}
+
+// What waits when accepting ends goes to the loop with the most room, though another
+// one, which is nearly full, has the lane.
+func TestStopAcceptingEndsAtTheLoopWithTheMostRoom(t *testing.T) {
+	const perLoop, last = 10, 5
+	kernel := &heldKernel{}
+	kernel.clock.Store(int64(time.Hour))
+	p, handlers, address := startEcho(t, poller.Config{
+		Loops: 2, Lanes: 1, PrivateFDTables: true, TableConnectionsMax: perLoop, Kernel: kernel,
+		Options: poller.ListenOptions{DeferAccept: true},
+	})
+	for range perLoop - 1 {
+		roundTrip(t, address)
+	}
+	var waiting []net.Conn
+	for range last {
+		waiting = append(waiting, halfway(t, address))
+	}
+	done := make(chan struct{})
+	go func() { p.StopAccepting(poller.HandoverGrace); close(done) }()
+	eventually(t, "diverted", func() bool { return kernel.diverted.Load() == 1 })
+	for _, c := range waiting {
+		echoes(t, c)
+	}
+	if n := handlers[1].opened.Load(); n != last {
+		t.Errorf("loop 1, which was empty, got %d connections", n)
+	}
+	kernel.clock.Add(int64(poller.HandoverGrace))
+	for _, l := range p.Loops() {
+		l.Run(func(*poller.Loop) {})
+	}
+	<-done
+}
+
+// A crampedKernel has no descriptors for the threads that a test names.
+type crampedKernel struct {
+	heldKernel
+	threads sync.Map
+	refused atomic.Int64
+}
+
+func (k *crampedKernel) Accept(listener int) (int, syscall.Errno) {
+	if _, full := k.threads.Load(unix.Gettid()); full {
+		k.refused.Add(1)
+		return -1, unix.EMFILE
+	}
+	return k.Linux.Accept(listener)
+}
+
+// A table that the kernel calls full, before it has as many connections as it should
+// hold, is as good a reason to pass a lane on. When all are, nobody spins.
+func TestALaneLeavesALoopWithoutDescriptors(t *testing.T) {
+	const loops = 3
+	kernel := &crampedKernel{}
+	kernel.clock.Store(int64(time.Hour))
+	p, handlers, address := startEcho(t, poller.Config{Loops: loops, Lanes: 1, PrivateFDTables: true, Kernel: kernel})
+	for i := range loops {
+		roundTrip(t, address)
+		if n := handlers[i].opened.Load(); n != 1 {
+			t.Fatalf("loop %d got %d connections", i, n)
+		}
+		cramped := make(chan struct{})
+		p.Loops()[i].Run(func(*poller.Loop) { kernel.threads.Store(unix.Gettid(), true); close(cramped) })
+		<-cramped
+	}
+	waits := halfway(t, address)
+	waits.Write([]byte("hello"))
+	eventually(t, "accepting pauses", func() bool { return p.Loops()[loops-1].Stats().AcceptPauses.Load() > 0 })
+	// The first two were asked as the lane left them, and the clock stands still.
+	if n := kernel.refused.Load(); n != loops {
+		t.Errorf("%d accepts without a descriptor", n)
+	}
+	kernel.threads.Clear()
+	kernel.clock.Add(int64(time.Second))
+	p.Loops()[loops-1].Run(func(*poller.Loop) {})
+	var b [5]byte
+	if _, err := waits.Read(b[:]); err != nil {
+		t.Fatalf("who waited: %v", err)
+	}
+}
+
+// A steeredKernel counts what listeners are told of processors.
+type steeredKernel struct {
+	poller.Linux
+	steered atomic.Int64
+}
+
+func (k *steeredKernel) Steer(listener, cpu int) syscall.Errno {
+	k.steered.Add(1)
+	return k.Linux.Steer(listener, cpu)
+}
+
+// Listeners that several loops hold in turn prefer no processor.
+func TestSharedLanesAreNotSteered(t *testing.T) {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		t.Fatal(err)
+	}
+	cpu := 0
+	for !allowed.IsSet(cpu) {
+		cpu++
+	}
+	for _, c := range []struct{ lanes, want int }{{2, 0}, {4, 4}} {
+		kernel := &steeredKernel{}
+		startEcho(t, poller.Config{Loops: 4, Lanes: c.lanes, PrivateFDTables: true, CPUs: []int{cpu}, Kernel: kernel})
+		if n := int(kernel.steered.Load()); n != c.want {
+			t.Errorf("%d lanes of 4 loops: %d listeners prefer a processor", c.lanes, n)
+		}
+	}
+}
+
+// A loop that visits its lane keeps to the accept rate, on whatever ports newcomers
+// wait, and takes no more of it than it uses, however often it looks in vain.
+func TestAVisitorKeepsToTheAcceptRate(t *testing.T) {
+	const perSecond, first, later = 1000, 30, 120
+	kernel := &heldKernel{}
+	kernel.clock.Store(int64(time.Hour))
+	other := freeAddress(t, "127.0.0.1")
+	p, handlers, address := startEcho(t, poller.Config{
+		Loops: 2, Lanes: 1, PrivateFDTables: true, AcceptRate: perSecond, Kernel: kernel,
+		Listen: []poller.Address{netip.MustParseAddrPort(other)},
+	})
+	waits, begun := make(chan struct{}), make(chan struct{})
+	p.Loops()[0].Run(func(*poller.Loop) { close(begun); <-waits })
+	defer close(waits)
+	<-begun
+	p.Loops()[1].Run(func(*poller.Loop) { handlers[1].sweeps = true })
+	// One at a time, of a share of 10 for each.
+	for range first {
+		roundTrip(t, address)
+	}
+	var waiting []net.Conn
+	for i := range later {
+		waiting = append(waiting, halfway(t, []string{address, other}[i%2]))
+	}
+	turns := func(n int) {
+		for range n {
+			turned := make(chan struct{})
+			p.Loops()[1].Run(func(*poller.Loop) { close(turned) })
+			<-turned
+		}
+	}
+	turns(1000)
+	if n := opened(handlers); n > int64(burstMax(perSecond)) {
+		t.Errorf("%d came in at once, at %d a second", n, perSecond)
+	}
+	for steps := later * 100 / perSecond; opened(handlers) < first+later; steps-- {
+		if steps == 0 {
+			t.Fatalf("%d of %d came in, in the time for all", opened(handlers), first+later)
+		}
+		kernel.clock.Add(int64(10 * time.Millisecond))
+		turns(20)
+	}
+	for _, c := range waiting {
+		echoes(t, c)
 	}
 }

@@ -44,8 +44,8 @@ type Handler interface {
 	Closed(fd uint32)
 }
 
-// A Loop is one reactor: a locked thread, an epoll, listeners, a mailbox and
-// the records of its connections. Except for Post, Run and Stats, its methods
+// A Loop is one reactor: a locked thread, an epoll, a part in a lane of listeners,
+// a mailbox and the records of its connections. Except for Post, Run and Stats, its methods
 // are for its own thread only, that is, for its Handler.
 type Loop struct {
 	// Fixed after construction.
@@ -323,7 +323,7 @@ func (l *Loop) dispatch(event *unix.EpollEvent) {
 	fd, generation := uint32(event.Fd), uint32(event.Pad)
 	if generation == 0 {
 		// The loop's own: the wake-up eventfd, which is edge-triggered and
-		// never read, or the listeners.
+		// never read, or the lane's epoll.
 		if int(fd) == l.accept.epfd {
 			l.accept.run(l)
 		}

@@ -34,9 +34,9 @@ type Config struct {
 	// its lane goes on. Loops that share a table all accept.
 	Lanes int
 	// CPUs are the processors to bind the loops to, in turns; the kernel then
-	// also brings each loop the connections that arrive at its processor. None
-	// leaves both to the kernel, which is right where loops are to share
-	// processors with other programs.
+	// also brings each loop the connections that arrive at its processor, unless
+	// it shares its lane. None leaves both to the kernel, which is right where
+	// loops are to share processors with other programs.
 	CPUs []int
 	// TakeTurns lets only so many loops work at a time as there are processors,
 	// where there are more loops that are not bound, while the handler has

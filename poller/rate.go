@@ -19,11 +19,11 @@ type acceptRate struct {
 }
 
 // newAcceptRate returns nil, which is no limit, for 0.
-func newAcceptRate(perSecond, loops int) *acceptRate {
+func newAcceptRate(perSecond, lanes int) *acceptRate {
 	if perSecond <= 0 {
 		return nil
 	}
-	share := perSecond * int(acceptShareNanos/int64(time.Millisecond)) / 1000 / max(loops, 1)
+	share := perSecond * int(acceptShareNanos/int64(time.Millisecond)) / 1000 / max(lanes, 1)
 	return &acceptRate{
 		interval: int64(time.Second) / int64(perSecond),
 		share:    min(max(share, 1), acceptsPerTurnMax),

@@ -52,17 +52,24 @@ func (e *echo) Work() bool    { return e.sweeps }
 func (e *echo) Tick() int64   { return e.loop.Now() + int64(time.Hour) }
 func (e *echo) Closed(uint32) { e.closed.Add(1) }
 
-func startEcho(t *testing.T, config poller.Config) (*poller.Poller, []*echo, string) {
+// freeAddress is one on which nobody listens.
+func freeAddress(t *testing.T, host string) string {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := free.Addr().String()
-	free.Close()
+	defer free.Close()
+	return free.Addr().String()
+}
+
+// startEcho listens on the address that it returns, besides those of config.
+func startEcho(t *testing.T, config poller.Config) (*poller.Poller, []*echo, string) {
+	t.Helper()
+	address := freeAddress(t, "127.0.0.1")
 	var echoes []*echo
 	config.DescriptorsMax = 1 << 16
-	config.Listen = []poller.Address{netip.MustParseAddrPort(address)}
+	config.Listen = append(config.Listen, netip.MustParseAddrPort(address))
 	config.NewHandler = func(l *poller.Loop) poller.Handler {
 		e := &echo{loop: l}
 		echoes = append(echoes, e)

@@ -59,6 +59,7 @@ type table struct {
 	chunks         []atomic.Pointer[chunk]
 	connections    atomic.Int64 // open now
 	connectionsMax int64        // at which nobody is accepted; 0 is no limit
+	exhaustedTo    atomic.Int64 // nobody is accepted until then, since the kernel said EMFILE
 }
 
 // newTable makes a table for descriptors 0 to descriptorsMax-1.
@@ -69,9 +70,10 @@ func newTable(descriptorsMax, connectionsMax int) *table {
 	}
 }
 
-// full reports whether the other descriptors are to be left to others.
-func (t *table) full() bool {
-	return t.connectionsMax != 0 && t.connections.Load() >= t.connectionsMax
+// full reports whether nobody is to be accepted now: no descriptor is left, or the
+// others are to be left to others.
+func (t *table) full(now int64) bool {
+	return t.connectionsMax != 0 && t.connections.Load() >= t.connectionsMax || now < t.exhaustedTo.Load()
 }
 
 // get returns the record of fd, or nil if fd was never open.

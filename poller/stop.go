@@ -35,14 +35,14 @@ type stopping struct {
 // closes at once. It takes lastAcceptsNanosMax longer if descriptors are used
 // up. Any goroutine may call it, once.
 func (p *Poller) StopAccepting(grace time.Duration) {
-	holds := make(map[*Loop]bool)
+	ends := make(map[*Loop]bool)
 	for _, ln := range p.lanes {
-		holds[ln.holder.Swap(nil)] = true
+		ends[ln.end(ln.loops[0].kernel.Now())] = true
 	}
 	// The others first: a listener is closed with the last of its descriptors, and
 	// who comes between the one that accepts and another would be reset.
-	p.runAll(func(l *Loop) bool { return !holds[l] }, func(l *Loop, done func()) { l.accept.leave(l); done() })
-	p.runAll(func(l *Loop) bool { return holds[l] }, func(l *Loop, done func()) { l.StopAccepting(grace, done) })
+	p.runAll(func(l *Loop) bool { return !ends[l] }, func(l *Loop, done func()) { l.accept.leave(l); done() })
+	p.runAll(func(l *Loop) bool { return ends[l] }, func(l *Loop, done func()) { l.accept.take(l); l.StopAccepting(grace, done) })
 }
 
 // runAll has those loops run f, and waits until each is done.
@@ -57,8 +57,9 @@ func (p *Poller) runAll(which func(*Loop) bool, f func(l *Loop, done func())) {
 	all.Wait()
 }
 
-// StopAccepting is Poller.StopAccepting for one loop. It returns at once; done
-// is called on the loop's thread when the listeners are closed.
+// StopAccepting is Poller.StopAccepting for the one loop that still has its lane's
+// descriptors. It returns at once; done is called on the loop's thread when the
+// listeners are closed.
 func (l *Loop) StopAccepting(grace time.Duration, done func()) {
 	a := &l.accept
 	if a.stop.done != nil {

@@ -26,7 +26,7 @@ const (
 	// processBytesPerLoop is a locked thread, its stack and its mailbox.
 	processBytesPerLoop = 64 << 10
 
-	// kernelBytesPerListener is a listening socket in a loop's epoll, measured
+	// kernelBytesPerListener is a listening socket in a lane's epoll, measured
 	// on Linux 6.18 as growth of the slab caches with 100 ports and 190 loops:
 	// TCPv6 2,488, socket and inode 827, file 192, dentry 192, epitem and wait
 	// entry 189, rest about 140; an IPv4 listener has 120 less.
@@ -57,8 +57,8 @@ const (
 	fdReserve = 256
 	// fdsPerLoop is a loop's epoll and its wake-up eventfd.
 	fdsPerLoop = 2
-	// spreadDeviations is the slack for uneven filling of the loops, in
-	// standard deviations: at 6, one table in a thousand million overflows.
+	// spreadDeviations is the slack for uneven filling of the lanes, in
+	// standard deviations: at 6, one lane in a thousand million overflows.
 	spreadDeviations = 6
 	// listenersPerPortMax is the largest SO_REUSEPORT group: it starts at 128
 	// and doubles while below 65,536 (reuseport_grow, sock_reuseport.c).

@@ -3,7 +3,6 @@ package tuning
 import (
 	"fmt"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -52,6 +51,7 @@ type MemoryGuard struct {
 
 	// Owned by whoever calls Look.
 	reserves map[string]int64 // R, by the name of the limit
+	network  networkCounts
 
 	// Shared: atomic.
 	short  atomic.Bool
@@ -62,7 +62,7 @@ type MemoryGuard struct {
 
 // NewMemoryGuard makes a guard and has its first look.
 func NewMemoryGuard(host Host, config MemoryConfig) *MemoryGuard {
-	g := &MemoryGuard{host: host, config: config, reserves: make(map[string]int64)}
+	g := &MemoryGuard{host: host, config: config, network: newNetworkCounts(host), reserves: make(map[string]int64)}
 	g.perSocket = g.fullSocketBytes()
 	g.Look()
 	return g
@@ -203,7 +203,7 @@ func (g *MemoryGuard) ownBytes() int64 {
 		bytes += pages[1] * int64(os.Getpagesize())
 	}
 	buffers := g.config.Blocked() * g.perSocket
-	if all, ok := g.host.tcpBytes(); ok {
+	if all, ok := g.network.tcpBytes(); ok {
 		buffers = min(buffers, all)
 	}
 	return bytes + buffers
@@ -224,20 +224,4 @@ func (g *MemoryGuard) fullSocketBytes() int64 {
 		bytes = min(bytes, most)
 	}
 	return 2 * bytes
-}
-
-// tcpBytes is what all TCP sockets of the host hold in buffers: "mem" in
-// /proc/net/sockstat, in pages, which no network namespace has to itself.
-func (h Host) tcpBytes() (int64, bool) {
-	s, _ := text(h.Proc, "net/sockstat")
-	for line := range strings.Lines(s) {
-		fields := strings.Fields(line)
-		for i := 1; i+1 < len(fields) && fields[0] == "TCP:"; i += 2 {
-			if fields[i] == "mem" {
-				pages, ok := number(fields[i+1])
-				return pages * int64(os.Getpagesize()), ok
-			}
-		}
-	}
-	return 0, false
 }

@@ -1,7 +1,6 @@
 package tuning
 
 import (
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -19,10 +18,10 @@ import (
 // So a sweep that nothing holds up is not held up here either.
 type Pacer struct {
 	// Fixed after construction.
-	host   Host
 	config PacerConfig
 
 	// Owned by Watch's goroutine.
+	network networkCounts
 	control pacing
 	seen    pacerCounts
 
@@ -40,7 +39,7 @@ type PacerConfig struct {
 
 // NewPacer sets the rate at which sweeps begin.
 func NewPacer(host Host, config PacerConfig) *Pacer {
-	p := &Pacer{host: host, config: config, control: newPacing()}
+	p := &Pacer{config: config, network: newNetworkCounts(host), control: newPacing()}
 	p.seen = p.count()
 	config.SetRate(p.control.rate)
 	config.SetMost(p.seen.writes + uint64(p.control.budget))
@@ -119,48 +118,10 @@ func (p *Pacer) publish() {
 
 func (p *Pacer) count() (c pacerCounts) {
 	c.writes, c.bytes = p.config.Writes(), p.config.Bytes()
-	bytes, _ := p.host.tcpBytes()
-	c.pages = bytes / pageBytes
-	c.dropped = p.host.deviceDrops()
-	snmp, _ := text(p.host.Proc, "net/snmp")
-	c.sent, c.again = column(snmp, "Tcp:", "OutSegs"), column(snmp, "Tcp:", "RetransSegs")
+	bytes, _ := p.network.tcpBytes()
+	c.pages, c.dropped = bytes/pageBytes, p.network.deviceDrops()
+	c.sent, c.again = p.network.segments()
 	return c
-}
-
-// deviceDrops is what all network devices had no room for on the way out.
-func (h Host) deviceDrops() (dropped uint64) {
-	s, _ := text(h.Proc, "net/dev")
-	for line := range strings.Lines(s) {
-		_, counts, found := strings.Cut(line, ":")
-		const transmitDrop = 11
-		if fields := strings.Fields(counts); found && len(fields) > transmitDrop {
-			n, _ := number(fields[transmitDrop])
-			dropped += uint64(n)
-		}
-	}
-	return dropped
-}
-
-// column finds a value in a pair of lines, names above values.
-func column(s, protocol, name string) uint64 {
-	var names []string
-	for line := range strings.Lines(s) {
-		fields := strings.Fields(line)
-		if len(fields) == 0 || fields[0] != protocol {
-			continue
-		}
-		if names == nil {
-			names = fields
-			continue
-		}
-		for i, field := range fields {
-			if i < len(names) && names[i] == name {
-				n, _ := number(field)
-				return uint64(n)
-			}
-		}
-	}
-	return 0
 }
 
 // queue is how long a write waits in queues, about, as a part of how long it may:
