@@ -277,6 +277,71 @@ func TestKeptConnectionsCountAndMakeRoom(t *testing.T) {
 	closeAll([]*rawClient{upgrades, idle, busy})
 }
 
+// Whoever says that he asks for nothing more is told with whatever answer that it is
+// the last, and it is (RFC 9112, 9.6).
+func TestLastAnswersSaySo(t *testing.T) {
+	const last = "Connection: close\r\n"
+	config := withHistory(10)
+	s, bus := startHTTP(t, func(c *Config) { c.History = config.History })
+	bare, _ := startHTTP(t, nil)
+	for range 2 {
+		s.publish(t, "kept", "hello")
+	}
+	poll := func(target string) string { return string(pollRequest(target, last)) }
+	for _, c := range []struct {
+		s       *testServer
+		request string
+		status  int
+		then    func(*testServer)
+	}{
+		{s, postRequest("/a", "x", last), 200, nil},
+		{s, postRequest("/a", "x", "Connection: keep-alive\r\n", last), 200, nil},
+		{s, "GET /-/c10m.js HTTP/1.1\r\nHost: h\r\n" + last + "\r\n", 200, nil},
+		{s, "HEAD /-/channels/a HTTP/1.1\r\nHost: h\r\n" + last + "\r\n", 200, nil},
+		{s, "GET /-/channels/a HTTP/1.1\r\nHost: h\r\n" + last + "\r\n", 200, nil},
+		{s, "OPTIONS * HTTP/1.1\r\nHost: h\r\n" + last + "\r\n", 204, nil},
+		{s, poll("/a?wait=0"), 204, nil},
+		{bare, poll("/a?wait=0"), 204, nil},
+		{s, poll("/kept?since=first&wait=9"), 200, nil},
+		{s, poll("/kept?since=other-1&wait=9"), 410, nil},
+		{bare, poll("/a?since=x-1&wait=9"), 410, nil},
+		{bare, poll("/a?wait=9"), 200, func(s *testServer) { s.publish(t, "a", "one") }},
+		{s, poll("/a?wait=9"), 200, func(s *testServer) {
+			var both sync.WaitGroup
+			both.Add(1)
+			s.servers[0].loop.Run(func(*poller.Loop) { both.Wait() }) // they come in one turn
+			s.hub.Publish([]byte("a"), []byte("one"))
+			s.hub.Publish([]byte("a"), []byte("two"))
+			both.Done()
+		}},
+		{s, poll("/a?wait=9"), 410, func(s *testServer) { CloseMissed(s.servers, 0) }},
+		{bare, poll("/a?wait=9"), 410, func(s *testServer) { CloseMissed(s.servers, 0) }},
+		{s, postRequest("/a", "bus down", last), 503, nil},
+	} {
+		bus.mu.Lock()
+		if bus.fate = channel.FatePublished; c.status == 503 {
+			bus.fate = channel.FateUnpublished
+		}
+		bus.mu.Unlock()
+		client := c.s.connect(t)
+		client.send([]byte(c.request))
+		if c.then != nil {
+			c.s.waitForPolls(t, 1)
+			c.then(c.s)
+		}
+		method, _, _ := strings.Cut(c.request, " ")
+		if r, _ := client.reply(method); r.StatusCode != c.status || !r.Close {
+			t.Errorf("%q: %s %v", c.request, r.Status, r.Header)
+		}
+		if b, err := client.ReadByte(); err != io.EOF {
+			t.Errorf("%q: %q, %v follows the last answer", c.request, b, err)
+		}
+		client.Close()
+	}
+	s.checkNothingLeft(t)
+	bare.checkNothingLeft(t)
+}
+
 func TestRoutes(t *testing.T) {
 	for _, c := range []struct {
 		request string
