@@ -30,8 +30,10 @@ scenario() { # name
 	mixed) flags=(--messages-rate 0.001 --duration "$((2 + connections / 150000))s" --probe-rate 100 --probes 1000) ;;
 	pings) run=connect flags=(--hold "${HOLD:-5m10s}") ;;
 	storm) flags=(--jitter 0s --messages-rate 0.05 --duration 1s) ;;
+	# All are gone at once with a reset, and small messages go to those who stay.
+	disconnect) flags=(--probe-rate 100 --probes 1000) ;;
 	*)
-		echo "there is no scenario $1: fanout, mixed, pings and storm are there." >&2
+		echo "there is no scenario $1: fanout, mixed, pings, storm and disconnect are there." >&2
 		return 1
 		;;
 	esac

@@ -63,7 +63,7 @@
 // # The formulas
 //
 // N connections, P ports, L loops, A lanes (loops that accept at a time: L in one
-// shared table, else min(L, C)), C cores. Results are rounded up to three
+// shared table, else about C), C cores. Results are rounded up to three
 // digits or a power of two. The sources stand beside each formula in need.go.
 //
 //	one shared table    N + P*A + 2*L + 256 descriptors

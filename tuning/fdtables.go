@@ -119,8 +119,19 @@ func privateRoom(nofile, ports, loops int) int {
 	return nofile - ports - fdReserve - loops
 }
 
-// privateLanes is how many loops with tables of their own accept at a time.
-func privateLanes(r FDRequest, loops int) int { return min(loops, max(r.Cores, 1)) }
+// privateLanes is how many loops with tables of their own accept at a time: one per
+// core, or down to half as many where the lanes have more room then, 0 if the loops
+// are too few. The loops of a lane fill up one after the other, and the smallest
+// lanes have loops/lanes of them: 72 loops are 36 lanes of two on 64 cores.
+func privateLanes(r FDRequest, loops int) int {
+	most := min(loops, max(r.Cores, 1))
+	for lanes := most; lanes > most/2; lanes-- {
+		if fullestLane(r.Connections, lanes) <= loops/lanes*privateRoom(r.Nofile, r.Ports, loops) {
+			return lanes
+		}
+	}
+	return 0
+}
 
 // fullestLane is how many connections the fullest of the lanes must have room
 // for. The kernel picks the listener of a SO_REUSEPORT group by a hash of the
@@ -137,12 +148,7 @@ func privatePlan(r FDRequest, loops int, chosen bool) (FDPlan, error) {
 		return FDPlan{}, fmt.Errorf("a nofile limit of %s has no room for %s ports and %s loops: raise the hard limit above %s, or listen on fewer ports with --listen",
 			count(r.Nofile), count(r.Ports), count(loops), count(r.Ports+fdReserve+loops))
 	}
-	// A lane's loops fill up one after the other, and the smallest lanes have
-	// loops/lanes of them.
-	fits := func(loops int) bool {
-		lanes := privateLanes(r, loops)
-		return fullestLane(r.Connections, lanes) <= loops/lanes*privateRoom(r.Nofile, r.Ports, loops)
-	}
+	fits := func(loops int) bool { return privateLanes(r, loops) > 0 }
 	if chosen {
 		loops = enoughLoops(r, loops, fits)
 	}
@@ -151,7 +157,7 @@ func privatePlan(r FDRequest, loops int, chosen bool) (FDPlan, error) {
 		return FDPlan{Private: true, Loops: loops, Lanes: privateLanes(r, loops), PerLoopMax: room}, nil
 	}
 	if r.Connections <= 1 {
-		least := fdReserve + asked + fullestLane(1, privateLanes(r, asked))
+		least := fdReserve + asked + fullestLane(1, min(asked, max(r.Cores, 1)))
 		return FDPlan{}, tooLow(r, "private fd tables", "", r.Ports+least, 1+least)
 	}
 	if chosen {

@@ -28,6 +28,9 @@ func TestFDTables(t *testing.T) {
 		{"a million needs 54 loops of 20,000",
 			FDRequest{Mode: FDAuto, Connections: 1_000_000, Nofile: 20_000, Ports: 1001, Cores: 2},
 			FDPlan{Private: true, Loops: 54, Lanes: 2, PerLoopMax: 18_689}, ""},
+		{"loops that are no multiple of the cores",
+			FDRequest{Connections: 1_300_000, Nofile: 20_000, Ports: 1001, Cores: 64},
+			FDPlan{Private: true, Loops: 72, Lanes: 36, PerLoopMax: 18_671}, ""},
 		{"ten million",
 			FDRequest{Connections: 10_000_000, Nofile: 20_000, Ports: 1001, Cores: 2},
 			FDPlan{Private: true, Loops: 552, Lanes: 2, PerLoopMax: 18_191}, ""},
@@ -110,7 +113,7 @@ func TestFDTablesSpread(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	for _, n := range []int{100_000, 1_000_000, 3_000_000} {
 		plan, err := FDTables(FDRequest{Connections: n, Nofile: 20_000, Ports: 11, Cores: 3})
-		if err != nil || !plan.Private || plan.Lanes != 3 {
+		if err != nil || !plan.Private || plan.Lanes < 2 {
 			t.Fatalf("%d connections: %+v, error %v", n, plan, err)
 		}
 		fill := make([]int, plan.Lanes)

@@ -60,7 +60,7 @@ type busFlags struct {
 	Bus         string        `group:"Messages" default:"127.0.0.1:6379" help:"Where to publish: the server's embedded bus, or the Redis that it listens to."`
 	BusPassword string        `group:"Messages" env:"C10M_BUS_PASSWORD" help:"Password of the bus."`
 	Size        int           `group:"Messages" default:"256" help:"Payload bytes of a message; at least 40. Beyond some hundred, a delivery costs what its bytes cost."`
-	Duration    time.Duration `group:"Messages" default:"10s" help:"How long to publish (storm: after everybody is back). Percentiles far out need many messages: p99.9 of one a second is its slowest sweep."`
+	Duration    time.Duration `group:"Messages" default:"10s" help:"How long to publish (storm: after everybody is back; disconnect: after their memory is). Percentiles far out need many messages: p99.9 of one a second is its slowest sweep."`
 }
 
 func (f *busFlags) set(o *scenario.Options) {
@@ -96,12 +96,17 @@ func (f *unicastFlags) options(o *scenario.Options) {
 	o.Name, o.Rate = "unicast", f.MessagesRate
 }
 
+// probeFlags are those of scenarios that measure some connections apart.
+type probeFlags struct {
+	ProbeRate float64 `group:"Messages" default:"100" help:"Messages a second to probes, each to one. More make the percentiles steadier and take more from what the server does besides."`
+	Probes    int     `group:"Messages" placeholder:"N" help:"Connections with a channel of their own; default: 1000 or 1 %, whichever is less."`
+}
+
 type mixedFlags struct {
 	commonFlags  `embed:""`
 	busFlags     `embed:""`
 	MessagesRate float64 `group:"Messages" default:"1" help:"Messages a second to everybody but the probes. With more, small messages meet a sweep more often."`
-	ProbeRate    float64 `group:"Messages" default:"100" help:"Messages a second to probes, each to one. More make the percentiles steadier and take more from the sweeps."`
-	Probes       int     `group:"Messages" placeholder:"N" help:"Connections with a channel of their own; default: 1000 or 1 %, whichever is less."`
+	probeFlags   `embed:""`
 }
 
 func (f *mixedFlags) options(o *scenario.Options) {
@@ -149,6 +154,20 @@ type churnFlags struct {
 func (f *churnFlags) options(o *scenario.Options) {
 	f.set(o)
 	o.Name, o.Rate, o.ChurnRate, o.Reset = "churn", f.MessagesRate, f.ChurnRate, f.Reset
+}
+
+type disconnectFlags struct {
+	commonFlags `embed:""`
+	busFlags    `embed:""`
+	probeFlags  `embed:""`
+	Baseline    time.Duration `group:"Disconnect" default:"5s" help:"How long messages go to the probes before all others end: what their latencies are to be compared with."`
+	Within      time.Duration `group:"Disconnect" placeholder:"DURATION" help:"How long the server may take to let go of all, which is a fault if it does not, and then the host to have their memory again, which is none. Default: 2 minutes, and 0.1 ms for each connection."`
+	Reset       bool          `group:"Disconnect" default:"true" negatable:"" help:"End with a RST, as clients that die do. Without, they end with a FIN, and those of the kernel's wait in TIME_WAIT for a minute, with a part of their memory."`
+}
+
+func (f *disconnectFlags) options(o *scenario.Options) {
+	f.set(o)
+	o.Name, o.ProbeRate, o.Probes, o.Baseline, o.Within, o.Reset = "disconnect", f.ProbeRate, f.Probes, f.Baseline, f.Within, f.Reset
 }
 
 // scenario turns the common flags into options.

@@ -27,13 +27,14 @@ import (
 )
 
 type commands struct {
-	Connect  connectFlags  `cmd:"" default:"withargs" help:"Open connections and hold them; check what others publish. This is what runs without a subcommand."`
-	Fanout   fanoutFlags   `cmd:"" help:"One channel for all, messages at a rate."`
-	Unicast  unicastFlags  `cmd:"" help:"A channel for each connection, messages at a rate to random ones."`
-	Mixed    mixedFlags    `cmd:"" help:"A fan-out to everybody, and messages to channels of one, whose latency is measured by itself: what a small message suffers from a large one."`
-	Saturate saturateFlags `cmd:"" help:"The next message as soon as one has reached everybody: the peak rate of deliveries."`
-	Storm    stormFlags    `cmd:"" help:"All connections end at once and come back; time until the last is served again."`
-	Churn    churnFlags    `cmd:"" help:"Connections leave and come back at a steady rate while messages flow."`
+	Connect    connectFlags    `cmd:"" default:"withargs" help:"Open connections and hold them; check what others publish. This is what runs without a subcommand."`
+	Fanout     fanoutFlags     `cmd:"" help:"One channel for all, messages at a rate."`
+	Unicast    unicastFlags    `cmd:"" help:"A channel for each connection, messages at a rate to random ones."`
+	Mixed      mixedFlags      `cmd:"" help:"A fan-out to everybody, and messages to channels of one, whose latency is measured by itself: what a small message suffers from a large one."`
+	Saturate   saturateFlags   `cmd:"" help:"The next message as soon as one has reached everybody: the peak rate of deliveries."`
+	Storm      stormFlags      `cmd:"" help:"All connections end at once and come back; time until the last is served again."`
+	Churn      churnFlags      `cmd:"" help:"Connections leave and come back at a steady rate while messages flow."`
+	Disconnect disconnectFlags `cmd:"" help:"All connections but a few end at once and stay away: what those few see of it, time until the server has let go of all, and until the host has their memory again."`
 }
 
 func main() {

@@ -64,6 +64,13 @@ func TestCommandLine(t *testing.T) {
 		"storm 127.0.0.1 5 --jitter 0s --no-reset --drop 2": func(o *scenario.Options) bool {
 			return o.Drop == 2 && o.Jitter == 0 && !o.Reset
 		},
+		"disconnect 127.0.0.1 500": func(o *scenario.Options) bool {
+			return o.Name == "disconnect" && o.ProbeRate == 100 && o.Probes == 0 && o.Baseline == 5*time.Second && o.Within == 0 &&
+				o.Reset && o.Duration == 10*time.Second && o.Bytes == 256
+		},
+		"disconnect 127.0.0.1 500 --probe-rate 9 --probes 3 --baseline 2s --within 1m --no-reset --duration 0s": func(o *scenario.Options) bool {
+			return o.ProbeRate == 9 && o.Probes == 3 && o.Baseline == 2*time.Second && o.Within == time.Minute && !o.Reset && o.Duration == 0
+		},
 		"churn localhost 5 --churn-rate 7 --cores 0-1,4 --bind explicit --source 10.0.0.1": func(o *scenario.Options) bool {
 			return o.Name == "churn" && o.ChurnRate == 7 && slices.Equal(o.Load.Cores, []int{0, 1, 4}) &&
 				o.Load.Spread.Binding == load.BindExplicit && len(o.Load.Spread.Sources) == 1 && o.Load.Spread.Host.IsLoopback()

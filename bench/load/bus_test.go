@@ -9,8 +9,8 @@ import (
 	"github.com/tidwall/redcon"
 )
 
-// redis answers PUBLISH as a Redis does, by a library's parser.
-func redis(t *testing.T, published chan<- string) string {
+// startRedis is one that answers PUBLISH as a Redis does, by a library's parser.
+func startRedis(t *testing.T, published chan<- string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +40,7 @@ func redis(t *testing.T, published chan<- string) string {
 
 func TestBus(t *testing.T) {
 	published := make(chan string, 10)
-	address := redis(t, published)
+	address := startRedis(t, published)
 	if _, err := DialBus(address, "wrong"); err == nil || !strings.Contains(err.Error(), "WRONGPASS") {
 		t.Errorf("a wrong password: %v", err)
 	}
@@ -65,6 +65,18 @@ func TestBus(t *testing.T) {
 		err := bus.Publish("forbidden", nil)
 		return err != nil && strings.Contains(err.Error(), "NOPERM")
 	})
+}
+
+// A bus that does not know, or is not there, is an error and not a number.
+func TestSubscribersOfABusThatDoesNotSay(t *testing.T) {
+	published := make(chan string, 10)
+	for address, wanted := range map[string]string{startRedis(t, published): "does not say", "127.0.0.1:1": "refused"} {
+		bus := AskBus(address, "secret")
+		if n, err := bus.Of(t.Context(), "forbidden"); err == nil || n != 0 || !strings.Contains(err.Error(), wanted) {
+			t.Errorf("%d subscribers, %v", n, err)
+		}
+		bus.Close()
+	}
 }
 
 func TestReadInteger(t *testing.T) {

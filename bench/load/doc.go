@@ -35,7 +35,8 @@
 // Storm and Churn (returns.go) close connections and have them come back, each
 // under its number and so with its source address and channel. One that is
 // closed is not due anything any more; when it is back, it is due what is
-// handed to the bus from then on.
+// handed to the bus from then on. With ForGood nobody comes back, and nothing is kept
+// of who left; Subscribers asks a server's own bus how many of them it still has.
 //
 // # Ends in user space
 //

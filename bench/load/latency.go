@@ -49,6 +49,26 @@ func (l *Latencies) clone() (copied Latencies) {
 	return copied
 }
 
+// Since is what was counted after earlier, a copy of then. Its maximum is that of all,
+// or else up to 0.8 % too high.
+func (l *Latencies) Since(earlier *Latencies) (later Latencies) {
+	if l.histogram == nil {
+		return later
+	}
+	counts := l.histogram.Export()
+	if earlier.histogram != nil {
+		for i, n := range earlier.histogram.Export().Counts {
+			counts.Counts[i] -= n
+		}
+	}
+	if later.histogram = hdrhistogram.Import(counts); later.Count() == 0 {
+		return Latencies{}
+	}
+	later.sum = l.sum - earlier.sum
+	later.longest = min(l.longest, (later.histogram.Max()+1)*1000)
+	return later
+}
+
 // Count is how many durations there are.
 func (l *Latencies) Count() uint64 {
 	if l.histogram == nil {

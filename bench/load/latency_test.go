@@ -46,3 +46,31 @@ func TestLatencies(t *testing.T) {
 		t.Errorf("the summary of nothing is %+v", empty.Summary())
 	}
 }
+
+// What came later is apart from what came before it, its maximum included.
+func TestLatenciesSince(t *testing.T) {
+	var l, apart Latencies
+	for i := range int64(500) {
+		l.Observe(1e6 + i*1e5)
+	}
+	if all := l.Since(&Latencies{}); all.Summary() != l.Summary() {
+		t.Errorf("since nothing %+v, in all %+v", all.Summary(), l.Summary())
+	}
+	earlier := l.clone()
+	for i := range int64(500) {
+		l.Observe(1e6 + i*1e4)
+		apart.Observe(1e6 + i*1e4)
+	}
+	later := l.Since(&earlier)
+	got, want := later.Summary(), apart.Summary()
+	if got.MaxMillis < want.MaxMillis || got.MaxMillis > want.MaxMillis*1.008+0.001 {
+		t.Errorf("the longest is %v, want %v", got.MaxMillis, want.MaxMillis)
+	}
+	got.MaxMillis, got.P999Millis = want.MaxMillis, want.P999Millis // no quantile is above the longest
+	if got != want {
+		t.Errorf("what came later is %+v, want %+v", got, want)
+	}
+	if none := l.Since(&l); none.Summary() != (Latency{}) {
+		t.Errorf("nothing came later, and it is %+v", none.Summary())
+	}
+}

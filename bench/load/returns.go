@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// A Storm closes connections at once and has each come back.
+// A Storm closes connections at once and has each come back, unless they leave
+// for good.
 type Storm struct {
 	// Drop is how many; 0 is all.
 	Drop int
@@ -17,6 +18,8 @@ type Storm struct {
 	// Reset ends them with a RST, which leaves no TIME_WAIT: a source port
 	// that waits for 60 s may be one too few for the way back.
 	Reset bool
+	// ForGood is that nobody comes back.
+	ForGood bool
 }
 
 // A Churn closes random connections at a steady rate and has each come back
@@ -29,6 +32,7 @@ type Churn struct {
 
 // ReturnCounters are what storms and churns did.
 type ReturnCounters struct {
+	Ended    int `json:"ended"`    // connections that the client closed for good
 	Left     int `json:"left"`     // connections that the client closed, to come back
 	Returned int `json:"returned"` // opened again
 	NotBack  int `json:"not_back"` // given up on the way back
@@ -40,6 +44,7 @@ type ReturnCounters struct {
 }
 
 func (r *ReturnCounters) add(o *ReturnCounters) {
+	r.Ended += o.Ended
 	r.Left += o.Left
 	r.Returned += o.Returned
 	r.NotBack += o.NotBack
@@ -57,6 +62,7 @@ type returns struct {
 	from   int64  // its begin, from which jitter counts
 	jitter int64
 	reset  bool
+	away   bool // who leaves does not come back
 
 	interval int64 // between two of a churn; 0: there is none
 	churnAt  int64
@@ -87,7 +93,7 @@ func (c *Client) Storm(s Storm) error {
 			r.left = math.MaxInt
 		}
 		r.storm = (r.storm + 1) % stormsToldApart
-		r.cursor, r.from, r.jitter, r.reset = 0, h.loop.Now(), int64(s.Jitter), s.Reset
+		r.cursor, r.from, r.jitter, r.reset, r.away = 0, h.loop.Now(), int64(s.Jitter), s.Reset, s.ForGood
 		return func() {}
 	})
 	return nil
@@ -101,7 +107,7 @@ func (c *Client) Churn(churn Churn) error {
 	loops := len(c.handlers)
 	c.each(func(h *handler) func() {
 		r := &h.returns
-		r.interval, r.reset, r.jitter = 0, churn.Reset, 0
+		r.interval, r.reset, r.away, r.jitter = 0, churn.Reset, false, 0
 		if churn.Rate > 0 {
 			r.interval = int64(float64(time.Second) * float64(loops) / churn.Rate)
 			// The loops take turns.
@@ -165,13 +171,17 @@ func (h *handler) anyone() (fd uint32, ok bool) {
 	return 0, false
 }
 
-// leave closes an open connection that is to come back, with a close frame
-// (RFC 6455 section 7.1.2) or without.
+// leave closes an open connection, with a close frame (RFC 6455 section 7.1.2) or
+// without. It comes back, unless a storm took it away.
 func (h *handler) leave(fd uint32, goodbye bool) {
 	record := h.loop.Record(fd)
 	h.left(fd, false)
-	h.counters.Left++
-	record.Marks |= markReturns
+	if h.returns.away {
+		h.counters.Ended++
+	} else {
+		h.counters.Left++
+		record.Marks |= markReturns
+	}
 	if goodbye && h.send(fd, opClose, []byte{1000 >> 8, 1000 & 0xff}) {
 		record.Phase = phaseLeaving
 		h.returns.leavers = append(h.returns.leavers,

@@ -52,6 +52,53 @@ func TestStorm(t *testing.T) {
 	}
 }
 
+// Who leaves for good is counted exactly, does not come back, and is due nothing; the
+// server knows when all are gone.
+func TestStormForGood(t *testing.T) {
+	const connections, leaving = 300, 200
+	for name, reset := range map[string]bool{"FIN": false, "RST": true} {
+		t.Run(name, func(t *testing.T) {
+			s := loadtest.Start(t, loadtest.Fault{})
+			client := start(t, Config{Spread: spreadTo(s, connections), Channel: "news", Publishes: true, Loops: 3})
+			connected(t, client)
+			bus := AskBus(s.Bus, "")
+			defer bus.Close()
+			ask := func() int {
+				n, err := bus.Of(t.Context(), "news")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			if n := ask(); n != connections {
+				t.Errorf("%d subscribers", n)
+			}
+			for _, storm := range []Storm{{Drop: leaving, Reset: reset, ForGood: true}, {Reset: reset, ForGood: true}} {
+				gone := connections
+				if storm.Drop > 0 {
+					gone = storm.Drop
+				}
+				if err := client.Storm(storm); err != nil {
+					t.Fatal(err)
+				}
+				await(t, client, "the end of those that leave", func(s *Snapshot) bool { return s.Open == connections-gone })
+				settled(t, "the server", func() bool { return ask() == connections-gone })
+				client.Next(0)
+				want := uint64(connections - gone)
+				if missing := client.Missing(); missing != want {
+					t.Errorf("%d messages are missing, %d are due", missing, want)
+				}
+				if s := client.Snapshot(); s.Ended != gone || s.Left != 0 || s.Opened != connections || s.Waiting != 0 || s.Fault() != "" {
+					t.Errorf("%+v, %d opened, %d wait; %s", s.ReturnCounters, s.Opened, s.Waiting, s.Fault())
+				}
+			}
+			if n, err := bus.Of(t.Context(), "nobody"); n != 0 || err != nil {
+				t.Errorf("%d subscribers of nothing, %v", n, err)
+			}
+		})
+	}
+}
+
 // Half of a churn says goodbye, and gets its answer.
 func TestChurn(t *testing.T) {
 	const connections = 100

@@ -11,7 +11,8 @@ import (
 // met. r.Fault is not among them.
 func Check(r *Result) (pass bool) {
 	r.Criteria = []Criterion{checkConnections(r)}
-	if widest := subscribers(r); widest > 1 || r.Connections.Wanted == 1 && widest == 1 {
+	// Who ends in a Disconnect gets no messages before.
+	if widest := subscribers(r); r.Disconnect == nil && (widest > 1 || r.Connections.Wanted == 1 && widest == 1) {
 		r.Criteria = append(r.Criteria, Criterion{
 			Name:   "subscriptions",
 			Wanted: count(r.Connections.Wanted),

@@ -55,6 +55,11 @@ func TestCheck(t *testing.T) {
 			r.Streams = append(r.Streams, Stream{Name: "unicast", Subscribers: 1, Listeners: 9, Published: 5, Expected: 5, Delivered: 5,
 				Latency: Quantiles{Count: 5, MeanMillis: 1}})
 		}, []string{"subscriptions"}},
+		{"only who stays gets messages", func(r *Result) {
+			s := &r.Streams[0]
+			s.Subscribers, s.Listeners, s.Expected, s.Delivered = 1, 10, 30, 30
+			r.Disconnect = &Disconnect{Ended: 990, Stayed: 10}
+		}, nil},
 		{"connects below 100 ms", func(r *Result) { r.Connections.Latency.MeanMillis = 99.9 }, nil},
 		{"connects at 100 ms", func(r *Result) { r.Connections.Latency.MeanMillis = 100 }, []string{"connect latency"}},
 		{"latency below 500 ms", func(r *Result) { r.Streams[0].Latency.MeanMillis = 499.9 }, nil},

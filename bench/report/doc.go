@@ -24,7 +24,8 @@
 //   - connections: as many open at one time as were asked for.
 //   - subscriptions: messages go to that many connections, those of all streams
 //     together. Who subscribes by the path has done so with the upgrade, so a
-//     run of which only that is known has no such line.
+//     run of which only that is known has no such line, and neither has a Disconnect,
+//     which sends messages to those who stay.
 //   - connect latency: its mean is below 100 ms.
 //   - level latency: the last third of the seconds of measuring is at most 1.5
 //     times as slow as the first third, plus 5 ms; either by the median of the
@@ -52,6 +53,8 @@
 //
 //   - Bottlenecks are judged by means over the measured part, not by the
 //     highest second: the seconds of connecting are always full.
+//   - A Disconnect whose memory is not back is no fault: other programs take memory,
+//     too. What is left is said, and the page has the host's memory over time.
 //   - A Storm's connects are no part of the connect criterion: it drops all at
 //     once to see how slow they get.
 //   - The progress bar is for connecting alone. Later phases have no total, and

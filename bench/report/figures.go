@@ -43,6 +43,9 @@ func latencies(r *Result) (list []latency) {
 	if r.Churn != nil {
 		all = append(all, latency{"connect in the churn", r.Churn.Latency})
 	}
+	if r.Disconnect != nil {
+		all = append(all, latency{"messages while they were let go", r.Disconnect.Latency})
+	}
 	return slices.DeleteFunc(all, func(l latency) bool { return l.Count == 0 })
 }
 
@@ -67,6 +70,9 @@ func figures(r *Result) (groups []group) {
 		g.add(true, "connected again", "%s", count(c.Reconnected))
 		groups = append(groups, g)
 	}
+	if d := r.Disconnect; d != nil {
+		groups = append(groups, disconnectFigures(d))
+	}
 	if u := r.UserSpace; u != nil {
 		groups = append(groups, userSpaceFigures(u))
 	}
@@ -75,6 +81,29 @@ func figures(r *Result) (groups []group) {
 	}
 	return slices.DeleteFunc(append(groups, usageFigures(&r.Usage), memoryFigures(&r.Usage), clientFigures(r)),
 		func(g group) bool { return len(g.Figures) == 0 })
+}
+
+func disconnectFigures(d *Disconnect) group {
+	g := group{Name: "Disconnect"}
+	g.add(true, "connections ended", "%s", count(d.Ended))
+	g.add(true, "stayed", "%s", count(d.Stayed))
+	g.add(d.LetGoSeconds > 0, "until the server had closed the last", "%s s", number(d.LetGoSeconds))
+	g.add(d.Held > 0, "not closed by the server", "%s", count(d.Held))
+	g.add(d.Unknown != "", "when the server had closed the last", "not known, since %s", d.Unknown)
+	g.add(d.MemorySeconds > 0, "until the host's memory was back", "%s s", number(d.MemorySeconds))
+	// Else other programs gave back more than the connections took.
+	known := d.Host.End > 0 && d.Host.Connected > d.Host.Before
+	g.add(known && d.MemorySeconds == 0, "the host's memory", "not back")
+	g.add(known, "left of what they took", "%s", size(d.MemoryLeft))
+	for _, of := range []struct {
+		name string
+		*Memories
+	}{{"server resident", &d.Server}, {"host used", &d.Host}} {
+		g.add(of.Before > 0, of.name+" before", "%s", size(of.Before))
+		g.add(of.Connected > 0, of.name+" with all", "%s", size(of.Connected))
+		g.add(of.End > 0, of.name+" at the end", "%s", size(of.End))
+	}
+	return g
 }
 
 func userSpaceFigures(u *UserSpace) group {

@@ -49,6 +49,9 @@ func full() *Result {
 	r := sampleResult()
 	r.Storm = &Storm{Dropped: 9001, JitterSeconds: 2, RecoverySeconds: 12, ServedSeconds: 13, Latency: Quantiles{7, 1, 2, 3, 4, 5, 6}}
 	r.Churn = &Churn{Rate: 211, Disconnected: 8111, Reconnected: 8112, Latency: Quantiles{8, 11, 12, 13, 14, 15, 16}}
+	r.Disconnect = &Disconnect{Ended: 9101, Stayed: 9102, LetGoSeconds: 41, Held: 9103, Unknown: "nobody counts them", MemorySeconds: 42,
+		MemoryLeft: 43 << 20, Server: Memories{44 << 20, 45 << 20, 46 << 20}, Host: Memories{47 << 20, 48 << 20, 49 << 20},
+		Latency: Quantiles{9, 21, 22, 23, 24, 25, 26}}
 	r.Soak = &Soak{Seed: 77, Gaps: 2, Published: 1001, Lost: 31, AtRisk: 41, Certain: 21, SlowReaders: 51, SlowClosed: 49,
 		Garbage: map[string]uint64{"a TLS hello": 61, "half a request": 62},
 		Faults:  []Fault{{Name: "redis-killed", AtSeconds: 12.5, LastedSeconds: 2.5, RecoverySeconds: 0.5, Published: 33}}}
@@ -115,7 +118,7 @@ func TestEachFigureIsOnThePage(t *testing.T) {
 	part := func(name string) string {
 		page := htmlOf(t, r)
 		switch name {
-		case "Connections", "Streams", "Storm", "Churn", "Usage", "UserSpace":
+		case "Connections", "Streams", "Storm", "Churn", "Disconnect", "Usage", "UserSpace":
 			return page[strings.Index(page, "All figures"):]
 		}
 		return page
@@ -201,7 +204,7 @@ func TestThePageIsWellFormedAndSelfContained(t *testing.T) {
 }
 
 func TestNothingMeasured(t *testing.T) {
-	for _, r := range []*Result{{}, {Streams: []Stream{{}}, Storm: &Storm{}, Churn: &Churn{}, Samples: []Sample{{}}}} {
+	for _, r := range []*Result{{}, {Streams: []Stream{{}}, Storm: &Storm{}, Churn: &Churn{}, Disconnect: &Disconnect{}, Samples: []Sample{{}}}} {
 		page := htmlOf(t, r)
 		wellFormed(t, page)
 		if strings.Contains(page, "<svg") {
@@ -282,7 +285,7 @@ func TestText(t *testing.T) {
 	for _, want := range []string{"mixed with 1,000,000 connections", "WRONG        6 masked frame", "beware       The host was full", "beware       The publisher was late",
 		"criteria     pass  connections", "FAIL  mean latency of fanout", "1,000,000 of 1,000,000 opened in 85.4 s, 11,709 a second",
 		"closed with 1001 5", "for example: dial: something odd", "fanout       3,000,000 of 3,000,000 delivered; 63,025 deliveries a second",
-		"storm        connections dropped 9,001", "churn        asked for 211", "p50      p90      p99    p99.9      max     mean  in ms",
+		"storm        connections dropped 9,001", "churn        asked for 211", "disconnect   connections ended 9,101; stayed 9,102; until the server had closed the last 41 s", "p50      p90      p99    p99.9      max     mean  in ms",
 		"0.430    1.120    2.710    6.400     14.2    0.610  unicast", "server, per connection 64 B", "server 1.02; client 0.92", "AMD EPYC",
 		"--channel own/%d", "'run of today.html'"} {
 		found := strings.Index(text, want)
@@ -297,6 +300,44 @@ func TestText(t *testing.T) {
 		}
 		if name := strings.TrimRight(line[:nameColumns], " "); strings.HasPrefix(name, " ") || line[nameColumns] != ' ' {
 			t.Errorf("not in the columns: %q", line)
+		}
+	}
+}
+
+// What is not known, and what did not happen in time, is said in words.
+func TestWhatADisconnectSays(t *testing.T) {
+	host := Memories{1 << 30, 3 << 30, 2 << 30}
+	for name, test := range map[string]struct {
+		d             Disconnect
+		says, saysNot []string
+	}{
+		"all is back": {Disconnect{Ended: 1234, Stayed: 5, LetGoSeconds: 6.5, MemorySeconds: 7.25, Host: host},
+			[]string{"ended 1,234;", "stayed 5;", "closed the last 6.5 s;", "memory was back 7.25 s;", "left of what they took 0 B", "used before 1 GiB", "used with all 3 GiB", "used at the end 2 GiB"},
+			[]string{"not", "resident"}},
+		"the memory is not": {Disconnect{LetGoSeconds: 6.5, MemoryLeft: 512 << 20, Host: host},
+			[]string{"memory not back", "took 512 MiB"}, []string{"was back"}},
+		"the server holds on": {Disconnect{Ended: 9, Held: 8}, []string{"not closed by the server 8"}, []string{"until", "memory", "left"}},
+		"nobody counts":       {Disconnect{Unknown: "reasons"}, []string{"not known, since reasons"}, []string{"until"}},
+		"others gave more back": {Disconnect{Server: Memories{1 << 20, 2 << 20, 3 << 20}, Host: Memories{3 << 30, 2 << 30, 1 << 30}},
+			[]string{"resident before 1 MiB", "resident with all 2 MiB", "resident at the end 3 MiB", "used with all 2 GiB"}, []string{"back", "left"}},
+	} {
+		text := &strings.Builder{}
+		(&texter{w: text}).group("disconnect", disconnectFigures(&test.d))
+		words := strings.Join(strings.Fields(text.String()), " ")
+		for _, want := range test.says {
+			if !strings.Contains(words, want) {
+				t.Errorf("%s: it does not say %q: %s", name, want, words)
+			}
+		}
+		for _, unwanted := range test.saysNot {
+			if strings.Contains(words, unwanted) {
+				t.Errorf("%s: it says %q: %s", name, unwanted, words)
+			}
+		}
+		page := htmlOf(t, &Result{Disconnect: &test.d})
+		wellFormed(t, page)
+		if tile := strings.Contains(page, "until the server had let go"); tile != (test.d.LetGoSeconds > 0) {
+			t.Errorf("%s: a headline is there: %v", name, tile)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import "time"
 // what --json prints, what the text and the page are made of, and what the
 // comparison with other servers reads.
 type Result struct {
-	Scenario string    `json:"scenario"` // connect, fanout, unicast, mixed, saturate, storm or churn
+	Scenario string    `json:"scenario"` // connect, fanout, unicast, mixed, saturate, storm, churn or disconnect
 	Command  []string  `json:"command"`  // the client's own command line
 	Started  time.Time `json:"started"`
 	Seconds  float64   `json:"seconds"` // the whole run, connecting included
@@ -16,10 +16,11 @@ type Result struct {
 	Connections Connections `json:"connections"`
 	// Streams are the kinds of messages that were measured apart: "fanout",
 	// "unicast". A scenario without messages has none.
-	Streams []Stream `json:"streams,omitempty"`
-	Storm   *Storm   `json:"storm,omitempty"`
-	Churn   *Churn   `json:"churn,omitempty"`
-	Soak    *Soak    `json:"soak,omitempty"`
+	Streams    []Stream    `json:"streams,omitempty"`
+	Storm      *Storm      `json:"storm,omitempty"`
+	Churn      *Churn      `json:"churn,omitempty"`
+	Disconnect *Disconnect `json:"disconnect,omitempty"`
+	Soak       *Soak       `json:"soak,omitempty"`
 	// UserSpace is there if most of the client's ends were not the kernel's.
 	UserSpace *UserSpace `json:"user_space,omitempty"`
 	Usage     Usage      `json:"usage"`
@@ -127,6 +128,41 @@ type Churn struct {
 	Latency      Quantiles `json:"latency"` // of these connects
 }
 
+// Disconnect says how long it took until the server had let go of all who ended at once
+// and for good. Times are from the first end, and known to 0.1 s.
+type Disconnect struct {
+	Ended  int `json:"ended"`
+	Stayed int `json:"stayed"`
+	// LetGoSeconds is until the server had closed the last; 0: it had not when the time
+	// was over, and Held are left, or it is not known, for a reason.
+	LetGoSeconds float64 `json:"let_go_seconds"`
+	Held         int     `json:"held"`
+	Unknown      string  `json:"let_go_unknown,omitempty"`
+
+	// MemorySeconds is until the host's used memory was what it was before, but for the
+	// share of those who stayed and MemorySpareShare of what all took; 0: it was not when
+	// the time was over. MemoryLeft is what was more at the end, that share aside.
+	MemorySeconds float64  `json:"memory_seconds"`
+	MemoryLeft    uint64   `json:"memory_left_bytes"`
+	Server        Memories `json:"server_resident"` // 0 without --server-pid
+	Host          Memories `json:"host_used"`
+
+	// Latency is of the messages that came until the server had let go of all, or its
+	// time was over.
+	Latency Quantiles `json:"latency"`
+}
+
+// Memories are bytes before the first connect, with all connected, and at the end.
+type Memories struct {
+	Before    uint64 `json:"before"`
+	Connected uint64 `json:"connected"`
+	End       uint64 `json:"end"`
+}
+
+// MemorySpareShare is how much of the memory that connections took may be missing when it
+// counts as back.
+const MemorySpareShare = 0.05
+
 // UserSpace is about ends that live in the client's process, over a TUN device.
 type UserSpace struct {
 	Connections int     `json:"connections"`
@@ -179,7 +215,7 @@ type Criterion struct {
 // A Sample is what was seen in one second.
 type Sample struct {
 	Seconds        float64 `json:"t"`     // since the start
-	Phase          string  `json:"phase"` // connecting, measuring, storm, holding
+	Phase          string  `json:"phase"` // connecting, measuring, storm, disconnect, freeing, holding
 	Open           int     `json:"open"`
 	Connects       float64 `json:"connects_per_second"`
 	Deliveries     float64 `json:"deliveries_per_second"`

@@ -29,7 +29,7 @@ func Text(w io.Writer, r *Result) {
 	for i := range r.Streams {
 		t.stream(&r.Streams[i])
 	}
-	t.stormAndChurn(r)
+	t.comingAndGoing(r)
 	t.soak(r.Soak)
 	if r.UserSpace != nil {
 		t.group("user space", userSpaceFigures(r.UserSpace))
@@ -149,9 +149,11 @@ func (t *texter) stream(s *Stream) {
 	t.line(s.Name, "lost %s, duplicated %s, out of order %s, corrupt %s", count(s.Lost), count(s.Duplicated), count(s.OutOfOrder), count(s.Corrupt))
 }
 
-func (t *texter) stormAndChurn(r *Result) {
+// comingAndGoing is what storms, churns and disconnects did.
+func (t *texter) comingAndGoing(r *Result) {
 	for _, g := range figures(r) {
-		if g.Name == "Storm" || g.Name == "Churn" {
+		switch g.Name {
+		case "Storm", "Churn", "Disconnect":
 			t.group(strings.ToLower(g.Name), g)
 		}
 	}

@@ -55,15 +55,14 @@ func (r *run) publish(ctx context.Context, nanos int64) error {
 	return errors.Join(errs...)
 }
 
-// background publishes until the returned function is called.
-func (r *run) background() (stop func() error) {
+// meanwhile publishes until what has returned.
+func (r *run) meanwhile(what func() error) error {
 	ctx, cancel := context.WithCancel(r.ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- r.publish(ctx, math.MaxInt64/2) }()
-	return func() error {
-		cancel()
-		return <-ended
-	}
+	err := what()
+	cancel()
+	return errors.Join(err, <-ended)
 }
 
 // saturate is a closed loop: the next message when one has reached everybody.
@@ -92,9 +91,7 @@ func (r *run) storm() error {
 	if err := r.addPublisher("fanout", r.main(), r.options.Rate); err != nil {
 		return err
 	}
-	stop := r.background()
-	err := r.weather()
-	return errors.Join(err, stop())
+	return r.meanwhile(r.weather)
 }
 
 // weather is the storm itself, while messages flow.
@@ -139,10 +136,15 @@ func (r *run) weather() error {
 
 // late turns the end of patience into a fault.
 func (r *run) late(err error, s *load.Snapshot) error {
+	return r.outOfTime(err, "%d of %d connections came back, %d of them got a message", s.Returned, s.Left, s.Served)
+}
+
+// outOfTime makes a fault of the end of a time.
+func (r *run) outOfTime(err error, format string, arguments ...any) error {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	r.fault("%d of %d connections came back, %d of them got a message", s.Returned, s.Left, s.Served)
+	r.fault(format, arguments...)
 	return nil
 }
 

@@ -29,18 +29,23 @@ type Options struct {
 	Sample int
 
 	Bytes    int           // payload of a message
-	Duration time.Duration // of the measured part; storm: after it
+	Duration time.Duration // of the measured part; storm and disconnect: after it
 	Rate     float64       // messages a second
-	// ProbeRate is the rate of messages to the probes (mixed).
+	// ProbeRate is the rate of messages to the probes (mixed and disconnect).
 	ProbeRate float64
-	Probes    int // mixed; 0: 1000 or 1 %, whichever is less
+	Probes    int // 0: 1000 or 1 %, whichever is less
 	Messages  int // saturate: end after so many; 0: after Duration
 	InFlight  int // saturate
 
 	Drop      int           // storm: how many; 0: all
 	Jitter    time.Duration // storm
-	Reset     bool          // storm and churn: end connections with a RST
+	Reset     bool          // storm, churn and disconnect: end connections with a RST
 	ChurnRate float64       // churn: connections a second
+
+	Baseline time.Duration // disconnect: of the messages before it
+	// Within is how long the server may take to let go of those that ended (disconnect),
+	// and the host's memory to be back; 0: 2 minutes, and 100 us for each connection.
+	Within time.Duration
 
 	// Patience is how long nothing may arrive while messages are missing until
 	// they count as lost; 0: 3 s, and 10 s in saturate, which ends then.
@@ -48,6 +53,8 @@ type Options struct {
 
 	// Progress is called once a second, and at the end of a phase.
 	Progress func(*report.Sample, *load.Snapshot)
+
+	hostUsed func() uint64 // test seam: the host's memory
 }
 
 // A plan is a row of the table of scenarios.
@@ -55,17 +62,20 @@ type plan struct {
 	publishes bool
 	own       bool // every connection has a channel of its own
 	rate      bool // it publishes at a rate
+	probes    bool // some connections are measured apart
+	after     bool // what is measured goes on without --duration
 	measure   func(*run) error
 }
 
 var plans = map[string]plan{
-	"connect":  {measure: (*run).wait},
-	"fanout":   {publishes: true, rate: true, measure: (*run).openLoop},
-	"unicast":  {publishes: true, rate: true, own: true, measure: (*run).openLoop},
-	"mixed":    {publishes: true, rate: true, measure: (*run).openLoop},
-	"saturate": {publishes: true, measure: (*run).saturate},
-	"storm":    {publishes: true, rate: true, measure: (*run).storm},
-	"churn":    {publishes: true, rate: true, measure: (*run).churn},
+	"connect":    {measure: (*run).wait},
+	"fanout":     {publishes: true, rate: true, measure: (*run).openLoop},
+	"unicast":    {publishes: true, rate: true, own: true, measure: (*run).openLoop},
+	"mixed":      {publishes: true, rate: true, probes: true, measure: (*run).openLoop},
+	"saturate":   {publishes: true, measure: (*run).saturate},
+	"storm":      {publishes: true, rate: true, after: true, measure: (*run).storm},
+	"churn":      {publishes: true, rate: true, measure: (*run).churn},
+	"disconnect": {publishes: true, probes: true, after: true, measure: (*run).disconnect},
 }
 
 // ChannelDefault is the channel of a scenario, with %d if each connection has
@@ -87,7 +97,10 @@ func (o *Options) prepare() (plan, error) {
 		o.Load.Channel = ChannelDefault(o.Name)
 	}
 	o.Load.Publishes = p.publishes
-	if o.Name != "mixed" {
+	if o.hostUsed == nil {
+		o.hostUsed = hostUsed
+	}
+	if !p.probes {
 		o.Probes = 0
 	}
 	if o.Expect > 0 {
@@ -103,7 +116,7 @@ func (o *Options) prepare() (plan, error) {
 	if o.Bytes < load.StampBytes {
 		return p, fmt.Errorf("--size is %d; a stamped payload has at least %d bytes", o.Bytes, load.StampBytes)
 	}
-	if o.Duration <= 0 && o.Messages <= 0 && o.Name != "storm" {
+	if o.Duration <= 0 && o.Messages <= 0 && !p.after {
 		return p, fmt.Errorf("--duration is %v; say for how long to measure", o.Duration)
 	}
 	if p.rate && !(o.Rate > 0 && o.Rate <= rateMax) {
@@ -112,7 +125,10 @@ func (o *Options) prepare() (plan, error) {
 	if o.Name == "churn" && !(o.ChurnRate > 0) {
 		return p, fmt.Errorf("--churn-rate is %v; it has to be above 0", o.ChurnRate)
 	}
-	if o.Name == "mixed" {
+	if o.Baseline < 0 || o.Within < 0 {
+		return p, fmt.Errorf("--baseline is %v and --within %v; neither may be negative", o.Baseline, o.Within)
+	}
+	if p.probes {
 		return p, o.prepareProbes()
 	}
 	return p, nil

@@ -22,7 +22,7 @@ type partyKind uint8
 
 const (
 	everybody partyKind = iota
-	probes              // of mixed
+	probes              // of mixed and disconnect
 	sample              // the kernel's sockets beside ends in user space
 )
 

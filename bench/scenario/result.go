@@ -209,7 +209,9 @@ func (r *run) usage(s *load.Snapshot) {
 	}
 	u.ClientCoresMax, u.HostCoresMax = u.ClientCores, u.HostCores
 	for _, sample := range r.result.Samples {
-		if sample.Phase != "measuring" && sample.Phase != "storm" {
+		switch sample.Phase {
+		case "measuring", "storm", "disconnect":
+		default:
 			continue
 		}
 		u.ClientCoresMax = max(u.ClientCoresMax, sample.ClientCores)

@@ -20,6 +20,8 @@ type run struct {
 	started time.Time
 	before  usage // the first connect
 	network network
+	// hostBefore is what hostUsed said then.
+	hostBefore uint64
 
 	parties parties
 	sampler *sampler
@@ -51,7 +53,7 @@ func Run(ctx context.Context, options Options) (*report.Result, error) {
 		bus.Close()
 	}
 	r := &run{ctx: ctx, options: options, plan: plan, started: time.Now(), static: true,
-		before: readUsage(options.ServerPID), network: readNetwork()}
+		before: readUsage(options.ServerPID), network: readNetwork(), hostBefore: options.hostUsed()}
 	// The loops first: with private descriptor tables, what is open when they
 	// start stays open in each.
 	if r.parties, err = startParties(&options); err != nil {

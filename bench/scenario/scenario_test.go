@@ -36,6 +36,7 @@ func options(name string, port int, bus string) Options {
 		Name: name, Bus: bus, Bytes: 100, Duration: 200 * time.Millisecond, Rate: 50,
 		ProbeRate: 500, Probes: 5, InFlight: 4,
 		Jitter: 100 * time.Millisecond, Reset: true, ChurnRate: 100, Patience: 500 * time.Millisecond,
+		Baseline: 100 * time.Millisecond, Within: hangGuard, hostUsed: memories(100, 200, 100),
 		Load: load.Config{Retries: 3, Loops: 2, HandshakeTimeout: hangGuard,
 			Spread: load.Spread{Host: netip.MustParseAddr("127.0.0.1"),
 				FirstPort: port, PerPort: 50_000, Connections: connections}},
@@ -84,7 +85,11 @@ func startServer(t *testing.T) (port int, bus string, pid int) {
 func checkComplete(t *testing.T, o *Options, r *report.Result) {
 	t.Helper()
 	c := &r.Connections
-	if c.Wanted != connections || c.Open != connections || c.GaveUp != 0 || c.Latency.Count != connections ||
+	open := connections
+	if o.Name == "disconnect" {
+		open = o.Probes
+	}
+	if c.Wanted != connections || c.Opened < connections || c.Open != open || c.GaveUp != 0 || c.Latency.Count != connections ||
 		c.Seconds <= 0 || c.PerSecond <= 0 {
 		t.Errorf("connections %+v", c)
 	}
@@ -101,11 +106,19 @@ func checkComplete(t *testing.T, o *Options, r *report.Result) {
 		checkStream(t, o, &s)
 		listeners += s.Listeners
 	}
-	if wanted > 0 && listeners != connections {
+	if wanted > 0 && listeners != open {
 		t.Errorf("%d connections listen", listeners)
 	}
 	if (r.Storm != nil) != (o.Name == "storm") || (r.Churn != nil) != (o.Name == "churn") {
 		t.Errorf("storm %v, churn %v", r.Storm, r.Churn)
+	}
+	if (r.Disconnect != nil) != (o.Name == "disconnect") {
+		t.Errorf("disconnect %v", r.Disconnect)
+	}
+	if d := r.Disconnect; d != nil && (d.Ended != connections-o.Probes || d.Stayed != o.Probes || d.LetGoSeconds <= 0 || d.Held != 0 ||
+		d.Unknown != "" || d.MemorySeconds < d.LetGoSeconds || d.Server.Before == 0 || d.Server.Connected == 0 || d.Server.End == 0 ||
+		d.Latency.Count >= r.Streams[0].Delivered) {
+		t.Errorf("disconnect %+v", d)
 	}
 	if s := r.Storm; s != nil && (s.Dropped != connections || s.RecoverySeconds <= 0 ||
 		s.ServedSeconds < s.RecoverySeconds/2 || s.Latency.Count != connections) {
@@ -139,7 +152,9 @@ func TestEveryScenario(t *testing.T) {
 	port, bus, pid := startServer(t)
 	for name := range plans {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			if name != "disconnect" { // whose probes have the channels of those of mixed
+				t.Parallel()
+			}
 			o := options(name, port, bus)
 			o.ServerPID = pid
 			if name != "unicast" {
@@ -181,7 +196,7 @@ func TestEveryScenarioFindsOneFault(t *testing.T) {
 				t.Parallel()
 				f := loadtest.Fault{Kind: fault.kind, Deliveries: 20}
 				switch name {
-				case "mixed":
+				case "mixed", "disconnect":
 					f.Channel = "probe/"
 				case "storm":
 					// The connection has to stay, and to be known as open, so
@@ -225,7 +240,7 @@ func checkFound(t *testing.T, r *report.Result, injected int, lost, duplicated, 
 // Messages that are lost at the end, with none behind them to tell, are
 // counted exactly.
 func TestLostTail(t *testing.T) {
-	for _, name := range []string{"fanout", "unicast", "mixed", "storm"} {
+	for _, name := range []string{"fanout", "unicast", "mixed", "storm", "disconnect"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := loadtest.Fault{Kind: loadtest.LoseTail, Deliveries: 50, Count: 1}
@@ -290,6 +305,8 @@ func TestOptions(t *testing.T) {
 		"--churn-rate":         func(o *Options) { o.Name, o.ChurnRate = "churn", 0 },
 		"--probe-rate":         func(o *Options) { o.Name, o.ProbeRate = "mixed", 0 },
 		"--probes":             func(o *Options) { o.Name, o.Probes = "mixed", 101 },
+		"--baseline":           func(o *Options) { o.Name, o.Baseline = "disconnect", -1 },
+		"--within":             func(o *Options) { o.Name, o.Within = "disconnect", -1 },
 		"--sample is 1;":       func(o *Options) { o.Sample = 1; o.Load.Spread.Connections = 1 },
 		"--sample is for":      func(o *Options) { o.Sample = 1 },
 		"cannot reach the bus": func(o *Options) { o.Bus = "127.0.0.1:1" },

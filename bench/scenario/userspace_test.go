@@ -120,6 +120,7 @@ func loopbackUp() error {
 // userSpaceOptions are for connections of which most are in user space.
 func userSpaceOptions(name string, connections int, rough usertcp.Roughness) Options {
 	return Options{
+		Baseline: 100 * time.Millisecond, hostUsed: memories(100, 200, 100),
 		Name: name, Bus: namespaceBus, Bytes: 256, Sample: SampleDefault(connections),
 		Duration: time.Second, Rate: 2, ProbeRate: 50, Probes: 5, ChurnRate: 200, Jitter: 100 * time.Millisecond, Reset: true,
 		Patience: time.Minute,
@@ -184,13 +185,23 @@ func TestEveryScenarioInUserSpace(t *testing.T) {
 	}
 	serveInNamespace(t)
 	for i, name := range slices.Sorted(maps.Keys(plans)) {
-		t.Run(name, func(t *testing.T) { scenarioInUserSpace(t, name, 1+i%2*2) })
+		t.Run(name, func(t *testing.T) {
+			o := scenarioInUserSpace(name, 1+i%2*2)
+			if name == "disconnect" {
+				o.Load.UserSpace.Rough.Lose = 0 // nobody sends a reset again: the next ping would find out
+			}
+			runInUserSpace(t, o)
+		})
 	}
+	t.Run("disconnect, with goodbyes that are lost", func(t *testing.T) {
+		o := scenarioInUserSpace("disconnect", 2)
+		o.Reset = false
+		runInUserSpace(t, o)
+	})
 }
 
-func scenarioInUserSpace(t *testing.T, name string, queues int) {
-	const connections = 700
-	o := userSpaceOptions(name, connections, usertcp.Roughness{Lose: 0.005, Reorder: 0.02})
+func scenarioInUserSpace(name string, queues int) Options {
+	o := userSpaceOptions(name, 700, usertcp.Roughness{Lose: 0.005, Reorder: 0.02})
 	o.Load.UserSpace.Queues = queues
 	o.Load.UserSpace.AckDelay = time.Duration(queues-1) * 5 * time.Millisecond
 	if name != "unicast" {
@@ -199,13 +210,24 @@ func scenarioInUserSpace(t *testing.T, name string, queues int) {
 	if name == "connect" {
 		o.Hold = 100 * time.Millisecond
 	}
+	return o
+}
+
+func runInUserSpace(t *testing.T, o Options) {
 	ctx, cancel := context.WithTimeout(t.Context(), namespaceMax)
 	defer cancel()
 	result, err := Run(ctx, o)
-	if err != nil || result.Fault != "" || result.Connections.Open != connections {
+	open := o.Load.Spread.Connections
+	if d := result.Disconnect; d != nil {
+		open = o.Sample + o.Probes
+		if d.Ended != o.Load.Spread.Connections-open || d.Stayed != open || d.LetGoSeconds <= 0 {
+			t.Errorf("%+v", d)
+		}
+	}
+	if err != nil || result.Fault != "" || result.Connections.Open != open {
 		t.Fatalf("%v; %s", err, words(result))
 	}
-	if u := result.UserSpace; u == nil || u.Queues != queues || u.Sample != 100 || u.AckMillis != float64(5*(queues-1)) {
+	if u := result.UserSpace; u == nil || u.Queues != o.Load.UserSpace.Queues || u.Sample != 100 || u.AckMillis != float64(5*(u.Queues-1)) {
 		t.Errorf("%+v", u)
 	}
 	for _, s := range result.Streams {

@@ -1,10 +1,11 @@
 // Package loadtest is a server for tests of the load client: a bus that takes
-// PUBLISH and WebSockets that get what is published, with a goroutine for each
-// connection and two libraries. It is slow, and nothing of the real server is
-// in it.
+// PUBLISH and PUBSUB NUMSUB, and WebSockets that get what is published, with a
+// goroutine for each connection and two libraries. It is slow, and nothing of the real
+// server is in it.
 //
 // It is right by default, and wrong in one exact way if asked to be: it loses,
-// repeats or reorders messages, and says how many.
+// repeats or reorders messages, and says how many, or holds on to connections that
+// have ended.
 //
 // # Invariant
 //

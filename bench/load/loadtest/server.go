@@ -17,11 +17,13 @@ import (
 type Kind uint8
 
 const (
-	None      Kind = iota
-	Lose           // leave a delivery out
-	Duplicate      // make it twice
-	Reorder        // make it after the connection's next one
-	LoseTail       // leave out this one and all later ones of the connection
+	None        Kind = iota
+	Lose             // leave a delivery out
+	Duplicate        // make it twice
+	Reorder          // make it after the connection's next one
+	LoseTail         // leave out this one and all later ones of the connection
+	Hold             // never let go of a connection that has ended
+	CountNobody      // know of no subscribers, as a Redis between servers does
 )
 
 // A Fault says what goes wrong, and when.
@@ -71,11 +73,17 @@ func Start(t testing.TB, fault Fault) *Server {
 	s := &Server{Port: sockets.Addr().(*net.TCPAddr).Port, Bus: bus.Addr().String(), fault: fault,
 		subscribers: map[string]map[*subscriber]bool{}}
 	publishers := redcon.NewServer("", func(conn redcon.Conn, command redcon.Command) {
-		if len(command.Args) != 3 || !strings.EqualFold(string(command.Args[0]), "PUBLISH") {
-			conn.WriteError("ERR only PUBLISH channel message")
-			return
+		name := strings.ToUpper(string(command.Args[0]))
+		switch {
+		case len(command.Args) == 3 && name == "PUBLISH":
+			conn.WriteInt(s.publish(string(command.Args[1]), command.Args[2]))
+		case len(command.Args) == 3 && name == "PUBSUB" && strings.EqualFold(string(command.Args[1]), "NUMSUB"):
+			conn.WriteArray(2)
+			conn.WriteBulk(command.Args[2])
+			conn.WriteInt(s.count(string(command.Args[2])))
+		default:
+			conn.WriteError("ERR only PUBLISH channel message, and PUBSUB NUMSUB channel")
 		}
-		conn.WriteInt(s.publish(string(command.Args[1]), command.Args[2]))
 	}, nil, nil)
 	var running sync.WaitGroup
 	running.Go(func() { publishers.Serve(bus) })
@@ -154,7 +162,9 @@ func (s *Server) serve(conn net.Conn) {
 	code := s.read(conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.subscribers[channel], c)
+	if s.fault.Kind != Hold {
+		delete(s.subscribers[channel], c)
+	}
 	if code != 0 {
 		s.closes++
 		conn.Write(ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(code, ""))))
@@ -178,6 +188,16 @@ func (s *Server) read(conn net.Conn) ws.StatusCode {
 			return code
 		}
 	}
+}
+
+// count is how many connections a channel has.
+func (s *Server) count(channel string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault.Kind == CountNobody {
+		return 0
+	}
+	return len(s.subscribers[channel])
 }
 
 func (s *Server) publish(channel string, payload []byte) (receivers int) {
@@ -218,6 +238,6 @@ func (s *Server) deliver(c *subscriber, channel string, frame []byte) {
 }
 
 func (s *Server) wrong(channel string) bool {
-	return s.fault.Kind != None && s.injected < s.fault.Count && strings.HasPrefix(channel, s.fault.Channel) &&
+	return s.fault.Kind != None && s.fault.Kind < Hold && s.injected < s.fault.Count && strings.HasPrefix(channel, s.fault.Channel) &&
 		s.deliveries > s.fault.Deliveries
 }
