@@ -151,7 +151,7 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Conn.Published }),
 	counter("client_messages_failed_total", "Those of c10m_client_messages_total that the bus did not take, or did not say whether it took; the clients were closed with 1013, or got ERR bus_down (c10m.v1) or 503. A rise means that the bus was down.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.PublishesFailed }),
-	gauge("http_connections", "Connections whose requests are no upgrades, between their first answer and their end: waiting for their next request, or for an answer.",
+	gauge("http_connections", "Connections whose requests are no upgrades, between their first answer and their end: waiting for their next request, or for an answer. They count for --max-connections.",
 		func(l Loop) *atomic.Int64 { return &l.Conn.HTTP }),
 	counter("http_requests_total", "Requests on the public ports that were answered and are no upgrades: messages published with POST, CORS preflights, the server's own pages. Those that were refused with their connection are in c10m_closes_total.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.Requests }),

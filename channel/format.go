@@ -18,8 +18,10 @@ const (
 	Framed Format = iota
 	// Event is a server-sent event.
 	Event
-	// Response is the answer to a long-poll.
+	// Response is the answer to a long-poll, LastResponse that to one whose connection
+	// ends with it.
 	Response
+	LastResponse
 	// Named is a frame that says of which channel it is.
 	Named
 

@@ -72,19 +72,25 @@ func (w *world) frame(kind byte, size int) (uint32, []byte) {
 }
 
 // formatOf is the format that a connection subscribes in.
-func formatOf(fd uint32) Format { return []Format{Framed, Framed, Event, Named, Response}[fd%5] }
+func formatOf(fd uint32) Format {
+	return []Format{Framed, Framed, Event, Named, Response, LastResponse}[fd%6]
+}
 
 var worldEncoders = [Formats - 1]Encoder{
 	Event - 1: func(m *Message) []byte { return reshape(m.frame, Event) },
 	Named - 1: func(m *Message) []byte { return reshape(m.frame, Named) },
 	// A response of several is one after the other.
-	Response - 1: func(m *Message) []byte { return reshape(m.frame, Response) },
+	Response - 1:     func(m *Message) []byte { return reshape(m.frame, Response) },
+	LastResponse - 1: func(m *Message) []byte { return reshape(m.frame, LastResponse) },
 }
 
-func joinWorld(messages []*Message) (response []byte) {
+// getsOnce reports whether a connection is a member until it is given something.
+func getsOnce(fd uint32) bool { return formatOf(fd) == Response || formatOf(fd) == LastResponse }
+
+func joinWorld(format Format, messages []*Message) (response []byte) {
 	bytes := 0
 	for _, m := range messages {
-		response = append(response, m.As(Response)...)
+		response = append(response, m.As(format)...)
 		bytes += int(m.payloadBytes)
 	}
 	if len(messages) < 2 || len(messages) > ResponseMessagesMax || bytes > responseBytesMax {
@@ -96,7 +102,7 @@ func joinWorld(messages []*Message) (response []byte) {
 // reshape is what a frame of the world looks like in a format: longer or shorter,
 // with other filling.
 func reshape(frame []byte, format Format) []byte {
-	size := map[Format]int{Framed: len(frame), Event: len(frame) + 30, Named: max(9, len(frame)/2), Response: len(frame) + 100}[format]
+	size := map[Format]int{Framed: len(frame), Event: len(frame) + 30, Named: max(9, len(frame)/2), Response: len(frame) + 100, LastResponse: len(frame) + 119}[format]
 	b := make([]byte, size)
 	copy(b, frame)
 	binary.BigEndian.PutUint32(b[1:], uint32(size))
@@ -203,7 +209,7 @@ func (w *world) served(fd uint32, rest []byte) {
 	p.stream = append(p.stream, rest...)
 	lacks := len(w.lacking(fd))
 	p.stream = p.stream[:got]
-	if formatOf(fd) != Response || c.channel == "" || lacks == len(c.expected) {
+	if !getsOnce(fd) || c.channel == "" || lacks == len(c.expected) {
 		panic(fmt.Sprintf("connection %d of channel %q was served, and still lacks %d messages", fd, c.channel, lacks))
 	}
 	had := len(c.expected) - lacks
@@ -222,7 +228,7 @@ func (w *world) join(fd uint32, name string) {
 	if w.peers[fd].closing || w.conns[fd] != nil && w.conns[fd].channel != "" {
 		return
 	}
-	if w.peers[fd].owes() && formatOf(fd) == Response {
+	if w.peers[fd].owes() && getsOnce(fd) {
 		return // its next poll is read when it has the last response
 	}
 	if w.conns[fd] == nil {

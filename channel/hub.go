@@ -29,9 +29,9 @@ type HubConfig struct {
 	// Encoders make the other formats, Encoders[0] the first after Framed. Nobody
 	// may subscribe in a format that has none.
 	Encoders [Formats - 1]Encoder
-	// Join makes one response, in the format Response, of several messages. It is
-	// an Encoder of more than one, needed where Response has an Encoder.
-	Join func(messages []*Message) []byte
+	// Join makes one response, in the format Response or LastResponse, of several
+	// messages. It is an Encoder of more than one, needed where these have an Encoder.
+	Join func(format Format, messages []*Message) []byte
 	// PayloadBytesMax is the longest payload that is taken.
 	PayloadBytesMax int
 	// Now is the clock of the loops, in nanoseconds.

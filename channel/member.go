@@ -33,8 +33,8 @@ const (
 	// memberDead: a write failed, or it was overrun. It gets nothing more; the
 	// owner closes it.
 	memberDead
-	// memberOnce: its format is Response, so it is a member until it was given
-	// something (respond).
+	// memberOnce: its format is Response or LastResponse, so it is a member until it
+	// was given something (respond).
 	memberOnce
 )
 

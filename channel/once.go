@@ -2,13 +2,13 @@ package channel
 
 import "c10m/poller"
 
-// Members whose format is Response are members until they are given something:
+// Members whose format is Response or LastResponse are members until they are given something:
 // long-polls. A response is all that such a member is owed, in one piece, and has
 // to be whole from its first byte (its length comes first), so it is never begun
 // and continued here: what the socket does not take is the owner's to write.
 
 // A responseCache is the last response of several messages that was made in a
-// slice. Most members stand at the same place, and a burst that comes in the
+// slice, in one format. Most members stand at the same place, and a burst that comes in the
 // middle of a sweep over a million of them is owed to half a million as one
 // response. Within a slice nothing is appended to a log, so the first message
 // tells them all.
@@ -25,11 +25,20 @@ func (c *responseCache) forget() {
 	}
 }
 
+// responseCaches are those of Response and of LastResponse.
+type responseCaches [2]responseCache
+
+func (c *responseCaches) forget() {
+	for i := range c {
+		c[i].forget()
+	}
+}
+
 // respond gives a member all that it is owed, as far as one response carries it,
 // and takes it out of its channel. A broken socket is reported, and the member
 // stays until its owner unsubscribes it.
 func (r *Registry) respond(g *log, fd uint32, m *member) {
-	response, messages := r.responseOf(g, m.seq)
+	response, messages := r.responseOf(g, m.format, m.seq)
 	n, errno := r.socket.Send(fd, response)
 	r.tally.writes++
 	if errno != 0 && !poller.WouldBlock(errno) {
@@ -50,14 +59,14 @@ func (r *Registry) respond(g *log, fd uint32, m *member) {
 	r.owner.Served(fd, response[n:])
 }
 
-// responseOf returns the response of the messages from seq on and how many they
-// are.
-func (r *Registry) responseOf(g *log, seq uint32) (response []byte, messages int) {
+// responseOf returns the response, in this format, of the messages from seq on and
+// how many they are.
+func (r *Registry) responseOf(g *log, format Format, seq uint32) (response []byte, messages int) {
 	first := g.entry(seq).message
 	if seq+1 == g.head() {
-		return first.As(Response), 1
+		return first.As(format), 1
 	}
-	c := &r.response
+	c := &r.responses[format-Response]
 	if c.first == first {
 		return c.bytes, len(c.messages)
 	}
@@ -68,9 +77,9 @@ func (r *Registry) responseOf(g *log, seq uint32) (response []byte, messages int
 	}
 	c.messages = FirstOf(c.messages)
 	if len(c.messages) == 1 {
-		c.bytes = first.As(Response)
+		c.bytes = first.As(format)
 	} else {
-		c.bytes = first.hub.config.Join(c.messages)
+		c.bytes = first.hub.config.Join(format, c.messages)
 	}
 	return c.bytes, len(c.messages)
 }

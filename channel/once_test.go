@@ -10,21 +10,27 @@ import (
 // newPolls is a host whose descriptors may subscribe for one response.
 func newPolls(tb testing.TB, fds int) (h *host, joins *int) {
 	h, joins = newHost(tb, roomy, fds), new(int)
-	h.hub = &Hub{config: HubConfig{Join: func(messages []*Message) (all []byte) {
+	h.hub = &Hub{config: HubConfig{Join: func(format Format, messages []*Message) (all []byte) {
 		*joins++
 		for _, m := range messages {
-			all = append(all, m.As(Response)...)
+			all = append(all, m.As(format)...)
 		}
 		return all
 	}}}
 	h.hub.config.Encoders[Response-1] = func(m *Message) []byte { return append([]byte("r"), m.Payload()...) }
+	h.hub.config.Encoders[LastResponse-1] = func(m *Message) []byte { return append([]byte("l"), m.Payload()...) }
 	return h, joins
 }
 
 func (h *host) poll(name string, fds ...uint32) {
 	h.tb.Helper()
+	h.pollAs(Response, name, fds...)
+}
+
+func (h *host) pollAs(format Format, name string, fds ...uint32) {
+	h.tb.Helper()
 	for _, fd := range fds {
-		if err := h.registry.SubscribeAs(fd, []byte(name), Response); err != nil {
+		if err := h.registry.SubscribeAs(fd, []byte(name), format); err != nil {
 			h.tb.Fatal(err)
 		}
 	}
@@ -60,6 +66,33 @@ func TestPollsGetOneResponse(t *testing.T) {
 	}
 	if n := h.registry.stats.Members.Load(); n != 100 {
 		t.Errorf("%d members", n)
+	}
+}
+
+// Those whose connection ends with the response get another one, which is made as
+// seldom, however they stand among the others.
+func TestLastResponsesAreMadeOnce(t *testing.T) {
+	h, joins := newPolls(t, 40)
+	for _, burst := range []string{"a", "bcd"} {
+		for fd := uint32(1); fd <= 40; fd += 2 {
+			h.pollAs(Response, "c", fd)
+			h.pollAs(LastResponse, "c", fd+1)
+		}
+		want := map[Format]string{}
+		for _, payload := range burst {
+			h.publish("c", []byte(string(payload)))
+			want[Response] += "r" + string(payload)
+			want[LastResponse] += "l" + string(payload)
+		}
+		h.settle()
+		h.checkEmpty()
+		for fd := uint32(1); fd <= 40; fd += 2 {
+			h.wantStream(fd, want[Response])
+			h.wantStream(fd+1, want[LastResponse])
+		}
+	}
+	if *joins != 2 {
+		t.Errorf("%d responses were made of one burst", *joins)
 	}
 }
 

@@ -56,7 +56,7 @@ type Owner interface {
 	// Owe: fd was moved forward from the middle of a frame, and rest has to
 	// be written before anything else. rest is immutable. The member is held.
 	Owe(fd uint32, rest []byte)
-	// Served: fd, whose format is Response, got its response and is no member
+	// Served: fd, whose format is Response or LastResponse, got its response and is no member
 	// any more. rest of it is not in the socket yet and is the owner's to write;
 	// it is immutable.
 	Served(fd uint32, rest []byte)
@@ -102,7 +102,7 @@ type Registry struct {
 	slowSurveys []*SlowSurvey
 	busy        *busyList // nil while nobody looks
 	iov         [framesPerWriteMax]unix.Iovec
-	response    responseCache
+	responses   responseCaches
 	tally       tally
 }
 
@@ -144,7 +144,7 @@ func (r *Registry) SubscribeAs(fd uint32, name []byte, format Format) error {
 	}
 	c := r.cells.at(at)
 	*m = member{channel: at, seq: c.head, flags: m.flags & memberHeld, format: format}
-	if format == Response {
+	if format == Response || format == LastResponse {
 		m.flags |= memberOnce
 	}
 	r.push(&c.first, fd, m)
@@ -426,7 +426,7 @@ func (r *Registry) sliceLarge() bool {
 func (r *Registry) slice(g *log) (cost int) {
 	if !g.released && g.behind > g.blocked {
 		cost = r.sweep(g)
-		r.response.forget()
+		r.responses.forget()
 	}
 	if !g.released && g.evicting {
 		cost += r.evict(g)

@@ -156,7 +156,7 @@ func (r *Registry) Writable(fd uint32) {
 	if m.flags&memberOnce != 0 {
 		r.socket.ArmWrite(fd, false)
 		r.respond(g, fd, m)
-		r.response.forget()
+		r.responses.forget()
 		r.publishTally()
 		return
 	}

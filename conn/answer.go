@@ -43,6 +43,14 @@ func appendAnswer(out []byte, status int, fields, contentType string, body []byt
 	return append(out, body...)
 }
 
+// answerTo is an answer without its body if it is one to HEAD (RFC 9110, 9.3.2).
+func answerTo(isHead bool, answer []byte) []byte {
+	if isHead {
+		return answer[:requestEnd(answer, 0)]
+	}
+	return answer
+}
+
 // A failure is an answer that does not end the connection: the request was good,
 // and may be made again.
 type failure struct {

@@ -139,13 +139,12 @@ func (s *Server) tellFailed(fd uint32, name []byte) {
 // sub subscribes, from now on or from a position.
 func (s *Server) sub(fd uint32, c *command) *refusalOf {
 	w := twoWayOf(s.loop.Record(fd))
+	n := s.find(fd, c.name)
 	switch {
 	case !s.allows(fd, c.name, false):
 		return &errNotAllowed
-	case s.find(fd, c.name) != 0:
-		// It is done already, and from where it is now nothing is missing.
-		s.replyPosition("OK SUB ", c.name, nil)
-		return nil
+	case n != 0:
+		return s.subAgain(fd, n)
 	case w.count == membershipsMax:
 		return &errTooMany
 	case !s.mayAsk(fd):

@@ -41,10 +41,10 @@ func (o *Operator) Disconnect(ctx context.Context, id ClientID) (bool, error) {
 }
 
 // DisconnectChannel closes with CodeDisconnected those who are in a channel now,
-// evenly over a time, and returns how many they are; who connects later stays. (A
-// connection of many channels is judged by when it connected, not by when it subscribed.) It
-// returns when all loops have begun, or ctx is done. Of one loop, channels that are
-// being disconnected take turns.
+// evenly over a time, and returns how many they are; who connects later stays, and so
+// does who subscribes later on a connection of many channels. It returns when all
+// loops have begun, or ctx is done. Of one loop, channels that are being disconnected
+// take turns.
 func (o *Operator) DisconnectChannel(ctx context.Context, name string, over time.Duration) (clients int, err error) {
 	if o.disconnecting() >= disconnectsMax {
 		return 0, ErrDisconnects
@@ -79,6 +79,9 @@ func (o *Operator) disconnecting() (channels int64) {
 type disconnectState struct {
 	name   []byte
 	latest uint32 // generation: who came after it stays
+	// later are memberships that began since, of connections from before: they stay, too.
+	// One that has ended stays in it: whoever has its number next begins even later.
+	later  map[uint32]struct{}
 	cursor uint32
 	left   int // how many may still have to be closed
 	over   time.Duration
@@ -131,24 +134,40 @@ func (s *Server) disconnectSome() (next int64) {
 	return now + int64(drainTick)
 }
 
-// isIn reports whether a connection is in the channel with this number (Find), with
-// whichever of its memberships.
-func (s *Server) isIn(fd, number uint32) bool {
+// joined notes a new membership of fd for the disconnects that it is not meant by.
+func (s *Server) joined(fd, n uint32, name []byte) {
+	for _, d := range s.disconnects {
+		if string(d.name) == string(name) && !s.loop.CameAfter(fd, d.latest) {
+			if d.later == nil {
+				d.later = make(map[uint32]struct{})
+			}
+			d.later[n] = struct{}{}
+		}
+	}
+}
+
+// memberIn returns as which member a connection is in the channel with this number
+// (Find).
+func (s *Server) memberIn(fd, number uint32) (n uint32, isIn bool) {
 	record := s.loop.Record(fd)
 	if record.Marks&markTwoWay == 0 {
-		return s.registry.IsMember(fd, number)
+		return fd, s.registry.IsMember(fd, number)
 	}
 	for n := twoWayOf(record).first; n != 0; n = s.members.at(n).next {
 		if s.registry.IsMember(n, number) {
-			return true
+			return n, true
 		}
 	}
-	return false
+	return 0, false
 }
 
 // disconnectMember closes fd if it is in the channel and was when this began.
 func (s *Server) disconnectMember(d *disconnectState, fd, number uint32) {
-	if s.isIn(fd, number) && !s.loop.CameAfter(fd, d.latest) {
+	n, isIn := s.memberIn(fd, number)
+	if !isIn || s.loop.CameAfter(fd, d.latest) {
+		return
+	}
+	if _, isLater := d.later[n]; !isLater {
 		d.left--
 		d.credit--
 		s.disconnectOne(fd)

@@ -83,6 +83,7 @@ parseRequest takes the head apart, as slices of it, and route says who answers:
 	GET, HEAD below /-/        pages.go: Config.Pages, and how many a channel has
 	Accept: text/event-stream  routeEvents
 	?wait=                     routePoll
+	HEAD of all else           what the handshaker answers a GET that is no upgrade
 	all else                   the handshaker, which has an error for what is no upgrade
 
 Ours is strict where a proxy in front could read another request than we do: what it
@@ -107,9 +108,18 @@ entry for each would be 3 million a minute at 50,000 a second, which is why requ
 after the first do not go through Server.handshakes.
 
 A POST under overload gets 429 and is not held back as a WebSocket is (below): who
-waits for an answer does not pile up messages, and is told when to try again. When
-the host or --max-connections is full, or keptMax connections of a loop are kept, each
-answer is the last on its connection. An answer that the kernel does not take is
+waits for an answer does not pile up messages, and is told when to try again.
+
+A connection that is kept holds a descriptor and the kernel's memory as a WebSocket
+does, so it counts in Shared.open, from its first answer (or the message that it
+publishes) until we end it, and goes on to an upgrade or a poll in its own place. It is
+less to its client than a WebSocket, which would miss messages: when newcomers are
+refused, for --max-connections or for memory, each answer is the last on its connection
+(so it is when keptMax connections of a loop are kept), and who is idle goes after
+keptCrowdedTimeout. To close one for each newcomer instead would want a list of the
+idle ones, of all loops. Counted per connection and not per request, so that the loops
+do not fight for the counter at each. A newcomer's POST is answered also when the
+server is full: that takes no longer than to refuse it, if its body is there. An answer that the kernel does not take is
 copied, a page of our own as well: beside the send buffer that had to fill before, it
 is little, and long answers count in owedBytesTotalMax.
 
@@ -126,6 +136,10 @@ took 64 connections from 48,600 to 32,400.
 
 Loops that are asked for the connections of a channel are asked by a goroutine, at
 most countsMax of them for each loop.
+
+An answer to HEAD is that to GET without its body (RFC 9110, 9.3.2; answerTo), refusals
+included, also when the request is half there or nobody wants to hear it: what a
+client does not expect behind a head, a proxy takes for the next answer.
 
 Limits that are meant: bodies with a Content-Length only, since a chunked one could
 not be refused before it is too long, and nobody needs it for messages; an
@@ -180,7 +194,10 @@ all of a channel, with CodeDisconnected (4002), at the pace of a drain. The walk
 over all connections of the loop, a record each, and not along the channel's list,
 which changes meanwhile; so a channel of three among five million on a loop takes
 three seconds to be gone through. Who came after the operator's word, told by
-generations, stays. A drain takes precedence, and what is left is closed by it. A
+generations, stays. (A connection that was kept for its next request came before, also
+if it is upgraded or polls after it.) So does who subscribes with c10m.v1 after it: the
+walk has a set of these memberships, which is empty unless somebody does that while it
+lasts, and costs SUB nothing else. A drain takes precedence, and what is left is closed by it. A
 connection of many channels ends with any of them.
 
 # Many channels on one connection
@@ -222,7 +239,8 @@ the client knows which channel it was for, and a 1013 would cost it all the othe
 
 SUB is answered when the history has said where the channel stands, so that a
 client without a message yet has a position, too. Answers of SUB therefore do not
-come in the order of commands, but in order for each channel.
+come in the order of commands, but in order for each channel: a SUB that comes again
+before the first is answered is counted with that one, and answered after it.
 
 # Positions
 
@@ -230,7 +248,7 @@ With ?since=POSITION a client continues where it was (resume.go, and
 channel/resume.go for the picture). It is a member at once but held, asks
 Config.History, and is brought from the answer's messages to its log without a
 gap or a double, whatever is published meanwhile. Meanwhile it has cold state and a
-resume (40 bytes on the heap). What it does not take at once counts in pins, and it
+resume (88 bytes on the heap). What it does not take at once counts in pins, and it
 has the age of a log to take all of it (slow_log_age). A position that cannot be
 continued closes it with 4001 (position_gone) before it got anything: a raw
 WebSocket has no other way to say so.
@@ -256,7 +274,8 @@ answer.
 
 # Long-polls
 
-A poll that has to wait is in phase poll: a member in the format channel.Response,
+A poll that has to wait is in phase poll: a member in the format channel.Response
+(channel.LastResponse if it said Connection: close),
 which the sweep answers and takes out of its channel in one step (channel/once.go);
 Served puts its connection back among those that are kept. What it waits with is
 its record, and an entry of Server.polls, the structure of expiry.go, for its time-
@@ -276,8 +295,8 @@ What a client sends while its poll waits (the next request, of one that does not
 wait for answers) is kept and not looked at, and no more is read. Its end is not
 heard then until the poll ends; who just waits is heard at once.
 
-Answers are shared by all polls that stand at the same place, so they cannot say
-Connection: close to the one that asked for it; its connection ends all the same.
+Answers are shared by all polls that stand at the same place, and those that say
+Connection: close (RFC 9112, 9.6) by all that asked for it.
 
 # Presence
 
@@ -307,7 +326,8 @@ in one turn, and clearing it another.
   - Sum of Stats.Closes = connections accepted - connections that are in a phase
     before lingering. Closes[0] stays 0.
   - Stats.Unfinished, Open, Lingering = the number of records in that phase, and
-    Stats.HTTP of those in kept, body and answer.
+    Stats.HTTP of those in kept, body and answer. Shared.open = those in all phases
+    from kept to open, of all loops.
   - cold.pending > 0 only in phase answer, and as many answers come with Published,
     or from a goroutine of Server.counts.
   - markTimed in a record <=> one entry in exchanges with its generation.
@@ -400,7 +420,9 @@ per drainTick, 16 KB a loop, while it drains.
 
 All are in limits.go with their reasons. Cold state is 352 bytes and a map entry, so
 coldMax is 47 MB a loop at its worst. Shared.open is compared and then counted, so
-loops that upgrade at the same moment may pass ConnectionsMax by one each.
+loops that upgrade at the same moment may pass ConnectionsMax by one each, and
+newcomers whose POST is under way by as many as they are. Connections whose first
+request is not complete, and those that linger, are not in it.
 Shared.MemoryShort is asked at the same place: who is refused for either has had a
 socket and a request read, and is told when to come back, spread over as many
 seconds again.

@@ -87,7 +87,7 @@ func (s *Server) lastWords(fd uint32, reason Reason) []byte {
 func (s *Server) openEvents(fd uint32, r *request) verdict {
 	reason := s.judgeReader(r, r.target)
 	if reason == reasonNone {
-		if err := s.admit(); err != nil {
+		if err := s.admit(fd); err != nil {
 			reason = requestReason(err)
 		}
 	}

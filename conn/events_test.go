@@ -436,7 +436,7 @@ func TestEventsMissNothingWhileTheyAsk(t *testing.T) {
 	s.publish(t, "news", fmt.Sprint(total))
 	positions := 0
 	for i, c := range clients {
-		last, stands := -1, 0
+		last, stands := -1, -1
 		for last != total {
 			events, id, _ := readEvents(c.block())
 			_, digits, _ := strings.Cut(id, "-")

@@ -45,7 +45,7 @@ func (s *Server) readRequests(fd uint32, p []byte, from int, isOwn bool) {
 			after, then = s.answer(fd, p[:size], p[size:])
 		case s.isPending(fd):
 		case reason != reasonNone:
-			s.refuse(fd, reason)
+			s.refuseRequest(fd, p, reason)
 			return
 		default:
 			if s.loop.Record(fd).Phase == phaseAnswer {
@@ -89,6 +89,9 @@ func (s *Server) answer(fd uint32, head, rest []byte) (after []byte, then verdic
 		return nil, s.openEvents(fd, &r)
 	case routePoll:
 		return nil, s.poll(fd, &r, rest)
+	case routeHead:
+		s.refuseRequest(fd, head, s.judgeHead(fd, &r))
+		return nil, verdictOver
 	}
 	s.upgrade(fd, &r, rest)
 	return nil, verdictOver
@@ -106,6 +109,17 @@ func (s *Server) judgePlain(r *request) Reason {
 		return RequestOrigin
 	}
 	return reasonNone
+}
+
+// judgeHead says how a GET of the same is refused that wants neither a WebSocket nor
+// events nor a poll: to HEAD these mean nothing, whatever its fields say.
+func (s *Server) judgeHead(fd uint32, r *request) Reason {
+	_, reason := s.shakeHands(fd, append([]byte("GET"), r.head[len("HEAD"):]...))
+	switch reason {
+	case RequestMalformed, RequestVersion, RequestHost, RequestChannel, RequestReserved:
+		return reason
+	}
+	return RequestNoUpgrade
 }
 
 // judgeReader judges a request of somebody who wants to know of the channel that
@@ -144,7 +158,7 @@ func (s *Server) respond(fd uint32, isLast bool, answer []byte) verdict {
 // isLast reports whether the answer to r is to be the last on its connection:
 // because the client says so, or because the server has better use for it.
 func (s *Server) isLast(r *request) bool {
-	return r.isLast || s.drain != nil || s.admit() != nil || s.stats.HTTP.Load() > keptMax
+	return r.isLast || s.drain != nil || s.isCrowded() || s.stats.HTTP.Load() > keptMax
 }
 
 func (s *Server) isPending(fd uint32) bool {
@@ -286,6 +300,9 @@ func (s *Server) late(fd uint32, phase uint8, age time.Duration) (Reason, bool) 
 		return WriteDeadline, c != nil && c.owes() && c.pending == 0 && age > answerTimeout
 	case c != nil && len(c.request) > 0:
 		return RequestTimeout, age > s.shared.handshakeTimeout
+	}
+	if s.isCrowded() {
+		return RequestIdle, age >= keptCrowdedTimeout
 	}
 	return RequestIdle, age > keptTimeout
 }

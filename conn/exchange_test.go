@@ -229,6 +229,119 @@ func TestKeptConnections(t *testing.T) {
 	s.checkNothingLeft(t)
 }
 
+// A connection that is kept has a place like all others, which it may go on to use
+// as a WebSocket; and it gives it up when newcomers are refused and it is idle.
+func TestKeptConnectionsCountAndMakeRoom(t *testing.T) {
+	kernel := &testKernel{}
+	s, bus := startHTTP(t, func(c *Config) { c.PingInterval, c.ConnectionsMax = 0, 3 }, kernel.install)
+	kernel.clock.Store(kernel.Now())
+	upgrades, idle, busy := s.connect(t), s.connect(t), s.connect(t)
+	for _, c := range []*rawClient{upgrades, idle} {
+		c.send([]byte(postRequest("/a", "")))
+		if r, _ := c.reply("POST"); r.StatusCode != 200 || r.Close {
+			t.Fatalf("got %v", r)
+		}
+	}
+	bus.hold()
+	busy.send([]byte(postRequest("/b", "")))
+	bus.wait(t, "a: ", "a: ", "b: ")
+	if n := s.shared.Open(); n != 3 {
+		t.Errorf("%d connections are counted of 3", n)
+	}
+	join := func() int {
+		c := s.connect(t)
+		c.send([]byte(upgradeRequest("/news")))
+		return c.response().StatusCode
+	}
+	if status := join(); status != 503 {
+		t.Errorf("a newcomer got %d from a full server", status)
+	}
+	upgrades.send([]byte(upgradeRequest("/news")))
+	upgrades.expectUpgrade()
+	for range 2 + int(keptCrowdedTimeout/exchangeLook) {
+		s.step(kernel, exchangeLook)
+	}
+	if n := s.closes(RequestIdle); n != 1 {
+		t.Fatalf("reasons %v", s.counts())
+	}
+	if _, err := idle.ReadByte(); err != io.EOF {
+		t.Errorf("who was idle: %v", err)
+	}
+	if status := join(); status != 101 {
+		t.Errorf("a newcomer got %d, and there is room", status)
+	}
+	bus.release()
+	busy.expectReply("POST", 200, published("b", 0, 2))
+	s.publish(t, "news", "still here?")
+	upgrades.expect(message("still here?"))
+	closeAll([]*rawClient{upgrades, idle, busy})
+}
+
+// Whoever says that he asks for nothing more is told with whatever answer that it is
+// the last, and it is (RFC 9112, 9.6).
+func TestLastAnswersSaySo(t *testing.T) {
+	const last = "Connection: close\r\n"
+	config := withHistory(10)
+	s, bus := startHTTP(t, func(c *Config) { c.History = config.History })
+	bare, _ := startHTTP(t, nil)
+	for range 2 {
+		s.publish(t, "kept", "hello")
+	}
+	poll := func(target string) string { return string(pollRequest(target, last)) }
+	for _, c := range []struct {
+		s       *testServer
+		request string
+		status  int
+		then    func(*testServer)
+	}{
+		{s, postRequest("/a", "x", last), 200, nil},
+		{s, postRequest("/a", "x", "Connection: keep-alive\r\n", last), 200, nil},
+		{s, "GET /-/c10m.js HTTP/1.1\r\nHost: h\r\n" + last + "\r\n", 200, nil},
+		{s, "HEAD /-/channels/a HTTP/1.1\r\nHost: h\r\n" + last + "\r\n", 200, nil},
+		{s, "GET /-/channels/a HTTP/1.1\r\nHost: h\r\n" + last + "\r\n", 200, nil},
+		{s, "OPTIONS * HTTP/1.1\r\nHost: h\r\n" + last + "\r\n", 204, nil},
+		{s, poll("/a?wait=0"), 204, nil},
+		{bare, poll("/a?wait=0"), 204, nil},
+		{s, poll("/kept?since=first&wait=9"), 200, nil},
+		{s, poll("/kept?since=other-1&wait=9"), 410, nil},
+		{bare, poll("/a?since=x-1&wait=9"), 410, nil},
+		{bare, poll("/a?wait=9"), 200, func(s *testServer) { s.publish(t, "a", "one") }},
+		{s, poll("/a?wait=9"), 200, func(s *testServer) {
+			var both sync.WaitGroup
+			both.Add(1)
+			s.servers[0].loop.Run(func(*poller.Loop) { both.Wait() }) // they come in one turn
+			s.hub.Publish([]byte("a"), []byte("one"))
+			s.hub.Publish([]byte("a"), []byte("two"))
+			both.Done()
+		}},
+		{s, poll("/a?wait=9"), 410, func(s *testServer) { CloseMissed(s.servers, 0) }},
+		{bare, poll("/a?wait=9"), 410, func(s *testServer) { CloseMissed(s.servers, 0) }},
+		{s, postRequest("/a", "bus down", last), 503, nil},
+	} {
+		bus.mu.Lock()
+		if bus.fate = channel.FatePublished; c.status == 503 {
+			bus.fate = channel.FateUnpublished
+		}
+		bus.mu.Unlock()
+		client := c.s.connect(t)
+		client.send([]byte(c.request))
+		if c.then != nil {
+			c.s.waitForPolls(t, 1)
+			c.then(c.s)
+		}
+		method, _, _ := strings.Cut(c.request, " ")
+		if r, _ := client.reply(method); r.StatusCode != c.status || !r.Close {
+			t.Errorf("%q: %s %v", c.request, r.Status, r.Header)
+		}
+		if b, err := client.ReadByte(); err != io.EOF {
+			t.Errorf("%q: %q, %v follows the last answer", c.request, b, err)
+		}
+		client.Close()
+	}
+	s.checkNothingLeft(t)
+	bare.checkNothingLeft(t)
+}
+
 func TestRoutes(t *testing.T) {
 	for _, c := range []struct {
 		request string
@@ -247,7 +360,7 @@ func TestRoutes(t *testing.T) {
 		{"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", routePreflight},
 		{"GET /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
 		{"HEAD /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
-		{"HEAD /news HTTP/1.1\r\nHost: h\r\n\r\n", routeUpgrade},
+		{"HEAD /news?wait=1 HTTP/1.1\r\nHost: h\r\n\r\n", routeHead},
 	} {
 		r := parseRequest([]byte(c.request))
 		if got := r.route(); got != c.want {

@@ -101,10 +101,8 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 			s.loop.ArmRead(fd, true)
 		}
 		s.stats.OpenPolls.Add(-1)
-		s.shared.open.Add(-1)
 	case phaseOpen:
 		s.stats.Open.Add(-1)
-		s.shared.open.Add(-1)
 		if record.Marks&markTwoWay != 0 {
 			s.stats.TwoWay.Add(-1)
 		}
@@ -119,15 +117,20 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 		s.stats.HTTP.Add(1)
 	case phasePoll:
 		s.stats.OpenPolls.Add(1)
-		s.shared.open.Add(1)
 	case phaseOpen:
 		s.stats.Open.Add(1)
-		s.shared.open.Add(1)
 		if s.isEvents(fd) {
 			s.stats.OpenEvents.Add(1)
 		}
 	case phaseLingering:
 		s.stats.Lingering.Add(1)
+	}
+	if had, has := holdsPlace(record.Phase), holdsPlace(phase); had != has {
+		if has {
+			s.shared.open.Add(1)
+		} else {
+			s.shared.open.Add(-1)
+		}
 	}
 	record.Phase = phase
 }

@@ -8,6 +8,9 @@ func (mode FrameMode) Hub(payloadBytesMax int, now func() int64) channel.HubConf
 	config := channel.HubConfig{Frame: mode.Frame, PayloadBytesMax: payloadBytesMax, Now: now}
 	config.Encoders[channel.Named-1] = mode.named
 	config.Encoders[channel.Event-1] = encodeEvent
-	config.Encoders[channel.Response-1], config.Join = encodeResponse, joinResponses
+	for _, format := range []channel.Format{channel.Response, channel.LastResponse} {
+		config.Encoders[format-1] = func(m *channel.Message) []byte { return joinResponses(format, []*channel.Message{m}) }
+	}
+	config.Join = joinResponses
 	return config
 }

@@ -85,7 +85,7 @@ func (s *Server) arrive(fd uint32) bool {
 	}
 	a, record := &s.shared.Config.Access, s.loop.Record(fd)
 	if !a.Trusted.Contains(peer.Addr()) {
-		return s.admitAddress(fd, access.KeyOf(peer.Addr()))
+		return s.admitAddress(fd, access.KeyOf(peer.Addr()), nil)
 	}
 	record.Marks |= markTrusted
 	switch {
@@ -109,7 +109,7 @@ func (s *Server) readProxyHeader(fd uint32, p []byte) {
 	header, err := access.ParseProxyHeader(whole)
 	switch {
 	case err != nil:
-		s.refuse(fd, RequestProxyHeader)
+		s.refuseRequest(fd, whole, RequestProxyHeader)
 		return
 	case header.Size == 0:
 		if isNew {
@@ -128,7 +128,7 @@ func (s *Server) readProxyHeader(fd uint32, p []byte) {
 	switch {
 	case header.Client.IsValid() && !a.Trusted.Contains(header.Client):
 		record.Marks &^= markTrusted
-		if !s.admitAddress(fd, access.KeyOf(header.Client)) {
+		if !s.admitAddress(fd, access.KeyOf(header.Client), rest) {
 			return
 		}
 	case a.ForwardedFor:
@@ -151,7 +151,7 @@ func (s *Server) judgeForwarded(fd uint32, request []byte) bool {
 	a := &s.shared.Config.Access
 	client, err := access.ForwardedFor(request, a.Trusted)
 	if err != nil {
-		s.refuse(fd, RequestForwardedFor)
+		s.refuseRequest(fd, request, RequestForwardedFor)
 		return false
 	}
 	record.Marks &^= markForwarded
@@ -159,21 +159,22 @@ func (s *Server) judgeForwarded(fd uint32, request []byte) bool {
 		return true
 	}
 	record.Marks &^= markTrusted
-	return s.admitAddress(fd, access.KeyOf(client))
+	return s.admitAddress(fd, access.KeyOf(client), request)
 }
 
-// admitAddress counts fd under its client's address, or refuses it.
-func (s *Server) admitAddress(fd uint32, key access.Key) bool {
+// admitAddress counts fd under its client's address, or refuses it. request is what
+// there is of its request.
+func (s *Server) admitAddress(fd uint32, key access.Key, request []byte) bool {
 	addresses := s.shared.Config.Access.Addresses
 	if addresses == nil || key == 0 {
 		return true
 	}
 	switch addresses.Admit(key, s.loop.Now()) {
 	case access.TooMany:
-		s.turnAway(fd, RequestAddressConnections, refusal(RequestAddressConnections))
+		s.turnAway(fd, request, RequestAddressConnections, refusal(RequestAddressConnections))
 		return false
 	case access.TooFast:
-		s.turnAway(fd, RequestAddressRate, s.shared.gate.tooFast[rand.IntN(len(s.shared.gate.tooFast))])
+		s.turnAway(fd, request, RequestAddressRate, s.shared.gate.tooFast[rand.IntN(len(s.shared.gate.tooFast))])
 		return false
 	}
 	*s.clients.Entry(fd) = key
@@ -184,11 +185,13 @@ func (s *Server) admitAddress(fd uint32, key access.Key) bool {
 // has read the answer, since it is descriptors that the limits are about. The
 // request is mostly there, so that it can be read and the client gets its answer
 // and no reset; of one that comes later it does get a reset.
-func (s *Server) turnAway(fd uint32, reason Reason, answer []byte) {
-	s.loop.Recv(fd, s.scratch[:])
+func (s *Server) turnAway(fd uint32, request []byte, reason Reason, answer []byte) {
+	asksHead := isHead(request)
+	n, _ := s.loop.Recv(fd, s.scratch[:])
+	asksHead = asksHead || len(request) == 0 && isHead(s.scratch[:max(n, 0)])
 	s.count(fd, reason)
 	s.setPhase(fd, phaseLingering)
-	s.say(fd, answer)
+	s.say(fd, answerTo(asksHead, answer))
 	s.end(fd, reason)
 }
 

@@ -15,11 +15,14 @@ const (
 	// keep theirs for 60 s at the most (nginx), and are to be the first to close:
 	// a request that meets our close is lost.
 	keptTimeout = 75 * time.Second
+	// keptCrowdedTimeout is for how long when newcomers are refused. They come back
+	// after 10 s (Retry-After), and then there is room.
+	keptCrowdedTimeout = 5 * time.Second
 	// bodyTimeout is the time for the body of a POST: 1 MiB at 35 KB/s.
 	bodyTimeout = 30 * time.Second
 	// answerTimeout is for how long a client may not take an answer.
 	answerTimeout = 30 * time.Second
-	// exchangeLook is how often these three are looked at, so what they may be late.
+	// exchangeLook is how often these four are looked at, so what they may be late.
 	// They and it are below the 256 s after which Record.Stamp starts anew.
 	exchangeLook = 5 * time.Second
 	// keptMax is how many connections of a loop may wait for their next request, or
@@ -61,6 +64,9 @@ const (
 	// membershipsMax is how many channels one connection may have. Each is 32 bytes,
 	// and SUB and UNSUB look through all of the connection's.
 	membershipsMax = 128
+	// subsAgainMax is how many SUBs of a channel may wait for the first one's answer:
+	// they are answered at once with it, with up to 800 bytes each.
+	subsAgainMax = 128
 	// memberWritesPerEventMax bounds the writes to one connection of many channels
 	// when its socket has room again, at 4 to 10 us each.
 	memberWritesPerEventMax = 16

@@ -193,6 +193,55 @@ func TestDisconnectChannelLeavesNewcomersWhoseTurnWouldCome(t *testing.T) {
 	}
 }
 
+// Of a connection of many channels it is the subscription that counts: who subscribes
+// after the operator's word stays, for the first time or again.
+func TestDisconnectChannelSparesLaterSubscriptions(t *testing.T) {
+	kernel := &testKernel{}
+	config := testConfig()
+	config.PingInterval = 0
+	s := startServer(t, 1, config, kernel.install)
+	kernel.clock.Store(kernel.Now())
+	there, later, again, leaves := s.upgradeTwoWay(t, "/news"), s.upgradeTwoWay(t, "/other"), s.upgradeTwoWay(t, "/news"), s.upgradeTwoWay(t, "/news")
+	for _, c := range []*rawClient{there, later, again, leaves} {
+		c.command()
+	}
+	const over, steps = 10 * time.Second, 100
+	for _, name := range []string{"nearby", "news", "other"} { // each in its turn
+		if n, err := s.operator().DisconnectChannel(t.Context(), name, over); n != map[string]int{"news": 3, "other": 1}[name] || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+	}
+	later.send(join(text("UNSUB other"), text("SUB news"), text("SUB other")))
+	later.expectCommands("OK UNSUB other", "OK SUB news", "OK SUB other")
+	again.send(join(text("UNSUB news"), text("SUB news")))
+	again.expectCommands("OK UNSUB news", "OK SUB news")
+	leaves.send(join(text("UNSUB news"), text("SUB nearby")))
+	leaves.expectCommands("OK UNSUB news", "OK SUB nearby")
+	newcomer := s.upgradeTwoWay(t, "/news")
+	newcomer.expectCommands("OK SUB news")
+	for range 3 * (steps + 5) {
+		s.step(kernel, over/steps)
+	}
+	s.disconnected(t)
+	there.expectCommands("closed with 4002")
+	if n := s.publish(t, "news", "hello"); n != 3 {
+		t.Errorf("%d of 3 are in the channel", n)
+	}
+	for _, c := range []*rawClient{later, again, newcomer} {
+		c.expectCommands("MSG news #\nhello")
+	}
+	// The next word is meant for them.
+	if n, err := s.operator().DisconnectChannel(t.Context(), "news", 0); n != 3 || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	s.step(kernel, over/steps)
+	for _, c := range []*rawClient{later, again, newcomer} {
+		c.expectCommands("closed with 4002")
+	}
+	closeAll([]*rawClient{there, later, again, leaves, newcomer})
+	s.checkNothingLeft(t)
+}
+
 // It is even over its time; another channel waits for its turn; and too many
 // are refused.
 func TestDisconnectChannelIsEvenAndTakesTurns(t *testing.T) {

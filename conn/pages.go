@@ -66,12 +66,12 @@ func (s *Server) ownPage(fd uint32, r *request) verdict {
 			return s.servePage(fd, r, page)
 		}
 		const channels = "/-/channels"
-		if strings.HasPrefix(string(r.path()), channels+"/") && string(r.method) == "GET" {
+		if strings.HasPrefix(string(r.path()), channels+"/") {
 			return s.countPage(fd, r, r.target[len(channels):])
 		}
 		reason = RequestReserved
 	}
-	s.refuse(fd, reason)
+	s.refuseRequest(fd, r.head, reason)
 	return verdictOver
 }
 
@@ -82,7 +82,7 @@ func (s *Server) servePage(fd uint32, r *request, p *page) verdict {
 	switch {
 	case hasTag(known, p.tag):
 		answer = p.unmodified
-	case string(r.method) == "HEAD":
+	case isHead(r.head):
 		answer = p.headOnly
 	}
 	return s.respond(fd, isLast, answer[indexOf(isLast)])
@@ -121,17 +121,17 @@ func (s *Shared) CountWith(counter Counter) { s.counter.Store(&counter) }
 // another; countsMax bounds these.
 func (s *Server) countPage(fd uint32, r *request, target []byte) verdict {
 	if reason := s.judgeReader(r, target); reason != reasonNone {
-		s.refuse(fd, reason)
+		s.refuseRequest(fd, r.head, reason)
 		return verdictOver
 	}
-	isLast := s.isLast(r)
+	isLast, isHead := s.isLast(r), isHead(r.head)
 	counter := s.shared.counter.Load()
 	if counter == nil || s.counts >= countsMax {
-		return s.respond(fd, isLast, countBusy.append(nil, isLast))
+		return s.respond(fd, isLast, answerTo(isHead, countBusy.append(nil, isLast)))
 	}
 	c := s.coldOf(fd)
 	if c == nil {
-		s.refuse(fd, RequestMemory)
+		s.refuseRequest(fd, r.head, RequestMemory)
 		return verdictOver
 	}
 	c.pending++
@@ -145,7 +145,7 @@ func (s *Server) countPage(fd uint32, r *request, target []byte) verdict {
 			s.counts--
 			s.answerLater(id, func(out []byte, isLast bool) []byte {
 				body := append(AppendPublished(nil, name, connections, -1, ""), '\n')
-				return appendAnswer(out, 200, "", "application/json", body, isLast)
+				return append(out, answerTo(isHead, appendAnswer(nil, 200, "", "application/json", body, isLast))...)
 			})
 			s.sayAnswers()
 		})

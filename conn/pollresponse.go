@@ -16,9 +16,9 @@ type pollMessage struct{ id, payload []byte }
 const answerHeaders = "Cache-Control: no-store\r\n" + corsFields
 
 // appendPollResponse appends the answer with messages, of which there is at
-// least one. Its position is the last one's id, ETag included: ids need no
+// least one. isLast: the connection ends with it. Its position is the last one's id, ETag included: ids need no
 // quoting.
-func appendPollResponse(p []byte, messages []pollMessage) []byte {
+func appendPollResponse(p []byte, messages []pollMessage, isLast bool) []byte {
 	bytes, text := 0, true
 	for _, m := range messages {
 		bytes += len(m.payload)
@@ -42,7 +42,11 @@ func appendPollResponse(p []byte, messages []pollMessage) []byte {
 	}
 	p = append(append(p, "\r\nC10m-Position: "...), last...)
 	p = append(append(p, "\r\nETag: \""...), last...)
-	p = append(p, "\"\r\n"+answerHeaders+"\r\n"...)
+	p = append(p, "\"\r\n"+answerHeaders...)
+	if isLast {
+		p = append(p, lastField...)
+	}
+	p = append(p, "\r\n"...)
 	for _, m := range messages {
 		p = append(p, m.payload...)
 	}
@@ -68,9 +72,10 @@ func appendPollEmpty(p, position []byte, last bool) []byte {
 }
 
 // appendPollGone appends the answer to a poll whose position is gone: messages
-// may have been missed, and position is where to go on.
-func appendPollGone(p, position []byte) []byte {
-	return appendPollBare(p, "410 Gone", position, pollGoneText, false)
+// may have been missed, and position is where to go on. last: the connection ends
+// with it.
+func appendPollGone(p, position []byte, last bool) []byte {
+	return appendPollBare(p, "410 Gone", position, pollGoneText, last)
 }
 
 // pollGoneText says what happened and what to do.
@@ -83,7 +88,7 @@ func appendPollBare(p []byte, status string, position []byte, text string, last 
 		p = append(append(append(p, "C10m-Position: "...), position...), "\r\n"...)
 	}
 	if last {
-		p = append(p, "Connection: close\r\n"...)
+		p = append(p, lastField...)
 	}
 	if text != "" { // a 204 has no Content-Length (RFC 9110, 8.6)
 		p = strconv.AppendInt(append(p, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: "...), int64(len(text)), 10)

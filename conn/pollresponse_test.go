@@ -55,7 +55,13 @@ func checkPollResponse(t testing.TB, payloads [][]byte) {
 		want = append(want, id+" "+string(payload))
 		text = text && utf8.Valid(payload)
 	}
-	got := appendPollResponse(nil, messages)
+	checkPollForm(t, messages, want, text, false)
+	checkPollForm(t, messages, want, text, true)
+}
+
+func checkPollForm(t testing.TB, messages []pollMessage, want []string, text, isLast bool) {
+	t.Helper()
+	got := appendPollResponse(nil, messages, isLast)
 	if len(got) > pollResponseBytes(messages) {
 		t.Fatalf("%d bytes, and pollResponseBytes says %d", len(got), pollResponseBytes(messages))
 	}
@@ -64,7 +70,7 @@ func checkPollResponse(t testing.TB, payloads [][]byte) {
 	last := string(messages[len(messages)-1].id)
 	h := response.Header
 	if fmt.Sprint(read) != fmt.Sprint(want) || response.StatusCode != 200 || h.Get("C10m-Position") != last ||
-		h.Get("ETag") != `"`+last+`"` || h.Get("Cache-Control") != "no-store" || response.Close ||
+		h.Get("ETag") != `"`+last+`"` || h.Get("Cache-Control") != "no-store" || response.Close != isLast ||
 		(h.Get("Content-Type") == "text/plain; charset=utf-8") != text {
 		t.Fatalf("a client reads %.300q and %v from %.300q", read, h, got)
 	}
@@ -103,7 +109,8 @@ func TestPollAnswersWithoutMessages(t *testing.T) {
 	}{
 		{appendPollEmpty(nil, []byte("abcd1234-5"), false), 204, false, ""},
 		{appendPollEmpty(nil, []byte("abcd1234-5"), true), 204, true, ""},
-		{appendPollGone(nil, []byte("abcd1234-5")), 410, false, pollGoneText},
+		{appendPollGone(nil, []byte("abcd1234-5"), false), 410, false, pollGoneText},
+		{appendPollGone(nil, []byte("abcd1234-5"), true), 410, true, pollGoneText},
 	} {
 		response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(c.bytes)), &http.Request{Method: "GET"})
 		if err != nil {

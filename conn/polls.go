@@ -7,14 +7,13 @@ import (
 )
 
 // Long-polls. A poll that finds nothing waits as a member of its channel in the
-// format channel.Response: the sweep that comes to it makes it no member any more
-// and writes its whole answer (channel/once.go). While it waits it costs what a
+// format channel.Response, or channel.LastResponse if it wants no other answer: the
+// sweep that comes to it makes it no member any more and writes its whole answer
+// (channel/once.go). While it waits it costs what a
 // WebSocket does, its record, and 12 bytes for its time-out.
 
-// encodeResponse and joinResponses are the encoders of channel.Response.
-func encodeResponse(m *channel.Message) []byte { return joinResponses([]*channel.Message{m}) }
-
-func joinResponses(messages []*channel.Message) []byte {
+// joinResponses is the encoder of polls' answers.
+func joinResponses(format channel.Format, messages []*channel.Message) []byte {
 	list := make([]pollMessage, len(messages))
 	ids := make([]byte, 0, len(messages)*idBytesMax)
 	for i, m := range messages {
@@ -22,7 +21,15 @@ func joinResponses(messages []*channel.Message) []byte {
 		ids = m.AppendID(ids)
 		list[i] = pollMessage{ids[from:], m.Payload()}
 	}
-	return appendPollResponse(make([]byte, 0, pollResponseBytes(list)), list)
+	return appendPollResponse(make([]byte, 0, pollResponseBytes(list)), list, format == channel.LastResponse)
+}
+
+// responseFormat is the format of a poll's answer.
+func responseFormat(isLast bool) channel.Format {
+	if isLast {
+		return channel.LastResponse
+	}
+	return channel.Response
 }
 
 // poll answers a request with ?wait=, now or later. rest is what came behind it.
@@ -36,7 +43,7 @@ func (s *Server) poll(fd uint32, r *request, rest []byte) verdict {
 	case s.drain != nil:
 		reason = RequestDraining
 	default:
-		if err := s.admit(); err != nil {
+		if err := s.admit(fd); err != nil {
 			reason = requestReason(err)
 		}
 	}
@@ -44,7 +51,7 @@ func (s *Server) poll(fd uint32, r *request, rest []byte) verdict {
 		s.refuse(fd, reason)
 		return verdictOver
 	}
-	if err := s.registry.SubscribeAs(fd, s.shake.channel, channel.Response); err != nil {
+	if err := s.registry.SubscribeAs(fd, s.shake.channel, responseFormat(r.isLast)); err != nil {
 		panic("BUG: a bad channel was let through")
 	}
 	s.stats.Polls.Add(1)
@@ -55,7 +62,7 @@ func (s *Server) poll(fd uint32, r *request, rest []byte) verdict {
 	since, _ := r.query("since")
 	switch {
 	case len(since) > 0 && s.shared.Config.History == nil:
-		s.answerPoll(fd, appendPollGone(nil, nil))
+		s.gonePoll(fd, nil)
 	case len(since) > 0:
 		s.ask(fd, since, &resume{waiting: true, isOver: wait == 0})
 	case wait == 0:
@@ -159,11 +166,11 @@ func (s *Server) pollAnswered(fd uint32, a *channel.Answer) {
 	case r.isAhead && !r.isGone && s.registry.Behind(fd):
 		s.registry.Release(fd) // what came while it asked is its answer
 	case a.Gone || r.isGone:
-		s.answerPoll(fd, appendPollGone(nil, a.AppendPosition(nil)))
+		s.gonePoll(fd, a.AppendPosition(nil))
 	case len(a.Messages) > 0:
 		first := channel.FirstOf(a.Messages)
 		s.stats.Resent.Add(uint64(len(first)))
-		s.answerPoll(fd, joinResponses(first))
+		s.answerPoll(fd, joinResponses(responseFormat(s.isLastPoll(fd)), first))
 	case r.isOver:
 		s.emptyPoll(fd, a.AppendPosition(nil))
 	default:
@@ -177,15 +184,25 @@ func (s *Server) pollAnswered(fd uint32, a *channel.Answer) {
 // known.
 func (s *Server) emptyPoll(fd uint32, position []byte) {
 	s.stats.PollsEmpty.Add(1)
+	s.answerPoll(fd, appendPollEmpty(nil, position, s.isLastPoll(fd)))
+}
+
+// gonePoll answers a poll that messages may have been missed, and where to go on if
+// that is known.
+func (s *Server) gonePoll(fd uint32, position []byte) {
+	s.answerPoll(fd, appendPollGone(nil, position, s.isLastPoll(fd)))
+}
+
+// isLastPoll reports whether a poll's answer is the last on its connection.
+func (s *Server) isLastPoll(fd uint32) bool {
 	c := s.cold[fd]
-	s.answerPoll(fd, appendPollEmpty(nil, position, c != nil && c.isLast))
+	return c != nil && c.isLast
 }
 
 // answerPoll answers a poll with something of its own.
 func (s *Server) answerPoll(fd uint32, answer []byte) {
 	s.leavePoll(fd)
-	c := s.cold[fd]
-	if s.respond(fd, c != nil && c.isLast, answer) == verdictNext {
+	if s.respond(fd, s.isLastPoll(fd), answer) == verdictNext {
 		s.goOn(fd)
 	}
 }
@@ -201,7 +218,7 @@ func (s *Server) missedPoll(fd uint32) {
 	case s.shared.Config.History.Keeps():
 		s.ask(fd, nil, &resume{waiting: true, isGone: true})
 	default:
-		s.answerPoll(fd, appendPollGone(nil, nil))
+		s.gonePoll(fd, nil)
 	}
 }
 
@@ -224,7 +241,7 @@ func (s *Server) drainPoll(fd uint32) {
 func (s *Server) Served(fd uint32, rest []byte) {
 	s.stats.Requests.Add(1)
 	if len(rest) == 0 {
-		if c := s.cold[fd]; c == nil || !c.isLast {
+		if !s.isLastPoll(fd) {
 			s.enterKept(fd)
 			s.goOn(fd)
 			return

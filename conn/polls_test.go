@@ -549,8 +549,8 @@ func TestPollsThatWaitAreNoHeapObjects(t *testing.T) {
 	}
 }
 
-// A poll that waits has a place among the server's connections; one that is
-// answered gives it back.
+// A poll that waits has a place among the server's connections, and its connection
+// keeps it when it is answered, until it ends.
 func TestPollsCountAsConnections(t *testing.T) {
 	config := testConfig()
 	config.ConnectionsMax = 2
@@ -566,9 +566,13 @@ func TestPollsCountAsConnections(t *testing.T) {
 	s.publish(t, "news", "hello")
 	c.expectPolled("hello")
 	s.waitForPolls(t, 0)
+	c.poll("/news?wait=60") // its place is its own
+	s.waitForPolls(t, 1)
+	c.Close()
+	waitFor(t, "a place is free", func() bool { return s.shared.Open() == 1 })
 	again := s.connect(t)
 	again.poll("/news?wait=60")
 	s.waitForPolls(t, 1)
-	closeAll([]*rawClient{socket, c, late, again})
+	closeAll([]*rawClient{socket, late, again})
 	s.checkNothingLeft(t)
 }

@@ -37,6 +37,7 @@ const (
 	routePublish                // POST
 	routePreflight              // OPTIONS
 	routePage                   // GET or HEAD of a path that is the server's own
+	routeHead                   // HEAD of any other
 )
 
 // parseRequest takes a head apart that ends in an empty line and whose first
@@ -224,6 +225,7 @@ func (r *request) route() route {
 		if r.isOwn() {
 			return routePage
 		}
+		return routeHead
 	case "GET":
 		_, isPoll := r.query("wait")
 		switch {
@@ -238,6 +240,10 @@ func (r *request) route() route {
 	}
 	return routeUpgrade
 }
+
+// isHead reports whether a request, or what there is of it, asks with HEAD: then no
+// answer to it has a body.
+func isHead(request []byte) bool { return bytes.HasPrefix(request, []byte("HEAD ")) }
 
 // isOwn reports whether the path is one of the server's own.
 func (r *request) isOwn() bool { return bytes.HasPrefix(r.target, []byte("/-/")) }

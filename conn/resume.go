@@ -26,6 +26,7 @@ type resume struct {
 
 	// Of a two-way connection, which has one for each SUB, the oldest first:
 	member uint32 // the membership; 0 if it left before the answer
+	again  uint32 // how often the client asked for it again meanwhile
 	since  []byte // the position that was asked for
 	next   *resume
 }
@@ -59,7 +60,7 @@ func (s *Server) ask(fd uint32, since []byte, r *resume) {
 	s.registry.Hold(fd)
 	c.resume = r
 	most := 0
-	if s.registry.Format(fd) == channel.Response {
+	if s.loop.Record(fd).Phase == phasePoll {
 		most = channel.ResponseMessagesMax // the next poll asks for the rest
 	}
 	s.shared.Config.History.Ask(channel.Question{

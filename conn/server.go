@@ -17,7 +17,8 @@ import (
 type Config struct {
 	// PingInterval is how often each connection is pinged; 0 is never.
 	PingInterval time.Duration
-	// ConnectionsMax is how many the process may hold open, over all loops.
+	// ConnectionsMax is how many the process may hold open, over all loops: upgraded
+	// ones, streams, polls, and those that are kept for a next request.
 	ConnectionsMax int64
 	// Channel is the registries' part.
 	Channel channel.Config
@@ -66,7 +67,8 @@ func NewShared(config Config) *Shared {
 	}
 }
 
-// Open is the number of upgraded connections. Any goroutine may call it.
+// Open is the number of connections that count for Config.ConnectionsMax: all that
+// were answered and not ended. Any goroutine may call it.
 func (s *Shared) Open() int64 { return s.open.Load() }
 
 // The phases of a connection, in Record.Phase. A record that was just made
@@ -81,6 +83,9 @@ const (
 	phaseLingering        // we ended it; it may still read our last words
 	phaseEnded            // counted and marked for the reaper
 )
+
+// holdsPlace reports whether a connection in this phase counts for ConnectionsMax.
+func holdsPlace(phase uint8) bool { return phase >= phaseKept && phase <= phaseOpen }
 
 // The bits of Record.Marks.
 const (
@@ -167,7 +172,7 @@ type Server struct {
 	recent       recentRing
 	disconnects  []*disconnectState // the first is being worked on
 	in           inbound            // of the connection at hand if it has no cold state
-	current      uint32             // the connection that in is feeding
+	current      uint32             // the connection at hand: that in is feeding, or that is shaking hands
 	scratch      [scratchBytes]byte
 	control      [2 + 125]byte // a close frame on its way out
 	iov          [backlogFramesPerWriteMax]unix.Iovec
@@ -189,7 +194,7 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 		loop: loop, shared: shared,
 		cold: make(map[uint32]*cold), pongs: make([]byte, 0, pongBatchBytesMax),
 	}
-	s.shake = newHandshaker(s.admit)
+	s.shake = newHandshaker(func() error { return s.admit(s.current) })
 	if config := &shared.Config; config.NewPublisher != nil {
 		s.publisher = config.NewPublisher(s)
 	}
@@ -214,10 +219,11 @@ func (s *Server) ChannelStats() *channel.Stats { return &s.channelStats }
 func (s *Server) Post(letter *poller.Letter) bool { return s.loop.Post(letter) }
 func (s *Server) Wants(hash uint32) bool          { return s.registry.Wants(hash) }
 
-// admit is asked last of all before an upgrade. Loops ask at the same time, so
-// the limit can be passed by one connection per loop.
-func (s *Server) admit() error {
-	if s.shared.open.Load() >= s.shared.Config.ConnectionsMax {
+// admit is asked last of all before an upgrade, a stream or a poll. A connection that
+// was kept has its place already. Loops ask at the same time, so the limit can be
+// passed by one connection per loop.
+func (s *Server) admit(fd uint32) error {
+	if !holdsPlace(s.loop.Record(fd).Phase) && s.isFull() {
 		return errFull
 	}
 	if s.shared.MemoryShort.Load() {
@@ -225,6 +231,12 @@ func (s *Server) admit() error {
 	}
 	return nil
 }
+
+func (s *Server) isFull() bool { return s.shared.open.Load() >= s.shared.Config.ConnectionsMax }
+
+// isCrowded reports whether newcomers are refused, so that connections which are kept
+// for a next request are to make room.
+func (s *Server) isCrowded() bool { return s.isFull() || s.shared.MemoryShort.Load() }
 
 // Open looks at a new connection's request, which is usually there.
 func (s *Server) Open(fd uint32) {
@@ -354,7 +366,7 @@ func (s *Server) readRequest(fd uint32, p []byte) {
 // there. isOwn: p is the connection's, and need not be copied.
 func (s *Server) awaitRequest(fd uint32, p []byte, isOwn bool) {
 	if s.keepBounded(fd, p, isOwn) == nil {
-		s.refuse(fd, RequestMemory)
+		s.refuseRequest(fd, p, RequestMemory)
 	}
 }
 
@@ -389,15 +401,21 @@ func (s *Server) takeRequest(c *cold) []byte {
 	return p
 }
 
+// shakeHands has the handshaker judge a request of fd.
+func (s *Server) shakeHands(fd uint32, request []byte) (response []byte, reason Reason) {
+	s.current = fd
+	return s.shake.upgrade(request)
+}
+
 // upgrade upgrades a connection or refuses it. rest is what came after the
 // request: frames of a client that did not wait.
 func (s *Server) upgrade(fd uint32, r *request, rest []byte) {
-	response, reason := s.shake.upgrade(r.head)
+	response, reason := s.shakeHands(fd, r.head)
 	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(r.head) {
 		reason = RequestOrigin
 	}
 	if reason != reasonNone {
-		s.refuse(fd, reason)
+		s.refuseRequest(fd, r.head, reason)
 		return
 	}
 	s.stats.Handshakes.Add(1)
@@ -434,9 +452,19 @@ func (s *Server) admitMember(fd uint32, format channel.Format, name []byte, gran
 	}
 }
 
-// refuse answers a request with its HTTP status and ends the connection.
+// refuse answers what there is of a request with its HTTP status and ends the
+// connection.
 func (s *Server) refuse(fd uint32, reason Reason) {
-	s.finish(fd, reason, refusal(reason))
+	var begun []byte
+	if c := s.cold[fd]; c != nil && s.loop.Record(fd).Phase <= phaseKept {
+		begun = c.request
+	}
+	s.refuseRequest(fd, begun, reason)
+}
+
+// refuseRequest is refuse for a request that is at hand, or what there is of it.
+func (s *Server) refuseRequest(fd uint32, request []byte, reason Reason) {
+	s.finish(fd, reason, answerTo(isHead(request), refusal(reason)))
 }
 
 // coldOf returns the cold state of fd and makes it if there is none; nil if

@@ -269,7 +269,7 @@ func (s *httpSimulation) run(more func() bool) {
 		s.failf("%d descriptors are open, %d were at the start", open, base)
 	}
 	checkNoneLeft(s.failf, map[string]int64{
-		"http": stats.HTTP.Load(), "unfinished": stats.Unfinished.Load(), "lingering": stats.Lingering.Load(),
+		"http": stats.HTTP.Load(), "open": s.server.shared.Open(), "unfinished": stats.Unfinished.Load(), "lingering": stats.Lingering.Load(),
 		"cold": int64(len(s.server.cold)), "request bytes": int64(s.server.requestBytes),
 		"message bytes": int64(s.server.inboundBytes), "ready": int64(len(s.server.ready)),
 	})

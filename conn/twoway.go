@@ -87,6 +87,7 @@ func (s *Server) join(fd uint32, name []byte) (n uint32) {
 	w.first = n
 	w.count++
 	s.stats.Memberships.Add(1)
+	s.joined(fd, n, name)
 	return n
 }
 

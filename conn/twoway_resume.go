@@ -68,22 +68,57 @@ func (s *Server) confirmed(fd uint32, c *cold, a *channel.Answer) {
 	}
 	s.registry.CatchUp(r.member)
 	var room [idBytesMax]byte
-	name, now := s.registry.Name(r.member), a.AppendPosition(room[:0])
+	name, position := s.registry.Name(r.member), a.AppendPosition(room[:0])
 	s.current = fd
 	switch {
 	case a.Gone:
-		s.replyPosition("GAP ", name, now)
-		s.replyPosition("OK SUB ", name, now)
+		s.replyPosition("GAP ", name, position)
 	case len(r.since) == 0:
-		s.replyPosition("OK SUB ", name, now)
 	case string(r.since) == channel.SinceFirst:
-		s.replyPosition("OK SUB ", name, nil)
+		position = nil
 	default:
-		s.replyPosition("OK SUB ", name, r.since)
+		position = r.since
 	}
+	s.replySubs(r, name, position)
 	r.backlog = a.Messages
 	if s.sayPongs(); !s.loop.Closing(fd) {
 		s.serveBacklogs(fd)
+	}
+}
+
+// unconfirmed returns the resume of a membership whose SUB is not answered; nil if
+// it is.
+func (c *cold) unconfirmed(n uint32) *resume {
+	if c != nil {
+		for r := c.resume; r != nil; r = r.next {
+			if r.member == n && r.waiting {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// subAgain answers a SUB of a channel that the connection has. If the first is not
+// answered yet, that one's answer comes first, and is this one's, too.
+func (s *Server) subAgain(fd, n uint32) *refusalOf {
+	r := s.cold[fd].unconfirmed(n)
+	switch {
+	case r == nil:
+		s.replyPosition("OK SUB ", s.registry.Name(n), nil)
+	case r.again == subsAgainMax:
+		return &errOverload
+	default:
+		r.again++
+	}
+	return nil
+}
+
+// replySubs answers all SUBs that wait for r. No message came between them, so all
+// stand at one position.
+func (s *Server) replySubs(r *resume, name, position []byte) {
+	for range 1 + r.again {
+		s.replyPosition("OK SUB ", name, position)
 	}
 }
 
@@ -107,7 +142,7 @@ func (s *Server) unconfirm(fd, n uint32) {
 			continue
 		}
 		if r.waiting {
-			s.replyPosition("OK SUB ", s.registry.Name(n), nil)
+			s.replySubs(r, s.registry.Name(n), nil)
 			r.member = 0
 		} else {
 			s.unpinBacklog(r, channel.Named)

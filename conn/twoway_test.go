@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -148,6 +149,50 @@ func TestTwoWayPositionOfTheURL(t *testing.T) {
 		}
 		c.Close()
 	}
+	s.checkNothingLeft(t)
+}
+
+// Who subscribes again before he is answered is answered in order, and as often as he
+// asked, with the position where he begins.
+func TestTwoWaySubscribesAgainBeforeTheAnswer(t *testing.T) {
+	held := make(chan func(), 8)
+	config := testConfig()
+	config.History = channel.NewHistory(channel.HistoryConfig{Messages: 10, Start: func(work func()) { held <- work }})
+	s := startServer(t, 1, config)
+	answer := func() { (<-held)() }
+	c := s.upgradeTwoWay(t, "/")
+	c.send(join(text("SUB a"), text("SUB a"), text("SUB a first"), text("PING")))
+	c.expectCommands("PONG")
+	answer()
+	first := c.command()
+	if !strings.HasPrefix(first, "OK SUB a ") {
+		t.Fatalf("got %q", first)
+	}
+	c.expectCommands(first, first)
+	c.send(text("SUB a"))
+	c.expectCommands("OK SUB a")
+
+	// An UNSUB in between has those before it answered first.
+	c.send(join(text("SUB b first"), text("SUB b"), text("UNSUB b"), text("SUB b"), text("SUB b")))
+	c.expectCommands("OK SUB b", "OK SUB b", "OK UNSUB b")
+	answer()
+	b := c.command()
+	if !strings.HasPrefix(b, "OK SUB b ") {
+		t.Fatalf("got %q", b)
+	}
+	c.expectCommands(b)
+
+	c.send(bytes.Repeat(text("SUB c"), 1+subsAgainMax+1))
+	c.expectCommands("ERR SUB c overload")
+	answer()
+	for i := range 1 + subsAgainMax {
+		if got := c.command(); !strings.HasPrefix(got, "OK SUB c ") {
+			t.Fatalf("answer %d is %q", i, got)
+		}
+	}
+	c.send(text("PING"))
+	c.expectCommands("PONG")
+	c.Close()
 	s.checkNothingLeft(t)
 }
 

@@ -41,6 +41,7 @@ type worldAnswer struct {
 	line      string
 	published uint64
 	since     uint64
+	again     bool // it has, or has asked for, the channel
 }
 
 // A worldSub is what a client knows of one of its channels.
@@ -74,6 +75,9 @@ func (w *twoWayWorld) act(c *worldClient) {
 			c.say(say)
 			c.asked[at] = append(c.asked[at], answer)
 			sub.wanted = true
+		case sub.wanted && w.random.IntN(3) == 0:
+			c.say("SUB " + worldEscaped(at))
+			c.asked[at] = append(c.asked[at], worldAnswer{line: "OK SUB " + worldEscaped(at), again: true})
 		case sub.wanted:
 			c.say("UNSUB " + worldEscaped(at))
 			c.asked[at] = append(c.asked[at], worldAnswer{line: "OK UNSUB " + worldEscaped(at)})
@@ -215,8 +219,14 @@ func (w *twoWayWorld) answered(c *worldClient, words []string, line string) {
 	if len(asked) == 0 || asked[0].line != line {
 		w.failf("client %d got %q, and expected %v", c.number, line, asked)
 	}
-	if words[0] == "OK" {
-		sub := &c.subs[at]
+	sub := &c.subs[at]
+	switch {
+	case asked[0].again:
+		if !sub.on {
+			w.failf("client %d got %q before it was subscribed", c.number, line)
+		}
+		w.happened["again"]++
+	case words[0] == "OK":
 		sub.on, sub.after, sub.next = words[1] == "SUB", asked[0].published, 0
 		if asked[0].since != 0 && !sub.gap {
 			sub.after, sub.next = asked[0].since, asked[0].since+1

@@ -342,7 +342,7 @@ func TestTwoWayWorlds(t *testing.T) {
 		}
 	}
 	t.Logf("happened: %v", happened)
-	for _, name := range []string{"deliveries", "OK", "ERR", "PONG", "bus_down", "slow", "skipped", "batches", "pauses", "published", "connected in the end", "close 1001", "GAP", "continued", "resent"} {
+	for _, name := range []string{"deliveries", "OK", "ERR", "PONG", "bus_down", "slow", "skipped", "batches", "pauses", "published", "connected in the end", "close 1001", "GAP", "continued", "again", "resent"} {
 		if happened[name] == 0 {
 			t.Errorf("this never happened: %s", name)
 		}

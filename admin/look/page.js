@@ -317,7 +317,7 @@ function clientButton(c) {
 async function disconnectChannel(name, connections) {
   const clients = connections === 1 ? "the one client" : `all ${count(connections)} clients`;
   const { yes, over } = await confirm(`Disconnect ${clients} of ${name}?`,
-    "Who is there when this begins is closed with code 4002; who connects later stays. Most clients that do not know this code come back at once: more time spares the server a storm.", true);
+    "Who is there when this begins is closed with code 4002; who connects, or subscribes with c10m.v1, later stays. Most clients that do not know this code come back at once: more time spares the server a storm.", true);
   if (!yes) return;
   $("channel").close();
   await disconnect({ channel: name, overSeconds: over }, (n) => `${count(n)} clients of ${name} are being disconnected.`);
