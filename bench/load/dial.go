@@ -3,6 +3,7 @@ package load
 import (
 	"container/heap"
 	"fmt"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -68,6 +69,9 @@ type dialer struct {
 	interval int64 // nanoseconds between two connects; 0: as fast as it goes
 	timeout  int64
 	tries    uint8
+	first    uint32
+	progress *Progress
+	follows  bool
 
 	// Owned by the loop.
 	next, last uint32 // numbers that were never tried
@@ -78,7 +82,7 @@ type dialer struct {
 }
 
 func newDialer(first, last int, underWay int) dialer {
-	d := dialer{next: uint32(first), last: uint32(last), slots: make([]slot, underWay)}
+	d := dialer{first: uint32(first), next: uint32(first), last: uint32(last), slots: make([]slot, underWay)}
 	for i := range d.slots {
 		d.free = append(d.free, uint16(i))
 	}
@@ -95,11 +99,31 @@ func (d *dialer) take(now int64) (next retry, ok bool) {
 	if len(d.retries) > 0 && now >= d.retries[0].at {
 		return heap.Pop(&d.retries).(retry), true
 	}
-	if d.next < d.last && len(d.retries) < retriesWaitingMax {
-		d.next++
+	if d.next < d.last && len(d.retries) < retriesWaitingMax && !d.ahead() {
+		if d.next++; d.progress != nil && !d.follows {
+			d.progress.begun.Add(1)
+		}
 		return retry{number: d.next - 1}, true
 	}
 	return retry{}, false
+}
+
+// ahead reports whether those whom this loop follows have still to come so far.
+func (d *dialer) ahead() bool {
+	return d.follows && d.progress != nil && !d.progress.reached(int64(d.next-d.first), int64(d.last-d.first))
+}
+
+// A Progress is how far a client has come with its connections, for those that
+// connect in step with it.
+type Progress struct {
+	// Wanted is how many connections the one that leads is to open.
+	Wanted int
+	begun  atomic.Int64
+}
+
+// reached reports whether n of all are no larger a share than what was begun.
+func (p *Progress) reached(n, of int64) bool {
+	return n*int64(p.Wanted) <= p.begun.Load()*of
 }
 
 // dial opens what may be opened now, up to opensPerTurnMax, and reports
