@@ -3,7 +3,7 @@ package channel
 import "testing"
 
 // Where loops share processors, a message to few is urgent while a sweep over
-// many is under way, or somebody has more events than a turn takes, and only then.
+// many is under way, or somebody has a crowd of events, and only then.
 func TestAMessageToFewDuringASweepIsUrgent(t *testing.T) {
 	h := newHost(t, roomy, 200)
 	h.subscribe("large", span(1, 150)...)

@@ -51,6 +51,9 @@ const (
 	// closedNanos is for how long loops take turns after an urgent message: so
 	// long that a trickle of them keeps the turnstile closed.
 	closedNanos = int64(2 * time.Second)
+	// crowdedEventsMin is how many events of a wait are a crowd: with 100 loops that
+	// have so many, a loop waits for tens of milliseconds.
+	crowdedEventsMin = 16
 	// crowdedNanos is for how long a loop's crowd of events is remembered: some
 	// turns of all loops.
 	crowdedNanos = int64(100 * time.Millisecond)

@@ -209,7 +209,7 @@ func (l *Loop) wait() int {
 		}
 		return 0
 	}
-	if l.turns != nil && n == len(l.events) {
+	if l.turns != nil && n >= crowdedEventsMin {
 		l.turns.crowd(l.now)
 	}
 	return n
@@ -240,8 +240,8 @@ func (l *Loop) giveBack() {
 // Hurried reports whether loops take turns now, so that slices should be short.
 func (l *Loop) Hurried() bool { return l.turns != nil && !l.free }
 
-// Crowded reports whether loops share processors and one of them had more events of
-// late than a turn takes: millions that leave at once, or answer pings.
+// Crowded reports whether loops share processors and one of them had many events of
+// late: from millions that leave at once, or answer pings.
 func (l *Loop) Crowded() bool { return l.turns != nil && l.turns.crowded(l.now) }
 
 // Urgent says that a message should not wait for the loops that sweep over

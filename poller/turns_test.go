@@ -132,17 +132,17 @@ type waitKernel struct {
 
 func (k *waitKernel) EpollWait(int, []unix.EpollEvent, int) (int, syscall.Errno) { return k.events, 0 }
 
-// A loop that has more events than a turn takes is a crowd for a while, in the eyes
-// of all that share its processors.
-func TestALoopWithMoreEventsThanATurnTakesIsCrowded(t *testing.T) {
+// A loop with many events is a crowd for a while, in the eyes of all that share its
+// processors.
+func TestALoopWithManyEventsIsCrowded(t *testing.T) {
 	turns := newTurnstile(1)
 	l, _ := crowdedLoop(turns)
 	other, _ := crowdedLoop(turns)
-	kernel := &waitKernel{events: eventsPerWaitMax - 1}
+	kernel := &waitKernel{events: crowdedEventsMin - 1}
 	l.kernel, l.more = kernel, true
 	l.wait()
 	if other.now = l.now; other.Crowded() {
-		t.Fatal("crowded by what one turn takes")
+		t.Fatal("crowded by a few")
 	}
 	kernel.events++
 	l.wait()

@@ -37,7 +37,7 @@ type turnstile struct {
 	calls   atomic.Uint32 // seats given back and passes given: the futex
 	_       [60]byte
 	until   atomic.Int64 // closed until then, nanoseconds of Kernel.Now
-	crowdAt atomic.Int64 // when a loop last had more events than a turn takes, about
+	crowdAt atomic.Int64 // when a loop last had many events, about
 }
 
 func newTurnstile(seats int) *turnstile {
@@ -55,7 +55,7 @@ func (t *turnstile) close(now int64) {
 	}
 }
 
-// crowd notes that a loop had more events than a turn takes.
+// crowd notes that a loop had many events (crowdedEventsMin).
 func (t *turnstile) crowd(now int64) {
 	if now-t.crowdAt.Load() > crowdedNanos/4 { // not at every turn, as above
 		t.crowdAt.Store(now)

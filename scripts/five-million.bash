@@ -31,7 +31,8 @@ scenario() { # name
 	pings) run=connect flags=(--hold "${HOLD:-5m10s}") ;;
 	storm) flags=(--jitter 0s --messages-rate 0.05 --duration 1s) ;;
 	# All are gone at once with a reset, and small messages go to those who stay.
-	disconnect) flags=(--probe-rate 100 --probes 1000) ;;
+	# Longer than to let go takes; the memory that those who stay keep does not come back.
+	disconnect) flags=(--probe-rate 100 --probes 1000 --within "$((20 + connections / 50000))s") ;;
 	*)
 		echo "there is no scenario $1: fanout, mixed, pings, storm and disconnect are there." >&2
 		return 1

@@ -32,6 +32,10 @@
 // sample has a publisher of its own with its share of the rate. storm, churn
 // and disconnect leave the sample alone: it shows what those see who stay.
 //
+// Probes and sample connect in step with the others (load.Progress), so that they
+// are spread over the server's loops as the others are: those who come together may
+// come to one loop, and are then no sample of all.
+//
 // # What is exact, and how
 //
 // Every message has a number in its channel, entered in the client's ledger
