@@ -19,7 +19,6 @@ type lane struct {
 	epfd      int
 	listeners []int
 	loops     []*Loop
-	lanes     int // how many there are, so how many listeners of a port are ours
 
 	// Shared: atomic. Whose it is; nil once it is to be closed and passed on no longer.
 	holder atomic.Pointer[Loop]
@@ -49,12 +48,14 @@ func (ln *lane) open(kernel Kernel, addresses []Address, options ListenOptions) 
 
 // close closes the lane's descriptors in the calling thread's table. In others
 // they stay open, and with them the listeners.
-func (ln *lane) close(kernel Kernel) {
-	for _, fd := range ln.listeners {
+func (ln *lane) close(kernel Kernel) { closeLane(kernel, ln.epfd, ln.listeners) }
+
+func closeLane(kernel Kernel, epfd int, listeners []int) {
+	for _, fd := range listeners {
 		kernel.Close(fd)
 	}
-	if ln.epfd >= 0 {
-		kernel.Close(ln.epfd)
+	if epfd >= 0 {
+		kernel.Close(epfd)
 	}
 }
 
@@ -119,24 +120,24 @@ func (a *acceptor) leave(l *Loop) {
 
 // shut closes the descriptors that the loop has of its lane.
 func (a *acceptor) shut(l *Loop) {
-	for _, fd := range a.listeners {
-		l.kernel.Close(fd)
-	}
-	if a.epfd >= 0 {
-		l.kernel.Close(a.epfd)
-	}
+	closeLane(l.kernel, a.epfd, a.listeners)
 	a.listeners, a.epfd = nil, -1
+}
+
+// laneCount is how many lanes there are, so how many listeners of a port are ours.
+func (config *Config) laneCount() int {
+	if config.PrivateFDTables && config.Lanes > 0 {
+		return min(config.Lanes, config.Loops)
+	}
+	return config.Loops
 }
 
 // lanes makes the lanes for the loops: each loop's own if they share a table, else
 // config.Lanes, with consecutive loops on each.
 func (config *Config) lanes(loops []*Loop) (lanes []*lane) {
-	count := len(loops)
-	if config.PrivateFDTables && config.Lanes > 0 {
-		count = min(config.Lanes, count)
-	}
+	count := config.laneCount()
 	for i := range count {
-		ln := &lane{epfd: -1, lanes: count, loops: loops[i*len(loops)/count : (i+1)*len(loops)/count]}
+		ln := &lane{epfd: -1, loops: loops[i*len(loops)/count : (i+1)*len(loops)/count]}
 		ln.holder.Store(ln.loops[0])
 		for _, l := range ln.loops {
 			l.accept.lane = ln

@@ -18,6 +18,7 @@ import (
 type crew struct {
 	// Fixed after construction.
 	loops int64
+	lanes int
 	// Shared: atomic. Each loop adds what changed once a second.
 	connections atomic.Int64
 }

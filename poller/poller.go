@@ -89,11 +89,12 @@ func Start(config Config) (*Poller, error) {
 	}
 	shared := newTable(config.DescriptorsMax, config.TableConnectionsMax)
 	turns := config.turnstile(runtime.NumCPU())
-	crew := &crew{loops: int64(config.Loops)}
+	crew := &crew{loops: int64(config.Loops), lanes: config.laneCount()}
+	rate := newAcceptRate(config.AcceptRate, crew.lanes)
 	var loops []*Loop
 	for i, wakefd := range p.wakefds {
 		l := newLoop(i, config.Kernel, wakefd, shared)
-		l.turns, l.crew = turns, crew
+		l.turns, l.crew, l.rate = turns, crew, rate
 		if len(config.CPUs) > 0 {
 			l.cpu = config.CPUs[i%len(config.CPUs)]
 		}
@@ -103,10 +104,6 @@ func Start(config Config) (*Poller, error) {
 		loops = append(loops, l)
 	}
 	p.lanes = config.lanes(loops)
-	rate := newAcceptRate(config.AcceptRate, len(p.lanes))
-	for _, l := range loops {
-		l.rate = rate
-	}
 	for _, ln := range p.lanes {
 		if err := p.startLane(config, ln); err != nil {
 			p.Stop()
@@ -158,13 +155,13 @@ func startNetpoller() error {
 }
 
 func newLoop(id int, kernel Kernel, wakefd int, t *table) *Loop {
-	return &Loop{id: id, kernel: kernel, wakefd: wakefd, table: t, cpu: -1, crew: &crew{loops: 1}}
+	return &Loop{id: id, kernel: kernel, wakefd: wakefd, table: t, cpu: -1, crew: &crew{loops: 1, lanes: 1}}
 }
 
 // NewLoop makes a loop that has no thread: the caller calls Turn, and Shut at
 // the end. It is how tests run the real loop over a kernel of their own.
 func NewLoop(config Config, wakefd int) (*Loop, error) {
-	config.PrivateFDTables = false
+	config.PrivateFDTables, config.Loops = false, 1
 	l := newLoop(0, config.Kernel, wakefd, newTable(config.DescriptorsMax, config.TableConnectionsMax))
 	l.rate = newAcceptRate(config.AcceptRate, 1)
 	config.lanes([]*Loop{l})

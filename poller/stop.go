@@ -72,7 +72,7 @@ func (l *Loop) StopAccepting(grace time.Duration, done func()) {
 		for _, listener := range a.listeners {
 			// An error leaves the listener as it is: newcomers are accepted
 			// until the end, and the last of them may be lost.
-			l.kernel.Divert(listener, a.lane.lanes)
+			l.kernel.Divert(listener, l.crew.lanes)
 		}
 	}
 	a.finish(l)

@@ -64,11 +64,10 @@ type Config struct {
 	Reset bool
 	// UserSpace has the client's ends live in this process; nil: they are sockets.
 	UserSpace *UserSpace
-	// Progress is shared by clients that connect in step: this one leads, or
-	// follows at the pace of the one that does, so that its connections are spread
-	// evenly among the others'. nil: neither.
-	Progress *Progress
-	Follows  bool
+	// Leads is how far this client has come, for those that connect in step with
+	// it, and Follows is another's: this one's connections then come spread evenly
+	// among that one's. nil: neither.
+	Leads, Follows *Progress
 	// Beside is a client of the same channel, whose connections are due what this
 	// one publishes, too. It has to outlive this one.
 	Beside *Client
@@ -246,7 +245,7 @@ func (c *Client) share(loop int) dialer {
 	d := newDialer(connections*loop/loops, connections*(loop+1)/loops, c.config.UnderWay)
 	d.timeout = int64(c.config.HandshakeTimeout)
 	d.tries = uint8(c.config.Retries)
-	d.progress, d.follows = c.config.Progress, c.config.Follows
+	d.leads, d.follows = c.config.Leads, c.config.Follows
 	if c.config.Rate > 0 {
 		d.interval = int64(time.Second) * int64(loops) / int64(c.config.Rate)
 	}

@@ -70,8 +70,8 @@ type dialer struct {
 	timeout  int64
 	tries    uint8
 	first    uint32
-	progress *Progress
-	follows  bool
+	leads    *Progress // nil: nobody follows
+	follows  *Progress // nil: nobody
 
 	// Owned by the loop.
 	next, last uint32 // numbers that were never tried
@@ -100,8 +100,8 @@ func (d *dialer) take(now int64) (next retry, ok bool) {
 		return heap.Pop(&d.retries).(retry), true
 	}
 	if d.next < d.last && len(d.retries) < retriesWaitingMax && !d.ahead() {
-		if d.next++; d.progress != nil && !d.follows {
-			d.progress.begun.Add(1)
+		if d.next++; d.leads != nil {
+			d.leads.begun.Add(1)
 		}
 		return retry{number: d.next - 1}, true
 	}
@@ -110,7 +110,7 @@ func (d *dialer) take(now int64) (next retry, ok bool) {
 
 // ahead reports whether those whom this loop follows have still to come so far.
 func (d *dialer) ahead() bool {
-	return d.follows && d.progress != nil && !d.progress.reached(int64(d.next-d.first), int64(d.last-d.first))
+	return d.follows != nil && !d.follows.reached(int64(d.next-d.first), int64(d.last-d.first))
 }
 
 // A Progress is how far a client has come with its connections, for those that

@@ -7,7 +7,7 @@ func TestAClientFollowsTheProgressOfAnother(t *testing.T) {
 	const many, few = 1000, 70
 	progress := &Progress{Wanted: many}
 	leads, follows := newDialer(0, many, 1), newDialer(5, 5+few, 1)
-	leads.progress, follows.progress, follows.follows = progress, progress, true
+	leads.leads, follows.follows = progress, progress
 	came := 0
 	for begun := range many + 1 {
 		for {

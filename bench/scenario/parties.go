@@ -85,7 +85,7 @@ func configs(o *Options) (list []partyConfig) {
 	if o.Sample > 0 || o.Probes > 0 {
 		// A server gives those who come together to one of its loops, so the few
 		// come spread among the others.
-		rest.Progress = new(load.Progress)
+		rest.Leads = new(load.Progress)
 	}
 	sockets := rest.Spread.Connections
 	if rest.UserSpace != nil {
@@ -97,7 +97,8 @@ func configs(o *Options) (list []partyConfig) {
 		}
 		all := rest.Spread.Connections
 		few := rest
-		few.Loops, few.Fewest, few.UserSpace, few.Follows = 0, true, nil, true
+		few.Loops, few.Fewest, few.UserSpace = 0, true, nil
+		few.Leads, few.Follows = nil, rest.Leads
 		few.Spread.Local = rest.UserSpace != nil
 		few.PrivateFDTables = rest.PrivateFDTables || !load.FitOneTable(sockets)
 		few.Spread.Connections, few.Spread.Skip = n, all-n
@@ -116,8 +117,8 @@ func configs(o *Options) (list []partyConfig) {
 	}
 	split(sample, o.Sample)
 	split(probes, o.Probes)
-	if rest.Progress != nil {
-		rest.Progress.Wanted = rest.Spread.Connections
+	if rest.Leads != nil {
+		rest.Leads.Wanted = rest.Spread.Connections
 	}
 	return append(list, partyConfig{rest, everybody})
 }
