@@ -172,7 +172,7 @@
 //	                                  kernel's slices   always by turns   now
 //	one message at a time, of the floor      1.43-1.50         0.70    as 1st
 //	connects a second                           26,000       19,000    as 1st
-//	a message to one during sweeps, p99          76 ms     4 to 21 ms    6 to 18 ms
+//	a message to one during sweeps, p99          76 ms     4 to 21 ms  2.5 to 18 ms
 //
 // So the turnstile (turnstile.go) stands open, and the kernel shares the
 // processors, until a message to few members comes while its loop sweeps over
