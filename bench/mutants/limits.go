@@ -1,0 +1,15 @@
+package main
+
+import "time"
+
+const (
+	// A named test passes in seconds. One that waits for what a mutant keeps from
+	// coming fails after its own limit, which is a minute or two.
+	testSecondsMax = 240 * time.Second
+
+	// A build that hangs, or a test binary that does not heed its own time-out.
+	mutantSecondsMax = 8 * time.Minute
+
+	// What is printed of a run that did not end as it should.
+	reportLinesMax = 25
+)
