@@ -143,11 +143,17 @@ func (in *inbound) feedPayload(p []byte, to sink) (rest []byte, reason Reason) {
 	return rest, in.end(part, to)
 }
 
-// keep appends to the payload. It doubles, up to what has been announced, so
-// that a client gets at most twice the memory that it has sent bytes.
+// keep appends to the payload. Its memory doubles, so that what comes in pieces is
+// copied twice at the most, however small they are, and a client gets at most twice
+// the memory that it has sent bytes. Only in the last frame is it known how much is to
+// come: to grow to what is announced before would be a copy for each frame.
 func (in *inbound) keep(part []byte) {
 	if need := len(in.payload) + len(part); need > cap(in.payload) {
-		grown := make([]byte, len(in.payload), min(int(in.size), max(need, 2*cap(in.payload))))
+		size := max(need, 2*cap(in.payload))
+		if in.header.Fin {
+			size = min(size, int(in.size))
+		}
+		grown := make([]byte, len(in.payload), size)
 		copy(grown, in.payload)
 		in.payload = grown
 	}

@@ -1,0 +1,162 @@
+package conn
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"c10m/poller"
+)
+
+// What comes in pieces costs in proportion to its bytes, however it is cut: the
+// largest message, command, body, head and PROXY header, in pieces of these sizes.
+// Cost is counted in what is allocated, and so copied; not in time.
+var pieceSizes = []int{1, 2, 7, 64, 1024}
+
+// allocatedPerByteMax is what may be allocated for each byte that comes: memory that
+// doubles is twice the bytes, twice of which may have been outgrown; and where
+// the runtime rounds up.
+const allocatedPerByteMax = 5
+
+// A meter says how much was allocated since it was made.
+type meter struct {
+	t    testing.TB
+	from runtime.MemStats
+}
+
+func newMeter(t testing.TB) *meter {
+	m := &meter{t: t}
+	runtime.ReadMemStats(&m.from)
+	return m
+}
+
+// check fails if more was allocated than so many bytes are worth; extra is for
+// what is there once, whatever comes.
+func (m *meter) check(what string, bytes, extra int) bool {
+	var now runtime.MemStats
+	runtime.ReadMemStats(&now)
+	allocated, objects := now.TotalAlloc-m.from.TotalAlloc, now.Mallocs-m.from.Mallocs
+	if allocated > uint64(allocatedPerByteMax*bytes+extra) {
+		m.t.Errorf("%s: %d bytes in %d objects were allocated for %d bytes", what, allocated, objects, bytes)
+		return false
+	}
+	return true
+}
+
+// meterLook is how many pieces may come between two looks at the meter: what costs
+// the square is to fail, and not to last for hours.
+const meterLook = 1 << 13
+
+// reads gives a connection of the loop a stream as so many reads of this size, on the
+// loop's thread, and reports whether that cost no more than it may.
+func (m *meter) reads(server *Server, fd uint32, stream []byte, size int, what string, extra int) {
+	worth := len(stream)
+	for n := 0; len(stream) > 0; n++ {
+		piece := stream[:min(size, len(stream))]
+		stream = stream[len(piece):]
+		server.received(fd, copy(server.scratch[:], piece), 0)
+		if n%meterLook == 0 && !m.check(what, worth, extra) {
+			return
+		}
+	}
+	m.check(what, worth, extra)
+}
+
+// fragments is a message in frames of so many bytes.
+func fragments(first byte, payload []byte, size int) []byte {
+	frames := make([]byte, 0, len(payload)*(size+6)/size+16)
+	for len(payload) > size {
+		frames = append(frames, clientFrame(first, payload[:size])...)
+		payload, first = payload[size:], 0
+	}
+	return append(frames, clientFrame(0x80|first, payload)...)
+}
+
+// onConnection calls f on the loop with the server's only connection.
+func (s *testServer) onConnection(t *testing.T, f func(server *Server, fd uint32)) {
+	t.Helper()
+	waitFor(t, "the connection is accepted", func() bool { return s.poller.Loops()[0].Stats().Connections.Load() == 1 })
+	s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1, func(fd uint32) { f(server, fd) }) })
+}
+
+func TestMessagesInPiecesCostByTheByte(t *testing.T) {
+	const size = 1 << 20
+	payload := bytes.Repeat([]byte("é"), size/2)
+	pub := append([]byte("PUB news\n"), payload...)
+	publisher := &countingPublisher{}
+	config := testConfig()
+	config.NewPublisher = func(Feedback) Publisher { return publisher }
+	config.PublishBytesMax, config.InboundBytesTotal = size, 2*size+1<<16
+	s := startServer(t, 1, config)
+	for _, way := range []struct {
+		name, request string
+		message       []byte
+	}{
+		{"raw", upgradeRequest("/news"), payload},
+		{"c10m.v1", string(twoWayRequest("/")), pub},
+	} {
+		c := s.connect(t)
+		c.send([]byte(way.request))
+		if r := c.response(); r.StatusCode != 101 {
+			t.Fatal(r.Status)
+		}
+		for _, piece := range pieceSizes {
+			*publisher = countingPublisher{}
+			fragmented, whole := fragments(1, way.message, piece), clientFrame(0x81, way.message)
+			s.onConnection(t, func(server *Server, fd uint32) {
+				newMeter(t).reads(server, fd, fragmented, scratchBytes, fmt.Sprintf("%s, frames of %d bytes", way.name, piece), 1<<20)
+				newMeter(t).reads(server, fd, whole, piece, fmt.Sprintf("%s, reads of %d bytes", way.name, piece), 1<<20)
+				newMeter(t).reads(server, fd, fragmented, 7, fmt.Sprintf("%s, frames of %d bytes in reads of 7", way.name, piece), 1<<20)
+				if held := server.inboundBytes; held != 0 {
+					t.Errorf("%s: %d bytes are kept after the message", way.name, held)
+				}
+			})
+			if publisher.messages != 3 || publisher.bytes != 3*size {
+				t.Fatalf("%s in pieces of %d: %d messages of %d bytes were published", way.name, piece, publisher.messages, publisher.bytes)
+			}
+		}
+		c.Close()
+		s.checkNothingLeft(t)
+	}
+}
+
+// A countingPublisher copies messages, as Publisher says, and lets go of them.
+type countingPublisher struct{ messages, bytes int }
+
+func (p *countingPublisher) Publish(_ uint64, _, payload []byte) bool {
+	p.messages++
+	p.bytes += len(bytes.Clone(payload))
+	return true
+}
+func (p *countingPublisher) PublishAnswered(from uint64, channel, payload []byte) bool {
+	return p.Publish(from, channel, payload)
+}
+func (p *countingPublisher) Full() bool { return false }
+
+// Half a message has twice the memory of what came at the most, whatever its
+// frames announce.
+func TestHalfAMessageKeepsTwiceItsBytes(t *testing.T) {
+	for _, piece := range pieceSizes {
+		for _, announced := range []int{piece, 60_000} {
+			var in inbound
+			notes := &notebook{take: true, keep: true}
+			for sent := 0; sent < 40_000; sent += piece {
+				frame := clientFrame([]byte{2, 0}[min(sent, 1)], make([]byte, piece))
+				if announced > piece {
+					frame = make([]byte, piece) // of the one frame
+					if sent == 0 {
+						frame = clientFrame(0x82, make([]byte, announced))[:14+piece]
+					}
+				}
+				if reason := in.feed(frame, notes); reason != reasonNone {
+					t.Fatal(reason)
+				}
+				// The runtime rounds up by an eighth at the most.
+				if kept := sent + piece; cap(in.payload) > 2*kept+kept/4+8 {
+					t.Fatalf("pieces of %d, %d announced: %d bytes are held for %d", piece, announced, cap(in.payload), kept)
+				}
+			}
+		}
+	}
+}
