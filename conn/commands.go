@@ -206,7 +206,7 @@ func (s *Server) reply(text []byte) {
 	if s.loop.Record(s.current).Phase != phaseOpen {
 		return
 	}
-	if len(s.pongs)+len(text)+4 > cap(s.pongs) {
+	if len(s.pongs)+len(text)+4 > replyBatchBytesMax {
 		s.sayPongs()
 	}
 	s.pongs = appendFrame(s.pongs, ws.OpText, text)

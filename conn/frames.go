@@ -41,6 +41,19 @@ func (s *Server) readFrames(fd uint32, p []byte) {
 	}
 }
 
+// readBytesMax is how much is read from fd at once: little of what may be many frames,
+// as each is work, and much of a long one.
+func (s *Server) readBytesMax(fd uint32) int {
+	record := s.loop.Record(fd)
+	if record.Phase != phaseOpen {
+		return scratchBytes
+	}
+	if record.Marks&markCold == 0 {
+		return frameReadBytesMax
+	}
+	return int(min(max(s.cold[fd].in.remaining, frameReadBytesMax), scratchBytes))
+}
+
 // ping, pong, closed and message make Server the sink of the connection
 // s.current.
 
@@ -55,7 +68,7 @@ func (s *Server) ping(payload []byte) {
 		s.stats.PongsDropped.Add(1)
 		return
 	}
-	if len(s.pongs)+2+len(payload) > cap(s.pongs) {
+	if len(s.pongs)+2+len(payload) > pongBatchBytesMax {
 		s.sayPongs()
 	}
 	s.stats.Pongs.Add(1)

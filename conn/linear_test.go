@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"c10m/poller"
@@ -146,7 +148,7 @@ func TestHalfAMessageKeepsTwiceItsBytes(t *testing.T) {
 				if announced > piece {
 					frame = make([]byte, piece) // of the one frame
 					if sent == 0 {
-						frame = clientFrame(0x82, make([]byte, announced))[:14+piece]
+						frame = clientFrame(0x82, make([]byte, announced))[:8+piece]
 					}
 				}
 				if reason := in.feed(frame, notes); reason != reasonNone {
@@ -158,5 +160,39 @@ func TestHalfAMessageKeepsTwiceItsBytes(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A sizingKernel notes the longest read that is asked for.
+type sizingKernel struct {
+	poller.Linux
+	longest atomic.Int64
+}
+
+func (k *sizingKernel) Recv(fd int, p []byte) (int, syscall.Errno) {
+	k.longest.Store(max(k.longest.Load(), int64(len(p))))
+	return k.Linux.Recv(fd, p)
+}
+
+// One client's share of a turn is bounded: what may be many frames is read in small
+// reads, and a long frame in long ones.
+func TestOneReadOfFramesIsSmall(t *testing.T) {
+	kernel := &sizingKernel{}
+	config := testConfig()
+	publisher := &countingPublisher{}
+	config.NewPublisher = func(Feedback) Publisher { return publisher }
+	config.PublishBytesMax, config.InboundBytesTotal = 1<<20, 2<<20
+	s := startServer(t, 1, config, func(settings *poller.Config, _ *Shared) { settings.Kernel = kernel })
+	c := s.upgrade(t, "/news")
+	kernel.longest.Store(0)
+	c.send(join(fragments(2, make([]byte, 50_000), 1), clientPing("done")))
+	c.expect(pong("done"))
+	if n := kernel.longest.Load(); n > frameReadBytesMax {
+		t.Errorf("a read of frames had room for %d bytes", n)
+	}
+	c.send(join(clientFrame(0x82, make([]byte, 1<<20)), clientPing("done")))
+	c.expect(pong("done"))
+	if n := kernel.longest.Load(); n != scratchBytes {
+		t.Errorf("a read inside a long frame had room for %d bytes", n)
 	}
 }

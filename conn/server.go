@@ -192,7 +192,7 @@ type Server struct {
 func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	s := &Server{
 		loop: loop, shared: shared,
-		cold: make(map[uint32]*cold), pongs: make([]byte, 0, pongBatchBytesMax),
+		cold: make(map[uint32]*cold), pongs: make([]byte, 0, replyBatchBytesMax),
 	}
 	s.shake = newHandshaker(func() error { return s.admit(s.current) })
 	if config := &shared.Config; config.NewPublisher != nil {

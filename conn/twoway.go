@@ -267,11 +267,3 @@ func (s *Server) listen(fd uint32) {
 		s.loop.ArmRead(fd, true)
 	}
 }
-
-// readBytesMax is how much is read from fd at once.
-func (s *Server) readBytesMax(fd uint32) int {
-	if s.isTwoWay(fd) {
-		return commandReadBytesMax
-	}
-	return scratchBytes
-}
