@@ -36,7 +36,9 @@ const (
 	// Messages of a batch, each channel one. Behind it wait all other publishers
 	// of the embedded bus, a message at a time.
 	batchMessagesMax = 1000
-	// Bodies under way, over all connections.
+	// The memory that a body begins with.
+	bodyStartBytes = 4 << 10
+	// Memory of bodies under way, over all connections.
 	bodiesBytesMax = 64 << 20
 	// Requests that are handing messages to the bus. With the embedded bus they
 	// take turns there anyway; a Redis gets a pipeline of each.

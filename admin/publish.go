@@ -191,34 +191,51 @@ func isAddress(hostport string) bool {
 	return err == nil || strings.EqualFold(host, "localhost")
 }
 
-// body reads the body of a request, whose bytes it reserves until the caller
-// gives them back.
+// body reads the body of a request, and reserves the memory for it until the caller
+// gives it back: as it comes, and not as it is announced.
 func (p *publisher) body(w http.ResponseWriter, r *http.Request, limit int) (body []byte, reserved int64, err error) {
 	if r.ContentLength > int64(limit) {
 		return nil, 0, p.tooBig(limit)
 	}
-	reserved = r.ContentLength
-	if reserved < 0 {
-		reserved = int64(limit) // chunked: it may become as long
+	source, most := io.Reader(r.Body), int(r.ContentLength)
+	if most < 0 { // chunked: it may become too long
+		source, most = http.MaxBytesReader(w, r.Body, int64(limit)), limit+1
 	}
-	if p.bodies.Add(reserved) > p.bodiesBytesMax {
-		p.bodies.Add(-reserved)
-		return nil, 0, refuse(resultOverloaded, http.StatusTooManyRequests, "too many bytes are being published; try again")
-	}
-	if r.ContentLength >= 0 {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(r.Body, body)
-	} else {
-		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
-	}
+	body, err = p.read(source, most)
 	if err == nil {
-		return body, reserved, nil
+		return body, int64(cap(body)), nil
 	}
-	p.bodies.Add(-reserved)
+	p.bodies.Add(-int64(cap(body)))
+	if no := (*refusal)(nil); errors.As(err, &no) {
+		return nil, 0, err
+	}
 	if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {
 		return nil, 0, p.tooBig(limit)
 	}
 	return nil, 0, refuse(resultIncomplete, http.StatusBadRequest, "the body did not come whole within %d s, and nothing was published", requestSecondsMax)
+}
+
+// read reads up to most bytes into memory that doubles, so that a client gets at most
+// twice of what it has sent, and what comes in pieces is copied twice at the most. It
+// counts the memory in p.bodies, that of what it returns with an error, too.
+func (p *publisher) read(source io.Reader, most int) (body []byte, err error) {
+	for err == nil && len(body) < most {
+		if len(body) == cap(body) {
+			grown := make([]byte, len(body), min(max(2*cap(body), bodyStartBytes), most))
+			copy(grown, body)
+			isOver := p.bodies.Add(int64(cap(grown)-cap(body))) > p.bodiesBytesMax
+			if body = grown; isOver {
+				return body, refuse(resultOverloaded, http.StatusTooManyRequests, "too many bytes are being published; try again")
+			}
+		}
+		var n int
+		n, err = source.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return body, err
 }
 
 func (p *publisher) tooBig(limit int) error {

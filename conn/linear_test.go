@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"c10m/access"
+	"c10m/channel"
 	"c10m/poller"
 )
 
@@ -123,16 +126,72 @@ func TestMessagesInPiecesCostByTheByte(t *testing.T) {
 	}
 }
 
+func TestBodiesInPiecesCostByTheByte(t *testing.T) {
+	const size = 1 << 20
+	publisher := &countingPublisher{}
+	config := testConfig()
+	config.NewPublisher = func(f Feedback) Publisher { publisher.feedback = f; return publisher }
+	config.PublishBytesMax, config.InboundBytesTotal = size, size+1<<16
+	s := startServer(t, 1, config)
+	request := postRequest("/news", strings.Repeat("x", size))
+	for _, piece := range pieceSizes {
+		publisher.messages, publisher.bytes = 0, 0
+		c := s.connect(t)
+		c.send([]byte(request[:1]))
+		s.onConnection(t, func(server *Server, fd uint32) {
+			newMeter(t).reads(server, fd, []byte(request[1:]), piece, fmt.Sprintf("a body in pieces of %d", piece), 1<<20)
+			if held := server.inboundBytes; held != 0 {
+				t.Errorf("%d bytes are kept after the body", held)
+			}
+		})
+		if publisher.messages != 1 || publisher.bytes != size {
+			t.Fatalf("pieces of %d: %d messages of %d bytes were published", piece, publisher.messages, publisher.bytes)
+		}
+		c.Close()
+		s.checkNothingLeft(t)
+	}
+}
+
+// The longest head, alone and behind the longest PROXY headers.
+func TestHeadsInPiecesCostByTheByte(t *testing.T) {
+	head := upgradeRequest("/news")
+	head = strings.Replace(head, "Host: h\r\n", "Host: h\r\nX: "+strings.Repeat("x", requestBytesMax-len(head)-5)+"\r\n", 1)
+	line := "PROXY TCP6 2001:0db8:0000:0000:0000:0000:0000:0001 2001:0db8:0000:0000:0000:0000:0000:0002 65535 65535\r\n"
+	binary := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x0f\xf0\xc0\x00\x02\x01\xc0\x00\x02\x02\x0f\xa0\x01\xbb" + strings.Repeat("\x04", 4096-16-12)
+	for name, prefix := range map[string]string{"a head": "", "PROXY version 1": line, "PROXY version 2": binary} {
+		s := startServer(t, 1, gateConfig(t, access.AddressLimits{Connections: 10}, func(a *Access) { a.ProxyProtocol = prefix != "" }))
+		for _, piece := range pieceSizes {
+			c := s.from(t, "127.1.0.1")
+			stream := []byte(prefix + head)
+			c.send(stream[:1])
+			s.onConnection(t, func(server *Server, fd uint32) {
+				newMeter(t).reads(server, fd, stream[1:], piece, fmt.Sprintf("%s in pieces of %d", name, piece), 64<<10)
+				if server.requestBytes != 0 {
+					t.Errorf("%s: %d bytes are kept after the request", name, server.requestBytes)
+				}
+			})
+			c.expectUpgrade()
+			c.Close()
+			waitFor(t, "it is gone", func() bool { return s.poller.Loops()[0].Stats().Connections.Load() == 0 })
+		}
+		s.checkNothingLeft(t)
+	}
+}
+
 // A countingPublisher copies messages, as Publisher says, and lets go of them.
-type countingPublisher struct{ messages, bytes int }
+type countingPublisher struct {
+	feedback        Feedback
+	messages, bytes int
+}
 
 func (p *countingPublisher) Publish(_ uint64, _, payload []byte) bool {
 	p.messages++
 	p.bytes += len(bytes.Clone(payload))
 	return true
 }
-func (p *countingPublisher) PublishAnswered(from uint64, channel, payload []byte) bool {
-	return p.Publish(from, channel, payload)
+func (p *countingPublisher) PublishAnswered(from uint64, name, payload []byte) bool {
+	p.feedback.Published([]channel.Outcome{{From: from, Channel: []byte("news"), Fate: channel.FatePublished}})
+	return p.Publish(from, name, payload)
 }
 func (p *countingPublisher) Full() bool { return false }
 

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"container/heap"
 	"fmt"
 	"sync/atomic"
@@ -230,6 +231,9 @@ func (h *handler) upgrading(fd uint32, s *slot) {
 	}
 	before := len(s.response)
 	s.response = append(s.response, h.buffer[:min(n, responseBytesMax-before)]...)
+	if bytes.IndexByte(s.response[before:], '\n') < 0 && len(s.response) < responseBytesMax {
+		return // what comes byte by byte is not read anew for each
+	}
 	a := parseAnswer(s.response, s.accept[:], h.config.Dialect.protocol)
 	switch {
 	case a.bytes == 0:
