@@ -10,8 +10,8 @@ import (
 
 // A framer cuts a peer's bytes into commands. One goroutine owns it.
 //
-// redcon splits a command into its arguments, and is only shown bytes that are
-// exactly one whole command within the limits. On its own it would index out of
+// redcon splits an array into its arguments, and is only shown bytes that are
+// exactly one whole command within the limits (lines are splitInline's). On its own it would index out of
 // range at a bulk length of -2 or of 1<<63-1, buffer without bound, and walk a
 // large command again from its start at each read. So the framer walks the
 // headers itself, once, and remembers where it stopped.
@@ -95,12 +95,9 @@ func (f *framer) next(authed bool) ([][]byte, error) {
 	if empty {
 		return nil, nil
 	}
-	complete, argv, _, rest, err := redcon.ReadNextCommand(frame, f.argv)
-	if err != nil && inline {
-		return nil, errInlineQuotes
-	}
-	if err != nil || !complete || len(rest) != 0 {
-		return nil, errDisagree
+	argv, err := f.split(frame, inline)
+	if err != nil {
+		return nil, err
 	}
 	f.argv = argv
 	if cap(f.argv)*24 > keptBufferBytesMax {
@@ -108,6 +105,22 @@ func (f *framer) next(authed bool) ([][]byte, error) {
 	}
 	if !authed && len(argv) > unauthArgsMax {
 		return nil, errArrayUnauth
+	}
+	return argv, nil
+}
+
+// split takes a whole command apart.
+func (f *framer) split(frame []byte, inline bool) (argv [][]byte, err error) {
+	if inline {
+		argv, ok := splitInline(frame, f.argv)
+		if !ok {
+			return nil, errInlineQuotes
+		}
+		return argv, nil
+	}
+	complete, argv, _, rest, err := redcon.ReadNextCommand(frame, f.argv)
+	if err != nil || !complete || len(rest) != 0 {
+		return nil, errDisagree
 	}
 	return argv, nil
 }
