@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 
 	"github.com/gobwas/ws"
@@ -68,7 +69,7 @@ func dialWith(t *testing.T, s *servertest.Server, token string) (status int, c n
 		t.Errorf("the server chose %q", handshake.Protocol)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(time.Minute))
+	c.SetDeadline(patience.Deadline())
 	if reader != nil {
 		return 101, &earlyConn{c, reader}
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
 	"c10m/redisbus"
 
 	"go.uber.org/zap"
@@ -265,7 +266,7 @@ func TestClose(t *testing.T) {
 	if err := again.Close(done); err != context.Canceled {
 		t.Errorf("with a context that is done: %v", err)
 	}
-	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+	_ = c.SetReadDeadline(patience.Deadline())
 	if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("the connection was not cut")
 	}
@@ -284,7 +285,7 @@ func dial(t *testing.T, s *Server) net.Conn {
 // await waits until what is so.
 func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(time.Millisecond) {
+	for deadline := patience.Deadline(); !so(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no end of waiting for %s", what)
 		}

@@ -14,13 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
 )
 
 // hangGuard is when a test gives up. No test asserts a time.
-const hangGuard = 20 * time.Second
+var hangGuard = patience.Guard
 
 // upgradeRequest is a good request with the sample key of RFC 6455, 1.3, whose
 // answer is sampleAccept.
@@ -79,7 +80,7 @@ func (s *testServer) connect(t testing.TB) *rawClient {
 
 func newRawClient(t testing.TB, c net.Conn) *rawClient {
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(hangGuard))
+	c.SetDeadline(patience.Deadline())
 	return &rawClient{TCPConn: c.(*net.TCPConn), Reader: bufio.NewReaderSize(c, 1<<10), t: t}
 }
 

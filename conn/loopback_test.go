@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/internal/patience"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -112,7 +113,7 @@ func (s *testServer) dial(t testing.TB, path string) net.Conn {
 		c = &bufferedConn{Conn: c, first: buffered}
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(patience.Deadline())
 	return c
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 
 	"github.com/gobwas/ws"
@@ -26,7 +27,7 @@ import (
 const missedMessages = 4001
 
 // faultGuard ends what hangs; the longest fault takes a minute in the full form.
-var faultGuard = time.Duration(scale(60, 240)) * time.Second
+var faultGuard = patience.Guard
 
 // eventually is servertest.Eventually for faults that last.
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -137,7 +138,7 @@ func subscribe(t *testing.T, s *servertest.Server, n int) *fleet {
 	f := &fleet{t: t}
 	for range n {
 		m := &member{client: s.Dial(t, "news"), ended: make(chan struct{})}
-		m.client.SetDeadline(time.Now().Add(faultGuard))
+		m.client.SetDeadline(patience.Deadline())
 		f.members = append(f.members, m)
 		go m.read()
 	}

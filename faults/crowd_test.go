@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"c10m/bench/load"
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 )
 
@@ -74,7 +75,7 @@ func driveCrowd(t *testing.T, client *crowd, bus *load.Bus, messages, inFlight, 
 // returns what it saw.
 func crowdLostNothing(t *testing.T, name string, client *crowd) load.Snapshot {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); client.Missing() > 0 && time.Now().Before(end); {
+	for end := patience.Deadline(); client.Missing() > 0 && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)
 	}
 	seen := client.Snapshot()

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 	"c10m/poller"
 
@@ -57,7 +58,7 @@ func visit(address string) error {
 		return err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(moversHangGuard))
+	c.SetDeadline(patience.Deadline())
 	if _, err := c.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(1000, ""))))); err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func startWaiters(t *testing.T, port int) *waiters {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(moversHangGuard))
+		c.SetDeadline(patience.Deadline())
 		w.conns = append(w.conns, c)
 	}
 	return w

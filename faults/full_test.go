@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 
 	"github.com/gobwas/ws"
@@ -87,7 +88,7 @@ func askToJoin(t *testing.T, s *servertest.Server) (status int, retryAfter strin
 		t.Fatalf("no connection, not even for a 503: %v", err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(time.Minute))
+	c.SetDeadline(patience.Deadline())
 	fmt.Fprint(c, "GET /news HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	answer := make([]byte, 4096)
 	n, err := c.Read(answer)
@@ -303,7 +304,7 @@ func newMemoryCgroup(t *testing.T, v2 bool, parent string, limit int) (memoryCgr
 	}
 	// Cleanups run in reverse: the server, which is started later, is gone then.
 	t.Cleanup(func() {
-		for end := time.Now().Add(time.Minute); os.Remove(group.dir) != nil && time.Now().Before(end); {
+		for end := patience.Deadline(); os.Remove(group.dir) != nil && time.Now().Before(end); {
 			time.Sleep(20 * time.Millisecond)
 		}
 	})

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"c10m/conn"
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 
 	"github.com/gobwas/ws"
@@ -51,8 +52,6 @@ const (
 	moversMessagesMax = 8192
 	// moversBackoffMax is the longest wait before a connection is opened again.
 	moversBackoffMax = time.Second
-	// moversHangGuard ends what hangs.
-	moversHangGuard = 60 * time.Second
 )
 
 // A moversReport is what the clients of a process have seen, or their sum.
@@ -276,7 +275,7 @@ func (p *moversProcess) dial() (net.Conn, *bufio.Reader, error) {
 
 // dial upgrades a connection to the channel news.
 func dial(address string) (net.Conn, *bufio.Reader, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), moversHangGuard)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Guard)
 	defer cancel()
 	dialer := ws.Dialer{ReadBufferSize: 512, WriteBufferSize: 512}
 	c, reader, _, err := dialer.Dial(ctx, "ws://"+address+"/news")

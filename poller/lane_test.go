@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
 	"c10m/poller"
 
 	"golang.org/x/sys/unix"
@@ -100,7 +101,7 @@ func TestStopAcceptingWhileALaneIsPassedOn(t *testing.T) {
 					default:
 					}
 					if c, err := net.Dial("tcp", address); err == nil {
-						c.SetDeadline(time.Now().Add(time.Second))
+						c.SetDeadline(patience.Deadline())
 						c.Write([]byte("x"))
 						c.Read(make([]byte, 1))
 						c.Close()
@@ -113,7 +114,7 @@ func TestStopAcceptingWhileALaneIsPassedOn(t *testing.T) {
 		go func() { p.StopAccepting(0); close(stopped) }()
 		select {
 		case <-stopped:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience.Guard):
 			t.Fatal("it does not stop accepting")
 		}
 		close(end)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
 	"c10m/poller"
 
 	"golang.org/x/sys/unix"
@@ -90,7 +91,7 @@ func roundTrip(t *testing.T, address string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(patience.Deadline())
 	c.Write([]byte("hello"))
 	var b [5]byte
 	if _, err := c.Read(b[:]); err != nil || string(b[:]) != "hello" {
@@ -175,7 +176,7 @@ func TestPostsFromManyGoroutinesAllArrive(t *testing.T) {
 		}()
 	}
 	done.Wait()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := patience.Deadline(); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if echoes[0].letters.Load()+echoes[1].letters.Load() == posters*each {
 			break
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
 	"c10m/poller"
 	"c10m/poller/pollertest"
 
@@ -42,7 +43,7 @@ func (k *heldKernel) EndDivert(listener int) syscall.Errno {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := patience.Deadline(); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain: %s", what)
 		}
@@ -59,7 +60,7 @@ func halfway(t *testing.T, address string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(patience.Deadline())
 	return c
 }
 
@@ -173,7 +174,7 @@ func TestDivertedListenersRefuseNobody(t *testing.T) {
 	go func() {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
-			c.SetDeadline(time.Now().Add(20 * time.Second))
+			c.SetDeadline(patience.Deadline())
 			c.Write([]byte("hello"))
 			_, err = c.Read(make([]byte, 5))
 			c.Close()

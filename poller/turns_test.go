@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -116,7 +118,7 @@ func TestPostersPassALoopIn(t *testing.T) {
 	posters.Wait()
 	select {
 	case <-passed:
-	case <-time.After(time.Minute):
+	case <-time.After(patience.Guard):
 		t.Fatal("a letter waits for a seat")
 	}
 	if l.seated || l.stats.Passes.Load() != 1 || l.stats.Wakeups.Load() != 0 {

@@ -6,10 +6,12 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"c10m/internal/patience"
 )
 
 // hangGuard is no expectation of speed: who is forgotten waits for ever.
-const hangGuard = 20 * time.Second
+var hangGuard = patience.Guard
 
 // As many as there are seats are inside, never more, and everybody gets in
 // again and again: if a call to who sleeps were lost, this would hang.

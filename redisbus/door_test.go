@@ -16,13 +16,14 @@ import (
 	"go.uber.org/zap"
 
 	"c10m/channel"
+	"c10m/internal/patience"
 )
 
 var nopLog = zap.NewNop()
 
 // hang is how long a test waits for what must happen. It asserts nothing about
 // how long things take.
-const hang = 30 * time.Second
+var hang = patience.Guard
 
 // doorPayloadMax is where the fake Door refuses.
 const doorPayloadMax = 1 << 20

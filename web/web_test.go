@@ -5,15 +5,15 @@ import (
 	"os/exec"
 	"regexp"
 	"testing"
-	"time"
 
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 )
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
 // hangGuard ends what hangs; it is no expectation of speed.
-const hangGuard = 2 * time.Minute
+var hangGuard = patience.Guard
 
 // The unit tests of c10m.js. node is content with no test at all, so they are counted.
 func TestModule(t *testing.T) {

@@ -14,13 +14,14 @@ import (
 
 	"c10m/conn"
 	"c10m/internal/chromium"
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 
 	"github.com/redis/go-redis/v9"
 )
 
 // hangGuard ends what hangs; it is no expectation of speed.
-const hangGuard = 90 * time.Second
+var hangGuard = patience.Guard
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
@@ -181,7 +182,7 @@ func disconnect(t *testing.T, l *load, b *chromium.Browser) {
 	b.Press("Enter")
 	b.Until("it says what happens", `document.querySelector("#done").textContent === "2 clients of editors are being disconnected."`)
 	for i, editor := range l.editors {
-		editor.SetDeadline(time.Now().Add(hangGuard)) // plots may have filled for longer than a dial lasts
+		editor.SetDeadline(patience.Deadline()) // plots may have filled for longer than a dial lasts
 		if code := editor.CloseCode(); code != conn.CodeDisconnected {
 			t.Errorf("client %d was closed with %d, after %q", i, code, count())
 		}

@@ -10,14 +10,11 @@ import (
 	"strings"
 	"testing"
 	"text/template"
-	"time"
 
 	"c10m/bench/child"
 	"c10m/bench/load"
+	"c10m/internal/patience"
 )
-
-// patience bounds every wait of a test.
-const patience = 60 * time.Second
 
 // Both baselines of this module deliver each message to each of 200
 // connections once, one after the other, with the client that measures them;
@@ -35,7 +32,7 @@ func TestBaselinesDeliver(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer client.Stop()
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 				defer cancel()
 				if _, err := client.AwaitConnected(ctx); err != nil {
 					t.Fatal(err)
@@ -81,7 +78,7 @@ func startBaseline(t *testing.T, program string) (port, bus int) {
 			t.Fatal(err)
 		}
 		t.Cleanup(c.Stop)
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 		defer cancel()
 		if err := c.AwaitListener(ctx, address(port)); err != nil {
 			t.Fatal(err)

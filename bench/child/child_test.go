@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"c10m/internal/patience"
 )
 
 // gone reports whether no such process is left, zombies not counted.
@@ -22,7 +24,7 @@ func gone(pid int) bool {
 
 func eventually(t *testing.T, what string, true func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !true(); time.Sleep(5 * time.Millisecond) {
+	for end := patience.Deadline(); !true(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)
 		}

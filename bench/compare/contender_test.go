@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"c10m/internal/patience"
 )
 
 // The test's own program is every server of the comparison: under a link with
@@ -66,7 +68,7 @@ func pretend(name string, arguments []string) {
 	select {
 	case <-asked:
 		os.WriteFile(note+".asked", nil, 0o666)
-	case <-time.After(time.Minute):
+	case <-time.After(patience.Guard):
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"c10m/internal/patience"
+
 	"github.com/tidwall/redcon"
 )
 
@@ -99,7 +101,7 @@ func TestDriveOwnChannels(t *testing.T) {
 	// Each peer gets one message once all three are published: the three
 	// deliveries that Drive waits for.
 	var channels []string
-	run, err := client.Drive(t.Context(), Drive{Messages: 3, InFlight: 3, StallTimeout: patience, Send: func(m Message) error {
+	run, err := client.Drive(t.Context(), Drive{Messages: 3, InFlight: 3, StallTimeout: patience.Guard, Send: func(m Message) error {
 		channels = append(channels, client.ChannelOf(m.Connection))
 		if m.Sequence != 1 {
 			t.Errorf("message %+v", m)

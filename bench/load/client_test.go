@@ -13,11 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
+
 	"github.com/gobwas/ws"
 )
-
-// patience bounds every wait of a test; no test asserts how long one takes.
-const patience = 60 * time.Second
 
 func start(t *testing.T, config Config) *Client {
 	t.Helper()
@@ -31,7 +30,7 @@ func start(t *testing.T, config Config) *Client {
 
 func connected(t *testing.T, client *Client) Snapshot {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 	defer cancel()
 	s, err := client.AwaitConnected(ctx)
 	if err != nil {
@@ -42,7 +41,7 @@ func connected(t *testing.T, client *Client) Snapshot {
 
 func await(t *testing.T, client *Client, what string, wanted func(*Snapshot) bool) Snapshot {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 	defer cancel()
 	s, err := client.Await(ctx, wanted)
 	if err != nil {
@@ -53,7 +52,7 @@ func await(t *testing.T, client *Client, what string, wanted func(*Snapshot) boo
 
 func settled(t *testing.T, what string, true func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !true(); time.Sleep(time.Millisecond) {
+	for end := patience.Deadline(); !true(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)
 		}
@@ -155,7 +154,7 @@ func TestDrive(t *testing.T) {
 		connected(t, client)
 		settled(t, "all peers", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return len(a.peers) == connections })
 		var frame []byte
-		run, err := client.Drive(t.Context(), Drive{Messages: messages, InFlight: inFlight, StallTimeout: patience,
+		run, err := client.Drive(t.Context(), Drive{Messages: messages, InFlight: inFlight, StallTimeout: patience.Guard,
 			Send: func(m Message) error {
 				frame = AppendStampedFrame(frame[:0], m.Sequence, Nanos(), 256)
 				a.each(func(p *peer) { a.write(p, frame) })

@@ -6,7 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"time"
+
+	"c10m/internal/patience"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +32,7 @@ func TestStopWithReset(t *testing.T) {
 		defer conn.Close()
 		connected(t, client)
 		client.Stop()
-		conn.SetReadDeadline(time.Now().Add(patience))
+		conn.SetReadDeadline(patience.Deadline())
 		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, wanted) {
 			t.Errorf("with Reset %v the peer sees %v", reset, err)
 		}

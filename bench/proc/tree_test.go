@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"c10m/internal/patience"
 )
 
 func TestTree(t *testing.T) {
@@ -19,7 +21,7 @@ func TestTree(t *testing.T) {
 	}
 	defer command.Wait()
 	var tree []int
-	for end := time.Now().Add(30 * time.Second); len(tree) < 3 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := patience.Deadline(); len(tree) < 3 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 		tree = Tree(command.Process.Pid)
 	}
 	if len(tree) != 3 || tree[0] != command.Process.Pid || slices.Contains(tree, os.Getpid()) {

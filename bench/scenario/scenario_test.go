@@ -16,6 +16,7 @@ import (
 	"c10m/bench/load"
 	"c10m/bench/load/loadtest"
 	"c10m/bench/report"
+	"c10m/internal/patience"
 )
 
 // TestMain lets four tests run at a time, on any host: they mostly wait.
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // hangGuard is no expectation of speed.
-const hangGuard = 60 * time.Second
+var hangGuard = patience.Guard
 
 const connections = 200
 

@@ -14,9 +14,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"c10m/conn"
+	"c10m/internal/patience"
 
 	"github.com/gobwas/ws"
 )
@@ -313,7 +313,7 @@ func (s *server) playBatch(number int, batch []*trial) (errs []error) {
 		if err != nil {
 			return []error{err}
 		}
-		c.SetDeadline(time.Now().Add(hangGuard))
+		c.SetDeadline(patience.Deadline())
 		trial.conn, trial.reader = c.(*net.TCPConn), bufio.NewReader(c)
 		io.WriteString(c, upgradeRequest(fmt.Sprintf("/%d/%d", number, i)))
 	}

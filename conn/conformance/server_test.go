@@ -12,6 +12,7 @@ import (
 
 	"c10m/channel"
 	"c10m/conn"
+	"c10m/internal/patience"
 	"c10m/poller"
 	"c10m/redisbus"
 
@@ -20,7 +21,7 @@ import (
 )
 
 // hangGuard is when a test gives up. No test asserts a time.
-const hangGuard = 60 * time.Second
+var hangGuard = patience.Guard
 
 // messageBytesMax is the default of --message-bytes.
 const messageBytesMax = 1 << 20

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"c10m/internal/chromium"
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 
 	"github.com/redis/go-redis/v9"
@@ -24,7 +25,7 @@ import (
 func TestMain(m *testing.M) { servertest.Main(m) }
 
 // hangGuard ends what hangs; it is no expectation of speed.
-const hangGuard = 90 * time.Second
+var hangGuard = patience.Guard
 
 // A director is the test's end of a scenario: it serves the page, publishes what
 // it is asked to, and hears how the scenario ends.

@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 
 	"github.com/gobwas/ws"
@@ -130,7 +131,7 @@ func (f *front) dial(t *testing.T, from, path string) (int, *wssClient) {
 		return status, nil
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(time.Minute))
+	c.SetDeadline(patience.Deadline())
 	if early == nil {
 		early = bufio.NewReaderSize(c, 512)
 	}

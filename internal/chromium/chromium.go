@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 
 	"github.com/gobwas/ws"
@@ -23,7 +24,7 @@ import (
 )
 
 // hangGuard ends what hangs; it is no expectation of speed.
-const hangGuard = 90 * time.Second
+var hangGuard = patience.Guard
 
 // A Browser is a Chromium with one page.
 type Browser struct {

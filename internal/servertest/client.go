@@ -8,7 +8,8 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
+
+	"c10m/internal/patience"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
@@ -31,7 +32,7 @@ func (s *Server) Dial(t testing.TB, channel string, protocols ...string) *Client
 		t.Fatalf("dial: %v", err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(hangGuard))
+	c.SetDeadline(patience.Deadline())
 	if early == nil {
 		early = bufio.NewReader(c)
 	}

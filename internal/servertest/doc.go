@@ -9,7 +9,7 @@ A test package that uses it has
 
 which builds 10m-server and 10m-client once. Ports are free ones below those that
 the kernel gives to whoever connects (FreePort); all processes are children that end with the test or, if the test dies, with it.
-hangGuard ends what hangs, and is no expectation of speed. A Line is a network in
+A Line is a network in
 between that can be cut and reset.
 */
 package servertest

@@ -15,10 +15,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"c10m/internal/patience"
 )
 
 // hangGuard ends what hangs; it is no expectation of speed.
-const hangGuard = 2 * time.Minute
+var hangGuard = patience.Guard
 
 // binaries is where Main put 10m-server and 10m-client.
 var binaries string
