@@ -38,10 +38,17 @@ const (
 	deafPerSource     = 10_000 // of one address; the kernel has 28,232 ports for each
 	deafUnderWay      = 64     // requests that are not answered
 	deafReceiveBytes  = 2048
-	deafTimeoutSecond = 60 // ends what hangs
+	deafTimeoutSecond = 180 // ends what hangs
 )
 
+// startDeaf connects clients to the channel news.
 func startDeaf(t *testing.T, s *servertest.Server, clients int) *deafClients {
+	t.Helper()
+	return startDeafIn(t, s, clients, func(int) string { return "news" })
+}
+
+// startDeafIn connects each client to a channel of its own choice.
+func startDeafIn(t *testing.T, s *servertest.Server, clients int, channel func(number int) string) *deafClients {
 	t.Helper()
 	d := &deafClients{clients: clients}
 	var answers []chan error
@@ -53,7 +60,7 @@ func startDeaf(t *testing.T, s *servertest.Server, clients int) *deafClients {
 		answer := make(chan error, 1)
 		answers = append(answers, answer)
 		last := min(first+deafPerCrew, clients)
-		crew.orders <- func() { answer <- crew.connect(s.Port, first, last) }
+		crew.orders <- func() { answer <- crew.connect(s.Port, first, last, channel) }
 	}
 	for _, answer := range answers {
 		if err := <-answer; err != nil {
@@ -91,11 +98,11 @@ func (c *deafCrew) start() {
 	}()
 }
 
-func (c *deafCrew) connect(port, first, last int) error {
+func (c *deafCrew) connect(port, first, last int, channel func(int) string) error {
 	for at := first; at < last; at += deafUnderWay {
 		begin := len(c.fds)
 		for number := at; number < min(at+deafUnderWay, last); number++ {
-			fd, err := dialDeaf(port, number)
+			fd, err := dialDeaf(port, number, channel(number))
 			if err != nil {
 				return fmt.Errorf("client %d: %w", number, err)
 			}
@@ -110,7 +117,7 @@ func (c *deafCrew) connect(port, first, last int) error {
 	return nil
 }
 
-func dialDeaf(port, number int) (fd int, err error) {
+func dialDeaf(port, number int, channel string) (fd int, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
@@ -126,7 +133,7 @@ func dialDeaf(port, number int) (fd int, err error) {
 		connectDeaf(fd, port),
 	)
 	if err == nil {
-		_, err = unix.Write(fd, []byte("GET /news HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		_, err = unix.Write(fd, []byte("GET /"+channel+" HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"))
 	}
 	if err != nil {

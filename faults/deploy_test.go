@@ -100,9 +100,10 @@ func startWaiters(t *testing.T, port int) *waiters {
 	return w
 }
 
-// ask has them send their requests, one after the other, from now on. Who is
-// later than the old server promises to wait, on a busy machine, may be lost.
-func (w *waiters) ask() {
+// ask has them send their requests, one after the other, from now on, and returns how
+// many were later than the old server promises to wait: on a busy machine these may be
+// lost, and prove nothing.
+func (w *waiters) ask() (late int) {
 	w.t.Helper()
 	now := time.Now()
 	for i, c := range w.conns {
@@ -112,6 +113,9 @@ func (w *waiters) ask() {
 		// The new server may have taken so long to start that their time for a
 		// request is over (408).
 		isLate := time.Since(now) > poller.HandoverGrace*2/3 || time.Since(w.since) > 8*time.Second
+		if isLate {
+			late++
+		}
 		answer := make([]byte, 12)
 		if _, err := io.ReadFull(c, answer); err != nil && !isLate {
 			w.t.Errorf("waiter %d of %d: %v", i, len(w.conns), err)
@@ -120,7 +124,12 @@ func (w *waiters) ask() {
 		}
 		c.Close()
 	}
+	return late
 }
+
+// deploysMax bounds how often a server is replaced until it has been so often enough
+// with nobody late.
+const deploysMax = 8
 
 // A server is replaced, again and again, on its own ports: the new one is started,
 // then the old one is told to end. Nobody is refused or reset, and clients that
@@ -142,11 +151,15 @@ func TestDeploy(t *testing.T) {
 	f := startMovers(t, server, clients)
 	p := startNumbers(t, port, time.Duration(scale(100, 1000))*time.Millisecond)
 	v := startVisitors(t, server, 8)
-	for range replacements {
+	deploys, clean, late := 0, 0, 0
+	for ; clean < replacements; deploys++ {
+		if deploys == deploysMax {
+			t.Fatalf("the machine is so busy that of %d deploys %d had nobody late, and %d are needed", deploys, clean, replacements)
+		}
 		w := startWaiters(t, listen)
-		young := start()
+		young := start() // with the drain of the next deploy
 		server.Signal(syscall.SIGTERM)
-		w.ask()
+		lateWaiters := w.ask()
 		if status := server.Wait(); status != 0 {
 			t.Errorf("the old server's exit status is %d", status)
 		}
@@ -155,6 +168,17 @@ func TestDeploy(t *testing.T) {
 			r := f.report(0, -1)
 			return r.Open == clients && r.Connected == clients
 		})
+		// Who was late is excused, but what excuses them proves nothing: only a deploy
+		// in which everybody was in time counts.
+		servertest.Eventually(t, "moves are noted", func() bool { r := f.report(0, -1); return r.Noted >= r.Restarts })
+		now := f.report(0, p.last()).MissedLate
+		if now == late && lateWaiters == 0 {
+			clean++
+		} else {
+			drain = min(2*drain, time.Minute) // of the servers that are started from now on
+			t.Logf("deploy %d does not count: clients that were late missed %d messages, and %d waiters were late", deploys+1, now-late, lateWaiters)
+		}
+		late = now
 	}
 	// A message that was published after the last of them had come.
 	from := p.next.Load()
@@ -169,17 +193,18 @@ func TestDeploy(t *testing.T) {
 	if len(r.Failed) != 0 || r.Ends != 0 {
 		t.Errorf("clients were not served: %v; %d connections ended without a close frame", r.Failed, r.Ends)
 	}
-	// A busy machine makes some late; that they have their time is a test of conn.
+	// A busy machine makes some late in the deploys that do not count; that they have
+	// their time is a test of conn.
 	if r.Missed != 0 || r.Disorder != 0 {
 		t.Errorf("%d messages missed by clients that had moved, %d out of order; %d clients were late and missed %d",
 			r.Missed, r.Disorder, r.Late, r.MissedLate)
 	}
-	if want := clients * replacements; r.Restarts < want || r.Moves != r.Restarts {
+	if want := clients * deploys; r.Restarts < want || r.Moves != r.Restarts {
 		t.Errorf("%d closes with 1012, %d of them after a notice, and at least %d are due", r.Restarts, r.Moves, want)
 	}
-	fault := fmt.Sprintf("server replaced %d times, %d messages and %d visitors meanwhile", replacements, last+1, visits)
+	fault := fmt.Sprintf("server replaced %d times, %d messages and %d visitors meanwhile", deploys, last+1, visits)
 	if r.Late > 0 {
-		fault += fmt.Sprintf("; the machine was so busy that %d clients did not move in time, who missed %d", r.Late, r.MissedLate)
+		fault += fmt.Sprintf("; %d deploys with nobody late, and in the others %d clients did not move in time, who missed %d", clean, r.Late, r.MissedLate)
 	}
 	held(t, outcome{fault: fault, clients: clients, lost: r.Missed,
 		held: "nobody refused or reset; all messages to clients that moved in time"})

@@ -69,6 +69,7 @@ type moversReport struct {
 	Disorder   int // messages that did not follow the one before on a connection
 	Moves      int // connections that were opened on a notice
 	Restarts   int // closes with 1012
+	Noted      int // moves from a connection that was closed, once the next was there
 	Ends       int // connections that ended without a close frame
 	Failed     map[string]int
 }
@@ -77,6 +78,7 @@ func (r *moversReport) add(o moversReport) {
 	r.Open, r.Connected, r.Pending = r.Open+o.Open, r.Connected+o.Connected, r.Pending+o.Pending
 	r.Missed, r.MissedLate, r.Late, r.Holes = r.Missed+o.Missed, r.MissedLate+o.MissedLate, r.Late+o.Late, r.Holes+o.Holes
 	r.Disorder, r.Moves, r.Restarts, r.Ends = r.Disorder+o.Disorder, r.Moves+o.Moves, r.Restarts+o.Restarts, r.Ends+o.Ends
+	r.Noted += o.Noted
 	for what, n := range o.Failed {
 		r.Failed[what] += n
 	}
@@ -215,6 +217,7 @@ func (p *moversProcess) report(first, last int) moversReport {
 	p.mu.Unlock()
 	for _, m := range p.members {
 		m.mu.Lock()
+		r.Noted += len(m.moved)
 		late, runs, before := 0, 0, true
 		for i := first; i <= last; i++ {
 			has := m.seen[i/64]&(1<<(i%64)) != 0
@@ -427,6 +430,9 @@ func startNumbers(t *testing.T, port int, every time.Duration) *numbers {
 	})
 	return p
 }
+
+// last is the last number that is published for sure.
+func (p *numbers) last() int { return int(p.next.Load()) - 1 }
 
 // end stops publishing and returns the last number.
 func (p *numbers) end() int {

@@ -130,6 +130,55 @@ func TestSlowReadersAreClosedAtTheirBytes(t *testing.T) {
 		held: "each closed as slow_log_bytes; logs and heap bounded; 200 readers beside them lose nothing"})
 }
 
+// Slow readers of many channels, none of whose logs is long: together they reach
+// --log-bytes-total, and are closed for it. Nothing that a server has kept then is
+// beyond what the page of promises says.
+func TestSlowReadersOfManyChannelsShareTheTotal(t *testing.T) {
+	const channels = 64 // as many limits of one log are four times what all may have
+	clients := scale(640, 6400)
+	s := slowServer(t, clients, "--write-deadline", "30m")
+	startDeafIn(t, s, clients, func(number int) string { return fmt.Sprint("slow", number%channels) })
+	readers := connectCrowd(t, s, load.Config{Channel: "news"}, 10)
+	bus := crowdBus(t, s)
+	loops := s.Metric("c10m_loops")
+	most := slowFactor*slowTotalBytes + loops*(slowMessageBytes+512)
+	closed := func() float64 {
+		return sumOfSeries(s, "c10m_closes_total", "reason", "slow_log_bytes", "slow_log_age", "slow_log_bytes_total", "write_deadline")
+	}
+	payload := bytes.Repeat([]byte("x"), slowMessageBytes)
+	peak, sent := 0.0, 0
+	for closed() < float64(clients) {
+		if sent > 1<<20 {
+			t.Fatalf("%d messages were published, and %v of %d slow readers are closed", sent, closed(), clients)
+		}
+		for range 4 * channels {
+			if err := bus.Publish(fmt.Sprint("slow", sent%channels), payload); err != nil {
+				t.Fatal(err)
+			}
+			sent++
+		}
+		servertest.Eventually(t, "the bus has answered", func() bool { _, answers := bus.Receivers(); return answers == sent })
+		logs, pinned := s.Metric("c10m_log_bytes"), s.Metric("c10m_pinned_frame_bytes")
+		if peak = max(peak, logs); logs > most || pinned > slowTotalBytes {
+			t.Errorf("%v bytes of logs (at most %v), %v pinned (at most %d)", logs, most, pinned, slowTotalBytes)
+		}
+	}
+	// In the end so few channels are left that each may fill its own log.
+	total, own := s.Metric(`c10m_closes_total{reason="slow_log_bytes_total"}`), s.Metric(`c10m_closes_total{reason="slow_log_bytes"}`)
+	if total < float64(clients)*3/4 || total+own != float64(clients) || closed() != total+own {
+		t.Errorf("of %d slow readers %v were closed for what all owe, %v for what their channel does, %v in all", clients, total, own, closed())
+	}
+	// Nobody is closed before the limit of its loop is reached.
+	if least := slowTotalBytes / loops; peak < least/2 {
+		t.Errorf("there were never more than %v bytes of logs, and %v is the limit of a loop", peak, least)
+	}
+	driveCrowd(t, readers, crowdBus(t, s), 40, 4, slowMessageBytes)
+	crowdLostNothing(t, "readers", readers)
+	t.Logf("%d messages, at most %.0f KiB of logs seen, %.0f KiB allowed", sent, peak/1024, most/1024)
+	held(t, outcome{fault: fmt.Sprintf("clients that never read, in %d channels", channels), clients: clients,
+		held: "most closed as slow_log_bytes_total, the last as slow_log_bytes; logs within twice --log-bytes-total"})
+}
+
 // The same with few messages: the age of what they are owed closes them.
 func TestSlowReadersAreClosedAtTheirAge(t *testing.T) {
 	clients := scale(3000, 100_000)

@@ -172,9 +172,12 @@ func TestSlope(t *testing.T) {
 	if got := slope(nil, resident); got != 0 {
 		t.Errorf("the slope of nothing is %g", got)
 	}
-	// Over an hour, 32 bytes for each of 200 a second have to be too much.
-	if margin := slopeMargin(30 * time.Minute); margin >= 32*200*60 {
-		t.Errorf("the margin over half an hour is %g", margin)
+	// Over an hour, 5 MiB more have to be too much, and so have 8 bytes for each of
+	// 200 connections a second.
+	for _, perMinute := range []float64{5 << 20 / 60, 8 * 200 * 60} {
+		if most := slopeMax(30 * time.Minute); most >= perMinute {
+			t.Errorf("%g bytes a minute would pass over half an hour, since %g may", perMinute, most)
+		}
 	}
 }
 

@@ -71,7 +71,7 @@
 // All connections, both of this program and of the server, have to fit one
 // descriptor table: 19,400 under a hard limit of 20,000. With private tables
 // (--server-arg) the server's descriptors are not all visible. The trend needs
-// time: over three minutes it lets 5.4 MiB a minute pass, over an hour 0.33.
+// time: over three minutes it lets 8 MiB in the second half pass, over an hour 2.
 // A seed repeats the faults and the pauses between them, not the time that each
 // takes to recover from, nor what else happens in the same moment.
 //

@@ -52,11 +52,15 @@ const (
 	heapObjectsMargin = 10_000
 	// goroutinesMargin: the bus's and the admin's are the same at both looks.
 	goroutinesMargin = 0
-	// residentGrowthMargin and residentSlopeMargin make the limit of the trend
-	// of the resident memory: the heap breathes by a few MiB with the
-	// collector's cycle, whatever the length of the run, and beside that the
-	// trend has to be level. Over an hour that is 337 KiB a minute, which is 28
-	// bytes for each of 200 connections that come and go in a second.
-	residentGrowthMargin = 8 << 20
-	residentSlopeMargin  = 64 << 10
+	// residentGrowthMax is how far the resident memory may rise by its trend over
+	// the second half of a run, whatever the length of that half. The heap breathes
+	// with the collector's cycle: in an hour's samples the trend over any 3 to 30
+	// minutes was at most 0.9 MiB. Over an hour's second half the limit is 68 KiB a
+	// minute, which is 6 bytes for each of 200 connections that come and go in a
+	// second.
+	residentGrowthMax = 2 << 20
+	// In a run whose second half is shorter than warmMinutes, pools and free lists
+	// still grow to their size.
+	warmMinutes           = 5
+	residentGrowthMaxWarm = 8 << 20
 )

@@ -29,8 +29,12 @@ func slope(samples []report.Sample, value func(*report.Sample) float64) (perMinu
 	return (n*sumXY - sumX*sumY) / spread
 }
 
-// slopeMargin is how steep the resident memory may rise over a time, in bytes
-// per minute (limits.go says why).
-func slopeMargin(over time.Duration) float64 {
-	return residentSlopeMargin + residentGrowthMargin/max(over.Minutes(), 1e-9)
+// slopeMax is how steep the resident memory may rise over a time, in bytes per
+// minute (limits.go says why).
+func slopeMax(over time.Duration) float64 {
+	growth := residentGrowthMax
+	if over < warmMinutes*time.Minute {
+		growth = residentGrowthMaxWarm
+	}
+	return float64(growth) / max(over.Minutes(), 1e-9)
 }
