@@ -13,8 +13,8 @@ import (
 // CodeDisconnected is the close code for those whom the operator disconnects: one of
 // our own (RFC 6455, 7.4.2), since a client that sees it should not come back by
 // itself, and every code of IANA's registry that says so says more. A poll is answered
-// with 403. 1008 means here
-// that a token has ended, and to come back with another.
+// with 403 and C10m-Close: 4002, so that it is not taken for a channel that is not
+// allowed. 1008 means here that a token has ended, and to come back with another.
 const CodeDisconnected = 4002
 
 // ErrDisconnects says that too many channels are being disconnected already.

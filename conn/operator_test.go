@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -152,6 +153,11 @@ func TestDisconnectReachesPolls(t *testing.T) {
 		for _, c := range polls {
 			c.expectRefusal(t, 403, RequestDisconnected, "")
 			c.Close()
+		}
+		// A script has to be able to tell it from a channel that is not allowed.
+		answer := string(refusal(RequestDisconnected))
+		if !strings.Contains(answer, "\r\nC10m-Close: 4002\r\n") || !regexp.MustCompile(`Access-Control-Expose-Headers: .*C10m-Close`).MatchString(answer) {
+			t.Errorf("%s: a poll is not told its close code: %q", name, answer)
 		}
 		s.checkNothingLeft(t)
 	}

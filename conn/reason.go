@@ -136,8 +136,9 @@ var reasonTable = [reasons]reasonInfo{
 	RequestLength:       {name: "request_length", status: 411, text: "A message needs a Content-Length."},
 	RequestTooBig:       {name: "request_too_big", status: 413, text: "The message is longer than this server takes."},
 	RequestEncoding:     {name: "request_encoding", status: 415, text: "The body is published as it is: leave out Content-Encoding."},
-	// Of a poll; all others are told by a close code.
-	RequestDisconnected: {name: "request_disconnected", status: 403, text: "Disconnected by the operator."},
+	// Of a poll; all others are told by a close code. Other answers of 403 refuse the
+	// channel, so this one says that it is none of them.
+	RequestDisconnected: {name: "request_disconnected", status: 403, headers: fmt.Sprintf("C10m-Close: %d\r\n", CodeDisconnected), text: "Disconnected by the operator."},
 
 	// After the answer to a request that was no upgrade: the client was silent for
 	// too long, or either side had no more to say.
