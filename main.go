@@ -15,6 +15,7 @@ import (
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/poller"
+	"c10m/redisbus"
 	"c10m/tuning"
 
 	"github.com/alecthomas/kong"
@@ -109,8 +110,9 @@ func serve(f *serveFlags) error {
 		return err
 	}
 	defer closeSoon(bus)
+	sources.Repeats = redisbus.NewRepeats(bus, hub, int(f.PublishKeys))
 	if plan.uplink != nil {
-		plan.uplink.Start(bus, hub)
+		plan.uplink.Start(sources.Repeats, hub)
 		defer closeSoon(plan.uplink)
 	}
 

@@ -60,7 +60,8 @@ func (s *Server) ways(next http.Handler) http.Handler {
 // A publisher serves POST /publish: its messages take the way of any PUBLISH.
 type publisher struct {
 	// Fixed after construction.
-	bus             redisbus.Bus
+	bus             redisbus.Publishable
+	repeats         *redisbus.Repeats // nil: keys are not looked at
 	channels        Channels
 	messageBytesMax int
 	batchBytesMax   int
@@ -81,13 +82,17 @@ func newPublisher(sources Sources, messageBytesMax int) *publisher {
 		messageBytesMax = messageBytesDefault
 	}
 	batch := max(batchBytesMax, 2*messageBytesMax)
-	return &publisher{
-		bus: sources.Bus, channels: sources.Channels,
+	p := &publisher{
+		bus: sources.Bus, repeats: sources.Repeats, channels: sources.Channels,
 		messageBytesMax: messageBytesMax, batchBytesMax: batch, bodiesBytesMax: int64(max(bodiesBytesMax, batch)),
 		wait:        publishWaitSecondsMax * time.Second,
 		crossOrigin: http.NewCrossOriginProtection(),
 		places:      make(chan struct{}, publishesMax),
 	}
+	if p.repeats != nil {
+		p.bus = p.repeats
+	}
+	return p
 }
 
 // A refusal is why nothing of a request was published: a status and a sentence.
@@ -133,6 +138,10 @@ func (p *publisher) request(w http.ResponseWriter, r *http.Request, path string)
 	if err := p.allowed(w, r); err != nil {
 		return batch, err
 	}
+	key, err := keyOf(r, path != "")
+	if err != nil {
+		return batch, err
+	}
 	var name []byte
 	limit := p.batchBytesMax
 	if path != "" {
@@ -147,13 +156,30 @@ func (p *publisher) request(w http.ResponseWriter, r *http.Request, path string)
 	}
 	batch.reserved = reserved
 	if path != "" {
-		batch.messages = []*redisbus.Publication{{Channel: name, Payload: body}}
+		batch.messages = []*redisbus.Publication{{Channel: name, Key: key, Payload: body}}
 		return batch, nil
 	}
 	if batch.messages, err = p.parseBatch(body); err != nil {
 		p.bodies.Add(-reserved)
 	}
 	return batch, err
+}
+
+// keyOf is the Idempotency-Key of a request, nil if it has none. In a batch each message
+// has its own, so there the field means nothing.
+func keyOf(r *http.Request, single bool) (key []byte, err error) {
+	values := r.Header.Values("Idempotency-Key")
+	if len(values) == 0 {
+		return nil, nil
+	}
+	if !single {
+		return nil, refuse(resultBadRequest, http.StatusBadRequest, `in a batch each message has its key: {"channel":"news","data":"hello","key":"2f1c"}`)
+	}
+	key, ok := conn.ParseKey([]byte(values[0]))
+	if !ok || len(values) > 1 {
+		return nil, refuse(resultBadRequest, http.StatusBadRequest, "Idempotency-Key has to be one key of 1 to %d printable ASCII characters without blanks", conn.KeyBytesMax)
+	}
+	return key, nil
 }
 
 // allowed refuses what is no POST, and what a web page makes a browser send. A
@@ -312,11 +338,16 @@ func (p *publisher) answer(w http.ResponseWriter, messages []*redisbus.Publicati
 func (p *publisher) failed(w http.ResponseWriter, messages []*redisbus.Publication, err error, single bool) {
 	result, status := resultBusDown, http.StatusServiceUnavailable
 	text := "the bus did not take it (" + err.Error() + "), and it was not published"
-	if !errors.Is(err, redisbus.ErrUnpublished) {
+	switch {
+	case errors.Is(err, redisbus.ErrKeyReused):
+		result, status, text = resultKeyReused, http.StatusUnprocessableEntity, "the key was another message's, and this one was not published"
+	case !errors.Is(err, redisbus.ErrUnpublished):
 		result, text = resultUnconfirmed, "the bus did not answer ("+err.Error()+"), and it may have been published"
 	}
 	p.results[result].Add(1)
-	w.Header().Set("Retry-After", strconv.Itoa(busDownRetrySeconds))
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", strconv.Itoa(busDownRetrySeconds))
+	}
 	out := appendError(nil, text)
 	if single {
 		sayJSON(w, status, out)

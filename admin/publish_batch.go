@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"c10m/channel"
+	"c10m/conn"
 	"c10m/redisbus"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -17,7 +18,7 @@ import (
 // lines) or in one array:
 //
 //	{"channel":"news","data":"text"}
-//	{"channels":["a","b"],"base64":"AP8="}
+//	{"channels":["a","b"],"base64":"AP8=","key":"2f1c"}
 //
 // Nothing is guessed: an unknown, missing, second or null field is an error, and
 // so are invalid UTF-8 and half a surrogate pair, which most parsers replace. An
@@ -76,7 +77,7 @@ func (b *batchParser) bad(err error) error {
 // message reads one object, whose brace was read, to its end.
 func (b *batchParser) message(d *jsontext.Decoder) error {
 	var names [][]byte
-	var payload []byte
+	var key, payload []byte
 	var named, filled string // the fields that did it
 	for d.PeekKind() != '}' {
 		token, err := d.ReadToken()
@@ -91,7 +92,7 @@ func (b *batchParser) message(d *jsontext.Decoder) error {
 			}
 			named = field
 			if names, err = b.names(d, field); len(names) > batchMessagesMax {
-				return b.add(names, nil) // refuses it; the rest was not read
+				return b.add(names, nil, nil) // refuses it; the rest was not read
 			}
 		case "data", "base64":
 			if filled != "" {
@@ -102,8 +103,18 @@ func (b *batchParser) message(d *jsontext.Decoder) error {
 			if err == nil && field == "base64" {
 				payload, err = base64.StdEncoding.Strict().AppendDecode(nil, payload)
 			}
+		case "key":
+			if key != nil {
+				return b.bad(fmt.Errorf("there are two keys"))
+			}
+			if key, err = text(d, field); err == nil {
+				var ok bool
+				if key, ok = conn.ParseKey(key); !ok {
+					err = fmt.Errorf("a key is 1 to %d printable ASCII characters without blanks", conn.KeyBytesMax)
+				}
+			}
 		default:
-			err = fmt.Errorf("there is no field %.40q, only channel or channels, and data or base64", field)
+			err = fmt.Errorf("there is no field %.40q, only channel or channels, data or base64, and key", field)
 		}
 		if err != nil {
 			return b.bad(err)
@@ -118,7 +129,7 @@ func (b *batchParser) message(d *jsontext.Decoder) error {
 	case filled == "":
 		return b.bad(fmt.Errorf("data or base64 is missing"))
 	}
-	return b.add(names, payload)
+	return b.add(names, key, payload)
 }
 
 // names reads the value of channel or channels.
@@ -166,7 +177,7 @@ func text(d *jsontext.Decoder, what string) ([]byte, error) {
 }
 
 // add appends a message for each channel, within the limits.
-func (b *batchParser) add(names [][]byte, payload []byte) error {
+func (b *batchParser) add(names [][]byte, key, payload []byte) error {
 	b.read++
 	b.bytes += len(names) * len(payload)
 	switch {
@@ -178,7 +189,7 @@ func (b *batchParser) add(names [][]byte, payload []byte) error {
 		return refuse(resultTooBig, http.StatusRequestEntityTooLarge, "a batch publishes at most %d bytes, counted once for each channel", b.bytesMax)
 	}
 	for _, name := range names {
-		b.messages = append(b.messages, &redisbus.Publication{Channel: name, Payload: payload})
+		b.messages = append(b.messages, &redisbus.Publication{Channel: name, Key: key, Payload: payload})
 	}
 	return nil
 }

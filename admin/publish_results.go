@@ -14,6 +14,7 @@ const (
 	resultOverloaded
 	resultBusDown
 	resultUnconfirmed
+	resultKeyReused
 	publishResults
 )
 
@@ -27,17 +28,22 @@ var publishResultNames = [publishResults]string{
 	resultOverloaded:  "overloaded",  // 429
 	resultBusDown:     "bus_down",    // 503
 	resultUnconfirmed: "unconfirmed", // 503
+	resultKeyReused:   "key_reused",  // 422
 }
 
 var (
 	httpPublishesTotal = newDesc("http_publishes_total", "Requests to publish over HTTP, by result: overloaded means that loops are behind or that too many publish at once; bus_down and unconfirmed that the bus failed, the latter that messages may have been published all the same; forbidden that a web page tried.", "result")
 	httpMessagesTotal  = newDesc("http_messages_total", "Messages that came over HTTP and that the bus took.")
+	repeatsTotal       = newDesc("publish_repeats_total", "Messages with a key (Idempotency-Key, PUB <channel> <key>) that had come before, and were answered and not published again.")
+	keysReusedTotal    = newDesc("publish_keys_reused_total", "Messages that were refused since their key was another message's.")
+	keysForgottenTotal = newDesc("publish_keys_forgotten_total", "Keys that were forgotten before their five minutes: more came than --publish-keys.")
+	keysKnown          = newDesc("publish_keys", "Keys of messages that are remembered.")
 	httpWaiting        = newDesc("http_publishes_waiting", "Requests to publish that wait for others to be done. A rise comes before c10m_http_publishes_total, result overloaded.")
 )
 
 // Describe implements prometheus.Collector.
 func (p *publisher) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{httpPublishesTotal, httpMessagesTotal, httpWaiting} {
+	for _, desc := range []*prometheus.Desc{httpPublishesTotal, httpMessagesTotal, httpWaiting, repeatsTotal, keysReusedTotal, keysForgottenTotal, keysKnown} {
 		descs <- desc
 	}
 }
@@ -50,4 +56,11 @@ func (p *publisher) Collect(metrics chan<- prometheus.Metric) {
 	}
 	out.value(httpMessagesTotal, prometheus.CounterValue, float64(p.sent.Load()))
 	out.value(httpWaiting, prometheus.GaugeValue, float64(p.waiting.Load()))
+	if p.repeats != nil {
+		stats := p.repeats.Stats()
+		out.value(repeatsTotal, prometheus.CounterValue, float64(stats.Repeats))
+		out.value(keysReusedTotal, prometheus.CounterValue, float64(stats.KeysReused))
+		out.value(keysForgottenTotal, prometheus.CounterValue, float64(stats.KeysForgotten))
+		out.value(keysKnown, prometheus.GaugeValue, float64(stats.Keys))
+	}
 }

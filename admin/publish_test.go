@@ -115,6 +115,56 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+// A message that is repeated with its key is published once, and answered as the
+// first time.
+func TestPublishWithKeys(t *testing.T) {
+	bus := &recordingBus{fail: map[string]error{"lost": errors.New("no answer")}}
+	bus.setHealth(redisbus.Health{Up: true})
+	sources, _ := newSources(0)
+	channels := fakeChannels{"news": 3}
+	sources.Bus, sources.Channels, sources.Repeats = bus, channels, redisbus.NewRepeats(bus, channels, 100)
+	s, err := Listen(Config{Addr: "127.0.0.1:0", MessageBytesMax: testMessageBytesMax}, sources, newLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close(context.Background()) })
+	const one = `{"channel":"news","connections":3,"subscribers":7}`
+	for _, c := range []struct {
+		target, body, key string
+		status            int
+		answer            string // its beginning
+		messages          int    // so far
+	}{
+		{"/publish/news", "hello", "k", 200, one, 1},
+		{"/publish/news", "hello", "k", 200, one, 1},
+		{"/publish/news", "hello", `"k"`, 200, one, 1}, // a string of structured fields
+		{"/publish/news", "hello", "", 200, one, 2},
+		{"/publish/news", "other", "k", 422, `{"error":"the key was another message's`, 2},
+		{"/publish", `{"channels":["news","old"],"data":"hello","key":"k"}`, "", 200, `{"messages":[` + one + `,{"channel":"old",`, 3},
+		{"/publish", `{"channels":["news","old"],"data":"hello","key":"k"}`, "", 200, `{"messages":[` + one + `,{"channel":"old",`, 3},
+		{"/publish/news", "lost", "l", 503, `{"error":"the bus did not answer`, 3},
+		{"/publish/news", "lost", "l", 503, `{"error":"the bus did not answer`, 3},
+	} {
+		var headers []string
+		if c.key != "" {
+			headers = []string{"Idempotency-Key", c.key}
+		}
+		response, answer := send(t, s, "POST", c.target, c.body, headers...)
+		if response.StatusCode != c.status || !strings.HasPrefix(answer, c.answer) || len(bus.all()) != c.messages {
+			t.Errorf("%s %s with %q: %d %s, %d messages", c.target, c.body, c.key, response.StatusCode, answer, len(bus.all()))
+		}
+		bus.mu.Lock()
+		delete(bus.fail, "lost") // the second time it could be published
+		bus.mu.Unlock()
+		if c.body != "lost" {
+			bus.fail["lost"] = errors.New("no answer")
+		}
+	}
+	if _, text := send(t, s, "GET", "/metrics", ""); !strings.Contains(text, "c10m_publish_repeats_total 6\n") || !strings.Contains(text, "c10m_publish_keys_reused_total 1\n") || !strings.Contains(text, "c10m_publish_keys 3\n") {
+		t.Errorf("metrics: %s", text)
+	}
+}
+
 // TestPublishRefuses: each with a status, one sentence and a counter, and nothing
 // is published.
 func TestPublishRefuses(t *testing.T) {
@@ -152,6 +202,13 @@ func TestPublishRefuses(t *testing.T) {
 		{"POST", "/publish/a", "x", 403, "another origin", []string{"Origin", "http://127.0.0.1:1"}},
 		{"POST", "/publish/a", "x", 403, "by an IP address or localhost", []string{"Origin", "http://evil.example:9100", "Host", "evil.example:9100"}},
 		{"POST", "/publish/a", "x", 403, "by an IP address or localhost", []string{"Sec-Fetch-Site", "same-origin", "Host", "evil.example"}},
+
+		{"POST", "/publish/a", "x", 400, "Idempotency-Key", []string{"Idempotency-Key", "two words"}},
+		{"POST", "/publish/a", "x", 400, "Idempotency-Key", []string{"Idempotency-Key", ""}},
+		{"POST", "/publish", good, 400, "each message has its key", []string{"Idempotency-Key", "k"}},
+		{"POST", "/publish", `{"channel":"a","data":"1","key":"two words"}`, 400, "a key is", nil},
+		{"POST", "/publish", `{"channel":"a","data":"1","key":"k","key":"k"}`, 400, "message 1: ", nil},
+		{"POST", "/publish", `{"channel":"a","data":"1","key":1}`, 400, "key is no string", nil},
 
 		{"POST", "/publish", "", 400, "no message in the body", nil},
 		{"POST", "/publish", "[]", 400, "no message in the body", nil},

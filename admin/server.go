@@ -30,6 +30,9 @@ type Sources struct {
 	Loops []Loop
 	Hub   *channel.HubStats
 	Bus   redisbus.Bus
+	// Repeats stands in front of the bus for messages with a key. nil is a server that
+	// knows no keys.
+	Repeats *redisbus.Repeats
 	// Channels counts and lists the connections here.
 	Channels Channels
 	// Operator is asked by the operator's page; nil is a server without that page.

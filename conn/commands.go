@@ -11,7 +11,7 @@ import (
 // What the client of a two-way connection says (docs/c10m.v1.md), a command for
 // each message:
 //
-//	PUB <channel>\n<payload>    SUB <channel>[ <since>]    UNSUB <channel>    PING
+//	PUB <channel>[ <key>]\n<payload>    SUB <channel>[ <since>]    UNSUB <channel>    PING
 //
 // A command that cannot be done is answered and costs the client nothing else: only
 // what breaks WebSocket, or this server's limits, ends the connection.
@@ -23,10 +23,12 @@ var (
 	errBadChannel    = refusalOf{"bad_channel", "A channel is 1 to 255 bytes of UTF-8, percent-encoded, and does not begin with -/."}
 	errTooMany       = refusalOf{"too_many", "This connection has as many channels as it may."}
 	errTooBig        = refusalOf{"too_big", "The payload is longer than this server takes."}
-	errBusDown       = refusalOf{"bus_down", "The bus is down, and the message may be lost."}
+	errBusDown       = refusalOf{"bus_down", "The bus is down, and the message was not published."}
+	errUnconfirmed   = refusalOf{"unconfirmed", "The bus did not answer, and the message may have been published."}
+	errKeyReused     = refusalOf{"key_reused", "The key was another message's, and this one was not published."}
 	errOverload      = refusalOf{"overload", "Too many messages of clients are under way: try again later."}
 	errNotSubscribed = refusalOf{"not_subscribed", "This connection is not subscribed to the channel."}
-	errBadCommand    = refusalOf{"bad_command", "Commands are PUB <channel>, a line feed and the payload; SUB <channel> [<since>]; UNSUB <channel>; PING."}
+	errBadCommand    = refusalOf{"bad_command", "Commands are PUB <channel> [<key>], a line feed and the payload; SUB <channel> [<since>]; UNSUB <channel>; PING."}
 )
 
 // refusalOf is what ERR says.
@@ -37,6 +39,7 @@ type command struct {
 	verb    string
 	name    []byte // the channel, decoded
 	since   []byte // SUB's position, nil if none
+	key     []byte // PUB's, nil if none
 	payload []byte // PUB's
 }
 
@@ -51,7 +54,7 @@ func parseCommand(message, to []byte) (c command, refusal *refusalOf) {
 			c.verb = known
 		}
 	}
-	name, since, hasSince := bytes.Cut(rest, []byte(" "))
+	name, last, hasLast := bytes.Cut(rest, []byte(" "))
 	if c.verb == "PING" {
 		if len(line) > len(verb) || len(payload) > 0 {
 			return c, &errBadCommand
@@ -66,11 +69,20 @@ func parseCommand(message, to []byte) (c command, refusal *refusalOf) {
 		return c, &errBadChannel
 	}
 	c.name = decoded
-	if isPub := c.verb == "PUB"; isPub != hasPayload && (isPub || len(payload) > 0) ||
-		hasSince && (c.verb != "SUB" || !plausibleSince(since)) {
+	isPub := c.verb == "PUB"
+	if isPub != hasPayload && (isPub || len(payload) > 0) {
 		return c, &errBadCommand
 	}
-	c.payload, c.since = payload, since
+	c.payload = payload
+	switch {
+	case !hasLast:
+	case isPub && validKeyOfMessage(last):
+		c.key = last
+	case c.verb == "SUB" && plausibleSince(last):
+		c.since = last
+	default:
+		return c, &errBadCommand
+	}
 	return c, nil
 }
 
@@ -107,12 +119,12 @@ func (s *Server) command(message []byte) Reason {
 	}
 	if refusal != nil {
 		s.stats.CommandsRefused.Add(1)
-		s.reply(appendRefusal(s.replyScratch[:0], c.verb, c.name, refusal))
+		s.reply(appendRefusal(s.replyScratch[:0], c.verb, c.name, c.key, refusal))
 	}
 	return reasonNone
 }
 
-// pub publishes. It is answered only if it fails.
+// pub publishes. Without a key it is answered only if it fails.
 func (s *Server) pub(fd uint32, c *command) *refusalOf {
 	switch {
 	case s.publisher == nil:
@@ -121,19 +133,43 @@ func (s *Server) pub(fd uint32, c *command) *refusalOf {
 		return &errNotAllowed
 	case len(c.payload) > s.shared.Config.PublishBytesMax:
 		return &errTooBig
-	case !s.publisher.Publish(s.identityOf(fd), c.name, c.payload):
+	case len(c.key) > 0 && !s.publisher.PublishAnswered(s.identityOf(fd), c.name, c.key, c.payload),
+		len(c.key) == 0 && !s.publisher.Publish(s.identityOf(fd), c.name, c.payload):
 		return &errOverload
 	}
 	s.stats.Published.Add(1)
 	return nil
 }
 
-// tellFailed tells a client that the bus did not take what it published.
-func (s *Server) tellFailed(fd uint32, name []byte) {
-	s.stats.CommandsRefused.Add(1)
+// answerPub tells a client what became of its message: always if it gave it a key, else
+// only if it failed. The caller says what is said with sayPongs.
+func (s *Server) answerPub(fd uint32, o *channel.Outcome) {
 	s.current = fd
-	s.reply(appendRefusal(s.replyScratch[:0], "PUB", name, &errBusDown))
-	s.sayPongs()
+	var refusal *refusalOf
+	switch o.Fate {
+	case channel.FatePublished:
+		s.replyPublished(o)
+		return
+	case channel.FateUnconfirmed:
+		refusal = &errUnconfirmed
+	case channel.FateKeyReused:
+		refusal = &errKeyReused
+	default:
+		refusal = &errBusDown
+	}
+	s.stats.CommandsRefused.Add(1)
+	s.reply(appendRefusal(s.replyScratch[:0], "PUB", o.Channel, o.Key, refusal))
+}
+
+// replyPublished answers a PUB with a key: OK PUB, the channel, the key and, where it is
+// known, the id.
+func (s *Server) replyPublished(o *channel.Outcome) {
+	text := append(s.replyScratch[:0], "OK PUB "...)
+	text = append(append(appendEscaped(text, o.Channel), ' '), o.Key...)
+	if o.ID != "" {
+		text = append(append(text, ' '), o.ID...)
+	}
+	s.reply(text)
 }
 
 // sub subscribes, from now on or from a position.
@@ -185,8 +221,8 @@ func (s *Server) allows(fd uint32, name []byte, toPublish bool) bool {
 }
 
 // appendRefusal appends an ERR. A command that is not known is "-", and so is a
-// channel that is none: what was said is not repeated.
-func appendRefusal(to []byte, verb string, name []byte, refusal *refusalOf) []byte {
+// channel that is none: what was said is not repeated. The key of a PUB comes last.
+func appendRefusal(to []byte, verb string, name, key []byte, refusal *refusalOf) []byte {
 	if verb == "" {
 		verb = "-"
 	}
@@ -197,6 +233,9 @@ func appendRefusal(to []byte, verb string, name []byte, refusal *refusalOf) []by
 		to = appendEscaped(to, name)
 	}
 	to = append(append(to, ' '), refusal.code...)
+	if len(key) > 0 {
+		to = append(append(to, ' '), key...)
+	}
 	return append(append(to, '\n'), refusal.sentence...)
 }
 

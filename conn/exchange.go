@@ -310,11 +310,22 @@ func (s *Server) late(fd uint32, phase uint8, age time.Duration) (Reason, bool) 
 // Answers that come later.
 
 // Published implements Feedback: the answers to messages that were published with
-// POST.
+// POST, and with PUB and a key.
 func (s *Server) Published(outcomes []channel.Outcome) {
-	s.loop.Run(func(*poller.Loop) {
+	s.loop.Run(func(l *poller.Loop) {
 		for i := range outcomes {
 			o := &outcomes[i]
+			fd, isHere := s.connectionOf(o.From)
+			if isHere && l.Record(fd).Phase == phaseOpen {
+				if o.Fate != channel.FatePublished {
+					s.stats.PublishesFailed.Add(1)
+				}
+				if fd != s.current {
+					s.sayPongs() // to who was answered before
+				}
+				s.answerPub(fd, o)
+				continue
+			}
 			s.answerLater(o.From, func(out []byte, isLast bool) []byte {
 				if o.Fate != channel.FatePublished {
 					s.stats.PublishesFailed.Add(1)
@@ -322,6 +333,7 @@ func (s *Server) Published(outcomes []channel.Outcome) {
 				return appendOutcome(out, o, isLast)
 			})
 		}
+		s.sayPongs()
 		s.sayAnswers()
 	})
 }
@@ -329,8 +341,8 @@ func (s *Server) Published(outcomes []channel.Outcome) {
 // answerLater appends the next answer that a connection waits for, if it is still
 // there, for sayAnswers to say.
 func (s *Server) answerLater(to uint64, write func(out []byte, isLast bool) []byte) {
-	fd, generation := uint32(to), uint32(to>>32)
-	if s.loop.Generation(fd) != generation || s.loop.Closing(fd) || s.loop.Record(fd).Phase != phaseAnswer {
+	fd, isHere := s.connectionOf(to)
+	if !isHere || s.loop.Record(fd).Phase != phaseAnswer {
 		return
 	}
 	c := s.cold[fd]
@@ -363,6 +375,12 @@ func (s *Server) sayAnswers() {
 		}
 	}
 	s.answering = s.answering[:0]
+}
+
+// connectionOf returns the connection that identityOf named, if it is still there.
+func (s *Server) connectionOf(identity uint64) (fd uint32, isHere bool) {
+	fd = uint32(identity)
+	return fd, s.loop.Generation(fd) == uint32(identity>>32) && !s.loop.Closing(fd)
 }
 
 // identityOf names a connection to those who answer later.

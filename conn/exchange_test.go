@@ -22,16 +22,20 @@ type busOf struct {
 	fate     channel.Fate
 	waiting  []channel.Outcome
 	answered int
+	keys     []string
 }
 
-func (b *busOf) PublishAnswered(from uint64, name, payload []byte) bool {
+func (b *busOf) PublishAnswered(from uint64, name, key, payload []byte) bool {
 	if !b.Publish(from, name, payload) {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(key) > 0 {
+		b.keys = append(b.keys, string(key))
+	}
 	b.waiting = append(b.waiting, channel.Outcome{
-		From: from, Channel: bytes.Clone(name), Fate: b.fate, Connections: len(payload), Subscribers: b.answered,
+		From: from, Channel: bytes.Clone(name), Key: bytes.Clone(key), Fate: b.fate, Connections: len(payload), Subscribers: b.answered,
 	})
 	b.answered++
 	if !b.holding {

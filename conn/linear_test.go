@@ -189,7 +189,7 @@ func (p *countingPublisher) Publish(_ uint64, _, payload []byte) bool {
 	p.bytes += len(bytes.Clone(payload))
 	return true
 }
-func (p *countingPublisher) PublishAnswered(from uint64, name, payload []byte) bool {
+func (p *countingPublisher) PublishAnswered(from uint64, name, _, payload []byte) bool {
 	p.feedback.Published([]channel.Outcome{{From: from, Channel: []byte("news"), Fate: channel.FatePublished}})
 	return p.Publish(from, name, payload)
 }

@@ -129,7 +129,7 @@ func (s *Server) publishBody(fd uint32, name, payload []byte, isLast bool) verdi
 		s.refuse(fd, RequestMemory)
 		return verdictOver
 	}
-	if s.publisher.Full() || !s.publisher.PublishAnswered(s.identityOf(fd), name, payload) {
+	if s.publisher.Full() || !s.publisher.PublishAnswered(s.identityOf(fd), name, nil, payload) {
 		if c.pending > 0 {
 			return verdictWait
 		}

@@ -29,7 +29,7 @@ func (p *presenceSink) Publish(_ uint64, name, payload []byte) bool {
 	return true
 }
 
-func (p *presenceSink) PublishAnswered(uint64, []byte, []byte) bool {
+func (p *presenceSink) PublishAnswered(uint64, []byte, []byte, []byte) bool {
 	panic("nobody waits for presence")
 }
 

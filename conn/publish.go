@@ -19,8 +19,9 @@ type Publisher interface {
 	// the connection to Feedback.PublishFailed.
 	Publish(from uint64, channel, payload []byte) (taken bool)
 	// PublishAnswered is Publish for somebody who waits for Feedback.Published, and
-	// is not told by PublishFailed.
-	PublishAnswered(from uint64, channel, payload []byte) (taken bool)
+	// is not told by PublishFailed. A key that is not empty has the message published
+	// once, however often it comes; it is copied, too.
+	PublishAnswered(from uint64, channel, key, payload []byte) (taken bool)
 	// Full reports that enough is under way: who would publish more should not
 	// be read from. After a true, Feedback.Room is called when there is room.
 	Full() bool
@@ -37,6 +38,26 @@ type Feedback interface {
 	// Published: this became of messages of PublishAnswered. Those of one connection
 	// come in the order in which they were taken. It keeps the slice.
 	Published(outcomes []channel.Outcome)
+}
+
+// ParseKey takes the key of a message as publishers write it: bare, or as a string of RFC
+// 9651 (3.3.3), which the draft of Idempotency-Key asks for ("2f1c"). It has 1 to
+// KeyBytesMax printable ASCII characters, no blanks, quotes and backslashes. The key is a
+// part of text.
+func ParseKey(text []byte) (key []byte, ok bool) {
+	if n := len(text); n >= 2 && text[0] == '"' && text[n-1] == '"' {
+		text = text[1 : n-1]
+	}
+	return text, validKeyOfMessage(text)
+}
+
+func validKeyOfMessage(key []byte) bool {
+	for _, c := range key {
+		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return len(key) > 0 && len(key) <= KeyBytesMax
 }
 
 // letPublish marks a new connection as one whose data messages are published, if
@@ -90,14 +111,13 @@ func (s *Server) PublishFailed(failed []channel.Outcome) {
 	s.loop.Run(func(l *poller.Loop) {
 		s.stats.PublishesFailed.Add(uint64(len(failed)))
 		for i := range failed {
-			id := failed[i].From
-			fd, generation := uint32(id), uint32(id>>32)
-			if l.Generation(fd) != generation || l.Closing(fd) || l.Record(fd).Phase != phaseOpen {
-				continue
-			}
-			if s.isTwoWay(fd) {
-				s.tellFailed(fd, failed[i].Channel)
-			} else {
+			fd, isHere := s.connectionOf(failed[i].From)
+			switch {
+			case !isHere || l.Record(fd).Phase != phaseOpen:
+			case s.isTwoWay(fd):
+				s.answerPub(fd, &failed[i])
+				s.sayPongs()
+			default:
 				s.finishCode(fd, PublishFailed)
 			}
 		}

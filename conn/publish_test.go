@@ -38,7 +38,7 @@ func (p *testPublisher) Publish(from uint64, channel, payload []byte) bool {
 	return true
 }
 
-func (p *testPublisher) PublishAnswered(from uint64, channel, payload []byte) bool {
+func (p *testPublisher) PublishAnswered(from uint64, channel, _, payload []byte) bool {
 	return p.Publish(from, channel, payload)
 }
 
@@ -73,6 +73,53 @@ func startPublishing(t *testing.T, change ...func(*Config)) (*testServer, *testP
 }
 
 func text(payload string) []byte { return clientFrame(0x81, []byte(payload)) }
+
+// A PUB with a key is always answered, in the order of the bus's answers, whatever
+// became of it.
+func TestPubWithKeys(t *testing.T) {
+	bus := &busOf{holding: true}
+	config := testConfig()
+	config.NewPublisher = func(f Feedback) Publisher { bus.feedback = f; return bus }
+	config.PublishBytesMax, config.InboundBytesTotal = 200_000, 1<<20
+	s := startServer(t, 1, config)
+	c := s.upgradeTwoWay(t, "/")
+	d := s.upgradeTwoWay(t, "/")
+	gone := s.upgradeTwoWay(t, "/")
+	say := func(c *rawClient, fate channel.Fate, commands ...string) {
+		bus.mu.Lock()
+		bus.fate = fate
+		before := len(bus.waiting)
+		bus.mu.Unlock()
+		for _, command := range commands {
+			c.send(text(command))
+		}
+		waitFor(t, "the bus has it", func() bool {
+			bus.mu.Lock()
+			defer bus.mu.Unlock()
+			return len(bus.waiting) == before+len(commands)
+		})
+	}
+	say(c, channel.FatePublished, "PUB a k1\none", "PUB a%20b/c k2\ntwo")
+	say(gone, channel.FatePublished, "PUB a k3\nx")
+	say(c, channel.FateUnpublished, "PUB a k4\n")
+	say(c, channel.FateUnconfirmed, "PUB a k5\n")
+	say(d, channel.FateKeyReused, "PUB a k6\n")
+	say(c, channel.FatePublished, "PUB a k7\n")
+	gone.Close()
+	bus.waiting[6].ID = "life-7"
+	bus.release()
+	c.expectCommands("OK PUB a k1", "OK PUB a%20b/c k2", "ERR PUB a bus_down k4", "ERR PUB a unconfirmed k5", "OK PUB a k7 life-7")
+	d.expectCommands("ERR PUB a key_reused k6")
+	bus.refusing.Store(true)
+	c.send(text("PUB a k8\n"))
+	c.expectCommands("ERR PUB a overload k8")
+	if got := bus.keys; !slices.Equal(got, []string{"k1", "k2", "k3", "k4", "k5", "k6", "k7"}) {
+		t.Errorf("keys %q", got)
+	}
+	c.Close()
+	d.Close()
+	s.checkNothingLeft(t)
+}
 
 func TestPublishOwn(t *testing.T) {
 	s, publisher := startPublishing(t)

@@ -56,7 +56,7 @@ func (b *simBus) Publish(from uint64, channel, payload []byte) bool {
 }
 
 // PublishAnswered is for who posts, and the clients of a simulation do not.
-func (b *simBus) PublishAnswered(uint64, []byte, []byte) bool {
+func (b *simBus) PublishAnswered(uint64, []byte, []byte, []byte) bool {
 	b.failf("a client that says its messages posts one")
 	return false
 }

@@ -90,7 +90,7 @@ func (s *httpSimulation) Publish(uint64, []byte, []byte) bool {
 
 func (s *httpSimulation) Full() bool { return len(s.waiting) >= 30 }
 
-func (s *httpSimulation) PublishAnswered(from uint64, name, payload []byte) bool {
+func (s *httpSimulation) PublishAnswered(from uint64, name, key, payload []byte) bool {
 	if len(s.waiting) >= 45 {
 		return false
 	}

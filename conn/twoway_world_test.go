@@ -98,7 +98,7 @@ func (w *twoWayWorld) Publish(from uint64, name, payload []byte) bool {
 	return true
 }
 
-func (w *twoWayWorld) PublishAnswered(uint64, []byte, []byte) bool {
+func (w *twoWayWorld) PublishAnswered(uint64, []byte, []byte, []byte) bool {
 	w.failf("nobody posts here")
 	return false
 }

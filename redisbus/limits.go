@@ -103,6 +103,11 @@ const (
 	uplinkBatchBytesMax = 1 << 20
 	// What a message takes beside its channel and payload.
 	publicationBytesExtra = 128
+	// How long a publisher's key is remembered (Repeats): longer than any client of ours repeats a message,
+	// and than browsers and proxies repeat a request.
+	repeatsAge = 5 * time.Minute
+	// The longest id of a message: a life, a hyphen, 20 digits.
+	repeatIDBytesMax = 32
 	// Connections to Redis that publish. Each loop has one batch under way.
 	publishConnectionsMax = 4
 	// Between two log lines about the same trouble.

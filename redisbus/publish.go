@@ -43,7 +43,10 @@ func PublishAll(ctx context.Context, bus Publishable, batch []*Publication) {
 // ID is the id that the message has here (channel.Message), empty where Connections
 // is not known.
 func (p *Publication) ID() string {
-	if p.receipt == nil {
+	switch {
+	case p.first != nil:
+		return p.first.id
+	case p.receipt == nil:
 		return ""
 	}
 	return p.receipt.ID()
@@ -55,7 +58,10 @@ func (p *Publication) ID() string {
 // message comes later like everybody's. One goroutine may call it, after
 // PublishBatch.
 func (p *Publication) Connections() (n int, known bool) {
-	if p.receipt == nil {
+	switch {
+	case p.first != nil:
+		return p.first.connections, p.Err == nil
+	case p.receipt == nil:
 		return 0, false
 	}
 	return p.receipt.Wait(), true

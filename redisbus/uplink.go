@@ -52,6 +52,8 @@ type Counter interface{ Count(channels []string) []int }
 // A Publication is a message on its way to the bus.
 type Publication struct {
 	Channel, Payload []byte
+	// Key has the message published once, however often it comes (Repeats). Empty: no key.
+	Key []byte
 	// Err says why the bus did not take it, or that it did not answer. Set by
 	// PublishBatch. errors.Is(Err, ErrUnpublished) if it surely was not published.
 	Err error
@@ -61,6 +63,7 @@ type Publication struct {
 	Subscribers int
 
 	receipt *channel.Receipt // nil where the loops get it later, by way of Redis
+	first   *answer          // of the first message with its key
 	from    uint64
 	next    *Publication
 	// isAnswered: its sender waits for Feedback.Published.
@@ -69,7 +72,7 @@ type Publication struct {
 
 // cost is what it counts against a queue's limit.
 func (p *Publication) cost() int64 {
-	return int64(len(p.Channel) + len(p.Payload) + publicationBytesExtra)
+	return int64(len(p.Channel) + len(p.Key) + len(p.Payload) + publicationBytesExtra)
 }
 
 // A Publishable is a bus that can be published to: Embedded and Redis.
@@ -166,23 +169,25 @@ type UplinkQueue struct {
 // Publish takes a message, whose slices it copies, unless the queue is at
 // uplinkHardFactor times its limit. from names the sender to Feedback.
 func (q *UplinkQueue) Publish(from uint64, channel, payload []byte) (taken bool) {
-	return q.put(from, channel, payload, false)
+	return q.put(from, channel, nil, payload, false)
 }
 
 // PublishAnswered is Publish for a sender who is told with Feedback.Published what
-// became of the message, and not with Feedback.PublishFailed.
-func (q *UplinkQueue) PublishAnswered(from uint64, channel, payload []byte) (taken bool) {
-	return q.put(from, channel, payload, true)
+// became of the message, and not with Feedback.PublishFailed. key may be empty; see
+// Publication.Key.
+func (q *UplinkQueue) PublishAnswered(from uint64, channel, key, payload []byte) (taken bool) {
+	return q.put(from, channel, key, payload, true)
 }
 
-func (q *UplinkQueue) put(from uint64, channel, payload []byte, isAnswered bool) (taken bool) {
+func (q *UplinkQueue) put(from uint64, channel, key, payload []byte, isAnswered bool) (taken bool) {
 	if q.over(uplinkHardFactor) {
 		return false
 	}
-	both := make([]byte, len(channel)+len(payload))
-	n := copy(both, channel)
-	copy(both[n:], payload)
-	p := &Publication{Channel: both[:n:n], Payload: both[n:], from: from, isAnswered: isAnswered}
+	all := make([]byte, len(channel)+len(key)+len(payload))
+	n := copy(all, channel)
+	k := n + copy(all[n:], key)
+	copy(all[k:], payload)
+	p := &Publication{Channel: all[:n:n], Key: all[n:k:k], Payload: all[k:], from: from, isAnswered: isAnswered}
 	q.count.Add(1)
 	q.bytes.Add(p.cost())
 	for {
@@ -313,7 +318,7 @@ func (q *UplinkQueue) outcomes(batch []*Publication, n int) []channel.Outcome {
 		if !p.isAnswered {
 			continue
 		}
-		o := channel.Outcome{From: p.from, Channel: p.Channel, Fate: p.fate(), Subscribers: p.Subscribers, ID: p.ID()}
+		o := channel.Outcome{From: p.from, Channel: p.Channel, Key: p.Key, Fate: p.fate(), Subscribers: p.Subscribers, ID: p.ID()}
 		if p.Err == nil {
 			var isKnown bool
 			if o.Connections, isKnown = p.Connections(); !isKnown {
@@ -344,6 +349,8 @@ func (p *Publication) fate() channel.Fate {
 	switch {
 	case p.Err == nil:
 		return channel.FatePublished
+	case errors.Is(p.Err, ErrKeyReused):
+		return channel.FateKeyReused
 	case errors.Is(p.Err, ErrUnpublished):
 		return channel.FateUnpublished
 	}

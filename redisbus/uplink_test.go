@@ -216,7 +216,7 @@ func TestUplinkAnswers(t *testing.T) {
 			var names []string
 			for from := range uint64(900) {
 				name := fmt.Sprint("c", from%3)
-				q.PublishAnswered(from, []byte(name), nil)
+				q.PublishAnswered(from, []byte(name), nil, nil)
 				q.Publish(10_000+from, []byte("other"), nil)
 				names = append(names, name)
 			}
