@@ -15,7 +15,7 @@ DEMO ?= --demo --listen 127.0.0.1:10000-11000
 # How long make soak runs.
 DURATION ?= 1h
 
-.PHONY: run build test faults soak check fmt vet staticcheck race fuzz mutants bench floor million five-million results compare baselines peers deps clean
+.PHONY: run build test test-quick faults soak check fmt vet staticcheck race fuzz mutants bench floor million five-million results compare baselines peers deps clean
 
 run: build ## Build and start the server with its embedded bus and the demo page; DEMO= for without.
 	exec bin/10m-server $(DEMO) $(ARGS)
@@ -37,8 +37,15 @@ peers: ## Check the peers, which are a module of their own.
 deps: ## Install what the tests need and is not there.
 	scripts/install-test-deps
 
-test: deps build ## Run all tests, with faults in their bounded forms.
+test: deps build ## Run all tests, with faults in their bounded forms: up to 8 minutes on two quiet processors.
 	scripts/tests -shuffle=on ./...
+
+# What needs whole servers, browsers, proxies, a Redis in trouble or other programs.
+SLOW = c10m c10m/faults c10m/admin/browser c10m/web c10m/conn/realclients c10m/conn/conformance \
+	c10m/docs/deploy c10m/bench/%
+
+test-quick: ## For who changes a line: the rooms' own tests, without whole servers, browsers and faults. 90 seconds.
+	scripts/tests -short $(filter-out $(SLOW),$(shell go list ./...))
 
 faults: deps build ## The fault tests at full size; the table goes to bench/results/faults.md.
 	C10M_FAULTS=full FAULTS_TABLE=bench/results/faults.md scripts/tests -v -count=1 -timeout 60m ./faults

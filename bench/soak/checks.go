@@ -24,6 +24,7 @@ type evidence struct {
 	garbage    map[string]garbageCount
 	slowLives  uint64
 	slowFailed uint64
+	slowWhy    string
 	samples    []report.Sample
 	scrapes    int
 	unscraped  int // scrapes that failed
@@ -87,7 +88,7 @@ func (e *evidence) checkActivity() report.Criterion {
 		c.Pass, c.Got = false, "10m-server ended; "+c.Got
 	}
 	if e.unscraped > 0 || e.slowFailed > 0 {
-		c.Pass, c.Got = false, fmt.Sprintf("%s; %d scrapes and %d slow readers failed", c.Got, e.unscraped, e.slowFailed)
+		c.Pass, c.Got = false, fmt.Sprintf("%s; %d scrapes and %d slow readers failed %s", c.Got, e.unscraped, e.slowFailed, e.slowWhy)
 	}
 	return c
 }

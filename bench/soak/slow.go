@@ -23,6 +23,7 @@ type slowReaders struct {
 	// Shared: atomic.
 	lives  atomic.Uint64 // connections so far
 	failed atomic.Uint64 // that could not be made
+	why    atomic.Value  // string: the last of these
 }
 
 // run keeps n of them until ctx ends.
@@ -53,6 +54,7 @@ func (s *slowReaders) live(ctx context.Context, d time.Duration) {
 	if err != nil {
 		if ctx.Err() == nil {
 			s.failed.Add(1)
+			s.why.Store(err.Error())
 			sleep(ctx, time.Second)
 		}
 		return
@@ -60,6 +62,12 @@ func (s *slowReaders) live(ctx context.Context, d time.Duration) {
 	s.lives.Add(1)
 	sleep(ctx, d)
 	conn.Close() // a reset, if something is unread
+}
+
+// problem is the last reason, or nothing.
+func (s *slowReaders) problem() string {
+	why, _ := s.why.Load().(string)
+	return why
 }
 
 // upgradeRequest is a valid one (RFC 6455, section 1.3).

@@ -244,7 +244,7 @@ func (r *soak) end(ctx context.Context) (*evidence, error) {
 		sleep(ctx, pollPause)
 	}
 	e := &evidence{over: r.settings.Duration, faults: r.faults, samples: r.sampler.samples, start: r.start,
-		garbage: r.garbage.counts(), slowLives: r.slow.lives.Load(), slowFailed: r.slow.failed.Load(),
+		garbage: r.garbage.counts(), slowLives: r.slow.lives.Load(), slowFailed: r.slow.failed.Load(), slowWhy: r.slow.problem(),
 		scrapes: r.sampler.scrapes, unscraped: r.sampler.failed}
 	for guard := time.Now().Add(hangGuard); r.missing() > 0 && time.Now().Before(guard) && ctx.Err() == nil; {
 		sleep(ctx, pollPause)
