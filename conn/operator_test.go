@@ -331,7 +331,7 @@ func TestLook(t *testing.T) {
 	}
 	if len(slowest) != 1 || slowest[0].Channel != "slow" || slowest[0].Peer.String() != slow.LocalAddr().String() ||
 		slowest[0].Behind < 1 || !slowest[0].IsBlocked {
-		t.Errorf("slow are %+v", slowest)
+		t.Fatalf("slow are %+v", slowest)
 	}
 	if len(closes) != 1 || closes[0].Channel != strings.Repeat("n", recentChannelBytesMax) || !closes[0].IsCut || closes[0].NanosAgo < 0 {
 		t.Errorf("closed were %+v", closes)
@@ -368,11 +368,18 @@ func TestALoopThatIsSilentIsLeftOut(t *testing.T) {
 		t.Cleanup(cancel)
 		return ctx
 	}
-	if looks := o.Look(brief()); len(looks) != 1 {
-		t.Errorf("%d loops answered", len(looks))
-	}
-	if found := o.Survey(brief(), nil); len(found) != 1 {
-		t.Errorf("%d loops answered", len(found))
+	// The other loop may be late on a busy host, and is asked again.
+	for what, answers := range map[string]func() int{
+		"look":   func() int { return len(o.Look(brief())) },
+		"survey": func() int { return len(o.Survey(brief(), nil)) },
+	} {
+		waitFor(t, what+": one loop answers", func() bool {
+			n := answers()
+			if n > 1 {
+				t.Fatalf("%s: %d loops answered", what, n)
+			}
+			return n == 1
+		})
 	}
 	if closed, err := o.Disconnect(brief(), ClientID{1, 5, 1}); closed || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, %v", closed, err)

@@ -438,7 +438,8 @@ func TestDrainOfExchanges(t *testing.T) {
 	pending.Close()
 	<-done
 	s.checkNothingLeft(t)
-	if s.closes(Draining) != 1 || s.closes(RequestDraining) != 2 || s.closes(RequestsDone) != 1 {
+	// The drain comes to who is owed an answer before the answer, or after it.
+	if s.closes(Draining) < 1 || s.closes(RequestDraining) != 2 || s.closes(Draining)+s.closes(RequestsDone) != 2 {
 		t.Errorf("reasons %v", s.counts())
 	}
 }

@@ -176,8 +176,12 @@ func TestSlowReaderSkips(t *testing.T) {
 // block publishes until the only slow reader is behind, in the middle of a
 // frame: the kernel fills a socket to the last byte.
 func (s *testServer) block(t testing.TB, name string) (messages int) {
-	for ; blocked(s) == 0; messages++ {
-		s.publish(t, name, numbered(messages))
+	for isStill := false; !isStill; isStill = blocked(s) > 0 {
+		for ; blocked(s) == 0; messages++ {
+			s.publish(t, name, numbered(messages))
+		}
+		// What is under way may make room yet.
+		s.settle(t)
 	}
 	midFrame := 0
 	s.onLoops(func(l *poller.Loop, server *Server) {
@@ -191,6 +195,28 @@ func (s *testServer) block(t testing.TB, name string) (messages int) {
 		t.Fatalf("%d members are in the middle of a frame", midFrame)
 	}
 	return messages
+}
+
+// settle waits until the kernel has delivered to its clients all that they have room
+// for, and every loop has heard of it.
+func (s *testServer) settle(t testing.TB) {
+	t.Helper()
+	waitFor(t, "nothing is under way", func() bool {
+		underWay := 0
+		s.onLoops(func(l *poller.Loop, _ *Server) {
+			l.Walk(0, 1<<20, func(fd uint32) {
+				unacknowledged, err1 := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+				unsent, err2 := unix.IoctlGetInt(int(fd), unix.SIOCOUTQNSD)
+				if err1 != nil || err2 != nil || unacknowledged > unsent {
+					underWay++
+				}
+			})
+		})
+		return underWay == 0
+	})
+	for range 2 {
+		s.onLoops(func(*poller.Loop, *Server) {})
+	}
 }
 
 // A ping that meets a frame partly in the socket is answered after that frame

@@ -39,6 +39,19 @@ type load struct {
 	slow    *servertest.Client
 }
 
+// quiet waits until the page has asked for nothing for some of its intervals, and
+// returns how much it has asked for. What was under way may end meanwhile; a page that
+// goes on asking is never quiet.
+func quiet(t *testing.T, b *chromium.Browser) (asked int) {
+	t.Helper()
+	patience.Eventually(t, "it asks for nothing", func() bool {
+		asked = len(b.Requests())
+		time.Sleep(3 * time.Second)
+		return len(b.Requests()) == asked
+	})
+	return asked
+}
+
 // strange is a name that would be HTML, if the page took it for that.
 const strange = `<img src=x onerror=alert(1)>`
 
@@ -102,24 +115,14 @@ func TestTheOperatorsPage(t *testing.T) {
 	t.Run("pausing stops the questions", func(t *testing.T) {
 		b.Press("p")
 		b.Until("it is paused", `document.querySelector("#pause").textContent === "Go on"`)
-		time.Sleep(1500 * time.Millisecond) // what was under way ends
-		asked := len(b.Requests())
-		time.Sleep(3 * time.Second)
-		if n := len(b.Requests()) - asked; n != 0 {
-			t.Errorf("%d questions while it is paused", n)
-		}
+		asked := quiet(t, b)
 		b.Press("p")
 		servertest.Eventually(t, "it goes on", func() bool { return len(b.Requests()) > asked })
 	})
 	t.Run("a hidden tab asks for nothing", func(t *testing.T) {
 		b.Hide()
 		b.Until("it is hidden", `document.hidden`)
-		time.Sleep(1500 * time.Millisecond) // what was under way ends
-		asked := len(b.Requests())
-		time.Sleep(3 * time.Second)
-		if n := len(b.Requests()) - asked; n != 0 {
-			t.Errorf("%d questions while nobody can see it", n)
-		}
+		asked := quiet(t, b)
 		b.Show()
 		servertest.Eventually(t, "it goes on", func() bool { return len(b.Requests()) > asked })
 	})
