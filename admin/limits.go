@@ -4,9 +4,15 @@ package admin
 // each.
 const (
 	// A scraper, a probe, an operator with a browser and a profile under way
-	// are ten connections. More than these are closed unserved: each costs a
-	// goroutine and a descriptor that WebSockets could have.
+	// are ten connections. Each costs a goroutine and a descriptor that WebSockets
+	// could have. With more, the one that waits longest makes room (door.go).
 	connectionsMax = 64
+	// Of one address (an IPv6 address counts as its /64): the rest is for others.
+	connectionsPerAddressMax = 56
+	// Beyond so many, each answer is the last on its connection, and newcomers end
+	// those that have been idle for longer than any client takes to ask.
+	crowdedMin            = 48
+	crowdedIdleSecondsMax = 5
 	// Request line and headers. Probes and scrapers send a few hundred bytes,
 	// a browser behind a proxy with cookies 2 KiB. net/http adds 4 KiB.
 	headerBytesMax = 16 << 10
@@ -52,9 +58,6 @@ const (
 	// no room for them.
 	overloadRetrySeconds = 1
 	busDownRetrySeconds  = 5
-	// Beyond so many connections, a publisher's is closed with its answer: the
-	// rest is for probes and scrapers.
-	publisherConnectionsMax = 48
 
 	// The operator's page. A second of history is 13 numbers; ten minutes are 62 KB.
 	historySecondsMax = 600

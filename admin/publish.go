@@ -43,9 +43,6 @@ func (s *Server) ways(next http.Handler) http.Handler {
 		path = strings.TrimPrefix(path, "/-") // as on the public ports
 		switch {
 		case path == "/publish" || strings.HasPrefix(path, "/publish/"):
-			if s.connections.Load() > publisherConnectionsMax {
-				w.Header().Set("Connection", "close")
-			}
 			s.publish.serve(w, r, strings.TrimPrefix(path, "/publish"))
 		case path == "/channels" || strings.HasPrefix(path, "/channels/"):
 			readOnly(s.list.handler(strings.TrimPrefix(path, "/channels"))).ServeHTTP(w, r)

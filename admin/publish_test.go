@@ -394,34 +394,6 @@ func TestPublishOverload(t *testing.T) {
 	}
 }
 
-// TestPublishersLeaveRoom: with many connections, those of publishers are closed
-// after the answer, and others are not.
-func TestPublishersLeaveRoom(t *testing.T) {
-	s := startPublishing(t, &recordingBus{})
-	for range publisherConnectionsMax {
-		dial(t, s)
-	}
-	await(t, "the connections", func() bool { return s.connections.Load() == publisherConnectionsMax })
-	kept := &http.Client{Transport: &http.Transport{}}
-	defer kept.CloseIdleConnections()
-	response, err := kept.Post("http://"+s.Addr()+"/publish/a", "", strings.NewReader("x"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if response.StatusCode != 200 || !response.Close {
-		t.Errorf("%d, to be closed: %v", response.StatusCode, response.Close)
-	}
-	response, err = kept.Get("http://" + s.Addr() + "/healthz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if response.StatusCode != 200 || response.Close {
-		t.Errorf("/healthz: %d, to be closed: %v", response.StatusCode, response.Close)
-	}
-}
-
 func TestChannelsPages(t *testing.T) {
 	s := startPublishing(t, &recordingBus{})
 	for _, c := range []struct {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"c10m/channel"
@@ -111,9 +110,7 @@ type Server struct {
 	operator  *operatorPage // nil: there is none
 	closing   chan struct{} // closed by the first Close
 	closeOnce sync.Once
-
-	// Shared: atomic.
-	connections atomic.Int64
+	door      *door
 }
 
 // Listen binds the admin pages and serves them until Close. An error is one
@@ -153,6 +150,7 @@ func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listen
 		publish:  newPublisher(sources, cfg.MessageBytesMax),
 		list:     newLister(sources.Channels),
 		closing:  make(chan struct{}),
+		door:     newDoor(),
 	}
 	if sources.Operator != nil {
 		s.operator = newOperatorPage(&s.sources, log, cfg.Password != "")
@@ -162,16 +160,17 @@ func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listen
 		panic("BUG: " + err.Error()) // only for a level that does not exist
 	}
 	registry := newRegistry(sources, log)
-	registry.MustRegister(s.publish)
+	registry.MustRegister(s.publish, s.door)
 	s.http = &http.Server{
-		Handler:           guard(cfg.Password, s.handler(registry, errorLog)),
+		Handler:           s.door.through(guard(cfg.Password, s.handler(registry, errorLog))),
 		ReadHeaderTimeout: headerSecondsMax * time.Second,
 		ReadTimeout:       requestSecondsMax * time.Second,
 		WriteTimeout:      responseSecondsMax * time.Second,
 		IdleTimeout:       idleSecondsMax * time.Second,
 		MaxHeaderBytes:    headerBytesMax,
 		ErrorLog:          errorLog,
-		ConnState:         s.connState,
+		ConnContext:       s.door.admit,
+		ConnState:         s.door.connState,
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
 	return s
@@ -183,18 +182,6 @@ func (s *Server) serve() {
 	defer close(s.served)
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		s.log.Error("the admin pages are gone", zap.Error(err))
-	}
-}
-
-// connState closes connections beyond connectionsMax.
-func (s *Server) connState(c net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		if s.connections.Add(1) > connectionsMax {
-			c.Close()
-		}
-	case http.StateClosed, http.StateHijacked:
-		s.connections.Add(-1)
 	}
 }
 

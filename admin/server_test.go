@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -299,36 +298,6 @@ func awaitStack(t *testing.T, s *Server, function string) {
 		_, stacks := ask(t, s, "GET", "/debug/pprof/goroutine?debug=1")
 		return strings.Contains(stacks, function)
 	})
-}
-
-// TestConnectionsAreLimited: those beyond the limit are closed, those within
-// it are served, and one that leaves makes room.
-func TestConnectionsAreLimited(t *testing.T) {
-	sources, _ := newSources(1)
-	s := start(t, sources)
-	held := make([]net.Conn, connectionsMax)
-	for i := range held {
-		held[i] = dial(t, s)
-	}
-	await(t, "all connections", func() bool { return s.connections.Load() == connectionsMax })
-	surplus := dial(t, s)
-	if n, err := surplus.Read(make([]byte, 1)); err == nil {
-		t.Errorf("one connection too many got %d bytes", n)
-	}
-	fmt.Fprint(held[0], "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	response, err := http.ReadResponse(bufio.NewReader(held[0]), nil)
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("a connection within the limit: %v %v", response, err)
-	}
-	response.Body.Close()
-	await(t, "room", func() bool { return s.connections.Load() < connectionsMax })
-	for _, c := range held {
-		c.Close()
-	}
-	await(t, "the end of all", func() bool { return s.connections.Load() == 0 })
-	if response, _ := ask(t, s, "GET", "/healthz"); response.StatusCode != http.StatusOK {
-		t.Errorf("a newcomer after them: %d", response.StatusCode)
-	}
 }
 
 // TestLimitsAreSet: without them, a slow peer holds a goroutine forever.
