@@ -42,7 +42,7 @@ func (f *serveFlags) checkAddresses() error {
 }
 
 func (f *serveFlags) adminConfig() admin.Config {
-	return admin.Config{Addr: f.Admin, Password: f.AdminPassword, MessageBytesMax: int(f.MessageBytes)}
+	return admin.Config{Addr: f.Admin, Password: f.AdminPassword, Hosts: f.AdminHost, MessageBytesMax: int(f.MessageBytes)}
 }
 
 // afterGap returns what is done once the bus works again after a gap (--gap).

@@ -8,23 +8,25 @@
 //	/metrics      all counters of all rooms, Go's and the process's, for Prometheus
 //	/healthz      200 "ok" while published messages reach this server, else 503
 //	/readyz       200 "ok" while new connections should be sent here, else 503
+//	/livez        200 "ok" while all loops make turns, else 503
 //	/debug/pprof  profiles
 //	/operator/    the operator's page, for a browser
 //	/channels     channels with their connections here, as JSON
 //	POST /publish publishes
 //
-// /healthz is about the server and its bus. It repeats the bus's own verdict,
-// which is red from the first sign of trouble until a message that the server
-// sent to itself has come back. The process is alive either way: the page
-// answers. So do not restart a server because of it: its connections are well,
-// and ten million clients that come back at once do not mend a Redis. Alert on
-// it. For "is the process alive" take any answer at all.
+// /healthz is about the server and its bus: it repeats the bus's own verdict, which is
+// red from the first sign of trouble until a message that the server sent to itself
+// has come back. Alert on it, and restart nothing because of it: the connections are
+// well, and ten million clients that come back at once do not mend a Redis.
 //
 // /readyz is red when /healthz is, while the server drains, and while memory is
-// short. It stays green at the connection limit: that is the operator's own number,
-// and whoever comes then is told so by a 503 of its own. Take it for where new
-// connections go, and not for cutting those who are here: a load balancer that
-// does that moves them all to the next server, which is short of memory then.
+// short. It stays green at the connection limit, where newcomers get a 503 of their
+// own. Take it for where new connections go (Kubernetes: readinessProbe), and not for
+// cutting those who are here: that would move them all to the next server.
+//
+// /livez asks each loop for a turn, and is red when one has made none for
+// liveSecondsMax. Take it for restarts (livenessProbe, with a timeout of 15 s). A
+// process that was frozen and goes on is not red.
 //
 // # Who owns what
 //
@@ -47,12 +49,16 @@
 //   - A request to publish that is answered with another status than 200 and 503
 //     has published nothing. With 503 the answer says of each message whether it
 //     was ("yes", "no", "unknown").
-//   - A web page of another origin publishes nothing and disconnects nobody.
+//   - A web page of another origin sees and does nothing, nor does one whose name
+//     was made to resolve to here (site.go): 403 and 421. Health pages answer all, such
+//     requests without their reasons.
+//   - Whoever connects is served: connections that wait make room (door.go). So nobody
+//     keeps probes out by holding connections.
 //   - A scrape that fails for one metric shows the others.
 //   - The address is a loopback address, or there is a password. Who can read a
 //     heap profile can read what is in the heap.
-//   - With a password, nobody without it sees more than the status of /healthz
-//     and /readyz: load balancers in a cloud cannot send one with their probes.
+//   - With a password, nobody without it sees more than the status of the health
+//     pages: load balancers in a cloud cannot send one with their probes.
 //
 // # Cardinality
 //
@@ -102,7 +108,7 @@
 // subscribers are RESP subscribers of the bus, each other server one; with a real
 // Redis what PUBLISH answered, this server included. Errors are {"error":"..."}.
 //
-//	400  not understood, or not whole; 403 from a web page; 405; 415
+//	400  not understood, or not whole; 403 and 421 from a web page; 405; 415
 //	413  over --message-bytes, or the limits of a batch in limits.go
 //	429  publishers have to wait, and too many do, or for too long: Retry-After
 //	503  the bus did not take it, or did not answer: Retry-After
@@ -116,10 +122,6 @@
 // Anybody who reaches the address may publish, as at a bus without a password: on
 // loopback every user of this machine, even where the bus itself has a password,
 // unless --admin-password asks for one.
-// A browser is told apart by the headers that it adds to every POST, those of forms
-// included (Origin, Sec-Fetch-Site), and may publish only from a page of this very
-// address, and only if that is an IP address or localhost (DNS rebinding).
-// Content-Type would not do: curl -d sends that of a form.
 //
 // The mux would join the slashes of a//b, so these paths are taken apart before it.
 // /-/publish and /-/channels are the same pages.
@@ -165,10 +167,8 @@
 // c10m_delivery_lag_seconds; it and the times of turns are upper bounds of buckets
 // that double, so up to twice the truth.
 //
-// Who may do what is as for publishing, but: without a password, the page answers
-// only to an IP address or localhost, whatever is asked (DNS rebinding would show
-// addresses of clients to anybody's page); with one, to any name, so that a proxy may
-// give it one. A disconnection has to be JSON, which no form can send.
+// Who may do what is as for publishing. A disconnection has to be JSON, which no form
+// can send.
 //
 // # Limits
 //
@@ -188,8 +188,9 @@
 //     Profiles of Go programs carry their symbols.
 //   - The block and mutex profiles are empty: sampling them costs time at each
 //     event, and loops do not block.
-//   - Connections beyond connectionsMax are closed, not queued: a probe should
-//     fail at once and visibly.
+//   - A Host that is any IP address is ours, not only those of the listener: no address
+//     can be rebound, and a port may have been forwarded. With a password any name is:
+//     a browser sends the password to no name that it was not typed for.
 //   - process_open_fds counts the main descriptor table. The private tables of
 //     loops are invisible to /proc; c10m_connections counts those.
 //   - There are no process metrics before Linux 6.2, where counting the
@@ -205,10 +206,6 @@
 //
 // # Tried and dropped
 //
-//   - /healthz that turns red when a loop makes no turns: a process that was
-//     frozen for a moment looks the same at the first request after it, and
-//     what follows a false alarm there is a restart. The rate of
-//     c10m_loop_busy_seconds_total shows it without.
 //   - SO_REUSEPORT, with which a new server could start beside the old one on
 //     one admin port: the kernel would give probes to either of the two.
 package admin

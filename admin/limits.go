@@ -27,6 +27,11 @@ const (
 	// Longer than the usual scrape interval of 15 to 60 s, so that a scraper
 	// keeps its connection.
 	idleSecondsMax = 120
+	// How long /livez waits for the loops, whose turns take milliseconds: no busy
+	// host may look like a dead server, since what follows is a restart. One answer
+	// serves all who ask within liveGoodSeconds.
+	liveSecondsMax  = 10
+	liveGoodSeconds = 1
 	// Scrapes at once. Each reads about 120 counters per loop; more than two
 	// scrapers (one and its standby) is a mistake that should show.
 	scrapesMax = 4

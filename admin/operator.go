@@ -28,6 +28,7 @@ var lookFiles embed.FS
 // (conn.Operator). Its methods are called from many goroutines; a loop that has not
 // answered when the context is done is left out.
 type Operator interface {
+	Silent(ctx context.Context) (loops []int)
 	Look(ctx context.Context) []*conn.Look
 	Survey(ctx context.Context, match func(name string) bool) []*channel.Surveyed
 	Clients(ctx context.Context, name string) (clients []conn.Client, members int)
@@ -38,29 +39,26 @@ type Operator interface {
 // An operatorPage serves /operator/.
 type operatorPage struct {
 	// Fixed after construction.
-	sources     *Sources
-	history     *history
-	log         *zap.Logger
-	hasPassword bool
-	crossOrigin *http.CrossOriginProtection
-	files       http.Handler
+	sources *Sources
+	history *history
+	log     *zap.Logger
+	files   http.Handler
 
 	looks   cached[lookAnswer]
 	surveys cached[surveyAnswer]
 }
 
-func newOperatorPage(sources *Sources, log *zap.Logger, hasPassword bool) *operatorPage {
+func newOperatorPage(sources *Sources, log *zap.Logger) *operatorPage {
 	files, err := fs.Sub(lookFiles, "look")
 	if err != nil {
 		panic("BUG: " + err.Error())
 	}
 	return &operatorPage{
-		sources: sources, log: log, hasPassword: hasPassword,
-		history:     newHistory(sources, time.Now()),
-		crossOrigin: http.NewCrossOriginProtection(),
-		files:       http.FileServerFS(files),
-		looks:       newCached[lookAnswer](),
-		surveys:     newCached[surveyAnswer](),
+		sources: sources, log: log,
+		history: newHistory(sources, time.Now()),
+		files:   http.FileServerFS(files),
+		looks:   newCached[lookAnswer](),
+		surveys: newCached[surveyAnswer](),
 	}
 }
 
@@ -76,12 +74,6 @@ func (p *operatorPage) serve(w http.ResponseWriter, r *http.Request, path string
 	header.Set("Content-Security-Policy", contentPolicy)
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("X-Content-Type-Options", "nosniff")
-	if !p.hasPassword && !isAddress(r.Host) {
-		// Any name may be an attacker's, and resolve to here (DNS rebinding). With a
-		// password it does not matter: a browser sends it to no other name.
-		p.refuse(w, http.StatusForbidden, "without --admin-password, this page answers to an IP address or localhost only")
-		return
-	}
 	if path == "/disconnect" {
 		p.disconnect(w, r)
 		return
@@ -141,17 +133,12 @@ type disconnection struct {
 	OverSeconds float64        `json:"overSeconds"`
 }
 
-// disconnect closes a client or those of a channel. A page of another origin may
-// not (http.CrossOriginProtection), nor may a form: the body has to be JSON, which
-// a browser sends to another origin only after it was allowed to.
+// disconnect closes a client or those of a channel. The body has to be JSON, which
+// no form can send.
 func (p *operatorPage) disconnect(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		p.refuse(w, http.StatusMethodNotAllowed, "only POST disconnects")
-		return
-	}
-	if p.crossOrigin.Check(r) != nil {
-		p.refuse(w, http.StatusForbidden, "a web page of another origin may not disconnect anybody")
 		return
 	}
 	if mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); mediaType != "application/json" {

@@ -25,6 +25,7 @@ type fakeOperator struct {
 	found   []*channel.Surveyed
 	clients []conn.Client
 	err     error
+	silent  []int
 
 	mu    sync.Mutex
 	asked []string
@@ -34,6 +35,13 @@ func (f *fakeOperator) note(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, fmt.Sprintf(format, args...))
+}
+
+func (f *fakeOperator) Silent(context.Context) []int {
+	f.note("silent")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.silent
 }
 
 func (f *fakeOperator) Look(context.Context) []*conn.Look { f.note("look"); return f.looks }
@@ -287,7 +295,7 @@ func TestOperatorIsNotForOthers(t *testing.T) {
 		{"a form of another site", "POST", 403, []string{"Content-Type: text/plain", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site"}},
 		{"a script of another site", "POST", 403, []string{asJSON, "Origin: https://evil.example"}},
 		{"a form of this site", "POST", 415, []string{"Content-Type: text/plain", "Sec-Fetch-Site: same-origin"}},
-		{"a name that was rebound", "POST", 403, []string{asJSON, "Host: evil.example", "Origin: http://evil.example", "Sec-Fetch-Site: same-origin"}},
+		{"a name that was rebound", "POST", 421, []string{asJSON, "Host: evil.example", "Origin: http://evil.example", "Sec-Fetch-Site: same-origin"}},
 		{"a link", "GET", 405, nil},
 	} {
 		if status, text := answerTo(t, s, c.method, "/operator/disconnect", body, c.headers...); status != c.want {
@@ -295,7 +303,7 @@ func TestOperatorIsNotForOthers(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/operator/", "/operator/state", "/operator/channels", "/operator/clients?channel=a"} {
-		if status, _ := answerTo(t, s, "GET", path, "", "Host: evil.example"); status != 403 {
+		if status, _ := answerTo(t, s, "GET", path, "", "Host: evil.example"); status != 421 {
 			t.Errorf("%s by another name: %d", path, status)
 		}
 		if status, _ := answerTo(t, s, "GET", path, "", "Host: localhost:9100"); status != 200 {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -40,6 +41,7 @@ func (s *Server) pages(registry *prometheus.Registry, errorLog *log.Logger) []pa
 		{"/metrics", "all counters, for Prometheus", metrics},
 		{"/healthz", "200 while published messages reach this server, else 503 with the reason", http.HandlerFunc(s.healthz)},
 		{"/readyz", "200 while new connections should be sent here, else 503 with the reason", http.HandlerFunc(s.readyz)},
+		{"/livez", "200 while all loops make turns, else 503 with those that do not", http.HandlerFunc(s.livez)},
 		{"/debug/pprof/", "profiles of this process, for go tool pprof", bounded(pprof.Index)},
 		{"/debug/pprof/profile", "", bounded(pprof.Profile)},
 		{"/debug/pprof/trace", "", bounded(pprof.Trace)},
@@ -114,6 +116,34 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.healthz(w, r)
+}
+
+// livez is for who restarts a process that hangs: every loop has to make a turn.
+func (s *Server) livez(w http.ResponseWriter, r *http.Request) {
+	if s.sources.Operator == nil {
+		say(w, http.StatusOK, "ok\n")
+		return
+	}
+	silent := s.silent.get(r.Context(), "", func() (*[]int, time.Duration) {
+		var loops []int
+		for range liveSecondsMax { // a process that was frozen loses one of these seconds
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			loops = s.sources.Operator.Silent(ctx)
+			cancel()
+			if len(loops) == 0 {
+				break
+			}
+		}
+		return &loops, liveGoodSeconds * time.Second
+	})
+	if silent == nil { // the client has gone
+		return
+	}
+	if len(*silent) > 0 {
+		say(w, http.StatusServiceUnavailable, fmt.Sprintf("loops that made no turn in %d s: %v\n", liveSecondsMax, *silent))
+		return
+	}
+	say(w, http.StatusOK, "ok\n")
 }
 
 // trouble says in words what is wrong with the bus, and from when on messages

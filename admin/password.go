@@ -10,7 +10,7 @@ import (
 // name of the user is not looked at: there is one operator. No password lets
 // everybody in.
 //
-// /healthz and /readyz answer without it, with the status and nothing that it is
+// Health pages answer without it, with the status and nothing that it is
 // made of: cloud load balancers cannot send a password with their probes.
 func guard(password string, pages http.Handler) http.Handler {
 	if password == "" {
@@ -24,7 +24,7 @@ func guard(password string, pages http.Handler) http.Handler {
 		switch {
 		case subtle.ConstantTimeCompare(got[:], want[:]) == 1:
 			pages.ServeHTTP(w, r)
-		case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
+		case isHealth(r.URL.Path):
 			bare := &statusOnly{ResponseWriter: w}
 			pages.ServeHTTP(bare, r)
 		default:

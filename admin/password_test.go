@@ -44,6 +44,10 @@ func TestPassword(t *testing.T) {
 		}
 	}
 
+	if status, body, _ := get("/livez", ""); status != http.StatusOK || body != "ok\n" {
+		t.Errorf("/livez without a password: %d %q", status, body)
+	}
+
 	// Health is for load balancers, its reasons for the operator.
 	for _, path := range []string{"/healthz", "/readyz"} {
 		bus.setHealth(redisbus.Health{Up: true})

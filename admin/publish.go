@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -64,7 +62,6 @@ type publisher struct {
 	batchBytesMax   int
 	bodiesBytesMax  int64
 	wait            time.Duration // for a place
-	crossOrigin     *http.CrossOriginProtection
 	places          chan struct{} // as many tokens as requests that publish
 
 	// Shared: atomic.
@@ -82,9 +79,8 @@ func newPublisher(sources Sources, messageBytesMax int) *publisher {
 	p := &publisher{
 		bus: sources.Bus, repeats: sources.Repeats, channels: sources.Channels,
 		messageBytesMax: messageBytesMax, batchBytesMax: batch, bodiesBytesMax: int64(max(bodiesBytesMax, batch)),
-		wait:        publishWaitSecondsMax * time.Second,
-		crossOrigin: http.NewCrossOriginProtection(),
-		places:      make(chan struct{}, publishesMax),
+		wait:   publishWaitSecondsMax * time.Second,
+		places: make(chan struct{}, publishesMax),
 	}
 	if p.repeats != nil {
 		p.bus = p.repeats
@@ -179,21 +175,11 @@ func keyOf(r *http.Request, single bool) (key []byte, err error) {
 	return key, nil
 }
 
-// allowed refuses what is no POST, and what a web page makes a browser send. A
-// browser names the page (Origin, Sec-Fetch-Site) in every POST, forms included;
-// programs name none. It may publish from a page of this very address only, and
-// only if that is no name: any name may be an attacker's, and resolve to here (DNS
-// rebinding).
+// allowed refuses what is no POST of a message.
 func (p *publisher) allowed(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return refuse(resultBadRequest, http.StatusMethodNotAllowed, "only POST publishes")
-	}
-	if p.crossOrigin.Check(r) != nil {
-		return refuse(resultForbidden, http.StatusForbidden, "a web page of another origin may not publish here")
-	}
-	if (r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "") && !isAddress(r.Host) {
-		return refuse(resultForbidden, http.StatusForbidden, "a browser may publish here by an IP address or localhost only, not by another name")
 	}
 	if strings.Contains(r.RequestURI, "?") {
 		return refuse(resultBadRequest, http.StatusBadRequest, "publishing has no query; a ? in a channel is written %%3F")
@@ -202,16 +188,6 @@ func (p *publisher) allowed(w http.ResponseWriter, r *http.Request) error {
 		return refuse(resultBadRequest, http.StatusUnsupportedMediaType, "the body is published as it is: leave out Content-Encoding")
 	}
 	return nil
-}
-
-// isAddress reports whether a Host names an address or this machine.
-func isAddress(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
-	}
-	_, err = netip.ParseAddr(host)
-	return err == nil || strings.EqualFold(host, "localhost")
 }
 
 // body reads the body of a request, and reserves the memory for it until the caller

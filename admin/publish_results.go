@@ -8,7 +8,6 @@ type publishResult int
 const (
 	resultPublished publishResult = iota
 	resultBadRequest
-	resultForbidden
 	resultTooBig
 	resultIncomplete
 	resultOverloaded
@@ -22,7 +21,6 @@ const (
 var publishResultNames = [publishResults]string{
 	resultPublished:   "published",
 	resultBadRequest:  "bad_request", // 400, 405, 415
-	resultForbidden:   "forbidden",   // 403
 	resultTooBig:      "too_big",     // 413
 	resultIncomplete:  "incomplete",  // 400, if anybody is there to read it
 	resultOverloaded:  "overloaded",  // 429
@@ -32,7 +30,7 @@ var publishResultNames = [publishResults]string{
 }
 
 var (
-	httpPublishesTotal = newDesc("http_publishes_total", "Requests to publish over HTTP, by result: overloaded means that loops are behind or that too many publish at once; bus_down and unconfirmed that the bus failed, the latter that messages may have been published all the same; forbidden that a web page tried.", "result")
+	httpPublishesTotal = newDesc("http_publishes_total", "Requests to publish over HTTP, by result: overloaded means that loops are behind or that too many publish at once; bus_down and unconfirmed that the bus failed, the latter that messages may have been published all the same.", "result")
 	httpMessagesTotal  = newDesc("http_messages_total", "Messages that came over HTTP and that the bus took.")
 	repeatsTotal       = newDesc("publish_repeats_total", "Messages with a key (Idempotency-Key, PUB <channel> <key>) that had come before, and were answered and not published again.")
 	keysReusedTotal    = newDesc("publish_keys_reused_total", "Messages that were refused since their key was another message's.")

@@ -90,6 +90,9 @@ type Config struct {
 	Addr string
 	// Password is asked for if it is not empty.
 	Password string
+	// Hosts are names by which the pages may be asked for (Host) if there is no
+	// Password: without, only an IP address or localhost may. With one, any.
+	Hosts []string
 	// MessageBytesMax is the longest message that may be published, in bytes; 0
 	// is 1 MiB. The loops must take as much (channel.NewHub).
 	MessageBytesMax int
@@ -108,6 +111,7 @@ type Server struct {
 	publish   *publisher
 	list      *lister
 	operator  *operatorPage // nil: there is none
+	silent    cached[[]int] // loops that make no turns
 	closing   chan struct{} // closed by the first Close
 	closeOnce sync.Once
 	door      *door
@@ -151,18 +155,20 @@ func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listen
 		list:     newLister(sources.Channels),
 		closing:  make(chan struct{}),
 		door:     newDoor(),
+		silent:   newCached[[]int](),
 	}
 	if sources.Operator != nil {
-		s.operator = newOperatorPage(&s.sources, log, cfg.Password != "")
+		s.operator = newOperatorPage(&s.sources, log)
 	}
 	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
 	if err != nil {
 		panic("BUG: " + err.Error()) // only for a level that does not exist
 	}
 	registry := newRegistry(sources, log)
-	registry.MustRegister(s.publish, s.door)
+	site := &site{names: cfg.Hosts, anyName: cfg.Password != ""}
+	registry.MustRegister(s.publish, s.door, site)
 	s.http = &http.Server{
-		Handler:           s.door.through(guard(cfg.Password, s.handler(registry, errorLog))),
+		Handler:           s.door.through(site.guard(guard(cfg.Password, s.handler(registry, errorLog)))),
 		ReadHeaderTimeout: headerSecondsMax * time.Second,
 		ReadTimeout:       requestSecondsMax * time.Second,
 		WriteTimeout:      responseSecondsMax * time.Second,

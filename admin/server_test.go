@@ -133,8 +133,8 @@ func TestIndex(t *testing.T) {
 			t.Errorf("%s answers %d %q", line, response.StatusCode, body)
 		}
 	}
-	if listed != 5 {
-		t.Errorf("%d pages are listed, want 5:\n%s", listed, index)
+	if listed != 6 {
+		t.Errorf("%d pages are listed, want 6:\n%s", listed, index)
 	}
 	if response, _ := ask(t, s, "GET", "/nothing"); response.StatusCode != http.StatusNotFound {
 		t.Errorf("a page that does not exist answers %d", response.StatusCode)

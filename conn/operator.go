@@ -88,6 +88,22 @@ func (a *asked[T]) wait(ctx context.Context) []*T {
 	return all
 }
 
+// Silent returns the loops that have made no turn before ctx is done.
+func (o *Operator) Silent(ctx context.Context) (loops []int) {
+	a := newAsked[bool](len(o.servers))
+	turned := true
+	for i, s := range o.servers {
+		s.loop.Run(func(*poller.Loop) { a.put(i, &turned) })
+	}
+	a.wait(ctx)
+	for i := range a.of {
+		if a.of[i].Load() == nil {
+			loops = append(loops, i)
+		}
+	}
+	return loops
+}
+
 // Look asks every loop for its slowest clients, its last closes and its busiest
 // channels since the last Look; whoever looks first begins counting the latter,
 // and the counting ends some seconds after the last Look.

@@ -358,6 +358,9 @@ func (s *testServer) connectAndAsk(t testing.TB, request string) int {
 func TestALoopThatIsSilentIsLeftOut(t *testing.T) {
 	s := startServer(t, 2, testConfig())
 	c := s.upgrade(t, "/news")
+	if silent := s.operator().Silent(t.Context()); len(silent) != 0 {
+		t.Errorf("silent are %v", silent)
+	}
 	release, stuck := make(chan struct{}), make(chan struct{})
 	s.poller.Loops()[1].Run(func(*poller.Loop) { close(stuck); <-release })
 	<-stuck
@@ -368,6 +371,7 @@ func TestALoopThatIsSilentIsLeftOut(t *testing.T) {
 		t.Cleanup(cancel)
 		return ctx
 	}
+	waitFor(t, "the silent loop alone is named", func() bool { return slices.Equal(o.Silent(brief()), []int{1}) })
 	// The other loop may be late on a busy host, and is asked again.
 	for what, answers := range map[string]func() int{
 		"look":   func() int { return len(o.Look(brief())) },
