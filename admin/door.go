@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -154,9 +153,6 @@ func (d *door) through(next http.Handler) http.Handler {
 		if d.crowded() {
 			w.Header().Set("Connection", "close")
 		}
-		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &waitingBody{r.Body, d, v}
-		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -165,19 +161,6 @@ func (d *door) serve(v *visitor, serving bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	v.serving, v.since = serving, time.Now()
-}
-
-// A waitingBody is a body whose reader waits for the client, and for no page.
-type waitingBody struct {
-	io.ReadCloser
-	door    *door
-	visitor *visitor
-}
-
-func (b *waitingBody) Read(p []byte) (int, error) {
-	b.door.serve(b.visitor, false)
-	defer b.door.serve(b.visitor, true)
-	return b.ReadCloser.Read(p)
 }
 
 var (

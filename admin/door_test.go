@@ -85,8 +85,10 @@ func TestProbesAreAnsweredBesideIdleConnections(t *testing.T) {
 			if hold.kept {
 				return // a crowd's answers were their last
 			}
-			ended(t, held[0]) // the second probe has the place of the first
-			if got := s.door.closed[doorFull].Load(); got != 1 {
+			if hold.send == "" {
+				ended(t, held[0]) // the second probe has the place of the first
+			}
+			if got := s.door.closed[doorFull].Load(); got < 1 {
 				t.Errorf("%d are counted", got)
 			}
 		})
