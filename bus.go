@@ -45,24 +45,21 @@ func (f *serveFlags) adminConfig() admin.Config {
 	return admin.Config{Addr: f.Admin, Password: f.AdminPassword, Hosts: f.AdminHost, MessageBytesMax: int(f.MessageBytes)}
 }
 
-// afterGap returns what is done once the bus works again after a gap (--gap).
+// afterGap returns what is done when messages come again after a gap (--gap).
 // Nobody can say who missed what, or whether anything was published at all, so
 // all that were connected then are told alike, and so are those who were not and
 // come back with a position from before.
-func (f *serveFlags) afterGap(hub *channel.Hub, servers []*conn.Server, shared *conn.Shared, log *zap.Logger) func(redisbus.Gap) {
+func (f *serveFlags) afterGap(hub *channel.Hub, shared *conn.Shared, log *zap.Logger) func(redisbus.Gap) {
 	if f.Gap == "ignore" {
 		return nil
 	}
 	return func(gap redisbus.Gap) {
-		hub.Interrupted()
-		connections := shared.Open()
-		if connections == 0 {
-			return
+		if connections := shared.Open(); connections > 0 {
+			log.Warn("closing the connections that may have missed messages (--gap)",
+				zap.Int64("connections", connections), zap.Int("code", conn.CodeMissedMessages), zap.Duration("over", f.Drain),
+				zap.Time("from", gap.From.Round(time.Millisecond)), zap.Time("to", gap.To.Round(time.Millisecond)))
 		}
-		log.Warn("closing the connections that may have missed messages (--gap)",
-			zap.Int64("connections", connections), zap.Int("code", conn.CodeMissedMessages), zap.Duration("over", f.Drain),
-			zap.Time("from", gap.From.Round(time.Millisecond)), zap.Time("to", gap.To.Round(time.Millisecond)))
-		conn.CloseMissed(servers, f.Drain)
+		hub.Interrupted(f.Drain)
 	}
 }
 

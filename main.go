@@ -105,7 +105,7 @@ func serve(f *serveFlags) error {
 
 	hub := channel.NewHub(doors, f.hub(plan))
 	shared.CountWith(hub)
-	bus, err := openBus(f, hub, f.afterGap(hub, servers, shared, log), log)
+	bus, err := openBus(f, hub, f.afterGap(hub, shared, log), log)
 	if err != nil {
 		return err
 	}

@@ -199,6 +199,8 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Channel.Batches }),
 	counter("skipped_frames_total", "Messages that slow readers were not given (--slow skip).",
 		func(l Loop) *atomic.Uint64 { return &l.Channel.Skipped }),
+	counter("passed_frames_total", "Messages that connections were not given, as they came after a gap of which these were still to be told (--gap close): part of what they are told to have missed.",
+		func(l Loop) *atomic.Uint64 { return &l.Channel.Passed }),
 	counter("presence_dropped_total", "Members that came or left and were not told of on presence: channels, as too many channels had changed and the bus had not taken it.",
 		func(l Loop) *atomic.Uint64 { return &l.Channel.PresenceDropped }),
 	counter("presence_failed_total", "Messages to presence: channels that the bus did not take.",

@@ -38,6 +38,7 @@ type host struct {
 	recordOrder                 bool
 	onOverrun                   func(fd uint32, cause Cause)
 	onClose                     func(fd uint32)
+	interrupted, atOnce         []uint32
 	onServed                    func(fd uint32, rest []byte)
 }
 
@@ -219,6 +220,13 @@ func (h *host) Owe(fd uint32, rest []byte) {
 		panic(fmt.Sprintf("Owe %d: %d bytes, and it owes %d", fd, len(rest), len(p.owedFrame)))
 	}
 	p.owedFrame = rest
+}
+
+func (h *host) Interrupted(fd uint32, atOnce bool) {
+	h.interrupted = append(h.interrupted, fd)
+	if atOnce {
+		h.atOnce = append(h.atOnce, fd)
+	}
 }
 
 func (h *host) Served(fd uint32, rest []byte) {

@@ -74,7 +74,15 @@ func NewHistory(config HistoryConfig) *History {
 
 // Keeps reports whether anything is kept, so that a position may be continued. A nil
 // History keeps nothing. Any goroutine may call it.
-func (h *History) Keeps() bool { return h != nil && h.config.Messages > 0 }
+func (h *History) Keeps() bool { return h.Kept() > 0 }
+
+// Kept is how many messages of each channel are kept. Any goroutine may call it.
+func (h *History) Kept() int {
+	if h == nil {
+		return 0
+	}
+	return h.config.Messages
+}
 
 // keep adds a message that is about to be posted. Its publisher holds the order
 // lock of its channel.

@@ -36,6 +36,8 @@ const (
 	// memberOnce: its format is Response or LastResponse, so it is a member until it
 	// was given something (respond).
 	memberOnce
+
+	// The upper four bits are the epoch (interruption.go).
 )
 
 // member returns what is kept of fd; channel is 0 if it is in none.

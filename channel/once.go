@@ -34,11 +34,11 @@ func (c *responseCaches) forget() {
 	}
 }
 
-// respond gives a member all that it is owed, as far as one response carries it,
-// and takes it out of its channel. A broken socket is reported, and the member
+// respond gives a member all that it is owed before until, as far as one response
+// carries it, and takes it out of its channel. A broken socket is reported, and the member
 // stays until its owner unsubscribes it.
-func (r *Registry) respond(g *log, fd uint32, m *member) {
-	response, messages := r.responseOf(g, m.format, m.seq)
+func (r *Registry) respond(g *log, fd uint32, m *member, until uint32) {
+	response, messages := r.responseOf(g, m.format, m.seq, until)
 	n, errno := r.socket.Send(fd, response)
 	r.tally.writes++
 	if errno != 0 && !poller.WouldBlock(errno) {
@@ -59,11 +59,12 @@ func (r *Registry) respond(g *log, fd uint32, m *member) {
 	r.owner.Served(fd, response[n:])
 }
 
-// responseOf returns the response, in this format, of the messages from seq on and
-// how many they are.
-func (r *Registry) responseOf(g *log, format Format, seq uint32) (response []byte, messages int) {
+// responseOf returns the response, in this format, of the messages from seq to until
+// and how many they are. Within a slice until is the same for all that stand at seq:
+// before an interruption all are untold.
+func (r *Registry) responseOf(g *log, format Format, seq, until uint32) (response []byte, messages int) {
 	first := g.entry(seq).message
-	if seq+1 == g.head() {
+	if seq+1 == until {
 		return first.As(format), 1
 	}
 	c := &r.responses[format-Response]
@@ -72,7 +73,7 @@ func (r *Registry) responseOf(g *log, format Format, seq uint32) (response []byt
 	}
 	c.forget()
 	c.first = first
-	for ; seq != g.head() && len(c.messages) < ResponseMessagesMax; seq++ {
+	for ; seq != until && len(c.messages) < ResponseMessagesMax; seq++ {
 		c.messages = append(c.messages, g.entry(seq).message)
 	}
 	c.messages = FirstOf(c.messages)

@@ -60,6 +60,10 @@ type Owner interface {
 	// any more. rest of it is not in the socket yet and is the owner's to write;
 	// it is immutable.
 	Served(fd uint32, rest []byte)
+	// Interrupted: something is due to fd that was published after an interruption of
+	// which it is untold, and it did not get that. It is to be told (Told), or closed,
+	// in this turn if atOnce.
+	Interrupted(fd uint32, atOnce bool)
 }
 
 // ErrName: a client may not subscribe to such a name.
@@ -104,6 +108,8 @@ type Registry struct {
 	iov         [framesPerWriteMax]unix.Iovec
 	responses   responseCaches
 	tally       tally
+
+	interruptions interruptions
 }
 
 // tally collects what a sweep did, so that the shared counters are touched
@@ -143,7 +149,7 @@ func (r *Registry) SubscribeAs(fd uint32, name []byte, format Format) error {
 		r.stats.Channels.Add(1)
 	}
 	c := r.cells.at(at)
-	*m = member{channel: at, seq: c.head, flags: m.flags & memberHeld, format: format}
+	*m = member{channel: at, seq: c.head, flags: m.flags&memberHeld | r.interruptions.epoch, format: format}
 	if format == Response || format == LastResponse {
 		m.flags |= memberOnce
 	}

@@ -16,7 +16,8 @@ import (
 // the answer's messages, and releases it. Nobody gets a message twice or misses
 // one, whatever is published meanwhile.
 
-// SinceFirst as a position asks for all that is kept.
+// SinceFirst as a position asks for all that is kept, from the latest interruption
+// on: what lies before and behind one does not belong together.
 const SinceFirst = "first"
 
 // A Question is where a member's position stands.
@@ -41,12 +42,14 @@ type Answer struct {
 	// is kept, or of another server or life.
 	Gone bool
 
-	hub    *Hub
-	number uint64
+	hub          *Hub
+	from, number uint64
 }
 
-// AppendPosition appends the position after the answer's messages.
+// AppendPosition appends the position after the answer's messages, and AppendStart
+// the one before them.
 func (a *Answer) AppendPosition(to []byte) []byte { return a.hub.appendPosition(to, a.number) }
+func (a *Answer) AppendStart(to []byte) []byte    { return a.hub.appendPosition(to, a.from) }
 
 // questions are those that wait for their answer. They are at most as many as there
 // are memberships, since each has one question under way.
@@ -116,10 +119,14 @@ func (h *Hub) answer(history *History, q *Question) {
 	// Other channels count, too, at this moment: all numbers of this one are at
 	// most the one that is read here.
 	answer := &Answer{ID: q.ID, hub: h, number: h.number.Load()}
+	answer.from = answer.number
 	switch number, ours := h.parsePosition(q.Since); {
 	case len(q.Since) == 0:
 	case string(q.Since) == SinceFirst:
-		answer.Messages, _ = history.since(q.Name, hash, 0, q.Max, h.config.Now())
+		answer.Messages, _ = history.since(q.Name, hash, h.unbroken.Load(), q.Max, h.config.Now())
+		if len(answer.Messages) > 0 {
+			answer.from = answer.Messages[0].number - 1
+		}
 	case !ours || number > answer.number || number < h.unbroken.Load():
 		answer.Gone = true
 	case history.config.Messages == 0:
@@ -130,6 +137,8 @@ func (h *Hub) answer(history *History, q *Question) {
 		if !isWhole {
 			// Never a part: it would look like the whole.
 			answer.Gone, answer.Messages = true, nil
+		} else {
+			answer.from = number
 		}
 	}
 	if answer.Gone {
@@ -139,15 +148,6 @@ func (h *Hub) answer(history *History, q *Question) {
 	}
 	// The messages themselves are the history's.
 	h.insist(q.Door, &poller.Letter{Body: answer, Bytes: answerBytesExtra + 8*len(answer.Messages)})
-}
-
-// Interrupted says that until now messages may have been published that did not come
-// to the hub. A history knows nothing of them, so whoever comes back with a position
-// from before is told that it is gone. Any goroutine may call it.
-func (h *Hub) Interrupted() {
-	// A number of its own, so that where a channel stands from now on, though nothing
-	// was published since, is another position than before.
-	h.unbroken.Store(h.number.Add(1))
 }
 
 // parsePosition reads an id; ours is false if it is none, or of another life.

@@ -22,6 +22,7 @@ type Stats struct {
 	Batches    atomic.Uint64 // those that carried more than one frame
 	Overruns   [causes]atomic.Uint64
 	Skipped    atomic.Uint64 // frames that a slow member was not given (slow=skip)
+	Passed     atomic.Uint64 // frames that an untold member was not given, as they came after an interruption
 	Lag        poller.Histogram
 
 	PresenceDropped atomic.Uint64 // members that came or left and are not told of, since too many channels changed

@@ -25,17 +25,24 @@ func (r *Registry) sweep(g *log) (writes int) {
 		if m.seq == g.head() {
 			continue
 		}
-		if m.flags&(memberHeld|memberDead|memberOnce) != 0 {
-			if m.flags&(memberHeld|memberDead) == 0 {
-				writes++
-				r.respond(g, fd, m)
-				continue
-			}
+		if m.flags&(memberHeld|memberDead) != 0 {
 			r.block(g, fd, m)
 			continue
 		}
+		until := r.until(g, m)
+		if until == m.seq {
+			writes++ // what its owner says to it
+			r.pass(g, fd, m)
+			r.trim(g)
+			continue
+		}
+		if m.flags&memberOnce != 0 {
+			writes++
+			r.respond(g, fd, m, until)
+			continue
+		}
 		writes++
-		if full := r.serve(g, fd, m); full {
+		if r.serve(g, fd, m, until) {
 			r.block(g, fd, m)
 		}
 		r.trim(g)
@@ -43,18 +50,19 @@ func (r *Registry) sweep(g *log) (writes int) {
 	return writes
 }
 
-// serve makes one write to a member that is behind. It reports whether the
-// socket is full, or broken; the member may stand in the middle of a frame
-// then. If it is not full and the member still behind, the batch was full.
-func (r *Registry) serve(g *log, fd uint32, m *member) (full bool) {
+// serve makes one write to a member that is behind, of frames before until. It
+// reports whether the socket is full, or broken; the member may stand in the middle
+// of a frame then. If it is not full and the member still behind, the batch was full,
+// or the rest is behind an interruption.
+func (r *Registry) serve(g *log, fd uint32, m *member, until uint32) (full bool) {
 	first := g.entry(m.seq).message.As(m.format)[m.off:]
 	frames, bytes := 1, len(first)
 	var n int
 	var errno syscall.Errno
-	if m.seq+1 == g.head() {
+	if m.seq+1 == until {
 		n, errno = r.socket.Send(fd, first)
 	} else {
-		frames, bytes = r.gather(g, first, m.format, m.seq, g.head())
+		frames, bytes = r.gather(g, first, m.format, m.seq, until)
 		n, errno = r.socket.Sendv(fd, r.iov[:frames])
 		clear(r.iov[:frames])
 	}
@@ -153,17 +161,23 @@ func (r *Registry) Writable(fd uint32) {
 		return
 	}
 	g := r.logOf(r.cells.at(m.channel))
-	if m.flags&memberOnce != 0 {
+	until := r.until(g, m)
+	switch {
+	case until == m.seq:
 		r.socket.ArmWrite(fd, false)
-		r.respond(g, fd, m)
+		r.pass(g, fd, m)
+	case m.flags&memberOnce != 0:
+		r.socket.ArmWrite(fd, false)
+		r.respond(g, fd, m, until)
 		r.responses.forget()
 		r.publishTally()
 		return
-	}
-	r.serve(g, fd, m)
-	if m.seq == g.head() {
-		r.unblock(g, fd, m)
-		r.socket.ArmWrite(fd, false)
+	default:
+		r.serve(g, fd, m, until)
+		if m.seq == g.head() {
+			r.unblock(g, fd, m)
+			r.socket.ArmWrite(fd, false)
+		}
 	}
 	r.trim(g)
 	r.publishTally()

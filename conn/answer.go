@@ -13,7 +13,7 @@ import (
 // ask is decided by --origin, on this side, so the browser is told that all may
 // read. exposed are the fields that scripts may see.
 const (
-	corsFields = "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: C10m-Position, C10m-Messages, C10m-Close, Retry-After\r\n"
+	corsFields = "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: C10m-Position, C10m-Messages, C10m-History, C10m-Close, Retry-After\r\n"
 	lastField  = "Connection: close\r\n"
 )
 

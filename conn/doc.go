@@ -306,18 +306,17 @@ cost is one map entry for each channel that changed, and none without the flag.
 
 # Missed messages
 
-CloseMissed tells everybody who was open at a moment that messages may have been
-missed (code 4001, a drain's pace); who comes back with a position is told by the
-history (channel.Hub.Interrupted). It is for gaps that are known when they are
-over, so the moment is their end: who is open then and was not when the gap began
-is told as well, which is allowed, as it may have missed something, too. Who comes
-after the moment is told apart by the generation of its descriptor, which costs
-nothing per connection. A second moment during the walk
-has it go round once more: to start anew would, with moments that come more often
-than a walk takes, have the last in it wait for ever.
+channel.Hub.Interrupted cuts all channels at one place (channel/interruption.go). Who
+was there before is told (missed.go): 4001, or 410 to a poll, at a drain's pace, and
+before it gets what was published after; who comes back with a position is told by the
+history. The cut is made when a gap is over: who is open then and was not when the gap
+began is told as well, which is allowed, as it may have missed something, too. A
+second cut during the walk has it go round once more: to start anew would, with cuts
+that come more often than a walk takes, have the last in it wait for ever.
 
-A mark in each record was dropped: setting it is a walk over millions of records
-in one turn, and clearing it another.
+Dropped: to tell by generations of descriptors who came after the cut. It costs nothing,
+but polls come again and again on one connection. To close whoever a message is due to:
+a message to a million is then a million who come back at once.
 
 # Invariants
 

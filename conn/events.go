@@ -15,13 +15,16 @@ import (
 // chunks would be bytes of ours between the registry's. X-Accel-Buffering is
 // what nginx asks for, which would else collect the events.
 const eventsResponse = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\nConnection: close\r\n" +
-	answerHeaders + "\r\n" + eventsPrelude
+	answerHeaders
 
 // heartbeat is a comment, which the client drops (HTML Standard, 9.2.7).
 var heartbeat = []byte(":\n\n")
 
 // gapText tells that the position that the client named cannot be continued.
 const gapText = "Messages after your position may have been missed."
+
+// noHistoryText is behind it where that holds for every position.
+const noHistoryText = " The server keeps no history."
 
 // encodeEvent is the channel.Encoder of channel.Event.
 func encodeEvent(m *channel.Message) []byte {
@@ -102,7 +105,7 @@ func (s *Server) openEvents(fd uint32, r *request) verdict {
 	grant := s.shake.grant
 	grant.Publish = false // nothing that it says is read
 	s.stats.EventStreams.Add(1)
-	s.admitMember(fd, channel.Event, s.shake.channel, grant, []byte(eventsResponse), since)
+	s.admitMember(fd, channel.Event, s.shake.channel, grant, []byte(eventsResponse+historyField(s.kept())+"\r\n"+eventsPrelude), since)
 	if len(since) == 0 && s.shared.Config.History.Keeps() && !s.loop.Closing(fd) && s.loop.Record(fd).Phase == phaseOpen {
 		s.askPosition(fd)
 	}
@@ -114,11 +117,16 @@ func (s *Server) openEvents(fd uint32, r *request) verdict {
 // without data is no event, and still the client's position (HTML Standard,
 // 9.2.6). What it is owed meanwhile brings an id of its own.
 func (s *Server) sayPosition(fd uint32, a *channel.Answer) {
-	if s.registry.Behind(fd) {
-		return
+	if s.registry.Behind(fd) || s.registry.Untold(fd) {
+		return // an interruption came meanwhile, of which it is to be told first
 	}
+	s.sayID(fd, a.AppendPosition)
+}
+
+// sayID says an id without data.
+func (s *Server) sayID(fd uint32, appendPosition func(to []byte) []byte) {
 	var room [len("id: \n\n") + idBytesMax]byte
-	s.say(fd, append(a.AppendPosition(append(room[:0], fieldID...)), "\n\n"...))
+	s.say(fd, append(appendPosition(append(room[:0], fieldID...)), "\n\n"...))
 }
 
 // sayGap tells a stream that its position could not be continued, and where it
@@ -128,5 +136,9 @@ func (s *Server) sayGap(fd uint32, a *channel.Answer) {
 	if a != nil {
 		position = a.AppendPosition(nil)
 	}
-	s.say(fd, appendOwnEvent(nil, "gap", position, 0, gapText))
+	text := gapText
+	if s.kept() == 0 {
+		text += noHistoryText
+	}
+	s.say(fd, appendOwnEvent(nil, "gap", position, 0, text))
 }

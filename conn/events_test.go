@@ -213,7 +213,7 @@ func TestEventsAreToldTheirEnd(t *testing.T) {
 		s := startServer(t, 1, testConfig())
 		c, socket := s.events(t, "/news"), s.upgrade(t, "/news")
 		s.publish(t, "news", "before")
-		CloseMissed(s.servers, 0)
+		s.hub.Interrupted(0)
 		c.expectPayloads("before")
 		if got := c.rest(); got != "event: close\ndata: 4001 you may have missed messages\n\n" {
 			t.Errorf("got %q", got)
@@ -379,7 +379,9 @@ func TestEventsContinue(t *testing.T) {
 		came.expectPayloads("one", "two\n", "\xff")
 	}
 	s.events(t, "/news", "Last-Event-ID: "+one.id+"\r\n").expectPayloads("two\n", "\xff")
-	s.events(t, "/news?since=first").expectPayloads("before", "one", "two\n", "\xff")
+	all := s.events(t, "/news?since=first")
+	all.block() // the position before them
+	all.expectPayloads("before", "one", "two\n", "\xff")
 	for i := range 10 {
 		s.publish(t, "news", fmt.Sprint(i))
 	}
@@ -401,7 +403,7 @@ func TestEventsContinue(t *testing.T) {
 func TestEventsCannotContinueWithoutHistory(t *testing.T) {
 	s := startServer(t, 1, testConfig())
 	c := s.events(t, "/news?since=abcdefgh-1")
-	if got := c.event(); got != (clientEvent{"gap", "", gapText}) {
+	if got := c.event(); got != (clientEvent{"gap", "", gapText + noHistoryText}) {
 		t.Fatalf("got %q", got)
 	}
 	s.publish(t, "news", "live")

@@ -318,8 +318,8 @@ func TestLastAnswersSaySo(t *testing.T) {
 			s.hub.Publish([]byte("a"), []byte("two"))
 			both.Done()
 		}},
-		{s, poll("/a?wait=9"), 410, func(s *testServer) { CloseMissed(s.servers, 0) }},
-		{bare, poll("/a?wait=9"), 410, func(s *testServer) { CloseMissed(s.servers, 0) }},
+		{s, poll("/a?wait=9"), 410, func(s *testServer) { s.hub.Interrupted(0) }},
+		{bare, poll("/a?wait=9"), 410, func(s *testServer) { s.hub.Interrupted(0) }},
 		{s, postRequest("/a", "bus down", last), 503, nil},
 	} {
 		bus.mu.Lock()

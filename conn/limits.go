@@ -104,6 +104,10 @@ const (
 	// closes a second and loop.
 	drainPerTickMax = 256
 	drainTick       = 5 * time.Millisecond
+	// missedDuePerSecondMax and missedDueMax, at once, bound those of a loop who are
+	// told of a gap out of turn, as a message was due to them: as many connect anew.
+	missedDuePerSecondMax = 1000
+	missedDueMax          = 256
 	// disconnectLooksPerTickMax bounds the connections that a tick looks at for
 	// those of a channel that the operator disconnects: 33 ns each, 0.27 ms where
 	// there is none (go test -bench DisconnectLooks ./conn). disconnectsMax is how many channels may wait for

@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"c10m/poller"
+	"c10m/channel"
 )
 
 // CodeMissedMessages is the close code that says: messages may have been
@@ -16,53 +16,55 @@ import (
 // is the application's (RFC 6455, 7.4.2).
 const CodeMissedMessages = 4001
 
-// CloseMissed closes with CodeMissedMessages the connections that are open now,
-// evenly over a time, so that their clients do not all come back at once. Who
-// connects from now on stays. It returns at once; any goroutine may call it.
-// Called again before it is done, it goes on as it is, and then round once more for
-// those who came between: were it to begin anew, a Redis that comes and goes more
-// often than over would have the last of them wait for ever. A drain takes
-// precedence.
-func CloseMissed(servers []*Server, over time.Duration) {
-	for _, s := range servers {
-		s.loop.Run(func(*poller.Loop) { s.startMissed(over) })
-	}
-}
+// How those are told of an interruption (channel/interruption.go) who were there: a
+// WebSocket and a stream of events are closed with CodeMissedMessages, and a poll is
+// answered with 410. Each is told before it gets anything that was published after
+// the interruption, and once.
+//
+// A walk tells all, evenly over a time, so that their clients do not all come back at
+// once. To whom a message is due before the walk has come to him, the sweep does not
+// give it: he is told out of turn, but at a pace, too (missedDuePerSecondMax), and else
+// has to wait for the walk. So a message to a million that are untold brings no
+// stampede; what they would have got is part of what they are told to have missed.
 
 // missedState is a loop's walk over the connections that are to be told.
 type missedState struct {
-	latest uint32 // generation: who came after it is left alone
+	round  channel.Round
 	cursor uint32
-	again  *missedAgain // nil: this round is the last
-	last   int64        // time of the last step
+	again  time.Duration // of the round after this one, if isLast is false
+	isLast bool
+	last   int64 // time of the last step
 	until  int64
 	left   int64   // how many may still have to be told
 	credit float64 // connections that are due
 }
 
-// missedAgain is the round after the one at hand.
-type missedAgain struct {
-	latest uint32
-	over   time.Duration
-}
-
-func (s *Server) startMissed(over time.Duration) {
+// interrupted begins to tell who is there. During a walk, it goes on as it is, and
+// then round once more for those who came between: were it to begin anew, a Redis that
+// comes and goes more often than a walk takes would have the last of them wait for
+// ever. A drain takes precedence.
+func (s *Server) interrupted(over time.Duration) {
+	s.dueBudget = max(s.dueBudget, missedDueMax)
 	if s.missed != nil {
-		s.missed.again = &missedAgain{s.loop.Latest(), over}
+		s.missed.again, s.missed.isLast = over, false
 		return
 	}
-	s.roundOfMissed(missedAgain{s.loop.Latest(), over})
+	s.roundOfMissed(over)
 	s.loop.TickNow()
 }
 
-func (s *Server) roundOfMissed(round missedAgain) {
+func (s *Server) roundOfMissed(over time.Duration) {
 	now := s.loop.Now()
-	s.missed = &missedState{latest: round.latest, last: now, until: now + int64(round.over), left: s.stats.Open.Load() + s.stats.OpenPolls.Load()}
+	s.missed = &missedState{
+		round: s.registry.BeginRound(), isLast: true, last: now, until: now + int64(over),
+		left: s.stats.Open.Load() + s.stats.OpenPolls.Load(),
+	}
 }
 
-// closeMissed closes what is due and returns when the next step is.
-func (s *Server) closeMissed() (next int64) {
+// tellMissed tells those whose turn it is and returns when the next step is.
+func (s *Server) tellMissed() (next int64) {
 	m, now := s.missed, s.loop.Now()
+	s.dueBudget = min(s.dueBudget+float64(now-m.last)*missedDuePerSecondMax/float64(time.Second), missedDueMax)
 	// What is left, over the time that is left. Newcomers on the way use up
 	// credit too, so the last are up to a second late for each 50,000 of them.
 	rate := float64(m.left) / float64(max(m.until-now, int64(walkTickMin)))
@@ -75,23 +77,63 @@ func (s *Server) closeMissed() (next int64) {
 		return now + int64(drainTick)
 	}
 	if m.cursor == 0 || m.left == 0 {
-		if s.missed = nil; m.again == nil {
+		s.registry.EndRound(m.round)
+		if s.missed = nil; m.isLast {
 			return math.MaxInt64
 		}
-		s.roundOfMissed(*m.again)
+		s.roundOfMissed(m.again)
 	}
 	return now + int64(drainTick)
 }
 
+// missedOne tells one connection, if it is untold.
 func (s *Server) missedOne(fd uint32) {
-	phase := s.loop.Record(fd).Phase
-	if phase != phaseOpen && phase != phasePoll || s.loop.CameAfter(fd, s.missed.latest) {
+	switch phase := s.loop.Record(fd).Phase; {
+	case phase != phaseOpen && phase != phasePoll || !s.isUntold(fd):
 		return
-	}
-	s.missed.left--
-	if phase == phasePoll {
+	case phase == phasePoll:
 		s.missedPoll(fd)
-		return
+	default:
+		s.finishCode(fd, MissedMessages)
 	}
-	s.finishCode(fd, MissedMessages)
+	if s.missed != nil {
+		s.missed.left--
+	}
+}
+
+// isUntold reports whether a connection has a member that is untold.
+func (s *Server) isUntold(fd uint32) bool {
+	if !s.isTwoWay(fd) {
+		return s.registry.Untold(fd)
+	}
+	for n := twoWayOf(s.loop.Record(fd)).first; n != 0; n = s.members.at(n).next {
+		if s.registry.Untold(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// Interrupted implements channel.Owner: a message is due to a member that is untold. A
+// poll is told at once, since its client does not connect anew for it. The registry
+// must not be called from here.
+func (s *Server) Interrupted(member uint32, atOnce bool) {
+	fd := s.members.owner(member)
+	if s.loop.Record(fd).Phase != phasePoll && !atOnce {
+		if s.dueBudget < 1 {
+			return // the walk tells it
+		}
+		s.dueBudget--
+	}
+	s.due = append(s.due, pausedEntry{fd, s.loop.Generation(fd)})
+}
+
+// tellDue tells those to whom a message was due in this turn.
+func (s *Server) tellDue() {
+	for _, each := range s.due {
+		if s.loop.Generation(each.fd) == each.generation && !s.loop.Closing(each.fd) {
+			s.missedOne(each.fd)
+		}
+	}
+	s.due = s.due[:0]
 }

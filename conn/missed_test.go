@@ -11,14 +11,14 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// begun waits until CloseMissed has reached all loops.
-func (s *testServer) begun() { s.onLoops(func(*poller.Loop, *Server) {}) }
+// begun waits until an interruption has reached all loops.
+func (s *testServer) begun() { s.hub.Channels(func(string) bool { return false }, 1) }
 
-func TestCloseMissedTellsThoseWhoWereOpenAndNobodyElse(t *testing.T) {
+func TestInterruptedTellsThoseWhoWereOpenAndNobodyElse(t *testing.T) {
 	for _, over := range []time.Duration{0, 50 * time.Millisecond} {
 		s := startServer(t, 2, testConfig())
 		clients := s.members(t, 60)
-		CloseMissed(s.servers, over)
+		s.hub.Interrupted(over)
 		s.begun()
 		var newcomers []*rawClient
 		for _, c := range clients {
@@ -54,7 +54,7 @@ func TestCloseMissedTellsThoseWhoWereOpenAndNobodyElse(t *testing.T) {
 
 // It is even over the time that it is given, whoever comes back meanwhile, and a
 // second gap in the middle of it tells those who came after the first, too.
-func TestCloseMissedIsEvenAndGoesRoundAgain(t *testing.T) {
+func TestInterruptedIsEvenAndGoesRoundAgain(t *testing.T) {
 	kernel := &testKernel{}
 	config := testConfig()
 	config.PingInterval = 0
@@ -62,7 +62,7 @@ func TestCloseMissedIsEvenAndGoesRoundAgain(t *testing.T) {
 	kernel.clock.Store(kernel.Now())
 	const n, over, steps = 100, 10 * time.Second, 200
 	s.members(t, n)
-	CloseMissed(s.servers, over)
+	s.hub.Interrupted(over)
 	s.begun()
 	for i := 1; i <= steps/2; i++ {
 		s.step(kernel, over/steps)
@@ -73,7 +73,7 @@ func TestCloseMissedIsEvenAndGoesRoundAgain(t *testing.T) {
 	}
 	first := int(s.closes(MissedMessages))
 	s.members(t, 50)
-	CloseMissed(s.servers, over)
+	s.hub.Interrupted(over)
 	s.begun()
 	stay := s.members(t, 7)
 	// The second does not make those of the first wait.
@@ -97,17 +97,18 @@ func TestCloseMissedIsEvenAndGoesRoundAgain(t *testing.T) {
 	}
 }
 
-// A drain that begins meanwhile closes all with its own code.
-func TestDrainTakesPrecedenceOverCloseMissed(t *testing.T) {
+// A drain that begins meanwhile closes all at its pace, and still tells those who are
+// untold: after 1012 they would take it that they missed nothing.
+func TestDrainTellsWhoIsUntold(t *testing.T) {
 	s := startServer(t, 2, testConfig())
 	clients := s.members(t, 20)
-	CloseMissed(s.servers, time.Hour)
+	s.hub.Interrupted(time.Hour)
 	s.begun()
 	s.poller.StopAccepting(0)
 	var done sync.WaitGroup
 	done.Go(func() { Drain(s.servers, 0) })
 	for _, c := range clients {
-		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(1012)}) {
+		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(CodeMissedMessages)}) {
 			t.Fatalf("got %v", got)
 		}
 		c.Close()

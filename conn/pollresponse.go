@@ -68,22 +68,30 @@ const pollHeadBytes = 512
 // appendPollEmpty appends the answer to a poll that found nothing in time: 204,
 // with the position if there is one. last: the connection ends with it.
 func appendPollEmpty(p, position []byte, last bool) []byte {
-	return appendPollBare(p, "204 No Content", position, "", last)
+	return appendPollBare(p, "204 No Content", position, "", "", last)
 }
 
 // appendPollGone appends the answer to a poll whose position is gone: messages
-// may have been missed, and position is where to go on. last: the connection ends
-// with it.
-func appendPollGone(p, position []byte, last bool) []byte {
-	return appendPollBare(p, "410 Gone", position, pollGoneText, last)
+// may have been missed, and position is where to go on. kept is how many messages of
+// a channel the server keeps. last: the connection ends with it.
+func appendPollGone(p, position []byte, kept int, last bool) []byte {
+	text := pollGoneText
+	if kept == 0 {
+		text = gapText + noHistoryText + "\n"
+	}
+	return appendPollBare(p, "410 Gone", position, historyField(kept), text, last)
 }
+
+// historyField says how many of the latest messages of each channel the server
+// keeps; with 0 no position can be continued, now or later.
+func historyField(kept int) string { return "C10m-History: " + strconv.Itoa(kept) + "\r\n" }
 
 // pollGoneText says what happened and what to do.
 const pollGoneText = "Messages may have been missed; go on from C10m-Position, or without since.\n"
 
-func appendPollBare(p []byte, status string, position []byte, text string, last bool) []byte {
+func appendPollBare(p []byte, status string, position []byte, fields, text string, last bool) []byte {
 	p = append(append(p, "HTTP/1.1 "...), status...)
-	p = append(p, "\r\n"+answerHeaders...)
+	p = append(append(p, "\r\n"+answerHeaders...), fields...)
 	if len(position) > 0 {
 		p = append(append(append(p, "C10m-Position: "...), position...), "\r\n"...)
 	}

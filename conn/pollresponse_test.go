@@ -109,8 +109,8 @@ func TestPollAnswersWithoutMessages(t *testing.T) {
 	}{
 		{appendPollEmpty(nil, []byte("abcd1234-5"), false), 204, false, ""},
 		{appendPollEmpty(nil, []byte("abcd1234-5"), true), 204, true, ""},
-		{appendPollGone(nil, []byte("abcd1234-5"), false), 410, false, pollGoneText},
-		{appendPollGone(nil, []byte("abcd1234-5"), true), 410, true, pollGoneText},
+		{appendPollGone(nil, []byte("abcd1234-5"), 10, false), 410, false, pollGoneText},
+		{appendPollGone(nil, []byte("abcd1234-5"), 10, true), 410, true, pollGoneText},
 	} {
 		response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(c.bytes)), &http.Request{Method: "GET"})
 		if err != nil {

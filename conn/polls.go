@@ -162,10 +162,12 @@ func (s *Server) pollAnswered(fd uint32, a *channel.Answer) {
 	c := s.cold[fd]
 	r := c.resume
 	c.resume = nil
+	// A question without a position says nothing of what was missed.
+	isGone := a.Gone || r.isGone || r.isAhead && s.registry.Untold(fd)
 	switch {
-	case r.isAhead && !r.isGone && s.registry.Behind(fd):
+	case r.isAhead && !isGone && s.registry.Behind(fd):
 		s.registry.Release(fd) // what came while it asked is its answer
-	case a.Gone || r.isGone:
+	case isGone:
 		s.gonePoll(fd, a.AppendPosition(nil))
 	case len(a.Messages) > 0:
 		first := channel.FirstOf(a.Messages)
@@ -175,6 +177,7 @@ func (s *Server) pollAnswered(fd uint32, a *channel.Answer) {
 		s.emptyPoll(fd, a.AppendPosition(nil))
 	default:
 		s.registry.CatchUp(fd)
+		s.registry.Told(fd)
 		s.registry.Release(fd)
 		s.thaw(fd)
 	}
@@ -190,7 +193,7 @@ func (s *Server) emptyPoll(fd uint32, position []byte) {
 // gonePoll answers a poll that messages may have been missed, and where to go on if
 // that is known.
 func (s *Server) gonePoll(fd uint32, position []byte) {
-	s.answerPoll(fd, appendPollGone(nil, position, s.isLastPoll(fd)))
+	s.answerPoll(fd, appendPollGone(nil, position, s.kept(), s.isLastPoll(fd)))
 }
 
 // isLastPoll reports whether a poll's answer is the last on its connection.
@@ -231,14 +234,21 @@ func (s *Server) leavePoll(fd uint32) {
 // drainPoll answers a poll since the server restarts: the next one goes to
 // another connection.
 func (s *Server) drainPoll(fd uint32) {
+	answer := appendPollEmpty(nil, nil, true)
+	if s.registry.Untold(fd) {
+		answer = appendPollGone(nil, nil, s.kept(), true)
+	}
 	s.leavePoll(fd)
-	s.finish(fd, Draining, appendPollEmpty(nil, nil, true))
+	s.finish(fd, Draining, answer)
 }
 
 // Served implements channel.Owner: a poll got its answer from the sweep, but for
 // rest. The registry must not be called from here, so requests that came behind
 // the poll wait for their turn.
 func (s *Server) Served(fd uint32, rest []byte) {
+	if s.loop.Closing(fd) {
+		return // its client left in this very turn
+	}
 	s.stats.Requests.Add(1)
 	if len(rest) == 0 {
 		if !s.isLastPoll(fd) {

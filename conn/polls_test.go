@@ -481,7 +481,7 @@ func TestPollsAreToldWhatWasMissed(t *testing.T) {
 	c := s.connect(t)
 	c.poll("/news?wait=60")
 	s.waitForPolls(t, 1)
-	CloseMissed(s.servers, 0)
+	s.hub.Interrupted(0)
 	response, _ := c.answered(410)
 	s.publish(t, "news", "hello") // before the next poll
 	c.poll("/news?wait=60&since=" + response.Header.Get("C10m-Position"))

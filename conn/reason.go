@@ -169,7 +169,7 @@ var reasonTable = [reasons]reasonInfo{
 
 	PositionGone: {name: "position_gone", code: CodeMissedMessages, text: "the position is gone: you may have missed messages"},
 
-	// 4000 to 4999 are for private use (RFC 6455, 7.4.2): see CloseMissed.
+	// 4000 to 4999 are for private use (RFC 6455, 7.4.2): see CodeMissedMessages.
 	MissedMessages: {name: "missed_messages", code: CodeMissedMessages, text: "you may have missed messages"},
 
 	Disconnected: {name: "disconnected", code: CodeDisconnected, text: "disconnected by the operator"},

@@ -18,6 +18,7 @@ import (
 type resume struct {
 	waiting bool               // for the answer
 	isAhead bool               // it continues nothing, and asks only for its position
+	isFirst bool               // it begins with what is kept, and has no position
 	isOver  bool               // of a poll: its time is over
 	isGone  bool               // of a poll: messages were missed meanwhile
 	backlog []*channel.Message // still to be written
@@ -39,7 +40,7 @@ func (s *Server) resumeAt(fd uint32, since []byte) {
 		s.tellGone(fd, nil)
 		return
 	}
-	s.ask(fd, since, &resume{waiting: true})
+	s.ask(fd, since, &resume{waiting: true, isFirst: string(since) == channel.SinceFirst})
 }
 
 // askPosition asks where the channel stands. The member keeps what it is owed, and
@@ -94,8 +95,12 @@ func (s *Server) answered(a *channel.Answer) {
 		s.sayPosition(fd, a)
 	default:
 		s.registry.CatchUp(fd)
-		if a.Gone {
+		s.registry.Told(fd)
+		switch {
+		case a.Gone:
 			s.tellGone(fd, a)
+		case c.resume.isFirst && s.isEvents(fd):
+			s.sayID(fd, a.AppendStart)
 		}
 	}
 	if s.loop.Closing(fd) || s.loop.Record(fd).Phase != phaseOpen {
@@ -117,6 +122,9 @@ func (s *Server) tellGone(fd uint32, a *channel.Answer) {
 	}
 	s.finishCode(fd, PositionGone)
 }
+
+// kept is how many messages of a channel the server keeps for those who come back.
+func (s *Server) kept() int { return s.shared.Config.History.Kept() }
 
 // writeBacklog makes one write of what a member lacks, if that is known. When all of it is written
 // the member goes on with its log; else EPOLLOUT goes on.

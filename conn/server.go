@@ -169,6 +169,8 @@ type Server struct {
 	pings        pacer
 	drain        *drainState
 	missed       *missedState
+	due          []pausedEntry // who is to be told of an interruption at the end of the turn
+	dueBudget    float64       // how many may be, out of turn
 	recent       recentRing
 	disconnects  []*disconnectState // the first is being worked on
 	in           inbound            // of the connection at hand if it has no cold state
@@ -520,10 +522,16 @@ func (s *Server) dropCold(fd uint32) {
 
 // Letter, Full and Work are the registry's, but for what is said to one connection.
 func (s *Server) Letter(body any) {
-	if answer, ok := body.(*channel.Answer); ok {
-		s.answered(answer)
-	} else if !s.registry.Letter(body) {
-		panic("BUG: a letter that nobody understands")
+	switch body := body.(type) {
+	case *channel.Answer:
+		s.answered(body)
+	case *channel.Interruption:
+		s.registry.Interrupt(body)
+		s.interrupted(body.Over)
+	default:
+		if !s.registry.Letter(body) {
+			panic("BUG: a letter that nobody understands")
+		}
 	}
 }
 
@@ -532,6 +540,7 @@ func (s *Server) Full() bool { return s.registry.Full() }
 func (s *Server) Work() bool {
 	s.tokenNanos = 0
 	more := s.registry.Work()
+	s.tellDue()
 	more = s.resumeReady() || more
 	return s.resumeSome() || more
 }

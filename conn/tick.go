@@ -37,7 +37,7 @@ func (s *Server) Tick() (next int64) {
 		return min(next, s.drainSome())
 	}
 	if s.missed != nil {
-		next = min(next, s.closeMissed())
+		next = min(next, s.tellMissed())
 	}
 	return min(next, s.disconnectSome())
 }

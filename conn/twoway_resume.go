@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"strconv"
+
 	"c10m/channel"
 	"c10m/poller"
 )
@@ -34,7 +36,7 @@ func (s *Server) confirm(fd, n uint32, since []byte) {
 	name := s.registry.Name(n)
 	if s.shared.Config.History == nil {
 		if len(since) > 0 {
-			s.replyPosition("GAP ", name, nil)
+			s.replyGap(name, nil)
 		}
 		s.replyPosition("OK SUB ", name, nil)
 		return
@@ -67,15 +69,16 @@ func (s *Server) confirmed(fd uint32, c *cold, a *channel.Answer) {
 		return
 	}
 	s.registry.CatchUp(r.member)
+	s.registry.Told(r.member)
 	var room [idBytesMax]byte
 	name, position := s.registry.Name(r.member), a.AppendPosition(room[:0])
 	s.current = fd
 	switch {
 	case a.Gone:
-		s.replyPosition("GAP ", name, position)
+		s.replyGap(name, position)
 	case len(r.since) == 0:
 	case string(r.since) == channel.SinceFirst:
-		position = nil
+		position = a.AppendStart(room[:0])
 	default:
 		position = r.since
 	}
@@ -129,6 +132,17 @@ func (s *Server) replyPosition(what string, name, position []byte) {
 		reply = append(append(reply, ' '), position...)
 	}
 	s.reply(reply)
+}
+
+// replyGap tells that the position of a SUB cannot be continued, from where it goes
+// on, and how many messages of a channel the server keeps.
+func (s *Server) replyGap(name, position []byte) {
+	if len(position) == 0 {
+		s.replyPosition("GAP ", name, nil)
+		return
+	}
+	var room [idBytesMax + 20]byte
+	s.replyPosition("GAP ", name, strconv.AppendInt(append(append(room[:0], position...), ' '), int64(s.kept()), 10))
 }
 
 // unconfirm forgets the question or the backlog of a membership that leaves.

@@ -59,9 +59,10 @@
 //   - A gap is the end of a session that had subscribed. Redis keeps nothing for
 //     an absent subscriber and can not tell what was lost: gaps are counted, with
 //     the times between which messages may be missing.
-//   - OnGap is told when the light turns green after a gap, not when it begins
-//     nor when Redis confirms: who is told to ask for what was missed must not
-//     be told while more is being missed. A Redis that flaps is one gap to it.
+//   - OnGap is told before the first message behind a gap, and if none comes, when
+//     the light turns green; not when the gap begins nor when Redis confirms: who is
+//     told to ask for what was missed must not be told while more is being missed.
+//     A Redis that flaps, with no message in between, is one gap to it.
 //     The time before the first subscription is one, too (not in the counter,
 //     since nothing was interrupted): a WebSocket that was open in it is deaf.
 //   - A session ends when its connection fails, or when nothing at all has come

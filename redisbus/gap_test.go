@@ -102,6 +102,60 @@ func TestOnGapWaitsForGreen(t *testing.T) {
 	}
 }
 
+// A gap is told before the first message behind it, also while no probe is back.
+func TestOnGapIsToldBeforeTheNextMessage(t *testing.T) {
+	server := startRedis(t)
+	door := newDoor(nil)
+	var toldAt []int // how many messages had come
+	var mu sync.Mutex
+	r, err := ConnectRedis(RedisConfig{
+		URL: "redis://" + server.addr, ProbeInterval: 50 * time.Millisecond, ReconnectBackoffMax: 100 * time.Millisecond,
+		OnGap: func(Gap) {
+			door.mu.Lock()
+			defer door.mu.Unlock()
+			mu.Lock()
+			defer mu.Unlock()
+			toldAt = append(toldAt, len(door.messages))
+		},
+	}, door, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeBus(t, r) })
+	waitUp(t, r, true)
+	client := redis.NewClient(&redis.Options{Addr: server.addr, Username: "publisher", Password: "x"})
+	defer client.Close()
+	root := redis.NewClient(&redis.Options{Addr: server.addr})
+	defer root.Close()
+	do := func(client *redis.Client, args ...any) {
+		t.Helper()
+		if err := client.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	came := func() int {
+		door.mu.Lock()
+		defer door.mu.Unlock()
+		return len(door.messages)
+	}
+	do(root, "ACL", "SETUSER", "publisher", "on", ">x", "allchannels", "+publish")
+	do(root, "ACL", "SETUSER", "default", "-publish") // its probes are refused
+	eventually(t, "red", func() bool { return !r.Health().Up })
+	for i := range 3 {
+		do(client, "PUBLISH", "news", "before")
+		eventually(t, "the message", func() bool { return came() == 2*i+1 })
+		do(root, "CLIENT", "KILL", "TYPE", "pubsub")
+		eventually(t, "subscribed again", func() bool { return r.Stats().Reconnects == uint64(i+1) })
+		do(client, "PUBLISH", "news", "after")
+		eventually(t, "the message behind the gap", func() bool { return came() == 2*i+2 })
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if got := fmt.Sprint(toldAt); got != "[0 1 3 5]" || r.Health().Up {
+		t.Errorf("told after %s messages, and not after the start, 1, 3 and 5; up %v", got, r.Health().Up)
+	}
+}
+
 // A late probe is no gap: the stream went on.
 func TestOnGapIsNotToldOfALateProbe(t *testing.T) {
 	server := startRedis(t)

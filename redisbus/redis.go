@@ -31,11 +31,11 @@ type RedisConfig struct {
 	// ReconnectBackoffMin is the first upper bound of the random wait before a
 	// reconnect. It doubles with each failure, up to ReconnectBackoffMax.
 	ReconnectBackoffMin, ReconnectBackoffMax time.Duration
-	// OnGap, if it is not nil, is told when a probe has come back after a time
-	// without a subscription: after each gap, and once after the start, as a
+	// OnGap, if it is not nil, is told when a probe or a message has come after a
+	// time without a subscription: after each gap, and once after the start, as a
 	// client that connected before the first subscription has missed messages
-	// like any other. Gaps with nothing green between them are one. It is called
-	// by the goroutine that receives, and must not block.
+	// like any other. Gaps with nothing received between them are one. It is called
+	// by the goroutine that receives, before the Door gets what came behind the gap.
 	OnGap func(Gap)
 }
 

@@ -22,6 +22,9 @@ import (
 type session struct {
 	*Redis
 
+	// Owned by the goroutine that receives.
+	gapTold bool
+
 	// Shared: atomic.
 	subscribed atomic.Bool // confirmed, so that the end is a gap
 	proved     atomic.Bool // a probe came back
@@ -154,6 +157,7 @@ func (s *session) message(m *redis.Message) {
 		}
 		return
 	}
+	s.tellGap()
 	s.count.messages.Add(1)
 	s.count.bytes.Add(uint64(len(m.Payload)))
 	// Nobody waits for the receipt: the publisher has its answer from Redis.
@@ -178,9 +182,13 @@ func (s *session) probeReturned(text string) {
 	s.green()
 }
 
-// green turns health green. OnGap comes first: who connects after it saw the
-// green light is not taken for one who was there in the gap.
-func (s *session) green() {
+// tellGap tells OnGap of a gap of which it was not told yet: before the first
+// message behind it, and if none comes, when the light turns green.
+func (s *session) tellGap() {
+	if s.gapTold {
+		return
+	}
+	s.gapTold = true
 	s.mu.Lock()
 	gap := s.gap
 	s.gap = Gap{}
@@ -188,6 +196,12 @@ func (s *session) green() {
 	if !gap.From.IsZero() && s.cfg.OnGap != nil {
 		s.cfg.OnGap(gap)
 	}
+}
+
+// green turns health green. OnGap comes first: who connects after it saw the
+// green light is not taken for one who was there in the gap.
+func (s *session) green() {
+	s.tellGap()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.health.Up {
