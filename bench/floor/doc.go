@@ -26,6 +26,11 @@
 // about that: what all of the server delivers against one thread of nothing
 // but send.
 //
+// With more than one message under way (--in-flight) there is a third side, which
+// batches: the same bare loop, but all messages that wait go into one send for each
+// socket, as the server's sweeps do. The ratio to it is the one to be proud of: that to
+// the loop without batches says how much batching is worth, to anybody.
+//
 // Above one table (19,900 connections under a hard limit of 20,000) the sender
 // has a thread for each, which hand a baton on: one sends at a time, so it is
 // one thread's work still, and a switch for every 19,400 sends.

@@ -12,6 +12,7 @@ import (
 
 	"c10m/bench/child"
 	"c10m/bench/proc"
+	"c10m/internal/patience"
 )
 
 // The test's own program plays the roles, as floor does, and is floor itself
@@ -48,9 +49,9 @@ func TestFloorSide(t *testing.T) {
 	for _, inFlight := range []int{1, 8} {
 		f := &sendsFlags{Connections: 60, Size: 256, InFlight: inFlight, Loops: 2, Each: 20 * time.Millisecond}
 		p := testPlan(t, f.Connections)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 		defer cancel()
-		s, err := startFloor(ctx, f, p)
+		s, err := startFloor(ctx, f, p, f.InFlight)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,6 +133,18 @@ func TestReport(t *testing.T) {
 	r.printRound(&out, 0)
 	r.print(&out)
 	for _, wanted := range []string{"the sender's thread", "the host", "median  ratio          1.250"} {
+		if !strings.Contains(out.String(), wanted) {
+			t.Errorf("%q is not in\n%s", wanted, out.String())
+		}
+	}
+	for i := range r.Rounds {
+		r.Rounds[i].Batching, r.Rounds[i].BatchingRatio = &measurement{PerSecond: 300}, r.Rounds[i].Server.PerSecond/300
+	}
+	out.Reset()
+	r.conclude()
+	r.printRound(&out, 1)
+	r.print(&out)
+	for _, wanted := range []string{"2       batches", "worst 0.500  (to the floor that batches)", "median  batches          300"} {
 		if !strings.Contains(out.String(), wanted) {
 			t.Errorf("%q is not in\n%s", wanted, out.String())
 		}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -22,6 +24,8 @@ type senderConfig struct {
 	// Tables are descriptor tables: with more than one, a thread for each.
 	Tables    int
 	FirstPort int // of the first table; each further one listens on the next
+	// Batch is how many messages go out in one send, if so many wait.
+	Batch int
 }
 
 // perTable is how many connections a table gets at most: the client counts on
@@ -70,7 +74,7 @@ func sendMain(arguments []string) error {
 		return err
 	}
 	fmt.Println("ready")
-	return eachLine(config.Size, func(frame []byte) error { return sendTo(fds, frame) })
+	return eachLine(config, func(frames []byte) error { return sendTo(fds, frames) })
 }
 
 // sendInTurns is the floor beyond one descriptor table: a thread for each, of
@@ -106,7 +110,7 @@ func sendInTurns(config senderConfig, limit int) error {
 		}
 		fmt.Println(phase.word)
 	}
-	return eachLine(config.Size, baton.pass)
+	return eachLine(config, baton.pass)
 }
 
 func acceptAll(listener, connections int) (fds []uintptr, err error) {
@@ -124,21 +128,37 @@ func acceptAll(listener, connections int) (fds []uintptr, err error) {
 	return fds, nil
 }
 
-// eachLine hands over a frame for every sequence number on standard input.
-func eachLine(size int, send func(frame []byte) error) error {
-	lines := bufio.NewScanner(os.Stdin)
-	var frame []byte
-	for lines.Scan() {
-		sequence, err := strconv.ParseUint(strings.TrimSpace(lines.Text()), 10, 64)
-		if err != nil {
-			return err
+// eachLine hands over a frame for every sequence number on standard input; those
+// that wait go together, up to Batch.
+func eachLine(config senderConfig, send func(frames []byte) error) error {
+	lines := bufio.NewReader(os.Stdin)
+	var frames []byte
+	for {
+		frames = frames[:0]
+		for n := 0; n == 0 || n < config.Batch && hasLine(lines); n++ {
+			line, err := lines.ReadString('\n')
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			sequence, err := strconv.ParseUint(strings.TrimSpace(line), 10, 64)
+			if err != nil {
+				return err
+			}
+			frames = load.AppendStampedFrame(frames, sequence, load.Nanos(), config.Size)
 		}
-		frame = load.AppendStampedFrame(frame[:0], sequence, load.Nanos(), size)
-		if err := send(frame); err != nil {
+		if err := send(frames); err != nil {
 			return err
 		}
 	}
-	return lines.Err()
+}
+
+// hasLine reports whether a line can be had without waiting.
+func hasLine(lines *bufio.Reader) bool {
+	there, _ := lines.Peek(lines.Buffered())
+	return bytes.IndexByte(there, '\n') >= 0
 }
 
 // sendTo sends a frame to each of fds, which are of this thread's table.

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"c10m/internal/patience"
 )
 
 // Every table is used, none gets more than it holds, and all together get
@@ -91,9 +93,9 @@ func TestFloorSideInTurns(t *testing.T) {
 	f := &sendsFlags{Connections: 70, Size: 256, InFlight: 2, Loops: 2, Each: 20 * time.Millisecond}
 	p := testPlan(t, f.Connections)
 	p.limit = tableSpare + 30 // senderTables: 3
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 	defer cancel()
-	s, err := startFloor(ctx, f, p)
+	s, err := startFloor(ctx, f, p, f.InFlight)
 	if err != nil {
 		t.Fatal(err)
 	}

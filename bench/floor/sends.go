@@ -15,7 +15,7 @@ type sendsFlags struct {
 	Rounds      int           `default:"5" help:"Pairs of floor and server. The median of more is steadier."`
 	Each        time.Duration `default:"4s" help:"How long each side of a round sends. Longer smooths what else the host does."`
 	Size        int           `default:"256" help:"Payload bytes; at least 40."`
-	InFlight    int           `default:"1" help:"Messages under way at a time, up to 64. With more than one the server may put several into one system call, which the bare loop never does."`
+	InFlight    int           `default:"1" help:"Messages under way at a time, up to 64. With more than one the server may put several into one system call, which the bare loop never does: a second one, which does, is then measured, too."`
 	Loops       int           `default:"0" help:"Threads of the client, which is the same for both sides. 0 is one per core, more if their descriptor tables need it."`
 }
 
@@ -24,7 +24,7 @@ func (f *sendsFlags) Run(ctx context.Context) error {
 	if f.Size < load.StampBytes || f.Rounds < 1 || f.Each <= 0 {
 		return fmt.Errorf("--size is at least %d, --rounds at least 1 and --each above 0", load.StampBytes)
 	}
-	longest := 2*setUpTimeout(f.Connections) + time.Duration(f.Rounds)*2*(f.Each+roundSlack)
+	longest := 3*setUpTimeout(f.Connections) + time.Duration(f.Rounds)*3*(f.Each+roundSlack)
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 
@@ -32,31 +32,28 @@ func (f *sendsFlags) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	floor, err := startFloor(ctx, f, p)
+	sides, err := startSides(ctx, f, p)
+	defer func() {
+		for _, s := range sides {
+			s.stop()
+		}
+	}()
 	if err != nil {
 		return err
 	}
-	defer floor.stop()
-	server, err := startServer(ctx, f, p)
-	if err != nil {
-		return err
-	}
-	defer server.stop()
-	if err := connect(ctx, p, floor, server); err != nil {
+	if err := connect(ctx, p, sides...); err != nil {
 		return err
 	}
 	r := report{Connections: f.Connections, PayloadBytes: f.Size, InFlight: f.InFlight,
-		ClientLoops: floor.client.Loops(), Cores: cores()}
+		ClientLoops: sides[0].client.Loops(), Cores: cores()}
 	for round := range f.Rounds {
-		pair := pair{}
-		if pair.Floor, err = floor.measure(ctx, f); err != nil {
-			return err
+		measured := map[string]measurement{}
+		for _, s := range sides {
+			if measured[s.name], err = s.measure(ctx, f); err != nil {
+				return err
+			}
 		}
-		if pair.Server, err = server.measure(ctx, f); err != nil {
-			return err
-		}
-		pair.Ratio = pair.Server.PerSecond / pair.Floor.PerSecond
-		r.Rounds = append(r.Rounds, pair)
+		r.add(measured)
 		if !f.JSON {
 			r.printRound(os.Stdout, round)
 		}
@@ -67,4 +64,31 @@ func (f *sendsFlags) Run(ctx context.Context) error {
 	}
 	r.print(os.Stdout)
 	return nil
+}
+
+// The sides of sends, in the order in which they are measured and printed.
+const (
+	sideFloor    = "floor"
+	sideBatching = "batches" // a floor that sends all that waits at once
+)
+
+// startSides starts both, and a floor that batches if there is anything to batch.
+// What was started is returned with an error, too.
+func startSides(ctx context.Context, f *sendsFlags, p *plan) (sides []*side, err error) {
+	batches := []int{1}
+	if f.InFlight > 1 {
+		batches = append(batches, f.InFlight)
+	}
+	for _, batch := range batches {
+		s, err := startFloor(ctx, f, p, batch)
+		if err != nil {
+			return sides, err
+		}
+		sides = append(sides, s)
+	}
+	s, err := startServer(ctx, f, p)
+	if err != nil {
+		return sides, err
+	}
+	return append(sides, s), nil
 }

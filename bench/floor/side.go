@@ -13,7 +13,7 @@ import (
 	"c10m/bench/proc"
 )
 
-// A side is one of the two that are compared: a child that sends, and a client
+// A side is one of those that are compared: a child that sends, and a client
 // of this process that drains it.
 type side struct {
 	// Fixed after construction.
@@ -69,18 +69,22 @@ func (s *side) cores(loops int, raw bool) (cores []int) {
 	return cores
 }
 
-// startFloor starts the bare sender and the client that drains it.
-func startFloor(ctx context.Context, f *sendsFlags, p *plan) (*side, error) {
-	s := &side{name: "floor"}
-	if err := s.send(ctx, f, p); err != nil {
+// startFloor starts the bare sender and the client that drains it. With batch above
+// 1 it puts so many messages into one send.
+func startFloor(ctx context.Context, f *sendsFlags, p *plan, batch int) (*side, error) {
+	s := &side{name: sideFloor}
+	if batch > 1 {
+		s.name = sideBatching
+	}
+	if err := s.send(ctx, f, p, batch); err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *side) send(ctx context.Context, f *sendsFlags, p *plan) error {
-	config := senderConfig{Connections: f.Connections, Size: f.Size, Tables: senderTables(f.Connections, p.limit)}
+func (s *side) send(ctx context.Context, f *sendsFlags, p *plan, batch int) error {
+	config := senderConfig{Connections: f.Connections, Size: f.Size, Tables: senderTables(f.Connections, p.limit), Batch: batch}
 	var err error
 	if config.FirstPort, err = p.takePorts(config.Tables); err != nil {
 		return err
@@ -105,7 +109,7 @@ func (s *side) send(ctx context.Context, f *sendsFlags, p *plan) error {
 
 // startServer starts the server and the client that drains it.
 func startServer(ctx context.Context, f *sendsFlags, p *plan) (*side, error) {
-	s := &side{name: "server"}
+	s := &side{name: sideServer}
 	if err := s.serve(ctx, f, p); err != nil {
 		s.stop()
 		return nil, err
