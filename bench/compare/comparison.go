@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"c10m/bench/report"
@@ -74,6 +75,8 @@ func (o *outcome) line() string {
 // A cell is a figure of a server: the median over the rounds that went well.
 type cell struct {
 	value  float64
+	worst  float64 // of several rounds
+	rounds int     // that went well
 	known  bool
 	failed []*outcome // the rounds that did not
 }
@@ -95,7 +98,10 @@ func (c *comparison) cell(server string, m metric) (k cell) {
 		}
 	}
 	if len(values) > 0 {
-		k.value, k.known = median(values), true
+		k.value, k.known, k.rounds = median(values), true, len(values)
+		if k.worst = slices.Min(values); m.lower {
+			k.worst = slices.Max(values)
+		}
 	}
 	return k
 }

@@ -29,7 +29,8 @@ func (c contender) id() string { return c.name }
 // contenders stand in the table in this order: c10m, the Go designs from the
 // most to the least usual, and the servers that are no library.
 var contenders = []contender{
-	{"c10m", "c10m", "c10m", startC10M, revision},
+	{"c10m", "c10m", "c10m", startC10M(), revision},
+	{"c10m-unpinned", "c10m, --pin off", "c10m", startC10M("--pin", "off"), revision},
 	{"c10m-redis", "c10m, Redis", "c10m", startC10MOnRedis, revision},
 	{"gorilla", "gorilla/websocket", "c10m", fed("gorilla"), module("gorilla", "github.com/gorilla/websocket")},
 	{"epoll", "gobwas/ws on epoll", "c10m", fed("epoll"), module("epoll", "github.com/gobwas/ws")},
@@ -39,14 +40,16 @@ var contenders = []contender{
 	{"nats", "NATS server", "nats", startNATS, module("nats-server", "github.com/nats-io/nats-server/v2")},
 }
 
-// startC10M starts the server as make run does, with its embedded bus.
-func startC10M(s *stage) error {
-	ports, err := child.FreePorts(3)
-	if err != nil {
-		return err
+// startC10M starts the server as make run does, with its embedded bus, and these flags.
+func startC10M(flags ...string) func(*stage) error {
+	return func(s *stage) error {
+		ports, err := child.FreePorts(3)
+		if err != nil {
+			return err
+		}
+		s.port, s.bus = ports[0], ports[1]
+		return s.startC10M(append([]string{"--bus-listen", local(ports[1]), "--admin", local(ports[2])}, flags...)...)
 	}
-	s.port, s.bus = ports[0], ports[1]
-	return s.startC10M("--bus-listen", local(ports[1]), "--admin", local(ports[2]))
 }
 
 // startC10MOnRedis starts it as one of several that share a Redis: the same way

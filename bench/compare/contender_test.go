@@ -98,14 +98,15 @@ func pretenders(t *testing.T) (bin string) {
 // where the client will look, and leaves nothing behind.
 func TestContendersStartAndStop(t *testing.T) {
 	processes := map[string][]string{
-		"c10m":       {"10m-server"},
-		"c10m-redis": {"redis-server", "10m-server"},
-		"gorilla":    {"redis-server", "baseline/gorilla"},
-		"epoll":      {"redis-server", "baseline/epoll"},
-		"evio":       {"redis-server", "baseline/evio"},
-		"centrifuge": {"redis-server", "baseline/centrifuge"},
-		"nchan":      {"nginx", "baseline/bridge"},
-		"nats":       {"baseline/nats-server", "baseline/bridge"},
+		"c10m":          {"10m-server"},
+		"c10m-unpinned": {"10m-server"},
+		"c10m-redis":    {"redis-server", "10m-server"},
+		"gorilla":       {"redis-server", "baseline/gorilla"},
+		"epoll":         {"redis-server", "baseline/epoll"},
+		"evio":          {"redis-server", "baseline/evio"},
+		"centrifuge":    {"redis-server", "baseline/centrifuge"},
+		"nchan":         {"nginx", "baseline/bridge"},
+		"nats":          {"baseline/nats-server", "baseline/bridge"},
 	}
 	for _, c := range contenders {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,7 +1,7 @@
 // Compare measures the server beside its peers: the same client, the same
 // number of connections, the same payload, in one run on one machine.
 //
-//	compare --connections 18000 --rounds 3
+//	compare --connections 18000 --rounds 5
 //	compare --servers c10m,gorilla --scenarios fanout
 //
 // It writes compare.json (everything), compare.md (the table) and plots into
@@ -16,7 +16,7 @@
 // ping every 5 minutes. Each scenario gets a freshly started server, so that no
 // one pays for what another scenario left behind. Rounds go through all servers
 // before the next scenario, since the speed of a host changes by the minute, and
-// a figure is the median over the rounds.
+// a figure is the median over the rounds (three, if not said), with the worst beside it.
 //
 // # What differs
 //
@@ -25,6 +25,9 @@
 // speaks to them (bench/baseline/peers/bridge). That is one hop each. c10m has an
 // embedded bus, its default, and no such hop; "c10m, Redis" is the same server
 // behind the same Redis, for whoever wants that out of the picture.
+//
+// Processors. c10m binds a loop to each and steers connections to them by default, and
+// its peers do nothing of the kind; "c10m, --pin off" is the same server without.
 //
 // # Figures
 //

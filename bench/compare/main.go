@@ -14,7 +14,7 @@ import (
 
 type flags struct {
 	Connections int           `default:"18000" help:"Connections to each server. More than about 18,500 need a hard nofile limit above 20,000, or only c10m can hold them."`
-	Rounds      int           `default:"1" help:"How often everything is measured; the table has the medians."`
+	Rounds      int           `default:"3" help:"How often everything is measured; the table has the medians, and the worst of them."`
 	Duration    time.Duration `default:"10s" help:"How long each scenario publishes, and how long idling is watched."`
 	Size        int           `default:"256" help:"Payload bytes of a message."`
 	Servers     []string      `placeholder:"NAME,..." help:"Only these: ${servers}."`

@@ -40,6 +40,10 @@ var metrics = []metric{
 		perSecond, number},
 	{"deliveries a second, 8 under way", "deliveries a second, eight messages under way", "", "peak-8", "saturate-8", false,
 		perSecond, number},
+	{"for each core of the server, 1 under way", "", "", "", "saturate-1", false,
+		perSecondAndCore, number},
+	{"for each core of the server, 8 under way", "", "", "", "saturate-8", false,
+		perSecondAndCore, number},
 	{"small messages during sweeps, p99, ms", "a message to one, during sweeps over all: latency p99", "ms", "small", "mixed", true,
 		quantile("unicast", func(q *report.Quantiles) float64 { return q.P99Millis }), number},
 }
@@ -80,6 +84,15 @@ func perSecond(o *outcome) (float64, bool) {
 		return 0, false
 	}
 	return s.PerSecond, s.PerSecond > 0
+}
+
+// perSecondAndCore is perSecond by the cores that all processes of the server used.
+func perSecondAndCore(o *outcome) (float64, bool) {
+	rate, known := perSecond(o)
+	if !known || o.ServerCores <= 0 {
+		return 0, false
+	}
+	return rate / o.ServerCores, true
 }
 
 // number writes three digits, or a whole number with its thousands apart.

@@ -6,6 +6,14 @@ import (
 	"strings"
 )
 
+// differences are what c10m does by itself and its peers do not, and so is in its
+// figures, not in theirs.
+const differences = "What is different about c10m: it binds a loop to each processor, and a new connection comes to the loop of the processor " +
+	"that its packets come in on (`--pin auto`). The row `--pin off` does without. No peer does either; each runs as its authors start it. " +
+	"c10m and gobwas/ws on epoll read and write in loops, the others in goroutines or processes. With the embedded bus a message takes one hop " +
+	"less than with a Redis, which all baselines but nchan and NATS have. c10m puts the messages that a connection lacks into one system call, " +
+	"which counts with eight under way; \"for each core\" is by the processor time of all processes of the server: an embedded bus is in it, a Redis or a bridge is not.\n"
+
 // markdown writes the table, who was busy, and why somebody failed.
 func (c *comparison) markdown(w io.Writer) error {
 	var b strings.Builder
@@ -13,14 +21,15 @@ func (c *comparison) markdown(w io.Writer) error {
 	if c.Rounds == 1 {
 		b.WriteString("one round.")
 	} else {
-		fmt.Fprintf(&b, "medians of %d rounds.", c.Rounds)
+		fmt.Fprintf(&b, "medians of %d rounds, and the worst of them in brackets.", c.Rounds)
 	}
 	fmt.Fprintf(&b, " Client and server share %d cores and %.0f GiB; Linux %s, %s, hard nofile limit %s. %s.\n\n    %s\n\n",
 		c.Host.Cores, float64(c.Host.MemoryBytes)/(1<<30), c.Host.Kernel, c.Host.Go, thousands(float64(c.Host.NofileHard)),
 		c.Started.UTC().Format("2006-01-02"), strings.Join(c.Command, " "))
 	reasons := c.table(&b)
 	b.WriteString("\nThe best of each column is bold. A server that fails a scenario has no figure of it. " +
-		"c10m spreads its pings over their 5 minutes, so its idle time has some; most others send theirs 5 minutes after the connect, which is after the run.\n")
+		"c10m spreads its pings over their 5 minutes, so its idle time has some; most others send theirs 5 minutes after the connect, which is after the run.\n\n" +
+		differences)
 	for i, reason := range reasons {
 		fmt.Fprintf(&b, "\n%d. %s\n", i+1, reason)
 	}
@@ -49,6 +58,9 @@ func (c *comparison) table(b *strings.Builder) (reasons []string) {
 				text = m.text(k.value)
 			case len(k.failed) > 0:
 				text = "fails"
+			}
+			if k.rounds > 1 {
+				text += " [" + m.text(k.worst) + "]"
 			}
 			if len(k.failed) > 0 {
 				text += fmt.Sprintf(" (%d)", note(&reasons, s.Title, k.failed))
