@@ -27,7 +27,7 @@ answered with 400, even equal ones):
 The claims that count, all others are passed over:
 
 	exp        when it ends, 5 s of leeway included, and so does the connection; without, never
-	nbf, iat   it is not good before, with 5 s of leeway
+	nbf        it is not good before, with 5 s of leeway
 	aud        has to name one of --token-audience, if that is given
 	subscribe  a pattern of channels, or a list of them, that may be subscribed to
 	publish    the same for publishing (see --publish)

@@ -9,7 +9,7 @@ const (
 	// this only bounds who calls with something else than a request.
 	TokenBytesMax = 4096
 	// tokenLeeway is by how much clocks may differ: that of who makes tokens,
-	// and ours. It is added to exp and taken from nbf and iat.
+	// and ours. It is added to exp and taken from nbf.
 	tokenLeeway = 5 * time.Second
 	// keysMax bounds the keys, all of which are tried for a token that names
 	// none: a signature of each takes up to 0.1 ms.

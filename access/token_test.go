@@ -124,7 +124,36 @@ func TestClaims(t *testing.T) {
 		{`"nbf":1e18`, ErrTokenEarly},
 		{`"nbf":1e30`, ErrTokenInvalid},
 		{`"nbf":true`, ErrTokenInvalid},
-		{`"iat":` + fmt.Sprint(at(3600)), ErrTokenEarly},
+		{`"iat":` + fmt.Sprint(at(3600)), nil}, // RFC 7519, 4.1.6: it is no limit
+		{`"iat":null`, nil},
+		{`"iat":"soon"`, nil},
+		{`"exp":null`, ErrTokenInvalid}, // or it would never end
+		{`"exp":[]`, ErrTokenInvalid},
+		{`"exp":{}`, ErrTokenInvalid},
+		{`"exp":false`, ErrTokenInvalid},
+		{`"exp":1e400`, ErrTokenInvalid},
+		{`"exp":-1e400`, ErrTokenInvalid},
+		{`"exp":` + strings.Repeat("9", 400), ErrTokenInvalid},
+		{`"exp":1e18`, nil},
+		{`"exp":` + fmt.Sprint(at(-leeway)) + `.2`, ErrTokenExpired},
+		{`"exp":` + fmt.Sprint(at(-leeway)) + `.4`, nil}, // it is 0.1 s to go
+		{`"exp":1.8000000001e9`, nil},
+		{`"nbf":null`, ErrTokenInvalid},
+		{`"nbf":"0"`, ErrTokenInvalid},
+		{`"nbf":` + fmt.Sprint(at(leeway)) + `.2`, nil},
+		{`"nbf":` + fmt.Sprint(at(leeway)) + `.4`, ErrTokenEarly},
+		{`"nbf":-0.5`, nil},
+		{`"nbf":0,"nbf":0`, ErrTokenInvalid},
+		{`"aud":null`, ErrTokenInvalid},
+		{`"aud":["us",null]`, ErrTokenInvalid},
+		{`"aud":{"us":1}`, ErrTokenInvalid},
+		{`"publish":null`, ErrTokenInvalid},
+		{`"publish":[null]`, ErrTokenInvalid},
+		{`"publish":{}`, ErrTokenInvalid},
+		{`"publish":[["a"]]`, ErrTokenInvalid},
+		{`"publish":"a","publish":"b"`, ErrTokenInvalid},
+		{`"subscribe":"news"`, ErrTokenInvalid}, // twice
+		{`"sub":null,"iss":7,"jti":[]`, nil},    // not for us
 		{`"aud":"us"`, nil},
 		{`"aud":["them","us"]`, nil},
 		{`"aud":"them"`, ErrTokenAudience},
@@ -217,7 +246,7 @@ func TestLifetime(t *testing.T) {
 		{at(300 * 365 * 24 * 3600), math.MaxInt64},
 		{1<<62 - 1, math.MaxInt64},
 	} {
-		if got := lifetime(testNow, c.expiry); got != c.want {
+		if got := (&claims{expiry: &numericDate{seconds: c.expiry}}).lifetime(testNow); got != c.want {
 			t.Errorf("exp in %d s: %v, want %v", c.expiry-testNow.Unix(), got, c.want)
 		}
 	}
