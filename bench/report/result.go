@@ -9,6 +9,7 @@ import "time"
 type Result struct {
 	Scenario string    `json:"scenario"` // connect, fanout, unicast, mixed, saturate, storm, churn or disconnect
 	Command  []string  `json:"command"`  // the client's own command line
+	Commit   string    `json:"commit,omitempty"`
 	Started  time.Time `json:"started"`
 	Seconds  float64   `json:"seconds"` // the whole run, connecting included
 	Host     Host      `json:"host"`

@@ -43,6 +43,7 @@ func Text(w io.Writer, r *Result) {
 	}
 	if len(r.Command) > 0 {
 		t.raw("command", commandLine(r.Command)) // in one piece, to be copied
+		t.raw("commit", r.commit())
 	}
 }
 

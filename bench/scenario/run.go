@@ -60,7 +60,7 @@ func Run(ctx context.Context, options Options) (*report.Result, error) {
 		return nil, err
 	}
 	defer r.parties.stop()
-	r.result = &report.Result{Scenario: options.Name, Command: options.Command, Started: r.started,
+	r.result = &report.Result{Scenario: options.Name, Command: options.Command, Commit: report.Commit(), Started: r.started,
 		Host: Host(r.parties.loops(), r.parties[0].PrivateTables())}
 	r.sampler = startSampler(r.parties, options.ServerPID, r.started, options.Progress)
 	err = r.phases()

@@ -15,7 +15,7 @@ import (
 
 // result is the evidence in the form in which package report tells it.
 func (r *soak) result(e *evidence, started time.Time) *report.Result {
-	result := &report.Result{Scenario: "soak", Command: os.Args, Started: started, Seconds: time.Since(started).Seconds(),
+	result := &report.Result{Scenario: "soak", Command: os.Args, Commit: report.Commit(), Started: started, Seconds: time.Since(started).Seconds(),
 		Host: scenario.Host(len(e.groups), false), Criteria: e.check(), Samples: e.samples, Soak: r.soakPart(e)}
 	var all load.Snapshot
 	for i := range e.groups {
