@@ -24,7 +24,7 @@ var preflightAnswers = [2][]byte{preflightAnswer(""), preflightAnswer(lastField)
 func preflightAnswer(fields string) []byte {
 	return []byte("HTTP/1.1 204 No Content\r\n" + corsFields + fields +
 		"Access-Control-Allow-Methods: GET, POST\r\n" +
-		"Access-Control-Allow-Headers: Authorization, Content-Type, Last-Event-ID\r\n" +
+		"Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, Last-Event-ID\r\n" +
 		"Access-Control-Max-Age: 86400\r\n\r\n")
 }
 
