@@ -13,6 +13,7 @@ import (
 // begins with /-/. It is public: neither a token nor a channel is asked for.
 type Page struct {
 	Path, ContentType string
+	Policy            string // Content-Security-Policy; "" is none
 	Body              []byte
 }
 
@@ -37,6 +38,9 @@ func newPages(pages []Page) map[string]*page {
 			// no-cache: to be asked for again each time, which an upgrade of the
 			// server needs.
 			common := corsFields + last + "ETag: " + made.tag + "\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
+			if p.Policy != "" {
+				common += "Content-Security-Policy: " + p.Policy + "\r\n"
+			}
 			head := fmt.Sprintf("HTTP/1.1 200 OK\r\n%sContent-Type: %s\r\nContent-Length: %d\r\n\r\n", common, p.ContentType, len(p.Body))
 			made.headOnly[isLast] = []byte(head)
 			made.whole[isLast] = append([]byte(head), p.Body...)

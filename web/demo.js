@@ -75,20 +75,29 @@ class Pane {
       // A demo is looked at while its server is stopped and started: it waits less
       // long than a page with millions of visitors should.
       const client = this.#client = new C10m(this.get(".url").value, {
-        transports: chosen === "auto" ? undefined : [chosen], remember: false, backoffCapSeconds: 3,
+        transports: chosen === "auto" ? undefined : [chosen], remember: false, backoffCapSeconds: 3, token: token(),
       });
       client.addEventListener("state", (event) => client === this.#client && this.#show(event));
       client.addEventListener("error", (event) => this.#told(`${event.command}: ${event.message}`));
       const subscription = client.subscribe(find("channel").value);
       subscription.addEventListener("message", (event) => this.#message(event));
-      subscription.addEventListener("gap", (event) => {
-        this.get(".gaps").textContent = ++this.#gaps;
-        this.#told(`gap: ${event.reason}`);
-      });
+      subscription.addEventListener("gap", (event) => this.#gap(event));
       subscription.addEventListener("error", (event) => this.#told(`refused: ${event.message || event.code}`));
-    } catch (error) {
-      this.#told(error.message);
+    } catch {
+      this.#told(`${this.get(".url").value} is no server's address, or ${find("channel").value} no channel.`);
     }
+  }
+
+  // A gap may be told more than once before the next message; it is one.
+  #gap({ isLasting }) {
+    const text = isLasting ? "Messages may be missing from here on: polls need a server with --history." : "Messages may be missing here.";
+    const newest = this.get(".log").firstElementChild;
+    if (newest?.classList.contains("gap")) {
+      newest.querySelector(".text").textContent = text;
+      return;
+    }
+    this.get(".gaps").textContent = ++this.#gaps;
+    this.#add(text, "", "told gap");
   }
 
   async say(text) {
@@ -147,11 +156,15 @@ class Pane {
 
 const howToPublish = "Start the server with --demo, or with --publish own.";
 
+function token() { return find("token").value.trim() || undefined; }
+
 async function publish() {
   const answer = find("answer");
   const server = find("server").value.replace(/\/$/, "");
   try {
-    const response = await fetch(`${server}/${encodeURIComponent(find("channel").value)}`, { method: "POST", body: pack("API", find("text").value) });
+    const response = await fetch(`${server}/${encodeURIComponent(find("channel").value)}`, {
+      method: "POST", body: pack("API", find("text").value), headers: token() ? { Authorization: `Bearer ${token()}` } : {}, signal: AbortSignal.timeout(10_000),
+    });
     answer.classList.toggle("bad", !response.ok);
     if (response.ok) {
       const { connections, id } = await response.json();
@@ -160,9 +173,9 @@ async function publish() {
       const sentence = (await response.text()).trim() || `The answer is ${response.status}.`;
       answer.textContent = response.status === 403 || response.status === 405 ? `${sentence} ${howToPublish}` : sentence;
     }
-  } catch (error) {
+  } catch {
     answer.classList.add("bad");
-    answer.textContent = `The server does not answer: ${error.message}`;
+    answer.textContent = `The server does not answer. Is one running at ${server}, and may pages of ${location.origin} ask it (--origin)?`;
   }
 }
 
@@ -184,9 +197,17 @@ find("channel").addEventListener("change", () => {
   explain();
   for (const pane of panes) pane.connect();
 });
+let tokenUsed;
+function useToken() {
+  if (token() === tokenUsed) return;
+  tokenUsed = token();
+  for (const pane of panes) pane.connect();
+}
+find("token").addEventListener("change", useToken);
 find("server").addEventListener("input", explain);
 find("api").addEventListener("submit", (event) => {
   event.preventDefault();
+  useToken();
   publish();
 });
 let timer;

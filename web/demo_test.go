@@ -11,9 +11,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"c10m/internal/chromium"
 	"c10m/internal/servertest"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 var screenshots = flag.String("screenshots", "", "directory in which to keep the pictures of the demo page")
@@ -22,6 +25,7 @@ var screenshots = flag.String("screenshots", "", "directory in which to keep the
 type demoPage struct {
 	t       *testing.T
 	server  *servertest.Server
+	guarded *servertest.Server // asks for tokens
 	browser *chromium.Browser
 }
 
@@ -79,9 +83,10 @@ func TestDemo(t *testing.T) {
 	d.everyWayOut()
 	d.picture()
 	d.restart()
+	d.tokens()
 	second := d.anotherServer()
 	d.screens()
-	d.browser.Check(addressOf(d.server.Port), addressOf(second.Port))
+	d.browser.Check(addressOf(d.server.Port), addressOf(second.Port), addressOf(d.guarded.Port), "127.0.0.1:1")
 }
 
 // everyWayIn: the button, a pane, redis-cli and POST reach both panes.
@@ -161,9 +166,49 @@ func (d *demoPage) restart() {
 	for pane, gaps := range before {
 		d.browser.Until("pane "+pane+" tells of the gap", fmt.Sprintf(`document.querySelector("#pane-%s .gaps").textContent !== %q`, pane, gaps))
 	}
+	for pane := range before {
+		told := fmt.Sprintf(`[...document.querySelectorAll("#pane-%s .told.gap .text")].map(e => e.textContent).join("|")`, pane)
+		if text := d.browser.Text(told); text != "Messages may be missing here." {
+			d.t.Errorf("pane %s tells of one gap: %q", pane, text)
+		}
+	}
 	d.fill("#text", "back again")
 	d.shows("a", "API: back again")
 	d.shows("b", "API: back again")
+}
+
+// tokens: a server that asks for one is told it by the field, in panes and by POST.
+func (d *demoPage) tokens() {
+	key := filepath.Join(d.t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(secret), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	guarded := servertest.StartServer(d.t, 0, "--token-key", key, "--demo")
+	claims := jwt.MapClaims{"subscribe": "*", "publish": "*", "exp": time.Now().Add(time.Hour).Unix()}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	page := d.browser
+	page.Open("http://" + addressOf(guarded.Port) + "/-/demo")
+	page.Until("it says what is missing", `document.querySelector("#pane-a .state")?.textContent.startsWith("closed: A token is needed")`)
+	page.Until("an empty log says so", `getComputedStyle(document.querySelector("#pane-a .log"), "::before").content.startsWith('"Nothing yet')`)
+	d.fill("#token", token)
+	d.fill("#text", "with a token")
+	d.isOpen("a", "WebSocket")
+	d.fill("#text", "with a token")
+	d.answers("Published to ")
+	d.shows("a", "API: with a token")
+	page.Open("http://" + addressOf(guarded.Port) + "/-/demo?a=http://127.0.0.1:1")
+	page.Until("an address where nobody is", `document.querySelector("#pane-a .state")?.textContent.includes("again in")`)
+	if state := page.Text(`document.querySelector("#pane-a .state").textContent`); strings.Contains(state, "fetch") || strings.Contains(state, "NetworkError") {
+		d.t.Errorf("a pane says %q", state)
+	}
+	page.Open(d.url() + "/-/demo")
+	d.isOpen("a", "WebSocket")
+	d.choose("b", "sse")
+	d.isOpen("b", "events (SSE)")
+	d.guarded = guarded
 }
 
 // anotherServer: pane B moves to a second server, which shares the first one's bus and

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"c10m/internal/servertest"
@@ -41,6 +42,9 @@ func TestPages(t *testing.T) {
 					t.Errorf("%s without --demo: %d", page.path, answer.StatusCode)
 				}
 				continue
+			}
+			if policy := answer.Header.Get("Content-Security-Policy"); page.path == "/-/demo" && !strings.Contains(policy, "frame-ancestors 'none'") {
+				t.Errorf("%s may be shown in a frame: %q", page.path, policy)
 			}
 			if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != page.contentType || string(body) != string(want) {
 				t.Errorf("%s: %d, %s, %d bytes of %d", page.path, answer.StatusCode, answer.Header.Get("Content-Type"), len(body), len(want))
