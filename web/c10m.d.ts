@@ -2,7 +2,7 @@
 
 export type Transport = "websocket" | "sse" | "poll";
 
-/** A token, or a function that fetches one: it is asked at first, and anew after a 401 or a close with 1008. */
+/** A token, or a function that fetches one, within 30 s: it is asked at first, and anew after a 401 or a close with 1008. */
 export type Token = string | (() => string | Promise<string>);
 
 export interface QueueOptions {
@@ -12,7 +12,30 @@ export interface QueueOptions {
   bytes?: number;
   /** How long one may wait. Default 30. */
   ageSeconds?: number;
+  /** Send again, with the same key, what was not answered. One server publishes it once; behind several, or after a restart, it may be heard twice. Default false. */
+  repeat?: boolean;
 }
+
+export interface PublishOptions {
+  /** The server publishes one message for each key of a channel, for five minutes: 1 to 128 printable ASCII characters without blanks, quotes and backslashes. Default: a random one. */
+  key?: string;
+}
+
+/**
+ * What an attempt or a session came to: docs/c10m.js.md has the table, and so has the
+ * constant outcomes.
+ */
+export type Outcome =
+  | "refused" | "silent" | "mute" | "cut" | "unfit" | "brief" | "unreachable" | "offline" | "lost" | "dead"
+  | "busy" | "closed" | "drain" | "missed" | "token" | "tokenless" | "forbidden" | "disconnected" | "gone" | "better";
+
+export const outcomes: Readonly<Record<Outcome, Readonly<{
+  when: string;
+  server: string;
+  network: string;
+  transport: string;
+  next: "another" | "wait" | "soon" | "token" | "refuse" | "gap" | "end" | "move";
+}>>>;
 
 export interface Options {
   /** Which transports to try, in this order. Default: all. */
@@ -22,12 +45,20 @@ export interface Options {
   bytes?: boolean;
   /** Keep what is published while there is no connection, within bounds. Default: off. */
   queue?: QueueOptions;
+  /** After a gap, go on with what is published from now on ("new"), or with all that the server keeps of the channel ("kept"): behind several servers that may bring some twice. Default "new". */
+  afterGap?: "new" | "kept";
   /** Keep the transport that worked in localStorage, for the next page. Default true. */
   remember?: boolean;
-  /** For how long that transport is tried first. Then a better one is. Default 600. */
+  /** For how long the next page tries that transport first. Default 600. */
   rememberSeconds?: number;
-  /** How long a WebSocket may take to open, and a stream to its first byte. Default 10. */
+  /** How long a WebSocket may take to open, and then to its first answer, and a stream to its first byte. Default 10. */
   connectSeconds?: number;
+  /** How long the answer to a message that is published may take. Default 15. */
+  publishSeconds?: number;
+  /** With a worse transport, when the better ones are tried beside it; each failure doubles it. Default 2. */
+  betterFirstSeconds?: number;
+  /** The longest time between two tries. Default 600. */
+  betterCapSeconds?: number;
   /** The window of the first wait after a failure; each failure doubles it. The wait is random within it. Default 1. */
   backoffFirstSeconds?: number;
   /** The widest window. Default 30. */
@@ -44,20 +75,22 @@ export interface Options {
   WebSocket?: unknown;
   fetch?: typeof fetch;
   /** For tests: where time and chance come from. */
-  clock?: { Date: { now(): number }; setTimeout(callback: () => void, ms: number): unknown; clearTimeout(timer: unknown): void };
+  clock?: { performance: { now(): number }; Date: { now(): number }; setTimeout(callback: () => void, ms: number): unknown; clearTimeout(timer: unknown): void };
   random?: () => number;
 }
 
-/** closed is for good: by close(), or because a fixed token was refused. */
+/** closed is for good: by close(), because a fixed token was refused, or because the operator disconnected the client. */
 export type State = "connecting" | "open" | "waiting" | "closed";
 
 export interface StateEvent extends Event {
   readonly state: State;
   /** The transport that is open, or was tried last. */
   readonly transport?: Transport;
-  /** With waiting and closed: why. */
+  /** With waiting and closed, and with connecting after another transport: why. */
   readonly reason?: string;
-  /** With waiting: the close code, if there was one. With closed: "closed", or "token". */
+  /** With waiting, and with connecting after another transport. */
+  readonly outcome?: Outcome;
+  /** With waiting: the close code, if there was one. With closed: "closed", "token" or "disconnected". */
   readonly code?: number | string;
   /** With waiting. */
   readonly retryInSeconds?: number;
@@ -74,30 +107,35 @@ export interface DropEvent extends Event {
 export interface CommandErrorEvent extends Event {
   readonly command: string;
   readonly channel: string;
-  /** not_allowed, bad_channel, too_big, bus_down, overload, ... */
+  /** not_allowed, bad_channel, too_big, bus_down, unconfirmed, key_reused, overload, ... */
   readonly code: string;
   readonly message: string;
 }
 
+/** The bus has the message. */
 export interface Published {
-  /** With "websocket" it was sent, no more: the server answers only failures, by the event error. With "post" the server has published it. */
   transport: "websocket" | "post";
-  /** The connections that it goes to. */
+  /** The connections that it goes to, with "post". */
   connections?: number;
+  /** The message's id, if the server knows it. */
   id?: string;
 }
 
 /**
  * What publish rejects with. code is one of
  * - offline: there is no connection, and no queue
- * - unreachable: nobody answered; it may have been published or not, and is not sent again (where it surely was not, in Node, the queue keeps it)
+ * - unreachable: nobody answered in time; it may have been published or not (where it surely was not, in Node, the queue keeps it)
+ * - unconfirmed: the bus did not answer the server; it may have been published or not
+ * - no_token: the function for the token failed; it was not sent
  * - count, bytes, age, closed: dropped, as in DropEvent
- * - too_big, not_allowed, bad_channel, overload, bus_down, failed: the server said so
+ * - too_big, not_allowed, bad_channel, overload, bus_down, key_reused, failed: the server said so
  */
 export class C10mError extends Error {
   readonly code: string;
   readonly status?: number;
   readonly retryAfterSeconds?: number;
+  /** The message's key, with which it may be published again. */
+  readonly key?: string;
 }
 
 interface ClientEvents {
@@ -119,10 +157,10 @@ export class C10m extends EventTarget {
    */
   subscribe(channel: string, options?: { since?: string }): Subscription;
   /**
-   * Publishes through the WebSocket, or by POST if there is none. Each is sent at most
-   * once, and those that go the same way go in order. Throws TypeError.
+   * Publishes through the WebSocket, or by POST if there is none, and resolves when the
+   * server says that the bus has it. Those that go the same way go in order. Throws TypeError.
    */
-  publish(channel: string, data: string | ArrayBuffer | ArrayBufferView): Promise<Published>;
+  publish(channel: string, data: string | ArrayBuffer | ArrayBufferView, options?: PublishOptions): Promise<Published>;
   close(): void;
   addEventListener<K extends keyof ClientEvents>(type: K, listener: (event: ClientEvents[K]) => void, options?: boolean | AddEventListenerOptions): void;
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;

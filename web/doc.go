@@ -8,42 +8,51 @@ is none of the others: nothing here runs in the server.
 
 One ES module without dependencies and without a build step: the file that is
 edited is the file that is served and the file that npm packs. It is therefore
-longer than files here otherwise are: modules that import each other would cost
+much longer than files here otherwise are: modules that import each other would cost
 every page further round trips, and cannot be copied as one.
 
-The head of the file says how it is made. What it promises:
+The head of the file says how it is made. docs/c10m.js.md says what it does, with the
+table of outcomes, which is data in the source: a test brings about each row, and another
+holds page and source together. What it promises:
 
   - A message is handed over once and in order, or a gap event says that one may be
     missing. Every new subscription names the position of the last message; without
     a position, coming back is itself a gap.
-  - A published message is sent at most once by the module. Over a WebSocket it is
-    lost without a word if the connection dies under it, since c10m.v1 answers
-    failures only; a POST that nobody answered is told (unreachable) and not
-    repeated, queue or not, unless it cannot have been sent: Node says when there was
-    no connection, and then it waits in the queue. After a restart the first POST may
-    be told so for nothing: Node gives it an idle connection that the old server left,
-    of which it has not noticed the reset. A browser itself may repeat a request when a connection
-    that was kept alive breaks: Chromium does so with polls.
+  - publish resolves when the server says that the bus has the message, and what nobody
+    answered is told (unreachable). Every message has a key, so that a browser that
+    repeats a POST by itself, as Chromium does on a kept connection that breaks, doubles
+    nothing. The module itself repeats only what was surely not published (Node says when
+    there was no connection; a 401, a 429), unless queue.repeat asks for more.
   - What waits is bounded in count, bytes and age, and what is dropped is told.
   - Waits are random between 0 and a window that doubles up to a cap, on top of
     Retry-After. A session that lasted for 10 s begins anew.
-  - 401, 429 and 503 are the server's own words: no other transport is tried then.
-    If nobody answers, polls are not tried either, and a transport that has worked
-    is tried alone twice, so that a server that restarts does not move its clients
-    to a worse transport. What worked is preferred for 10 minutes.
+  - Every request, and the function for the token, has a deadline. Time is that of
+    performance.now; the clock on the wall reads only what other pages or servers wrote
+    (localStorage, a date in Retry-After).
 
 Looks wrong, but is deliberate:
 
   - A browser does not say why a WebSocket was refused; the event stream that is
     tried next is also the way to learn of a 401 or a Retry-After.
+  - A session counts when its first answer has come. Without subscriptions that is a
+    PONG, so such a client sends one PING.
+  - A suspicion against a transport is not kept: in an outage all of them look bad. The
+    next that works is taken, and the way back is tried soon.
+  - A move to a better transport without history waits until the worse one is heard of,
+    up to a heartbeat (5 minutes): the order of what comes by two connections is known no
+    sooner.
   - The first poll does not wait: it says that polls get through, and brings the
     position from which the second one does wait.
-  - Two answers of 410 in a row mean that the server keeps no history. Then polls
+  - A 410 to a position that the answer before it gave means that the server keeps no
+    history, where it does not say so itself (C10m-History). Then polls
     go without a position, and a gap that lasts is told once.
   - An event stream has as long for its first byte as a WebSocket has to open: a
     proxy that buffers looks like a server that is slow.
-  - In a subscription with since, the position in OK SUB is not taken: what lies
+  - The position in OK SUB is taken where none was known, or with since=first: what lies
     between is still on its way, and the connection may end before it is here.
+  - Close 4002 ends the client, with all its subscriptions, though the operator may have
+    meant one channel: a WebSocket that is closed has lost them all, and the transports
+    do not differ in this.
 
 # Limits
 
@@ -58,14 +67,18 @@ byte, which fits the server's default of a heartbeat every 300 s.
 go test ./web runs all of them.
 
 	test/*.test.mjs     the module against a server, a network and a clock in memory
-	                    (fake.mjs), with nothing left to chance
-	test/scenario.mjs   the module against real servers, in Node (node.mjs) and in
-	                    Chromium (page.html); real_test.go starts, drains and kills
-	                    these, over a network that can be cut (servertest.Line) and the
+	                    (fake.mjs), with nothing left to chance; outcomes.test.mjs has
+	                    the rows of the table, recovery.test.mjs outages, middleboxes,
+	                    the way back, clocks that are set and frozen pages
+	test/scenario.mjs   the module against real servers, in Node (node.mjs), in Chromium
+	                    and in Firefox (page.html); real_test.go starts, drains and kills
+	                    these, over a network that can be cut (servertest.Line), a
+	                    middlebox that drops, swallows, closes and cuts frames
+	                    (servertest.Middlebox; middleboxes.mjs), and the
 	                    proxies of network_test.go, which refuse upgrades and buffer
 	demo_test.go        the demo page in Chromium; with -screenshots ../docs/images it
 	                    keeps the pictures
 
-scripts/install-test-deps installs Node, Chromium and npm's ws.
+scripts/install-test-deps installs Node, Chromium, Firefox and npm's ws.
 */
 package web

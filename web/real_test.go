@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"c10m/internal/chromium"
+	"c10m/internal/firefox"
 	"c10m/internal/servertest"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -32,6 +34,7 @@ type director struct {
 	server  *servertest.Server
 	guarded *servertest.Server // asks for tokens
 	line    *servertest.Line
+	box     *servertest.Middlebox
 	at      string // the addresses, as JSON
 	http    *httptest.Server
 	ended   chan string // "" if all went well
@@ -57,8 +60,9 @@ func direct(t *testing.T) *director {
 	d.guarded = servertest.StartServer(t, 0, append([]string{"--token-key", key}, serverFlags...)...)
 	server := addressOf(d.server.Port)
 	d.line = servertest.NewLine(t, server)
+	d.box = servertest.NewMiddlebox(t, server)
 	at, err := json.Marshal(map[string]string{
-		"direct": "http://" + server, "guarded": "http://" + addressOf(d.guarded.Port), "line": d.line.URL(),
+		"direct": "http://" + server, "guarded": "http://" + addressOf(d.guarded.Port), "line": d.line.URL(), "box": d.box.URL(),
 		"noUpgrades": newProxy(t, server, false), "buffers": newProxy(t, server, true),
 	})
 	if err != nil {
@@ -80,6 +84,9 @@ func (d *director) serve() {
 		"cut":             func(url.Values, string) (string, error) { d.line.Cut(); return "", nil },
 		"heal":            func(url.Values, string) (string, error) { d.line.Heal(); return "", nil },
 		"reset":           func(url.Values, string) (string, error) { d.line.Reset(); return "", nil },
+		"box":             func(q url.Values, _ string) (string, error) { d.box.Set(q.Get("mode")); return "", nil },
+		"cut-after":       d.cutAfter,
+		"disconnect":      d.disconnect,
 		"drain":           func(url.Values, string) (string, error) { return d.stop(syscall.SIGTERM) },
 		"kill":            func(url.Values, string) (string, error) { return d.stop(syscall.SIGKILL) },
 		"start": func(url.Values, string) (string, error) {
@@ -115,6 +122,12 @@ func (d *director) step(step string) {
 	d.steps = append(d.steps, step)
 }
 
+func (d *director) stepsTaken() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.steps)
+}
+
 // inTest has the test's goroutine do something.
 func (d *director) inTest(do func()) (string, error) {
 	done := make(chan struct{})
@@ -139,6 +152,31 @@ func publish(server *servertest.Server, query url.Values, payload string) (strin
 	defer bus.Close()
 	n, err := bus.Publish(context.Background(), query.Get("channel"), payload).Result()
 	return strconv.FormatInt(n, 10), err
+}
+
+func (d *director) cutAfter(query url.Values, _ string) (string, error) {
+	n, err := strconv.Atoi(query.Get("bytes"))
+	if err == nil {
+		d.box.CutAfter(n)
+	}
+	return "", err
+}
+
+// disconnect has the operator disconnect a channel.
+func (d *director) disconnect(query url.Values, _ string) (string, error) {
+	body, err := json.Marshal(map[string]any{"channel": query.Get("channel"), "overSeconds": 0})
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.Post("http://"+addressOf(d.server.Admin)+"/operator/disconnect", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("disconnect: %s", answer.Status)
+	}
+	return "", nil
 }
 
 func (d *director) order(query url.Values, _ string) (string, error) {
@@ -170,8 +208,12 @@ func tokenFor(query url.Values, _ string) (string, error) {
 // gone, and why.
 func (d *director) wait(gone func() string) {
 	d.t.Helper()
-	hangs := time.After(hangGuard)
+	seen, hangs := 0, time.After(hangGuard)
 	for {
+		// Each step has this time, not all of them.
+		if n := d.stepsTaken(); n > seen {
+			seen, hangs = n, time.After(hangGuard)
+		}
 		select {
 		case do := <-d.orders:
 			do()
@@ -210,6 +252,14 @@ func TestModuleInNode(t *testing.T) {
 	d := direct(t)
 	client := servertest.Start(t, servertest.Find(t, "node", "nodejs"), "test/node.mjs", d.http.URL, d.at)
 	d.wait(client.Gone)
+}
+
+func TestModuleInFirefox(t *testing.T) {
+	t.Parallel()
+	d := direct(t)
+	browser := firefox.Start(t)
+	browser.Open(d.http.URL + "/test/page.html?at=" + url.QueryEscape(d.at))
+	d.wait(browser.Gone)
 }
 
 func TestModuleInChromium(t *testing.T) {

@@ -20,7 +20,7 @@ func TestModule(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, servertest.Find(t, "node", "nodejs"), "--test", "--test-reporter=tap", "test/c10m.test.mjs", "test/publish.test.mjs").CombinedOutput()
+	out, err := exec.CommandContext(ctx, servertest.Find(t, "node", "nodejs"), "--test", "--test-reporter=tap", "test/c10m.test.mjs", "test/outcomes.test.mjs", "test/publish.test.mjs", "test/recovery.test.mjs").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

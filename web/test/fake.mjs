@@ -12,9 +12,11 @@ export async function settle() {
 
 export class Clock {
   time = 1_000_000;
+  wall = 1_700_000_000_000; // when time was 0
   timers = new Map();
   next = 1;
-  Date = { now: () => this.time };
+  Date = { now: () => this.wall + this.time };
+  performance = { now: () => this.time };
   setTimeout = (callback, ms) => {
     this.timers.set(this.next, { callback, at: this.time + ms });
     return this.next++;
@@ -42,14 +44,20 @@ export class Server {
   history = 100; // messages of each channel; 0 keeps none
   isDown = false; // nobody answers
   isCut = false; // what is sent goes nowhere, in both directions
-  upgrades = true;
-  streams = "ok"; // or "buffered", "refused"
+  frames101 = "pass"; // or "swallowed", or a close code: what follows a 101
+  upgrades = true; // or false, or "silent"
+  streams = "ok"; // or "buffered", "refused", "html"
   good = undefined; // the only good token
   refusal = undefined; // { status, headers, body } for everybody
   forbidden = new Set(); // channels
   busy = new Set(); // channels whose SUB is not taken now
   tellsPosition = true; // with a 204, too, though there is no history
   publishing = undefined; // a refusal of POST and PUB
+  isMute = false; // what is published is not answered
+  keys = new Map(); // what became of what had them
+  protocol = "c10m.v1"; // of WebSockets
+  tellsFirst = true; // where what follows "first" begins
+  says = true; // how many messages it keeps, where a position is gone
   grain = 1 << 20; // bytes that arrive at once in a stream
   requests = []; // what came: "websocket", "sse news", "poll news 30", "post news"
   frames = []; // what came through WebSockets
@@ -73,13 +81,28 @@ export class Server {
     return channel.listeners.size;
   }
 
+  // take publishes what a client says, once for each key.
+  take(name, key, bytes) {
+    if (!this.keys.has(key)) {
+      this.published.push(`${name}=${Buffer.from(bytes)}`);
+      const connections = this.publish(name, bytes);
+      this.keys.set(key, { connections, id: this.position(name) });
+    }
+    return this.keys.get(key);
+  }
+
+  get streamsOpen() { return this.#streams; }
+
   position(name) { return `${this.life}-${this.channel(name).n}`; }
+
+  // before is the position before all that is kept.
+  before(name) { return this.tellsFirst ? `${this.life}-${this.channel(name).n - this.channel(name).log.length}` : ""; }
 
   // since returns the messages after a position, undefined if it is gone.
   since(name, position) {
     const { n, log } = this.channel(name);
     if (position === undefined) return [];
-    if (position === "first") return log;
+    if (position === "first" && this.history > 0) return log;
     const [life, last] = [position.slice(0, 8), Number(position.slice(9))];
     if (this.history === 0 || life !== this.life || last < n - log.length) return undefined;
     return log.slice(log.length - (n - last));
@@ -116,11 +139,12 @@ export class Server {
         this.url = url;
         setImmediate(() => {
           const token = protocols[1] === "c10m.token" ? protocols[2] : undefined;
-          if (server.isCut) return;
+          if (server.isCut || server.upgrades === "silent") return;
           if (server.isDown || !server.upgrades || server.refusal || server.good && token !== server.good) return this.onclose?.({ code: 1006, reason: "" });
-          this.protocol = "c10m.v1";
+          this.protocol = server.protocol;
           server.#sockets.add(this);
           this.onopen?.();
+          if (typeof server.frames101 === "number") this.closedByServer(server.frames101, "");
         });
       }
 
@@ -140,24 +164,24 @@ export class Server {
       }
 
       send(data) {
-        if (server.isCut || !server.#sockets.has(this)) return;
+        if (server.isCut || server.frames101 !== "pass" || !server.#sockets.has(this)) return;
         const bytes = typeof data === "string" ? encoder.encode(data) : data;
         const end = bytes.indexOf(10);
         const head = `${Buffer.from(bytes.subarray(0, end < 0 ? bytes.length : end))}`;
         server.frames.push(head);
-        const [verb, encoded, since] = head.split(" ");
+        const [verb, encoded, last] = head.split(" ");
         const name = decodeURIComponent(encoded ?? "");
         if (verb === "PING") this.say("PONG");
-        if (verb === "SUB") this.#subscribe(name, encoded, since);
+        if (verb === "SUB") this.#subscribe(name, encoded, last);
         if (verb === "UNSUB") {
           server.channel(name).listeners.delete(this.#subscribed.get(name));
           this.#subscribed.delete(name);
           this.say(`OK UNSUB ${encoded}`);
         }
         if (verb !== "PUB") return;
-        if (server.publishing) return this.say(`ERR PUB ${encoded} bus_down\nThe bus is down.`);
-        server.published.push(`${name}=${Buffer.from(bytes.subarray(end + 1))}`);
-        server.publish(name, bytes.slice(end + 1));
+        if (server.publishing) return this.say(`ERR PUB ${encoded} ${server.publishing.code ?? "bus_down"} ${last}\nThe bus is down.`);
+        const { id } = server.take(name, last, bytes.slice(end + 1));
+        if (!server.isMute) this.say(`OK PUB ${encoded} ${last} ${id}`);
       }
 
       #subscribe(name, encoded, since) {
@@ -172,8 +196,9 @@ export class Server {
           }
         };
         const missed = server.since(name, since);
-        if (missed === undefined) this.say(`GAP ${encoded} ${server.position(name)}`);
-        this.say(`OK SUB ${encoded} ${server.position(name)}`);
+        if (missed === undefined) this.say(`GAP ${encoded} ${server.position(name)}${server.says ? ` ${server.history}` : ""}`);
+        const position = since === "first" ? server.before(name) : server.history === 0 ? "" : since === undefined || missed === undefined ? server.position(name) : since;
+        this.say(`OK SUB ${encoded} ${position}`.trimEnd());
         for (const message of missed ?? []) deliver(message);
         server.channel(name).listeners.add(deliver);
         this.#subscribed.set(name, deliver);
@@ -194,20 +219,19 @@ export class Server {
     if (this.isCut) return aborted;
     if (this.refusal) return new Response(this.refusal.body ?? "no", this.refusal);
     if (this.good && headers.Authorization !== `Bearer ${this.good}`) return new Response("The token has expired.", { status: 401 });
-    if (kind === "head") return new Response();
+    if (kind === "head") return new Response(null, { headers: { "Content-Type": "text/javascript; charset=utf-8" } });
     if (this.forbidden.has(name)) return new Response("Not you.", { status: 403 });
     const since = url.searchParams.get("since") ?? undefined;
     if (kind === "sse") return this.#stream(name, since, signal);
     if (kind === "poll") return this.#poll(name, since, Number(wait), aborted);
     if (this.publishing) return new Response(this.publishing.body ?? "no", this.publishing);
-    const bytes = typeof body === "string" ? encoder.encode(body) : body;
-    this.published.push(`${name}=${Buffer.from(bytes)}`);
-    const connections = this.publish(name, bytes);
-    return Response.json({ connections, id: this.position(name) });
+    const answer = this.take(name, headers["Idempotency-Key"], typeof body === "string" ? encoder.encode(body) : body);
+    return this.isMute ? aborted : Response.json(answer);
   };
 
   #stream(name, since, signal) {
     if (this.streams === "refused") return new Response("no", { status: 426 });
+    if (this.streams === "html") return new Response("<p>Welcome to this hotel.</p>", { headers: { "Content-Type": "text/html" } });
     let controller;
     const body = new ReadableStream({ start: (c) => { controller = c; } });
     const stream = {
@@ -242,9 +266,10 @@ export class Server {
     const missed = this.since(name, since);
     if (missed === undefined) stream.send(`event: gap\nid: ${this.position(name)}\ndata: Messages may be missed.\n\n`);
     if (since === undefined && this.history > 0) stream.send(`id: ${this.position(name)}\n\n`);
+    if (since === "first" && this.history > 0 && this.tellsFirst) stream.send(`id: ${this.before(name)}\n\n`);
     for (const message of missed ?? []) deliver(message);
     this.channel(name).listeners.add(deliver);
-    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream", ...this.says && { "C10m-History": `${this.history}` } } });
   }
 
   #answer(name, all) {
@@ -257,7 +282,7 @@ export class Server {
 
   async #poll(name, since, wait, aborted) {
     const missed = this.since(name, since);
-    if (missed === undefined) return new Response("The position is gone.", { status: 410, headers: { "C10m-Position": this.position(name) } });
+    if (missed === undefined) return new Response("The position is gone.", { status: 410, headers: { "C10m-Position": this.position(name), ...this.says && { "C10m-History": `${this.history}` } } });
     if (missed.length > 0 || wait === 0) return this.#answer(name, missed);
     let listener, timer;
     try {

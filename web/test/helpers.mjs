@@ -9,6 +9,10 @@ let clients;
 
 // What a browser's window has and Node has not.
 export const network = new EventTarget();
+export const page = Object.assign(new EventTarget(), { visibilityState: "visible" });
+export const browser = { onLine: true };
+globalThis.document = page;
+Object.defineProperty(globalThis, "navigator", { value: browser, configurable: true });
 globalThis.addEventListener = network.addEventListener.bind(network);
 globalThis.removeEventListener = network.removeEventListener.bind(network);
 const stored = new Map();
@@ -18,6 +22,8 @@ beforeEach(() => {
   clock = new Clock();
   server = new Server(clock);
   stored.clear();
+  browser.onLine = true;
+  page.visibilityState = "visible";
   clients = [];
 });
 
@@ -34,8 +40,11 @@ export function connect(options = {}) {
   client.waits = [];
   client.drops = [];
   client.errors = [];
+  client.outcomes = []; // of attempts and sessions
   client.addEventListener("state", (event) => {
     client.states.push(event.state === "open" ? `open ${event.transport}` : event.state);
+    client.code = event.code;
+    if (event.outcome) client.outcomes.push(event.outcome);
     if (event.state === "waiting") client.waits.push(event.retryInSeconds);
   });
   client.addEventListener("drop", ({ data, code }) => client.drops.push(`${code} ${data}`));

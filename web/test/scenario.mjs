@@ -1,10 +1,11 @@
 // What c10m.js does with a real server and real faults, in Node and in a browser
 // alike. ask(what, body) talks to the test that started it: it publishes, kills the
 // server, cuts the network. at has the addresses: direct is the server; line has a
-// network between that can be cut; noUpgrades has a proxy that refuses WebSockets,
+// network between that can be cut, box a middlebox; noUpgrades has a proxy that refuses WebSockets,
 // and buffers one that keeps streams back, too. A step that fails throws.
 
 import { C10m } from "../c10m.js";
+import { middleboxes } from "./middleboxes.mjs";
 
 const ways = ["websocket", "sse", "poll"];
 const strange = Uint8Array.of(0xff, 0x00, 0x0d, 0x0a, 0x80);
@@ -77,7 +78,7 @@ export async function scenario({ at, ask, options }) {
         const client = connect(at.direct, { transports: [way] });
         const name = `${way}/日本 ?#%`;
         const news = await listen(client, name);
-        const payloads = ["hello", "", "two\nlines\n", "CR\r\n", "\uFEFFmark", "ü€😀", "x".repeat(300_000), strange];
+        const payloads = ["hello", "", "a\0b", "two\nlines\n", "CR\r\n", "\uFEFFmark", "ü€😀", "x".repeat(300_000), strange];
         for (const payload of payloads) await publish(name, payload);
         await heard(news, payloads.length, client);
         same(news.got, payloads, way);
@@ -93,7 +94,8 @@ export async function scenario({ at, ask, options }) {
       const all = await crowd(at.direct, "talk");
       for (const { way, client } of all) {
         const { transport, connections } = await client.publish("talk", `by ${way}`);
-        if (way !== "websocket") check(transport === "post" && connections >= 2, `${way}: ${connections} connections`);
+        if (way === "websocket") same(transport, way, "the way in");
+        else check(transport === "post" && connections >= 2, `${way}: ${connections} connections`);
         await client.publish("talk", strange);
       }
       const want = ways.flatMap((way) => [`by ${way}`, strange]);
@@ -265,7 +267,10 @@ export async function scenario({ at, ask, options }) {
     },
   };
 
-  for (const [name, step] of Object.entries(steps)) {
+  const tools = { at, ask, connect, until, listen, heard, publish, check, same, ways };
+  const last = "a token that ends is followed by a new one, and the channel goes on";
+  const all = { ...steps, ...middleboxes(tools), [last]: steps[last] };
+  for (const [name, step] of Object.entries(all)) {
     await ask("step", `begins: ${name}`);
     try {
       await step();
