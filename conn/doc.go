@@ -45,22 +45,28 @@ object or map entry.
 	                         then answer, then read on
 	any so far -> lingering  refused, or its last answer: that was written or is owed
 	any so far -> ended      gone, silent for too long, or stopped
-	open       -> lingering  our close frame was written or is owed
+	open       -> closing    our close frame was written or is owed
+	open       -> lingering  the same, but the client broke the protocol; a stream of events
 	open       -> ended      the client's close was answered, or nothing can be said
+	closing    -> lingering  what the client says cannot be read on
+	closing    -> ended      the client's close frame came, or its time is up
 	lingering  -> ended      the client ended its side, or its time is up
 
 A connection only moves down this list, except among kept, body, answer and poll, and it
 never comes back to request: handshakeTimeout runs from the accept, and once. The
-reason is counted when it comes to lingering or ended, by whoever is first, so one
+reason is counted when it comes to closing, lingering or ended, by whoever is first, so one
 connection has one reason whatever befalls it later; a request that was answered is
 no reason. Gauges follow the phase in one function, setPhase. ended is
 set with poller.Loop.Close, which marks; the reaper calls Closed at the end of
 the turn, and only there the membership and the cold state go.
 
-The two ways to end are end (now) and finish (with last words). finish writes
-the words, ends our direction of the stream and goes on reading until the client
+The ways to end are end (now), finish and finishCode (with last words). finish ends
+our direction of the stream behind the words and goes on reading until the client
 ends its own, because a socket that is closed with unread bytes in it sends a
-reset, and the reset overtakes the words (RFC 1122, 4.2.2.13).
+reset, and the reset overtakes the words (RFC 1122, 4.2.2.13). finishCode takes leave of a
+WebSocket: our direction stays open, and TCP is closed when the client's close frame
+has come (RFC 6455, 7.1.1). Both wait for lingerTimeout at most, and keep nothing for
+it but an entry of Server.lingers, and the parser's state of who is inside a frame.
 
 # Writing in the middle of a frame
 
@@ -231,8 +237,7 @@ Skip, loses messages of that channel only).
 
 Answers to commands share the buffer of pongs, so a read full of commands is a few
 writes. A client that does not read them is not read from (twoWayDeaf): answers are
-not dropped as pongs are, so who asks has to read. A read of such a connection is
-8 KiB, since commands are the most that a byte can make the loop do.
+not dropped as pongs are, so who asks has to read.
 
 A message that the bus did not take is answered with ERR, and the connection stays:
 the client knows which channel it was for, and a 1013 would cost it all the others.
@@ -323,9 +328,9 @@ a message to a million is then a million who come back at once.
   - An entry of Server.clients is not 0 <=> the connection is counted in
     Access.Addresses, once.
   - Sum of Stats.Closes = connections accepted - connections that are in a phase
-    before lingering. Closes[0] stays 0.
-  - Stats.Unfinished, Open, Lingering = the number of records in that phase, and
-    Stats.HTTP of those in kept, body and answer. Shared.open = those in all phases
+    before closing. Closes[0] stays 0.
+  - Stats.Unfinished, Open = the number of records in that phase, Stats.Lingering of those
+    in closing and lingering, and Stats.HTTP of those in kept, body and answer. Shared.open = those in all phases
     from kept to open, of all loops.
   - cold.pending > 0 only in phase answer, and as many answers come with Published,
     or from a goroutine of Server.counts.
@@ -478,7 +483,8 @@ published, but not waited for.
 
   - Event returns without reading while tokens wait. Level-triggered epoll says so
     again in each turn; the loop is not idle then anyway.
-  - After our last words we go on reading, and drop what comes.
+  - After our last words we go on reading, and drop what comes. Pings that come after our
+    close frame are not answered: nobody reads what follows a close frame.
   - After the client's close frame we answer and close without lingering: it may
     not send anything more (RFC 6455, 5.5.1), and at ten million connections
     most closes are of this kind. Who sends more all the same may get a reset.
