@@ -439,11 +439,11 @@ are read.
 
 # Conformance
 
-conformance_test.go plays the cases of the Autobahn suite. It is NON-STRICT in
+The package conformance plays the cases of the Autobahn suite. It is NON-STRICT in
 3.2 to 3.4, 4.1.3 to 4.1.5, 4.2.3 to 4.2.5 and 5.15: a good message, then a
 broken frame. The suite likes to hear the echo first; here it is in the bus when
 the connection is failed. 1.2.1, an empty binary message, comes back as text
-(above). 7.1.6 is informational: messages that are followed by a close frame are
+(above); so does 9.8.1. 7.1.6 is informational: messages that are followed by a close frame are
 published, but not waited for.
 
 # Tried and dropped

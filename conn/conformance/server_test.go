@@ -23,8 +23,8 @@ import (
 // hangGuard is when a test gives up. No test asserts a time.
 var hangGuard = patience.Guard
 
-// messageBytesMax is the default of --message-bytes.
-const messageBytesMax = 1 << 20
+// messageBytesDefault is that of --message-bytes.
+const messageBytesDefault = 1 << 20
 
 // A server is the rooms of a 10m-server on a port of the kernel's choice.
 type server struct {
@@ -33,8 +33,9 @@ type server struct {
 	address string
 }
 
-// start runs a server whose clients hear what they say through an embedded bus.
-func start(t *testing.T, mode conn.FrameMode) *server {
+// start runs a server whose clients hear what they say through an embedded bus, up to
+// so many bytes a message.
+func start(t *testing.T, mode conn.FrameMode, messageBytesMax int) *server {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -46,7 +47,7 @@ func start(t *testing.T, mode conn.FrameMode) *server {
 	// No pings, so that all that is heard is an answer.
 	shared := conn.NewShared(conn.Config{
 		ConnectionsMax:  1 << 20,
-		Channel:         channel.Config{LogBytes: 4 << 20, LogAge: hangGuard, LogBytesTotal: 256 << 20},
+		Channel:         channel.Config{LogBytes: 4 * messageBytesMax, LogAge: hangGuard, LogBytesTotal: 256 << 20},
 		NewPublisher:    func(f conn.Feedback) conn.Publisher { return uplink.Queue(f) },
 		PublishBytesMax: messageBytesMax, InboundBytesTotal: 256 << 20,
 	})
