@@ -54,7 +54,8 @@ soak: deps build ## Churn, fan-out, unicast, slow readers, garbage and bus fault
 	go build -o bin/soak ./bench/soak
 	exec bin/soak --duration $(DURATION) $(ARGS)
 
-check: deps build fmt vet staticcheck race peers fuzz mutants ## All that a change must pass.
+# The race detector's tests of channel and bench/scenario are smaller ones; test has them in full.
+check: deps build fmt vet staticcheck test race peers fuzz mutants ## All that a change must pass: an hour or more.
 
 fmt:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

@@ -3,8 +3,10 @@ package main
 import "time"
 
 const (
-	// A named test passes in seconds. One that waits for what a mutant keeps from
-	// coming fails after its own limit, which is a minute or two.
+	// A test that waits for what a mutant keeps from coming fails after so long.
+	mutantPatience = 45 * time.Second
+
+	// A named test passes in seconds, and fails after some waits in vain.
 	testSecondsMax = 240 * time.Second
 
 	// A build that hangs, or a test binary that does not heed its own time-out.

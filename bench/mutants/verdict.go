@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -43,6 +44,7 @@ func test(ctx context.Context, t tree, pkg string, names []string) outcome {
 	defer cancel()
 	command := exec.CommandContext(ctx, "go", "test", "-v", "-count=1", "-timeout", testSecondsMax.String(), "-run", pattern(names), pkg)
 	command.Dir = string(t)
+	command.Env = append(os.Environ(), "C10M_PATIENCE="+mutantPatience.String()) // internal/patience
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = 5 * time.Second
