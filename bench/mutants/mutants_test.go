@@ -161,6 +161,54 @@ func TestPattern(t *testing.T) {
 	}
 }
 
+// The patches that are kept can be read and are for one place each, so that nobody
+// finds that out an hour into make check.
+func TestThePatchesApply(t *testing.T) {
+	root := "../.."
+	paths, err := filepath.Glob(filepath.Join(root, "scripts/mutants.d/*.patch"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%d patches: %v", len(paths), err)
+	}
+	for _, path := range paths {
+		m, err := readMutant(path)
+		if err != nil {
+			t.Errorf("%s: %v", m.name, err)
+			continue
+		}
+		for _, h := range m.hunks {
+			if text, err := os.ReadFile(filepath.Join(root, h.file)); err != nil {
+				t.Errorf("%s: %v", m.name, err)
+			} else if n := places(string(text), h.before); n != 1 {
+				t.Errorf("%s: %s has %d places for it, not one: make it anew with git diff", m.name, h.file, n)
+			}
+		}
+		for _, c := range m.catches {
+			for _, name := range c.tests {
+				if !declares(t, filepath.Join(root, c.pkg), name) {
+					t.Errorf("%s: %s has no %s", m.name, c.pkg, name)
+				}
+			}
+		}
+	}
+}
+
+func declares(t *testing.T, dir, name string) bool {
+	t.Helper()
+	name, _, _ = strings.Cut(name, "/")
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		} else if strings.Contains(string(text), "\nfunc "+name+"(") {
+			return true
+		}
+	}
+	return false
+}
+
 // output is what f printed, and then its error.
 func output(t *testing.T, f func() error) string {
 	t.Helper()
