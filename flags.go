@@ -42,6 +42,7 @@ type serveFlags struct {
 	LogBytes       byteSize      `default:"1MiB" help:"How far a slow reader may fall behind in its channel. All slow readers of a channel share one log of this size, so more memory forgives more. A message counts as its bytes and 256 more."`
 	LogBytesTotal  byteSize      `default:"256MiB" help:"The same for the logs of all channels together. When it is full, slow readers go first."`
 	MessageBytes   byteSize      `default:"1MiB" help:"The longest message that is taken from a publisher. Each loop holds a message once, whatever the number of readers."`
+	RequestBytes   byteSize      `default:"8KiB" help:"The longest request line and header fields together, 1KiB to 32KiB: cookies and long tokens need room. More is refused with 431, or 414 if the first line alone is too long. A client that sends its request slowly makes the server keep what came of it, for 10 s at most and 16MiB a loop; so with a higher number fewer such clients lock others out. Proxies in front have limits of their own (nginx: large_client_header_buffers)."`
 	SendBuffer     byteSize      `default:"256KiB" help:"What the kernel may hold for a client that reads slowly (SO_SNDBUF). Less bounds the memory of slow readers, more speeds up large messages over long distances. 0 lets the kernel grow it up to net.ipv4.tcp_wmem."`
 	Slow           string        `enum:"close,skip" default:"close" help:"What happens to a reader that fell too far behind: 'close' tells it, so that it can come back and ask what it missed; 'skip' leaves the messages out, which suits scores and prices."`
 	SweepRate      string        `default:"auto" help:"How fast a message to many is written, in writes a second over all loops. 'auto' finds what the devices and the network carry: it goes faster while nothing is lost and slower when packets are dropped or sent again, since what finds a full queue arrives a fifth of a second later. A number is for who knows better; 'off' writes as fast as it goes. Channels of up to 16 members are not held up."`
@@ -153,6 +154,9 @@ func (f *serveFlags) Validate() error {
 	}
 	if f.MessageBytes < 1 || f.MessageBytes > f.LogBytes {
 		return fmt.Errorf("--message-bytes is %v and must be between 1 and --log-bytes (%v), since a message has to fit its channel's log", f.MessageBytes, f.LogBytes)
+	}
+	if f.RequestBytes < conn.RequestBytesLeast || f.RequestBytes > conn.RequestBytesMost {
+		return fmt.Errorf("--request-bytes is %v and must be between %v and %v", f.RequestBytes, byteSize(conn.RequestBytesLeast), byteSize(conn.RequestBytesMost))
 	}
 	if len(f.TokenKey) == 0 && f.TokenJWKS == "" && (len(f.TokenAudience) > 0 || f.TokenQuery != "") {
 		return errors.New("--token-audience and --token-query are about tokens, and there is no key for them: give --token-key or --token-jwks")

@@ -83,9 +83,10 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 		History: channel.NewHistory(channel.HistoryConfig{
 			Messages: f.History, Age: f.HistoryAge, BytesTotal: int(f.HistoryBytes),
 		}),
-		Pages:          f.pages(),
-		PingInterval:   f.PingInterval,
-		ConnectionsMax: int64(p.maxConnections),
+		Pages:           f.pages(),
+		PingInterval:    f.PingInterval,
+		ConnectionsMax:  int64(p.maxConnections),
+		RequestBytesMax: int(f.RequestBytes),
 		Channel: channel.Config{
 			LogBytes:      int(f.LogBytes),
 			LogAge:        f.WriteDeadline,

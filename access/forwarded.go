@@ -10,6 +10,9 @@ import (
 // Each is one more trusted proxy in a row; more than a handful is a loop.
 const forwardedHopsMax = 32
 
+// ForwardedLinesMax is how many of its lines are: each has an address, or it is empty.
+const ForwardedLinesMax = forwardedHopsMax
+
 var (
 	// ErrNotForwarded: there is no X-Forwarded-For.
 	ErrNotForwarded = errors.New("no X-Forwarded-For")
@@ -18,8 +21,9 @@ var (
 )
 
 // ForwardedFor returns the client that a trusted proxy asks for: of the
-// X-Forwarded-For of request (a whole HTTP request, lent until the call
-// returns) the last address that is not trusted itself.
+// X-Forwarded-For of a request, whose lines are lent until the call
+// returns, the last address that is not trusted itself. ForwardedLinesMax of them are
+// enough: the last ones.
 //
 // Each proxy appends whom it was asked by, so the list is to be believed from
 // its end, for as long as the proxies in it are trusted. What stands further
@@ -32,25 +36,13 @@ var (
 // ErrForwarded, and so are more than forwardedHopsMax: to guess would let somebody
 // choose what he is counted under. The invalid Addr is returned for "unknown"
 // (Squid's word), a client that the last proxy does not tell.
-func ForwardedFor(request []byte, trusted *Networks) (netip.Addr, error) {
-	var lines [forwardedHopsMax][]byte
-	count := 0
-	eachField(request, "X-Forwarded-For", func(value []byte) bool {
-		// Of more lines than this, the last are those that count.
-		if count == len(lines) {
-			copy(lines[:], lines[1:])
-			count--
-		}
-		lines[count] = value
-		count++
-		return true
-	})
-	if count == 0 {
+func ForwardedFor(lines [][]byte, trusted *Networks) (netip.Addr, error) {
+	if len(lines) == 0 {
 		return netip.Addr{}, ErrNotForwarded
 	}
 	client, hops := netip.Addr{}, 0
-	for ; count > 0; count-- {
-		for rest, more := lines[count-1], true; more; {
+	for n := len(lines); n > 0; n-- {
+		for rest, more := lines[n-1], true; more; {
 			var entry []byte
 			if rest, entry, more = cutLast(rest); len(entry) == 0 {
 				// Lists may have empty elements (RFC 9110, 5.6.1.2).

@@ -100,30 +100,97 @@ func defaultPort(scheme string) string {
 	return ""
 }
 
-// Allow reports whether the page that asks may connect: request is a whole
-// HTTP request, lent until Allow returns.
+// A Page is what a request says of the page that it comes from, if it comes from one.
+type Page struct {
+	Origin  []byte // the value of the first Origin
+	Origins int    // how many lines of it there are
+	Host    []byte // whom the request is for, with its port
+	Site    []byte // Sec-Fetch-Site
+}
+
+// Allow reports whether the page that asks may connect.
 //
 // A request without an Origin is let through. Browsers send one with every
-// WebSocket (RFC 6455, 4.1), and it is the browser's user whom the list
+// WebSocket (RFC 6455, 4.1) and every POST (Fetch, 3.1), and it is the browser's user whom the list
 // protects, from a foreign page that uses the cookies or the network of whoever
-// looks at it (10.2). A program that leaves the field out could as well write
+// looks at it (RFC 6455, 10.2). A program that leaves the field out could as well write
 // there what it likes: the list is no authentication.
 //
 // Scheme and host are compared without regard to case, as RFC 6454, 4, compares
 // them in lower case; the port is a number. More than one Origin field, or a
 // list of origins in one (7.1 knows it, for redirects, which a WebSocket
 // handshake has none of), is allowed only by "*".
-func (o *Origins) Allow(request []byte) bool {
-	if o == nil || o.any {
+func (o *Origins) Allow(p *Page) bool {
+	return o == nil || o.any || p.Origins == 0 || p.Origins == 1 && o.match(p.Origin)
+}
+
+// AllowReader is Allow for a GET that reads a channel. A browser sends no Origin with
+// one to the page's own origin, nor with one whose answer the page is not to read, so
+// without an Origin two more things are looked at:
+//
+//   - Sec-Fetch-Site, if it is there. Another site's page that sends no Origin wants an
+//     image or a script, and gets none here. (Browsers leave the field out where the
+//     server has no TLS and is not localhost.)
+//   - Host. A page whose name was bound to this server's address meanwhile (DNS
+//     rebinding) is of the same origin as far as its browser knows; but the name in
+//     Host is its own. So the host has to be one that nobody on the internet can have
+//     (IsPrivateHost), or that of an origin of the list, whatever its scheme and port.
+//     Who reads with programs under the server's public name lists
+//     that name, too.
+func (o *Origins) AllowReader(p *Page) bool {
+	if !o.Allow(p) {
+		return false
+	}
+	if o == nil || o.any || p.Origins > 0 {
 		return true
 	}
-	seen, good := 0, false
-	eachField(request, "Origin", func(value []byte) bool {
-		seen++
-		good = o.match(value)
-		return seen == 1
-	})
-	return seen == 0 || seen == 1 && good
+	switch string(p.Site) {
+	case "cross-site", "same-site":
+		return false
+	}
+	return IsPrivateHost(p.Host) || o.matchHost(hostOf(p.Host))
+}
+
+// Restrict reports whether there is a list that does not allow everybody.
+func (o *Origins) Restrict() bool { return o != nil && !o.any }
+
+func (o *Origins) matchHost(host []byte) bool {
+	for i := range o.patterns {
+		if o.patterns[i].matchHost(host) {
+			return true
+		}
+	}
+	return false
+}
+
+// privateSuffixes end names that no public DNS answers for: RFC 6761, 6.3 (localhost),
+// RFC 6762 (local), ICANN's resolution of 2024-07-29 (internal), RFC 8375 (home.arpa).
+var privateSuffixes = []string{".localhost", ".local", ".internal", ".home.arpa"}
+
+// IsPrivateHost reports whether a Host, with or without a port, is one that a foreign
+// page cannot have by DNS: an IP address, a name of one label (localhost, the name of a
+// container), or one below privateSuffixes. Nobody at all is such, too. Any goroutine may call it.
+func IsPrivateHost(hostPort []byte) bool {
+	host := hostOf(hostPort)
+	if len(host) == 0 || host[0] == '[' || bytes.IndexByte(host, '.') < 0 {
+		return true
+	}
+	for _, suffix := range privateSuffixes {
+		if n := len(host) - len(suffix); n > 0 && equalFold(host[n:], suffix) {
+			return true
+		}
+	}
+	address, err := netip.ParseAddr(string(host))
+	return err == nil && address.Is4()
+}
+
+// hostOf is a Host without its port, and without the dot that ends an absolute name.
+func hostOf(hostPort []byte) []byte {
+	host := hostPort
+	if colon := bytes.LastIndexByte(host, ':'); colon > bytes.IndexByte(host, ']') {
+		host = host[:colon]
+	}
+	return bytes.TrimSuffix(host, []byte("."))
 }
 
 func (o *Origins) match(origin []byte) bool {
@@ -149,6 +216,10 @@ func (p *originPattern) match(scheme, host, port []byte) bool {
 	if p.port != "*" && string(port) != p.port && (p.port != "" || string(port) != defaultPort(p.scheme)) {
 		return false
 	}
+	return p.matchHost(host)
+}
+
+func (p *originPattern) matchHost(host []byte) bool {
 	if p.subdomains {
 		if len(host) <= len(p.host) {
 			return false
@@ -218,25 +289,4 @@ func equalFold(p []byte, lower string) bool {
 		}
 	}
 	return true
-}
-
-// eachField calls visit with each value of a field of an HTTP request, blanks
-// around it cut off, until visit returns false. A line that does not end in CRLF
-// ends the search: such a request is refused as a whole, by others.
-func eachField(request []byte, name string, visit func(value []byte) bool) {
-	first := true
-	for line := range bytes.Lines(request) {
-		line, isWhole := bytes.CutSuffix(line, []byte("\r\n"))
-		if !isWhole {
-			return
-		}
-		if first {
-			first = false
-			continue
-		}
-		field, value, _ := bytes.Cut(line, []byte(":"))
-		if bytes.EqualFold(field, []byte(name)) && !visit(bytes.Trim(value, " \t")) {
-			return
-		}
-	}
 }

@@ -3,10 +3,14 @@ package access
 import (
 	"strings"
 	"testing"
+
+	"c10m/conn/wire"
 )
 
-func requestWith(fields ...string) []byte {
-	return []byte("GET /news HTTP/1.1\r\nHost: h\r\n" + strings.Join(append(fields, ""), "\r\n") + "Upgrade: websocket\r\n\r\n")
+// pageOf is what a request with these fields says of its page.
+func pageOf(fields ...string) *Page {
+	h := head("/news", fields...)
+	return &Page{Origin: h.Value(wire.Origin), Origins: h.Count(wire.Origin), Host: h.HostPort(), Site: h.Value(wire.SecFetchSite)}
 }
 
 func TestOrigins(t *testing.T) {
@@ -41,19 +45,19 @@ func TestOrigins(t *testing.T) {
 			continue
 		}
 		for _, origin := range strings.Fields(c.allowed) {
-			if !origins.Allow(requestWith("Origin: " + origin)) {
+			if !origins.Allow(pageOf("Origin: " + origin)) {
 				t.Errorf("%s refuses %s", c.patterns, origin)
 			}
 		}
 		for _, origin := range strings.Fields(c.refused) {
-			if origins.Allow(requestWith("Origin: " + origin)) {
+			if origins.Allow(pageOf("Origin: " + origin)) {
 				t.Errorf("%s allows %s", c.patterns, origin)
 			}
 		}
-		if !origins.Allow(requestWith()) {
+		if !origins.Allow(pageOf()) {
 			t.Errorf("%s refuses a request without Origin", c.patterns)
 		}
-		if c.patterns != "*" && origins.Allow(requestWith("Origin:")) {
+		if c.patterns != "*" && origins.Allow(pageOf("Origin:")) {
 			t.Errorf("%s allows an empty Origin", c.patterns)
 		}
 	}
@@ -74,21 +78,48 @@ func TestOriginFields(t *testing.T) {
 		{[]string{"Origin: https://evil.test https://a.test"}, false},
 		{[]string{"Origin: https://evil.test, https://a.test"}, false},
 	} {
-		if got := origins.Allow(requestWith(c.fields...)); got != c.want {
+		if got := origins.Allow(pageOf(c.fields...)); got != c.want {
 			t.Errorf("%q: %v", c.fields, got)
 		}
 	}
-	// What looks like a field in the first line is none.
-	if !origins.Allow([]byte("Origin: https://evil.test\r\nHost: h\r\n\r\n")) {
-		t.Error("the request line was taken for a field")
-	}
 	var all *Origins
-	if !all.Allow(requestWith("Origin: https://evil.test")) {
+	if !all.Allow(pageOf("Origin: https://evil.test")) {
 		t.Error("no list refuses an origin")
 	}
-	request := requestWith("Origin: https://a.test")
-	if n := testing.AllocsPerRun(100, func() { origins.Allow(request) }); n > 2 {
+	page := pageOf("Origin: https://a.test")
+	if n := testing.AllocsPerRun(100, func() { origins.Allow(page) }); n > 2 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// Who reads a channel without an Origin is no page of another site, nor one whose name
+// was bound to this server.
+func TestReadersWithoutOrigin(t *testing.T) {
+	origins, _ := ParseOrigins([]string{"https://a.test:8443", "https://*.b.test"})
+	for _, c := range []struct {
+		host, fields string
+		want         bool
+	}{
+		{"a.test", "", true}, {"A.test:80", "", true}, {"a.test.:80", "", true}, {"x.b.test", "", true}, {"x.y.b.test:1", "", true},
+		{"b.test", "", false}, {"evil.test", "", false}, {"evil.test:10000", "", false}, {"a.test.evil.test", "", false}, {"xa.test", "", false},
+		{"127.0.0.1", "", true}, {"127.0.0.1:10000", "", true}, {"[::1]:80", "", true}, {"[::1]", "", true}, {"", "", true}, {"localhost:1", "", true},
+		{"c10m", "", true}, {"c10m:10000", "", true}, {"x.LOCALHOST", "", true}, {"printer.local", "", true}, {"c10m.default.svc.cluster.local:80", "", true},
+		{"push.corp.internal", "", true}, {"local", "", true}, {".local", "", false}, {"evil-local.test", "", false}, {"127.0.0.1.evil.test", "", false},
+		{"1.2.3", "", false}, {"0x7f.1", "", false},
+		{"evil.test", "Sec-Fetch-Site: same-origin", false}, {"evil.test", "Origin: https://a.test:8443", true},
+		{"a.test", "Sec-Fetch-Site: same-origin", true}, {"a.test", "Sec-Fetch-Site: none", true},
+		{"a.test", "Sec-Fetch-Site: cross-site", false}, {"127.0.0.1", "Sec-Fetch-Site: same-site", false},
+		{"a.test", "Origin: https://evil.test", false}, {"a.test", "Sec-Fetch-Site: cross-site|Origin: https://a.test:8443", true},
+	} {
+		page := pageOf(strings.FieldsFunc(c.fields, func(c rune) bool { return c == '|' })...)
+		page.Host = []byte(c.host)
+		if got := origins.AllowReader(page); got != c.want {
+			t.Errorf("%q for %s: %v", c.fields, c.host, got)
+		}
+		var all *Origins
+		if any, _ := ParseOrigins([]string{"*"}); !all.AllowReader(page) || !any.AllowReader(page) || any.Restrict() || all.Restrict() || !origins.Restrict() {
+			t.Errorf("%q for %s is refused without a list", c.fields, c.host)
+		}
 	}
 }
 

@@ -96,11 +96,11 @@ func FuzzToken(f *testing.F) {
 			text := encode([]byte(head)) + "." + encode(payload)
 			token = text + "." + encode(must(s.method.Sign(text, s.private)))
 		}
-		request := []byte("GET /news HTTP/1.1\r\nAuthorization: Bearer " + strings.NewReplacer("\r", "", "\n", "").Replace(token) + "\r\n\r\n")
-		before := bytes.Clone(request)
-		grant, err := tokens.Judge(request, []byte("news"))
-		if !bytes.Equal(before, request) {
-			t.Fatalf("the request was changed: %q", request)
+		value := []byte("Bearer " + token)
+		before := bytes.Clone(value)
+		grant, err := tokens.Judge(&Credentials{Authorization: value, Authorizations: 1}, []byte("news"))
+		if !bytes.Equal(before, value) {
+			t.Fatalf("the request was changed: %q", value)
 		}
 		if err != nil {
 			if !reflect.DeepEqual(grant, Grant{}) {
@@ -108,7 +108,7 @@ func FuzzToken(f *testing.F) {
 			}
 			return
 		}
-		token = strings.Trim(token, " \t\r\n")
+		token = strings.Trim(token, " ")
 		count, signed := signedBy(token)
 		if count != 1 {
 			t.Fatalf("%q was accepted, and %d keys signed it", token, count)
@@ -125,20 +125,19 @@ func FuzzToken(f *testing.F) {
 // FuzzTokenPlaces looks for tokens in any request: what is found is in the
 // request, and what the server answers is never it.
 func FuzzTokenPlaces(f *testing.F) {
-	f.Add([]byte("GET /news?token=a.b.c&x=%4 HTTP/1.1\r\nHost: h\r\n\r\n"))
-	f.Add(request("/news", "Authorization: Bearer a.b.c"))
-	f.Add(request("/news", "Sec-WebSocket-Protocol: c10m.token, a.b.c", "Sec-WebSocket-Protocol: x"))
-	f.Add([]byte("\r\n\r\n"))
-	f.Fuzz(func(t *testing.T, request []byte) {
-		token, err := findToken(request, "token")
+	f.Add("token=a.b.c&x=%4", "Bearer a.b.c", "c10m.token, a.b.c|x", uint8(1))
+	f.Add("", "", "c10m.token|, c10m.v1", uint8(0))
+	f.Fuzz(func(t *testing.T, query, authorization, protocols string, authorizations uint8) {
+		c := &Credentials{Authorization: []byte(authorization), Authorizations: int(authorizations), Protocols: linesOf(protocols), Query: []byte(query)}
+		token, err := findToken(c, "token")
 		if err != nil && token != nil {
-			t.Fatalf("%q: %q and %v", request, token, err)
+			t.Fatalf("%+v: %q and %v", c, token, err)
 		}
-		if !bytes.Contains(request, token) && !bytes.Contains(request, []byte("%")) {
-			t.Fatalf("%q does not hold %q", request, token)
+		if all := query + authorization + protocols; !strings.Contains(all, string(token)) && !strings.Contains(all, "%") {
+			t.Fatalf("%+v does not hold %q", c, token)
 		}
-		if protocol, ok := SelectProtocol(request); !ok || protocol != "" && protocol != TokenProtocol {
-			t.Fatalf("%q: answered with %q", request, protocol)
+		if protocol := SelectProtocol(c.Protocols); protocol != "" && protocol != TokenProtocol && protocol != TwoWayProtocol {
+			t.Fatalf("%+v: answered with %q", c, protocol)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"c10m/conn/wire"
 )
 
 // Tokens are made, and judged a second time, by another library than the one
@@ -89,12 +92,27 @@ type raw string
 func (r raw) MarshalJSON() ([]byte, error) { return []byte(r), nil }
 
 // request is a good request with more header lines.
-func request(target string, lines ...string) []byte {
-	return []byte("GET " + target + " HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		strings.Join(append(lines, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "", ""), "\r\n"))
+// head parses a request for a target with these lines.
+func head(target string, lines ...string) *wire.Head {
+	text := "GET " + target + " HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		strings.Join(append(lines, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "", ""), "\r\n")
+	h := &wire.Head{}
+	if size, fault := h.Parse([]byte(text), wire.HeadBytesMax); size != len(text) || fault != wire.FaultNone {
+		panic(fmt.Sprintf("%q: %d %d", text, size, fault))
+	}
+	return h
 }
 
-func bearer(token string) []byte { return request("/news", "Authorization: Bearer "+token) }
+func credentials(h *wire.Head) *Credentials {
+	return &Credentials{
+		Authorization: h.Value(wire.Authorization), Authorizations: h.Count(wire.Authorization),
+		Protocols: h.Lines(wire.SecWebSocketProtocol, make([][]byte, 8)), Query: h.Query(),
+	}
+}
+
+func request(target string, lines ...string) *Credentials { return credentials(head(target, lines...)) }
+
+func bearer(token string) *Credentials { return request("/news", "Authorization: Bearer "+token) }
 
 func writeFile(t testing.TB, name string, content []byte) string {
 	t.Helper()

@@ -221,17 +221,17 @@ func TestReload(t *testing.T) {
 func BenchmarkJudge(b *testing.B) {
 	for _, name := range allAlgorithms {
 		claims := object{"exp": at(3600), "aud": "us", "sub": "user-1234567", "subscribe": []string{"news", "user/1234567/*"}}
-		good := bearer(testSigners()[name].sign(claims, nil))
-		last := bytes.LastIndexByte(good[:bytes.Index(good, []byte("\r\nSec-"))], '.') + 20
-		bad := bytes.Clone(good)
+		token := testSigners()[name].sign(claims, nil)
+		good, bad := bearer(token), []byte(token)
+		last := bytes.LastIndexByte(bad, '.') + 20
 		if bad[last]++; bad[last] != 'B' { // of the signature
 			bad[last] = 'A'
 		}
 		for _, c := range []struct {
 			what    string
-			request []byte
+			request *Credentials
 			err     error
-		}{{"good", good, nil}, {"bad", bad, ErrTokenInvalid}} {
+		}{{"good", good, nil}, {"bad", bearer(string(bad)), ErrTokenInvalid}} {
 			b.Run(fmt.Sprintf("%s/%s", name, c.what), func(b *testing.B) {
 				tokens := newTokens(b, TokenConfig{Audiences: []string{"us"}, Now: func() time.Time { return testNow }}, name)
 				b.ReportAllocs()

@@ -4,10 +4,9 @@ import "time"
 
 // The limits of tokens, with their reasons.
 const (
-	// TokenBytesMax is the longest token. The whole request may have 4,096
-	// bytes (conn, requestBytesMax), and the rest of it has 200 at least; so
-	// this only bounds who calls with something else than a request.
-	TokenBytesMax = 4096
+	// TokenBytesMax is the longest token: twice what a request may have by default
+	// (--request-bytes), and 50 us of hashing.
+	TokenBytesMax = 16 << 10
 	// tokenLeeway is by how much clocks may differ: that of who makes tokens,
 	// and ours. It is added to exp and taken from nbf.
 	tokenLeeway = 5 * time.Second

@@ -7,29 +7,30 @@ import "bytes"
 // can do this: new WebSocket(url, ["c10m.token", token]).
 const TokenProtocol = "c10m.token"
 
+// Credentials are where in a request a token may be. All is lent.
+type Credentials struct {
+	Authorization  []byte   // the value of the first line
+	Authorizations int      // how many there are
+	Protocols      [][]byte // the lines of Sec-WebSocket-Protocol
+	Query          []byte   // of the target
+}
+
 // findToken returns the one token of a request, a part of it (or a copy, if it
 // was percent-encoded).
-func findToken(request []byte, query string) (token []byte, err error) {
-	first, rest, _ := bytes.Cut(request, []byte("\r\n"))
+func findToken(c *Credentials, query string) (token []byte, err error) {
 	var found finder
 	if query != "" {
-		found.inTarget(first, query)
+		found.inQuery(c.Query, query)
 	}
-	authorizations := 0
+	if c.Authorizations > 0 {
+		found.bearer(c.Authorization)
+	}
 	var protocols protocolScan
-	for line := range bytes.SplitSeq(rest, []byte("\r\n")) {
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.Trim(value, " \t")
-		switch {
-		case bytes.EqualFold(name, []byte("Authorization")):
-			authorizations++
-			found.bearer(value)
-		case bytes.EqualFold(name, []byte("Sec-WebSocket-Protocol")):
-			protocols.add(value, found.add)
-		}
+	for _, line := range c.Protocols {
+		protocols.add(line, found.add)
 	}
 	switch {
-	case found.count > 1 || authorizations > 1:
+	case found.count > 1 || c.Authorizations > 1:
 		// Authorization is no list, so a proxy may have looked at another
 		// one than we would (RFC 9110, 5.3).
 		return nil, ErrTokenPlaces
@@ -59,12 +60,8 @@ func (f *finder) bearer(value []byte) {
 	}
 }
 
-// inTarget looks through the query of a request line. Of a parameter that is
-// there twice both count.
-func (f *finder) inTarget(line []byte, name string) {
-	_, target, _ := bytes.Cut(line, []byte(" "))
-	target, _, _ = bytes.Cut(target, []byte(" "))
-	_, query, _ := bytes.Cut(target, []byte("?"))
+// inQuery looks through a query. Of a parameter that is there twice both count.
+func (f *finder) inQuery(query []byte, name string) {
 	for parameter := range bytes.SplitSeq(query, []byte("&")) {
 		key, value, _ := bytes.Cut(parameter, []byte("="))
 		if string(unescape(key)) == name {

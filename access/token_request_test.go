@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -8,7 +9,7 @@ import (
 func TestWhereTokensAre(t *testing.T) {
 	for _, c := range []struct {
 		query string
-		what  []byte
+		what  *Credentials
 		token string
 		err   error
 	}{
@@ -46,7 +47,7 @@ func TestWhereTokensAre(t *testing.T) {
 	} {
 		token, err := findToken(c.what, c.query)
 		if err != c.err || string(token) != c.token {
-			t.Errorf("%q with query %q: %q %v, want %q %v", strings.Split(string(c.what), "Sec-WebSocket-Key")[0], c.query, token, err, c.token, c.err)
+			t.Errorf("%+v with query %q: %q %v, want %q %v", c.what, c.query, token, err, c.token, c.err)
 		}
 	}
 }
@@ -58,13 +59,17 @@ func TestSelectProtocol(t *testing.T) {
 		"": "", "mqtt": "", "c10m.tokens, a.b.c": "", ",": "", "c10m.token a.b.c": "",
 		"c10m.v1": TwoWayProtocol, "c10m.token, a.b.c, c10m.v1": TwoWayProtocol, "mqtt,c10m.v1 , c10m.token, a.b.c": TwoWayProtocol,
 		// What follows c10m.token is a token, whatever it looks like.
+		"c10m.token, a|c10m.v1": TwoWayProtocol, "c10m.token|c10m.v1": TokenProtocol, "mqtt||c10m.v1": TwoWayProtocol, "c10m.v1|c10m.token, a": TwoWayProtocol,
 		"c10m.token, c10m.v1": TokenProtocol, "c10m.token, , c10m.v1": TokenProtocol, "c10m.token, c10m.token, c10m.v1": TwoWayProtocol,
 	} {
-		if got, ok := SelectProtocol([]byte(value)); got != want || !ok {
-			t.Errorf("%q: %q %v", value, got, ok)
+		if got := SelectProtocol(linesOf(value)); got != want {
+			t.Errorf("%q: %q", value, got)
 		}
 	}
 }
+
+// linesOf are lines that | separates.
+func linesOf(text string) [][]byte { return bytes.Split([]byte(text), []byte("|")) }
 
 // Things in the place of a token are refused, and by the limit before they cost
 // anything.

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -46,7 +47,7 @@ func appendAnswer(out []byte, status int, fields, contentType string, body []byt
 // answerTo is an answer without its body if it is one to HEAD (RFC 9110, 9.3.2).
 func answerTo(isHead bool, answer []byte) []byte {
 	if isHead {
-		return answer[:requestEnd(answer, 0)]
+		return answer[:bytes.Index(answer, []byte("\r\n\r\n"))+4]
 	}
 	return answer
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 )
 
 // Connections whose messages go as server-sent events. They are members like all
@@ -87,8 +88,8 @@ func (s *Server) lastWords(fd uint32, reason Reason) []byte {
 
 // openEvents answers a request for events. An EventSource that comes back says in
 // Last-Event-ID where it was, and keeps the query that it began with.
-func (s *Server) openEvents(fd uint32, r *request) verdict {
-	reason := s.judgeReader(r, r.target)
+func (s *Server) openEvents(fd uint32, h *wire.Head) verdict {
+	reason := s.judgeReader(h, h.Path())
 	if reason == reasonNone {
 		if err := s.admit(fd); err != nil {
 			reason = requestReason(err)
@@ -98,10 +99,10 @@ func (s *Server) openEvents(fd uint32, r *request) verdict {
 		s.refuse(fd, reason)
 		return verdictOver
 	}
-	since, _ := r.query("since")
-	if last, count := r.field("Last-Event-ID"); count > 0 {
-		since = last
+	if isHead(h.Bytes()) {
+		return s.respond(fd, true, answerTo(true, []byte(eventsResponse)))
 	}
+	since := eventsSince(h)
 	grant := s.shake.grant
 	grant.Publish = false // nothing that it says is read
 	s.stats.EventStreams.Add(1)
@@ -111,6 +112,20 @@ func (s *Server) openEvents(fd uint32, r *request) verdict {
 	}
 	s.thaw(fd)
 	return verdictOver
+}
+
+// eventsSince is the position at which a stream goes on: where its client says that it
+// was, or, before it was anywhere, where it asked to begin. An EventSource says it in a
+// header, and polyfills, which may not set that, in a parameter.
+func eventsSince(h *wire.Head) (since []byte) {
+	if since = h.Value(wire.LastEventID); len(since) > 0 {
+		return since
+	}
+	if since, _ = h.Parameter("lastEventId"); len(since) > 0 {
+		return since
+	}
+	since, _ = h.Parameter("since")
+	return since
 }
 
 // sayPosition tells a stream that has had nothing yet where it stands: an id

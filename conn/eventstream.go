@@ -53,9 +53,10 @@ func eventBytes(id, payload []byte) int {
 	return size + lines*len(fieldData) + len(payload) + 2
 }
 
-// plainEvent reports whether a payload survives as lines of text.
+// plainEvent reports whether a payload survives as lines of text. Firefox drops NUL
+// from data, and with it what a client was to get.
 func plainEvent(payload []byte) bool {
-	return bytes.IndexByte(payload, '\r') < 0 && utf8.Valid(payload)
+	return bytes.IndexByte(payload, '\r') < 0 && bytes.IndexByte(payload, 0) < 0 && utf8.Valid(payload)
 }
 
 func appendField(p, name, value []byte) []byte {

@@ -86,7 +86,7 @@ func checkEvent(t testing.TB, payload []byte) {
 	if e := events[1]; e.id != string(id) || e.payload(t) != string(payload) {
 		t.Fatalf("the client reads %.300q for %.300q", e, payload)
 	}
-	if want := !bytes.Contains(payload, []byte("\r")) && bytes.Equal(bytes.ToValidUTF8(payload, nil), payload); want != (events[1].event == "message") {
+	if want := !bytes.ContainsAny(payload, "\r\x00") && bytes.Equal(bytes.ToValidUTF8(payload, nil), payload); want != (events[1].event == "message") {
 		t.Fatalf("%.80q went as %s", payload, events[1].event)
 	}
 }

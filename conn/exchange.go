@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 	"c10m/poller"
 )
 
@@ -23,35 +24,37 @@ const (
 )
 
 // readRequests answers the requests in p, one after the other, and keeps what is
-// left. from is where to look for the end of the first. isOwn: p belongs to the
-// connection, and may be kept as it is.
-func (s *Server) readRequests(fd uint32, p []byte, from int, isOwn bool) {
-	for n := 0; len(p) > 0; n++ {
+// left. isOwn: p belongs to the connection, and may be kept as it is. Of a request
+// that was begun, p begins with what was kept of it.
+func (s *Server) readRequests(fd uint32, p []byte, isOwn bool) {
+	for n := 0; ; n++ {
+		h := s.headOf(fd)
+		if !h.Begun() {
+			p = wire.SkipEmptyLines(p)
+		}
+		if len(p) == 0 {
+			break
+		}
 		if s.mustWait(fd) || n == exchangesPerReadMax || n > 0 && s.tokensWait() {
 			s.hold(fd, p, isOwn)
 			return
 		}
-		size := requestEnd(p, from)
-		reason := reasonNone
-		switch {
-		case !plausible(p[:min(len(p), requestBytesMax+1)]):
-			reason = RequestMalformed
-		case size > requestBytesMax, size == 0 && len(p) > requestBytesMax:
-			reason = RequestTooLong
-		}
+		size, fault := h.Parse(p, s.shared.requestBytesMax)
 		after, then := p, verdictWait
 		switch {
-		case reason == reasonNone && size > 0:
-			after, then = s.answer(fd, p[:size], p[size:])
+		case size > 0:
+			after, then = s.answer(fd, s.takeHead(fd), p[size:])
 		case s.isPending(fd):
-		case reason != reasonNone:
-			s.refuseRequest(fd, p, reason)
+		case fault != wire.FaultNone:
+			s.refuseRequest(fd, p, faultReasons[fault])
 			return
 		default:
 			if s.loop.Record(fd).Phase == phaseAnswer {
 				s.enterKept(fd)
 			}
-			s.awaitRequest(fd, p, isOwn)
+			if s.awaitRequest(fd, p, isOwn) {
+				s.keepHead(s.cold[fd], h)
+			}
 			return
 		}
 		switch then {
@@ -61,79 +64,135 @@ func (s *Server) readRequests(fd uint32, p []byte, from int, isOwn bool) {
 			s.hold(fd, p, isOwn)
 			return
 		}
-		p, from = after, 0
+		p = after
+	}
+	s.leaveKept(fd)
+}
+
+// leaveKept has a connection wait that has no request under way. Before its first one
+// it is nothing yet: what came was empty lines.
+func (s *Server) leaveKept(fd uint32) {
+	if s.loop.Record(fd).Phase == phaseRequest {
+		s.awaitRequest(fd, nil, false)
+		return
 	}
 	s.enterKept(fd)
+}
+
+// headOf returns the parser of the request that is to come from fd: its own, if it has
+// begun, or the loop's.
+func (s *Server) headOf(fd uint32) *wire.Head {
+	if c := s.cold[fd]; c != nil && c.head != nil {
+		return c.head
+	}
+	s.head.Reset()
+	return &s.head
+}
+
+// takeHead returns a head that is complete, valid until the next one is looked at.
+func (s *Server) takeHead(fd uint32) *wire.Head {
+	if c := s.cold[fd]; c != nil && c.head != nil {
+		s.head = *c.head
+		s.dropHead(c)
+	}
+	return &s.head
+}
+
+// keepHead keeps a parser for the rest of its request.
+func (s *Server) keepHead(c *cold, h *wire.Head) {
+	if h == c.head || !h.Begun() {
+		return
+	}
+	if n := len(s.headSpares); n > 0 {
+		c.head, s.headSpares = s.headSpares[n-1], s.headSpares[:n-1]
+	} else {
+		c.head = &wire.Head{}
+	}
+	*c.head = *h
+}
+
+func (s *Server) dropHead(c *cold) {
+	if c.head != nil && len(s.headSpares) < coldSparesMax {
+		c.head.Reset()
+		s.headSpares = append(s.headSpares, c.head)
+	}
+	c.head = nil
 }
 
 // answer answers one request. rest is what came after its head: a body, the next
 // request, frames of a client that did not wait; after is what of it is left for
 // verdictNext.
-func (s *Server) answer(fd uint32, head, rest []byte) (after []byte, then verdict) {
-	r := parseRequest(head)
-	way := r.route()
+func (s *Server) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, then verdict) {
+	way := routeOf(h)
 	if c := s.cold[fd]; c != nil && c.pending > 0 && (way != routePublish || c.isCounting) {
 		return nil, verdictWait
 	}
-	if !s.judgeForwarded(fd, head) {
+	if !s.judgeForwarded(fd, h) {
 		return nil, verdictOver
 	}
 	switch way {
 	case routePublish:
-		return s.post(fd, &r, rest)
+		return s.post(fd, h, rest)
 	case routePreflight:
-		return rest, s.preflight(fd, &r)
+		return rest, s.preflight(fd, h)
 	case routePage:
-		return rest, s.ownPage(fd, &r)
+		return rest, s.ownPage(fd, h)
 	case routeEvents:
-		return nil, s.openEvents(fd, &r)
+		return nil, s.openEvents(fd, h)
 	case routePoll:
-		return nil, s.poll(fd, &r, rest)
-	case routeHead:
-		s.refuseRequest(fd, head, s.judgeHead(fd, &r))
+		return nil, s.poll(fd, h, rest)
+	case routeInvite:
+		s.refuseRequest(fd, h.Bytes(), s.judgeInvite(h))
+		return nil, verdictOver
+	case routeMethod:
+		s.refuseRequest(fd, h.Bytes(), methodReason(h))
 		return nil, verdictOver
 	}
-	s.upgrade(fd, &r, rest)
+	s.upgrade(fd, h, rest)
 	return nil, verdictOver
 }
 
-// judgePlain judges what all requests but upgrades have in common: that there is
-// one way to read them, and the page that asks.
-func (s *Server) judgePlain(r *request) Reason {
+// judgePlain judges what all requests have in common: that there is one way to read
+// them, and the page that asks.
+func (s *Server) judgePlain(h *wire.Head) Reason {
+	page := pageOf(h)
 	switch {
-	case r.bad != reasonNone:
-		return r.bad
-	case r.hasBody() && string(r.method) != "POST":
+	case h.HasBody() && string(h.Method()) != "POST", h.Count(wire.SecWebSocketProtocol) > protocolLinesMax:
 		return RequestMalformed
-	case !s.shared.Config.Access.Origins.Allow(r.head):
+	case !s.shared.Config.Access.Origins.Allow(&page):
 		return RequestOrigin
 	}
 	return reasonNone
 }
 
-// judgeHead says how a GET of the same is refused that wants neither a WebSocket nor
-// events nor a poll: to HEAD these mean nothing, whatever its fields say.
-func (s *Server) judgeHead(fd uint32, r *request) Reason {
-	_, reason := s.shakeHands(fd, append([]byte("GET"), r.head[len("HEAD"):]...))
-	switch reason {
-	case RequestMalformed, RequestVersion, RequestHost, RequestChannel, RequestReserved:
+// judgeInvite says how a GET is refused that wants neither a WebSocket nor events nor
+// a poll.
+func (s *Server) judgeInvite(h *wire.Head) Reason {
+	if reason := s.judgePlain(h); reason != reasonNone {
 		return reason
+	}
+	shake := &s.shake
+	var err error
+	if shake.channel, err = appendChannel(shake.channel[:0], h.Path()); err != nil {
+		return requestReason(err)
 	}
 	return RequestNoUpgrade
 }
 
 // judgeReader judges a request of somebody who wants to know of the channel that
-// target names, and leaves the channel in s.shake.channel and what his token
+// path names, and leaves the channel in s.shake.channel and what his token
 // allows in s.shake.grant. It does not ask whether there is room (admit).
-func (s *Server) judgeReader(r *request, target []byte) Reason {
-	reason := s.judgePlain(r)
-	if reason != reasonNone {
+func (s *Server) judgeReader(h *wire.Head, path []byte) Reason {
+	if reason := s.judgePlain(h); reason != reasonNone {
 		return reason
 	}
+	if page := pageOf(h); !s.shared.Config.Access.Origins.AllowReader(&page) {
+		return RequestOrigin
+	}
 	var err error
-	h := s.shake
-	if h.channel, err = appendChannel(h.channel[:0], target); err == nil && h.judge != nil {
-		h.grant, err = h.judge(r.head, h.channel)
+	shake := &s.shake
+	if shake.channel, err = appendChannel(shake.channel[:0], path); err == nil {
+		err = s.judgeToken(h)
 	}
 	if err != nil {
 		return requestReason(err)
@@ -155,10 +214,10 @@ func (s *Server) respond(fd uint32, isLast bool, answer []byte) verdict {
 	return verdictNext
 }
 
-// isLast reports whether the answer to r is to be the last on its connection:
+// isLast reports whether the answer to h is to be the last on its connection:
 // because the client says so, or because the server has better use for it.
-func (s *Server) isLast(r *request) bool {
-	return r.isLast || s.drain != nil || s.isCrowded() || s.stats.HTTP.Load() > keptMax
+func (s *Server) isLast(h *wire.Head) bool {
+	return h.IsLast() || s.drain != nil || s.isCrowded() || s.stats.HTTP.Load() > keptMax
 }
 
 func (s *Server) isPending(fd uint32) bool {
@@ -181,6 +240,7 @@ func (s *Server) hold(fd uint32, p []byte, isOwn bool) {
 		s.end(fd, RequestMemory) // no answer may overtake those that are to come
 		return
 	}
+	s.dropHead(c)
 	s.enter(fd, phaseAnswer)
 	if c.pending == 0 && !c.owes() {
 		s.ready = append(s.ready, pausedEntry{fd, s.loop.Generation(fd)})
@@ -200,7 +260,7 @@ func (s *Server) resume(fd uint32) {
 		}
 		p = s.takeRequest(c)
 	}
-	s.readRequests(fd, p, 0, true)
+	s.readRequests(fd, p, true)
 }
 
 // resumeReady goes on with connections that waited for a turn, and reports whether

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"c10m/access"
+	"c10m/conn/wire"
 	"c10m/internal/fdtable"
 )
 
@@ -143,15 +144,16 @@ func (s *Server) readProxyHeader(fd uint32, p []byte) {
 
 // judgeForwarded looks at a request's X-Forwarded-For, if it is a proxy's that
 // has to have one, and reports whether to go on.
-func (s *Server) judgeForwarded(fd uint32, request []byte) bool {
+func (s *Server) judgeForwarded(fd uint32, h *wire.Head) bool {
 	record := s.loop.Record(fd)
 	if record.Marks&markForwarded == 0 {
 		return true
 	}
 	a := &s.shared.Config.Access
-	client, err := access.ForwardedFor(request, a.Trusted)
+	var lines [access.ForwardedLinesMax][]byte
+	client, err := access.ForwardedFor(h.Lines(wire.XForwardedFor, lines[:]), a.Trusted)
 	if err != nil {
-		s.refuseRequest(fd, request, RequestForwardedFor)
+		s.refuseRequest(fd, h.Bytes(), RequestForwardedFor)
 		return false
 	}
 	record.Marks &^= markForwarded
@@ -159,7 +161,7 @@ func (s *Server) judgeForwarded(fd uint32, request []byte) bool {
 		return true
 	}
 	record.Marks &^= markTrusted
-	return s.admitAddress(fd, access.KeyOf(client), request)
+	return s.admitAddress(fd, access.KeyOf(client), h.Bytes())
 }
 
 // admitAddress counts fd under its client's address, or refuses it. request is what

@@ -59,6 +59,15 @@ func clientClose(code uint16, text string) []byte {
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
+// requestEnd returns the length of the head at the front of p, empty line included, or
+// 0 if it is not complete.
+func requestEnd(p []byte, from int) int {
+	if at := bytes.Index(p[from:], []byte("\r\n\r\n")); at >= 0 {
+		return from + at + 4
+	}
+	return 0
+}
+
 // A rawClient sees every byte of its connection.
 type rawClient struct {
 	*net.TCPConn

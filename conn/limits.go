@@ -4,9 +4,17 @@ import "time"
 
 // The limits of the room, with their reasons.
 const (
-	// requestBytesMax is the longest upgrade request. Browsers with cookies
-	// send 1 to 2 KiB; nginx's default for one header line is 8 KiB.
-	requestBytesMax = 4096
+	// RequestBytesDefault is the longest head of a request. Browsers with cookies
+	// send 1 to 2 KiB; nginx's default for one header line is 8 KiB, Apache's, too.
+	RequestBytesDefault = 8 << 10
+	// RequestBytesLeast and RequestBytesMost bound what an operator may choose: the
+	// first is what tokens with public keys and a few cookies need, the second half of
+	// a read, and what nginx takes with all of its buffers.
+	RequestBytesLeast = 1 << 10
+	RequestBytesMost  = 32 << 10
+	// protocolLinesMax is how many lines of Sec-WebSocket-Protocol a request may have;
+	// everybody writes one.
+	protocolLinesMax = 8
 	// requestBytesTotalMax bounds what unfinished requests hold per loop.
 	requestBytesTotalMax = 16 << 20
 	// handshakeTimeout is the time to finish a request, from the accept on.

@@ -1,11 +1,13 @@
 package conn
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"strings"
 
+	"c10m/conn/wire"
 	"c10m/poller"
 )
 
@@ -53,40 +55,40 @@ func newPages(pages []Page) map[string]*page {
 
 // preflight answers OPTIONS, for any path: what may be asked of it is known from
 // its answer.
-func (s *Server) preflight(fd uint32, r *request) verdict {
-	if reason := s.judgePlain(r); reason != reasonNone {
+func (s *Server) preflight(fd uint32, h *wire.Head) verdict {
+	if reason := s.judgePlain(h); reason != reasonNone {
 		s.refuse(fd, reason)
 		return verdictOver
 	}
-	isLast := s.isLast(r)
+	isLast := s.isLast(h)
 	return s.respond(fd, isLast, preflightAnswers[indexOf(isLast)])
 }
 
 // ownPage answers GET and HEAD below /-/.
-func (s *Server) ownPage(fd uint32, r *request) verdict {
-	reason := s.judgePlain(r)
+func (s *Server) ownPage(fd uint32, h *wire.Head) verdict {
+	reason := s.judgePlain(h)
 	if reason == reasonNone {
-		if page := s.shared.pages[string(r.path())]; page != nil {
-			return s.servePage(fd, r, page)
+		if page := s.shared.pages[string(h.Path())]; page != nil {
+			return s.servePage(fd, h, page)
 		}
 		const channels = "/-/channels"
-		if strings.HasPrefix(string(r.path()), channels+"/") {
-			return s.countPage(fd, r, r.target[len(channels):])
+		if strings.HasPrefix(string(h.Path()), channels+"/") {
+			return s.countPage(fd, h, h.Path()[len(channels):])
 		}
 		reason = RequestReserved
 	}
-	s.refuseRequest(fd, r.head, reason)
+	s.refuseRequest(fd, h.Bytes(), reason)
 	return verdictOver
 }
 
-func (s *Server) servePage(fd uint32, r *request, p *page) verdict {
-	isLast := s.isLast(r)
+func (s *Server) servePage(fd uint32, h *wire.Head, p *page) verdict {
+	isLast := s.isLast(h)
 	answer := p.whole
-	known, _ := r.field("If-None-Match")
+	var known [8][]byte
 	switch {
-	case hasTag(known, p.tag):
+	case hasTag(h.Lines(wire.IfNoneMatch, known[:]), p.tag):
 		answer = p.unmodified
-	case isHead(r.head):
+	case isHead(h.Bytes()):
 		answer = p.headOnly
 	}
 	return s.respond(fd, isLast, answer[indexOf(isLast)])
@@ -94,11 +96,13 @@ func (s *Server) servePage(fd uint32, r *request, p *page) verdict {
 
 // hasTag reports whether an If-None-Match names a tag, weakly or not (RFC 9110,
 // 13.1.2). Our tags have no comma in them.
-func hasTag(list []byte, tag string) bool {
-	for item := range strings.SplitSeq(string(list), ",") {
-		item = strings.TrimSpace(item)
-		if item == "*" || strings.TrimPrefix(item, "W/") == tag {
-			return true
+func hasTag(lines [][]byte, tag string) bool {
+	for _, list := range lines {
+		for item := range bytes.SplitSeq(list, []byte(",")) {
+			item = bytes.Trim(item, " \t")
+			if string(item) == "*" || string(bytes.TrimPrefix(item, []byte("W/"))) == tag {
+				return true
+			}
 		}
 	}
 	return false
@@ -123,19 +127,19 @@ func (s *Shared) CountWith(counter Counter) { s.counter.Store(&counter) }
 // countPage answers how many connections a channel has, on all loops, to whoever
 // may subscribe to it. The loops are asked by a goroutine, as no loop may wait for
 // another; countsMax bounds these.
-func (s *Server) countPage(fd uint32, r *request, target []byte) verdict {
-	if reason := s.judgeReader(r, target); reason != reasonNone {
-		s.refuseRequest(fd, r.head, reason)
+func (s *Server) countPage(fd uint32, h *wire.Head, path []byte) verdict {
+	if reason := s.judgeReader(h, path); reason != reasonNone {
+		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
-	isLast, isHead := s.isLast(r), isHead(r.head)
+	isLast, isHead := s.isLast(h), isHead(h.Bytes())
 	counter := s.shared.counter.Load()
 	if counter == nil || s.counts >= countsMax {
 		return s.respond(fd, isLast, answerTo(isHead, countBusy.append(nil, isLast)))
 	}
 	c := s.coldOf(fd)
 	if c == nil {
-		s.refuseRequest(fd, r.head, RequestMemory)
+		s.refuseRequest(fd, h.Bytes(), RequestMemory)
 		return verdictOver
 	}
 	c.pending++

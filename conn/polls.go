@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 )
 
 // Long-polls. A poll that finds nothing waits as a member of its channel in the
@@ -33,9 +34,9 @@ func responseFormat(isLast bool) channel.Format {
 }
 
 // poll answers a request with ?wait=, now or later. rest is what came behind it.
-func (s *Server) poll(fd uint32, r *request, rest []byte) verdict {
-	reason := s.judgeReader(r, r.target)
-	wait, isTime := pollWait(r)
+func (s *Server) poll(fd uint32, h *wire.Head, rest []byte) verdict {
+	reason := s.judgeReader(h, h.Path())
+	wait, isTime := pollWait(h)
 	switch {
 	case reason != reasonNone:
 	case !isTime:
@@ -51,15 +52,15 @@ func (s *Server) poll(fd uint32, r *request, rest []byte) verdict {
 		s.refuse(fd, reason)
 		return verdictOver
 	}
-	if err := s.registry.SubscribeAs(fd, s.shake.channel, responseFormat(r.isLast)); err != nil {
+	if err := s.registry.SubscribeAs(fd, s.shake.channel, responseFormat(h.IsLast())); err != nil {
 		panic("BUG: a bad channel was let through")
 	}
 	s.stats.Polls.Add(1)
 	s.setPhase(fd, phasePoll)
-	if r.isLast && !s.keepLast(fd) || len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
+	if h.IsLast() && !s.keepLast(fd) || len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
 		return verdictOver
 	}
-	since, _ := r.query("since")
+	since, _ := h.Parameter("since")
 	switch {
 	case len(since) > 0 && s.shared.Config.History == nil:
 		s.gonePoll(fd, nil)
@@ -76,8 +77,8 @@ func (s *Server) poll(fd uint32, r *request, rest []byte) verdict {
 }
 
 // pollWait returns for how long a poll waits; false if it does not say a number.
-func pollWait(r *request) (wait time.Duration, isTime bool) {
-	text, _ := r.query("wait")
+func pollWait(h *wire.Head) (wait time.Duration, isTime bool) {
+	text, _ := h.Parameter("wait")
 	seconds := 0
 	for _, c := range text {
 		if c < '0' || c > '9' {

@@ -1,6 +1,10 @@
 package conn
 
-import "bytes"
+import (
+	"bytes"
+
+	"c10m/conn/wire"
+)
 
 // POST /<channel> publishes its body, for whoever may publish over a WebSocket.
 
@@ -13,13 +17,13 @@ type body struct {
 }
 
 // post takes one POST whose head is complete.
-func (s *Server) post(fd uint32, r *request, rest []byte) (after []byte, then verdict) {
+func (s *Server) post(fd uint32, h *wire.Head, rest []byte) (after []byte, then verdict) {
 	isPending := s.isPending(fd)
-	isWhole := int64(len(rest)) >= r.length
+	isWhole := int64(len(rest)) >= h.Length
 	if isPending && !isWhole {
 		return nil, verdictWait
 	}
-	if reason := s.judgePost(r); reason != reasonNone {
+	if reason := s.judgePost(h); reason != reasonNone {
 		if isPending {
 			return nil, verdictWait
 		}
@@ -27,32 +31,32 @@ func (s *Server) post(fd uint32, r *request, rest []byte) (after []byte, then ve
 		return nil, verdictOver
 	}
 	if !isWhole {
-		s.awaitBody(fd, r, rest)
+		s.awaitBody(fd, h, rest)
 		return nil, verdictOver
 	}
-	return rest[r.length:], s.publishBody(fd, s.shake.channel, rest[:r.length], s.isLast(r))
+	return rest[h.Length:], s.publishBody(fd, s.shake.channel, rest[:h.Length], s.isLast(h))
 }
 
 // judgePost judges who publishes and what, the token last of all. It leaves the
 // channel in s.shake.channel.
-func (s *Server) judgePost(r *request) Reason {
-	reason := s.judgePlain(r)
+func (s *Server) judgePost(h *wire.Head) Reason {
+	reason := s.judgePlain(h)
 	switch {
 	case reason != reasonNone:
 		return reason
 	case s.publisher == nil:
 		return RequestPublish
-	case r.isChunked || r.length < 0:
+	case h.Chunked || h.Length < 0:
 		return RequestLength
-	case r.length > int64(s.shared.Config.PublishBytesMax):
+	case h.Length > int64(s.shared.Config.PublishBytesMax):
 		return RequestTooBig
-	case r.isEncoded:
+	case h.Encoded:
 		return RequestEncoding
 	}
 	var err error
-	h := s.shake
-	if h.channel, err = appendChannel(h.channel[:0], r.target); err == nil && s.shared.Config.Tokens != nil {
-		err = s.judgePublisher(r.head, h.channel)
+	shake := &s.shake
+	if shake.channel, err = appendChannel(shake.channel[:0], h.Path()); err == nil {
+		err = s.judgePublisher(h)
 	}
 	if err != nil {
 		return requestReason(err)
@@ -64,18 +68,18 @@ func (s *Server) judgePost(r *request) Reason {
 var continueAnswer = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 
 // awaitBody waits for the body of a POST, of which part is there.
-func (s *Server) awaitBody(fd uint32, r *request, part []byte) {
+func (s *Server) awaitBody(fd uint32, h *wire.Head, part []byte) {
 	c := s.coldOf(fd)
 	if c == nil {
 		s.refuse(fd, RequestMemory)
 		return
 	}
-	c.body = &body{channel: bytes.Clone(s.shake.channel), length: r.length, isLast: s.isLast(r)}
+	c.body = &body{channel: bytes.Clone(s.shake.channel), length: h.Length, isLast: s.isLast(h)}
 	s.enter(fd, phaseBody)
 	if !s.keepBody(fd, c, part) {
 		return
 	}
-	if r.isExpecting && len(part) == 0 {
+	if h.ExpectContinue && len(part) == 0 {
 		s.say(fd, continueAnswer)
 	}
 }
@@ -108,7 +112,7 @@ func (s *Server) readBody(fd uint32, p []byte) {
 	}
 	s.dropBody(c)
 	if s.publishBody(fd, b.channel, b.bytes, b.isLast) == verdictNext {
-		s.readRequests(fd, p[n:], 0, false)
+		s.readRequests(fd, p[n:], false)
 	}
 }
 

@@ -16,10 +16,13 @@ const (
 	// While a request was being read.
 	RequestTimeout
 	RequestTooLong
+	RequestTargetTooLong
 	RequestMalformed
 	RequestMethod
+	RequestUnknownMethod
 	RequestVersion
 	RequestHost
+	RequestHostInvalid
 	RequestNoUpgrade
 	RequestKey
 	RequestWSVersion
@@ -98,21 +101,24 @@ type reasonInfo struct {
 var reasonTable = [reasons]reasonInfo{
 	reasonNone: {name: "none"},
 
-	RequestTimeout:   {name: "request_timeout", status: 408, text: "The request took too long."},
-	RequestTooLong:   {name: "request_too_long", status: 431, text: "The request has more than 4096 bytes."},
-	RequestMalformed: {name: "request_malformed", status: 400, text: "This is not an HTTP request."},
-	RequestMethod:    {name: "request_method", status: 405, headers: "Allow: GET, HEAD, POST, OPTIONS\r\n", text: "Only GET, HEAD, POST and OPTIONS are understood."},
-	RequestVersion:   {name: "request_http_version", status: 505, text: "Only HTTP/1.1 is understood."},
-	RequestHost:      {name: "request_host", status: 400, text: "The Host header is missing."},
-	RequestNoUpgrade: {name: "request_no_upgrade", status: 426, headers: "Upgrade: websocket\r\n", text: "Connect with a WebSocket client; the path names the channel."},
-	RequestKey:       {name: "request_key", status: 400, text: "Sec-WebSocket-Key is missing or is not 16 bytes in base64."},
-	RequestWSVersion: {name: "request_websocket_version", status: 426, headers: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", text: "Only WebSocket version 13 is understood."},
-	RequestChannel:   {name: "request_channel", status: 400, text: "The path must name a channel: 1 to 255 bytes of UTF-8, percent-encoded."},
-	RequestReserved:  {name: "request_reserved", status: 404, text: "Paths that begin with /-/ belong to the server, and there is nothing here."},
-	RequestFull:      {name: "request_full", status: 503, retry: 10, text: "The server holds as many connections as it may."},
-	RequestDraining:  {name: "request_draining", status: 503, retry: 1, text: "The server restarts."},
-	RequestMemory:    {name: "request_memory", status: 503, retry: 1, text: "Too many requests are unfinished."},
-	RequestNoMemory:  {name: "request_memory_limit", status: 503, retry: 10, text: "The server is short of memory."},
+	RequestTimeout:       {name: "request_timeout", status: 408, text: "The request took too long."},
+	RequestTooLong:       {name: "request_too_long", status: 431, text: "The lines of the request have more bytes than this server takes."},
+	RequestTargetTooLong: {name: "request_target_too_long", status: 414, text: "The first line of the request has more bytes than this server takes."},
+	RequestMalformed:     {name: "request_malformed", status: 400, text: "This is not a well-formed HTTP request."},
+	RequestMethod:        {name: "request_method", status: 405, headers: "Allow: GET, HEAD, POST, OPTIONS\r\n", text: "Only GET, HEAD, POST and OPTIONS are understood."},
+	RequestUnknownMethod: {name: "request_unknown_method", status: 501, text: "Only GET, HEAD, POST and OPTIONS are understood."},
+	RequestVersion:       {name: "request_http_version", status: 505, text: "Only HTTP/1.1 and HTTP/1.0 are understood."},
+	RequestHost:          {name: "request_host", status: 400, text: "The Host header is missing."},
+	RequestHostInvalid:   {name: "request_host_invalid", status: 400, text: "The Host header is there twice, or it is not a host and a port."},
+	RequestNoUpgrade:     {name: "request_no_upgrade", status: 426, headers: "Upgrade: websocket\r\n", text: "Connect with a WebSocket client; the path names the channel."},
+	RequestKey:           {name: "request_key", status: 400, text: "Sec-WebSocket-Key is missing or is not 16 bytes in base64."},
+	RequestWSVersion:     {name: "request_websocket_version", status: 426, headers: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", text: "Only WebSocket version 13 is understood."},
+	RequestChannel:       {name: "request_channel", status: 400, text: "The path must name a channel: 1 to 255 bytes of UTF-8, percent-encoded."},
+	RequestReserved:      {name: "request_reserved", status: 404, text: "Paths that begin with /-/ belong to the server, and there is nothing here."},
+	RequestFull:          {name: "request_full", status: 503, retry: 10, text: "The server holds as many connections as it may."},
+	RequestDraining:      {name: "request_draining", status: 503, retry: 1, text: "The server restarts."},
+	RequestMemory:        {name: "request_memory", status: 503, retry: 1, text: "Too many requests are unfinished."},
+	RequestNoMemory:      {name: "request_memory_limit", status: 503, retry: 10, text: "The server is short of memory."},
 	// RFC 6750, 3: the challenge, and its error codes (3.1), of which the first
 	// is for those who showed a token.
 	RequestTokenMissing:  {name: "request_token_missing", status: 401, headers: "WWW-Authenticate: Bearer realm=\"c10m\"\r\n", text: "A token is needed: Authorization: Bearer TOKEN, or the subprotocols c10m.token and TOKEN."},

@@ -79,7 +79,12 @@ func TestGoodRequests(t *testing.T) {
 		edit("Host: h", "hOST:h"),
 		edit("keep-alive, Upgrade", "upgrade"),
 		edit("Upgrade: websocket", "UPGRADE:   WebSocket  "),
-		requestOf(requestBytesMax),
+		edit("websocket", "h2c, websocket"),
+		edit("keep-alive, Upgrade", "keep-alive\r\nConnection: Upgrade"),
+		edit("GET", "\r\n\r\nGET"),
+		edit("HTTP/1.1", "HTTP/1.2"),
+		edit("Host: h", "Host: h\r\nContent-Length: 0"),
+		requestOf(RequestBytesDefault),
 	} {
 		c := s.connect(t)
 		c.send([]byte(request))

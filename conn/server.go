@@ -7,6 +7,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/wire"
 	"c10m/internal/fdtable"
 	"c10m/poller"
 
@@ -35,6 +36,8 @@ type Config struct {
 	// InboundBytesTotal is what a loop may keep of messages and commands that clients
 	// have not finished.
 	InboundBytesTotal int
+	// RequestBytesMax is the longest head of a request; 0 is RequestBytesDefault.
+	RequestBytesMax int
 	// Access is who gets in.
 	Access Access
 	// History continues positions; nil knows none.
@@ -49,6 +52,7 @@ type Shared struct {
 	Config           Config
 	handshakeTimeout time.Duration // these two of limits.go, or a test's own
 	lingerTimeout    time.Duration
+	requestBytesMax  int
 	pages            map[string]*page
 	// Shared: atomic.
 	// MemoryShort refuses newcomers with 503 while it is true.
@@ -61,8 +65,12 @@ type Shared struct {
 
 // NewShared makes the common part.
 func NewShared(config Config) *Shared {
+	if config.RequestBytesMax == 0 {
+		config.RequestBytesMax = RequestBytesDefault
+	}
 	return &Shared{
-		Config: config, handshakeTimeout: handshakeTimeout, lingerTimeout: lingerTimeout,
+		requestBytesMax: min(config.RequestBytesMax, wire.HeadBytesMax),
+		Config:          config, handshakeTimeout: handshakeTimeout, lingerTimeout: lingerTimeout,
 		gate: newSharedGate(&config.Access), pages: newPages(config.Pages),
 	}
 }
@@ -106,7 +114,8 @@ const (
 // while a request is incomplete, a client's frame is partial, or something
 // waits for room in the socket.
 type cold struct {
-	request []byte // what came of the request so far; in phaseAnswer, of those to come
+	request []byte     // what came of the request so far; in phaseAnswer, of those to come
+	head    *wire.Head // its parser, once it has begun; nil in phaseAnswer
 	in      inbound
 
 	// Of requests that are no upgrades.
@@ -140,15 +149,17 @@ type Server struct {
 	loop     *poller.Loop
 	shared   *Shared
 	registry *channel.Registry
-	shake    *handshaker
 	clients  *fdtable.Table[access.Key] // nil if nothing is counted per address
 
 	// Owned by the loop.
 	cold         map[uint32]*cold
 	coldSpares   []*cold
-	requestBytes int // held in cold.request, all together
-	inboundBytes int // held in cold.in.payload and cold.body, all together
-	owedBytes    int // held in cold.owed, all together
+	head         wire.Head // the request at hand
+	headSpares   []*wire.Head
+	shake        handshake // what was found of it
+	requestBytes int       // held in cold.request, all together
+	inboundBytes int       // held in cold.in.payload and cold.body, all together
+	owedBytes    int       // held in cold.owed, all together
 	members      *memberships
 	grants       grants
 	publisher    Publisher
@@ -174,7 +185,7 @@ type Server struct {
 	recent       recentRing
 	disconnects  []*disconnectState // the first is being worked on
 	in           inbound            // of the connection at hand if it has no cold state
-	current      uint32             // the connection at hand: that in is feeding, or that is shaking hands
+	current      uint32             // the connection at hand, that in is feeding
 	scratch      [scratchBytes]byte
 	control      [2 + 125]byte // a close frame on its way out
 	iov          [backlogFramesPerWriteMax]unix.Iovec
@@ -196,15 +207,11 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 		loop: loop, shared: shared,
 		cold: make(map[uint32]*cold), pongs: make([]byte, 0, replyBatchBytesMax),
 	}
-	s.shake = newHandshaker(func() error { return s.admit(s.current) })
 	if config := &shared.Config; config.NewPublisher != nil {
 		s.publisher = config.NewPublisher(s)
 	}
 	if config := &shared.Config; config.NewPresence != nil {
 		s.presence = config.NewPresence(presenceFeedback{&s.stats})
-	}
-	if shared.Config.Tokens != nil {
-		s.shake.judge = s.judge
 	}
 	s.clients = shared.newClients()
 	s.members = &memberships{Loop: loop, server: s}
@@ -356,20 +363,21 @@ func (s *Server) readRequest(fd uint32, p []byte) {
 	c := s.cold[fd]
 	if c == nil || len(c.request) == 0 {
 		record.Stamp = secondOf(s.loop.Now()) // of the request, and not of the wait for it
-		s.readRequests(fd, p, 0, false)
+		s.readRequests(fd, p, false)
 		return
 	}
-	seen := len(c.request)
 	s.keepRequest(c, p, false)
-	s.readRequests(fd, s.takeRequest(c), seen, true)
+	s.readRequests(fd, s.takeRequest(c), true)
 }
 
 // awaitRequest keeps p until more of a request (or of what comes before it) is
 // there. isOwn: p is the connection's, and need not be copied.
-func (s *Server) awaitRequest(fd uint32, p []byte, isOwn bool) {
+func (s *Server) awaitRequest(fd uint32, p []byte, isOwn bool) (kept bool) {
 	if s.keepBounded(fd, p, isOwn) == nil {
 		s.refuseRequest(fd, p, RequestMemory)
+		return false
 	}
+	return true
 }
 
 // keepBounded keeps p with its connection, whose cold state it returns; nil says that
@@ -403,30 +411,25 @@ func (s *Server) takeRequest(c *cold) []byte {
 	return p
 }
 
-// shakeHands has the handshaker judge a request of fd.
-func (s *Server) shakeHands(fd uint32, request []byte) (response []byte, reason Reason) {
-	s.current = fd
-	return s.shake.upgrade(request)
-}
-
 // upgrade upgrades a connection or refuses it. rest is what came after the
 // request: frames of a client that did not wait.
-func (s *Server) upgrade(fd uint32, r *request, rest []byte) {
-	response, reason := s.shakeHands(fd, r.head)
-	if reason == reasonNone && !s.shared.Config.Access.Origins.Allow(r.head) {
-		reason = RequestOrigin
+func (s *Server) upgrade(fd uint32, h *wire.Head, rest []byte) {
+	reason := s.judgeUpgrade(h)
+	if reason == reasonNone {
+		reason = s.admitUpgrade(fd, h)
 	}
 	if reason != reasonNone {
-		s.refuseRequest(fd, r.head, reason)
+		s.refuseRequest(fd, h.Bytes(), reason)
 		return
 	}
+	s.shake.response = appendSwitch(s.shake.response[:0], h.Value(wire.SecWebSocketKey), s.shake.protocol)
 	s.stats.Handshakes.Add(1)
 	s.letPublish(fd)
-	since, _ := r.query("since")
-	if s.shake.twoWay {
-		s.admitTwoWay(fd, s.shake.channel, s.shake.grant, response, since)
+	since, _ := h.Parameter("since")
+	if s.shake.protocol == access.TwoWayProtocol {
+		s.admitTwoWay(fd, s.shake.channel, s.shake.grant, s.shake.response, since)
 	} else {
-		s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, response, since)
+		s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, s.shake.response, since)
 	}
 	if len(rest) > 0 && !s.loop.Closing(fd) {
 		s.readFrames(fd, rest)
@@ -506,6 +509,7 @@ func (s *Server) dropCold(fd uint32) {
 		return
 	}
 	s.requestBytes -= len(c.request)
+	s.dropHead(c)
 	s.inboundBytes -= cap(c.in.payload)
 	s.owedBytes -= len(c.owed)
 	s.dropBody(c)

@@ -1,13 +1,20 @@
 package conn
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // ParseChannel returns the channel that a request target names, by the rules of
 // an upgrade: the percent-decoded path without its first slash, 1 to 255 bytes of
 // UTF-8 that do not begin with "-/". An error is one sentence for who asked. Any
 // goroutine may call it.
 func ParseChannel(target string) ([]byte, error) {
-	switch name, err := appendChannel(nil, []byte(target)); err {
+	path, _, _ := strings.Cut(target, "?")
+	if strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '#' }) {
+		path = ""
+	}
+	switch name, err := appendChannel(nil, []byte(path)); err {
 	case nil:
 		return name, nil
 	case errReserved:

@@ -1,22 +1,44 @@
 package conn
 
-import "c10m/access"
+import (
+	"c10m/access"
+	"c10m/conn/wire"
+)
 
-// judge has a newcomer's token judged, on the loop's thread: that is arithmetic
+// judgeToken has a newcomer's token judged for s.shake.channel, and leaves what it
+// grants in s.shake.grant. It does so on the loop's thread: that is arithmetic
 // and blocks nobody, but it is the most that a stranger can make the loop do.
-func (s *Server) judge(request, channel []byte) (access.Grant, error) {
+func (s *Server) judgeToken(h *wire.Head) (err error) {
+	tokens := s.shared.Config.Tokens
+	if tokens == nil {
+		return nil
+	}
 	started := s.loop.Clock()
-	grant, err := s.shared.Config.Tokens.Judge(request, channel)
-	s.spentOnTokens(started)
-	return grant, err
-}
-
-// judgePublisher is judge for a message that is published over HTTP.
-func (s *Server) judgePublisher(request, channel []byte) error {
-	started := s.loop.Clock()
-	err := s.shared.Config.Tokens.JudgePublisher(request, channel)
+	c := s.credentials(h)
+	s.shake.grant, err = tokens.Judge(&c, s.shake.channel)
 	s.spentOnTokens(started)
 	return err
+}
+
+// judgePublisher is judgeToken for a message that is published over HTTP.
+func (s *Server) judgePublisher(h *wire.Head) error {
+	tokens := s.shared.Config.Tokens
+	if tokens == nil {
+		return nil
+	}
+	started := s.loop.Clock()
+	c := s.credentials(h)
+	err := tokens.JudgePublisher(&c, s.shake.channel)
+	s.spentOnTokens(started)
+	return err
+}
+
+// credentials are where a request may have a token. They are lent.
+func (s *Server) credentials(h *wire.Head) access.Credentials {
+	return access.Credentials{
+		Authorization: h.Value(wire.Authorization), Authorizations: h.Count(wire.Authorization),
+		Protocols: s.protocolLines(h), Query: h.Query(),
+	}
 }
 
 // spentOnTokens notes the time that a token took.

@@ -96,10 +96,10 @@ func TestTokensAtTheDoor(t *testing.T) {
 		{"/news%2Fx", "Authorization: Bearer " + good, RequestTokenChannel, ""},
 		{"/-/x", "Authorization: Bearer " + good, RequestReserved, ""},
 		// A bad request is bad whatever its token, and costs no verification.
-		{"/news", "Authorization: Bearer x\r\nHost: h", RequestMalformed, ""},
-		{"/news", "X: " + strings.Repeat("x", requestBytesMax) + "\r\nAuthorization: Bearer " + good, RequestTooLong, ""},
-		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"x": strings.Repeat("x", 3000)})), RequestTooLong, ""},
-		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"x": strings.Repeat("x", 2000)})), reasonNone, ""},
+		{"/news", "Authorization: Bearer x\r\nHost: h", RequestHostInvalid, ""},
+		{"/news", "X: " + strings.Repeat("x", RequestBytesDefault) + "\r\nAuthorization: Bearer " + good, RequestTooLong, ""},
+		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"x": strings.Repeat("x", 6500)})), RequestTooLong, ""},
+		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"x": strings.Repeat("x", 4500)})), reasonNone, ""},
 	} {
 		client := s.connect(t)
 		client.send(tokenRequest(c.path, c.line))
