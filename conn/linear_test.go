@@ -155,7 +155,7 @@ func TestBodiesInPiecesCostByTheByte(t *testing.T) {
 // The longest head, alone and behind the longest PROXY headers.
 func TestHeadsInPiecesCostByTheByte(t *testing.T) {
 	head := upgradeRequest("/news")
-	head = strings.Replace(head, "Host: h\r\n", "Host: h\r\nX: "+strings.Repeat("x", requestBytesMax-len(head)-5)+"\r\n", 1)
+	head = strings.Replace(head, "Host: h\r\n", "Host: h\r\nX: "+strings.Repeat("x", RequestBytesDefault-len(head)-5)+"\r\n", 1)
 	line := "PROXY TCP6 2001:0db8:0000:0000:0000:0000:0000:0001 2001:0db8:0000:0000:0000:0000:0000:0002 65535 65535\r\n"
 	binary := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x0f\xf0\xc0\x00\x02\x01\xc0\x00\x02\x02\x0f\xa0\x01\xbb" + strings.Repeat("\x04", 4096-16-12)
 	for name, prefix := range map[string]string{"a head": "", "PROXY version 1": line, "PROXY version 2": binary} {
