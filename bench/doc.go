@@ -16,6 +16,11 @@
 //     of the bus together for an hour, and checks what is left in the end.
 //   - bench/posts publishes with POST on kept connections as fast as the answers
 //     come.
+//   - bench/tables prints every figure of bench/results with its commits, median and
+//     worst.
+//   - bench/mutants proves that named tests catch each bug of scripts/mutants.d.
+//   - bench/progress runs go test and shows how far it is, what was skipped and what
+//     was slow.
 //   - bench/child and bench/proc start programs and read what they use.
 //   - bench/load is what both are made of: a client on the server's own reactor,
 //     also for tests.
