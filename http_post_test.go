@@ -65,10 +65,19 @@ func TestPostWithItsRedis(t *testing.T) {
 	}
 }
 
-// curlPost is curl's answer and its status.
-func curlPost(t *testing.T, s *servertest.Server, path, body string) string {
+// curlPost is curl's answer on the public port, and its status.
+func curlPost(t *testing.T, s *servertest.Server, path, body string, fields ...string) string {
 	t.Helper()
-	command := exec.Command("curl", "-sS", "--max-time", "60", "--data-binary", "@-", "-w", "%{http_code}", fmt.Sprintf("http://127.0.0.1:%d%s", s.Port, path))
+	return curlTo(t, s.Port, path, body, fields...)
+}
+
+func curlTo(t *testing.T, port int, path, body string, fields ...string) string {
+	t.Helper()
+	arguments := []string{"-sS", "--max-time", "60", "--data-binary", "@-", "-w", "%{http_code}", fmt.Sprintf("http://127.0.0.1:%d%s", port, path)}
+	for _, field := range fields {
+		arguments = append(arguments, "-H", field)
+	}
+	command := exec.Command("curl", arguments...)
 	command.Stdin = bytes.NewReader([]byte(body))
 	out, err := command.CombinedOutput()
 	if err != nil {

@@ -96,8 +96,9 @@
 //	{"channel":"news","data":"text"}
 //	{"channels":["a","b"],"base64":"AP8="}
 //
-// channel or channels, and data or base64 (RFC 4648, section 4, padded), each
-// once, nothing else. All of a batch is checked before any of it is published;
+// channel or channels, data or base64 (RFC 4648, section 4, padded), each once, and
+// key, nothing else. A message that is repeated with its key (a single one with
+// Idempotency-Key) is published once (redisbus.Repeats). All of a batch is checked before any of it is published;
 // then it goes out in order, and others may publish in between. The answer is
 //
 //	{"channel":"news","connections":2,"subscribers":1}

@@ -56,7 +56,7 @@ func answerTo(isHead bool, answer []byte) []byte {
 // and may be made again.
 type failure struct {
 	status       int
-	retrySeconds int
+	retrySeconds int // 0: to try again is of no use
 	text         string
 }
 
@@ -64,11 +64,15 @@ var (
 	publishBusy        = failure{429, 1, "Too many messages are under way, and this one was not published: try again."}
 	publishDown        = failure{503, 5, "The bus is down, and the message was not published."}
 	publishUnconfirmed = failure{503, 5, "The bus did not answer, and the message may have been published."}
+	publishKeyReused   = failure{422, 0, "The key was another message's, and this one was not published."}
 	countBusy          = failure{429, 1, "Too many ask at once: try again."}
 )
 
 func (f *failure) append(out []byte, isLast bool) []byte {
-	fields := "Retry-After: " + strconv.Itoa(f.retrySeconds) + "\r\n"
+	fields := ""
+	if f.retrySeconds > 0 {
+		fields = "Retry-After: " + strconv.Itoa(f.retrySeconds) + "\r\n"
+	}
 	return appendAnswer(out, f.status, fields, "text/plain; charset=utf-8", []byte(f.text+"\n"), isLast)
 }
 
@@ -79,6 +83,8 @@ func appendOutcome(out []byte, o *channel.Outcome, isLast bool) []byte {
 		return publishDown.append(out, isLast)
 	case channel.FateUnconfirmed:
 		return publishUnconfirmed.append(out, isLast)
+	case channel.FateKeyReused:
+		return publishKeyReused.append(out, isLast)
 	}
 	var room [512]byte
 	body := append(AppendPublished(room[:0], string(o.Channel), o.Connections, o.Subscribers, o.ID), '\n')

@@ -168,7 +168,7 @@ var refusals = func() (all [reasons][][]byte) {
 }()
 
 var statusText = map[int]string{
-	200: "OK", 411: "Length Required", 413: "Content Too Large", 415: "Unsupported Media Type",
+	200: "OK", 411: "Length Required", 413: "Content Too Large", 415: "Unsupported Media Type", 422: "Unprocessable Content",
 	400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
 	414: "URI Too Long", 426: "Upgrade Required", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
 	501: "Not Implemented", 503: "Service Unavailable", 505: "HTTP Version Not Supported",

@@ -11,6 +11,7 @@ import (
 // A body is that of a POST, as far as it came.
 type body struct {
 	channel []byte
+	key     []byte // the message's, empty if it has none
 	bytes   []byte
 	length  int64
 	isLast  bool // the answer is the last on the connection
@@ -34,7 +35,8 @@ func (s *Server) post(fd uint32, h *wire.Head, rest []byte) (after []byte, then 
 		s.awaitBody(fd, h, rest)
 		return nil, verdictOver
 	}
-	return rest[h.Length:], s.publishBody(fd, s.shake.channel, rest[:h.Length], s.isLast(h))
+	key, _ := keyOf(h)
+	return rest[h.Length:], s.publishBody(fd, s.shake.channel, key, rest[:h.Length], s.isLast(h))
 }
 
 // judgePost judges who publishes and what, the token last of all. It leaves the
@@ -53,6 +55,9 @@ func (s *Server) judgePost(h *wire.Head) Reason {
 	case h.Encoded:
 		return RequestEncoding
 	}
+	if _, ok := keyOf(h); !ok {
+		return RequestIdempotencyKey
+	}
 	var err error
 	shake := &s.shake
 	if shake.channel, err = appendChannel(shake.channel[:0], h.Path()); err == nil {
@@ -62,6 +67,17 @@ func (s *Server) judgePost(h *wire.Head) Reason {
 		return requestReason(err)
 	}
 	return reasonNone
+}
+
+// keyOf returns the key of a message, nil if it has none.
+func keyOf(h *wire.Head) (key []byte, ok bool) {
+	switch h.Count(wire.IdempotencyKey) {
+	case 0:
+		return nil, true
+	case 1:
+		return ParseKey(h.Value(wire.IdempotencyKey))
+	}
+	return nil, false
 }
 
 // continueAnswer has a client send the body that it holds back (RFC 9110, 10.1.1).
@@ -74,7 +90,8 @@ func (s *Server) awaitBody(fd uint32, h *wire.Head, part []byte) {
 		s.refuse(fd, RequestMemory)
 		return
 	}
-	c.body = &body{channel: bytes.Clone(s.shake.channel), length: h.Length, isLast: s.isLast(h)}
+	key, _ := keyOf(h)
+	c.body = &body{channel: bytes.Clone(s.shake.channel), key: bytes.Clone(key), length: h.Length, isLast: s.isLast(h)}
 	s.enter(fd, phaseBody)
 	if !s.keepBody(fd, c, part) {
 		return
@@ -111,7 +128,7 @@ func (s *Server) readBody(fd uint32, p []byte) {
 		return
 	}
 	s.dropBody(c)
-	if s.publishBody(fd, b.channel, b.bytes, b.isLast) == verdictNext {
+	if s.publishBody(fd, b.channel, b.key, b.bytes, b.isLast) == verdictNext {
 		s.readRequests(fd, p[n:], false)
 	}
 }
@@ -127,13 +144,13 @@ func (s *Server) dropBody(c *cold) {
 // much is under way the client is told to come back, and not held back as a
 // WebSocket is: whoever waits for an answer does not pile up messages, and has a
 // time-out of its own.
-func (s *Server) publishBody(fd uint32, name, payload []byte, isLast bool) verdict {
+func (s *Server) publishBody(fd uint32, name, key, payload []byte, isLast bool) verdict {
 	c := s.coldOf(fd)
 	if c == nil {
 		s.refuse(fd, RequestMemory)
 		return verdictOver
 	}
-	if s.publisher.Full() || !s.publisher.PublishAnswered(s.identityOf(fd), name, nil, payload) {
+	if s.publisher.Full() || !s.publisher.PublishAnswered(s.identityOf(fd), name, key, payload) {
 		if c.pending > 0 {
 			return verdictWait
 		}

@@ -221,7 +221,11 @@ func TestPostsThatFail(t *testing.T) {
 	expectFailure := func(what failure) {
 		t.Helper()
 		r := c.expectReply("POST", what.status, what.text+"\n")
-		if r.Header.Get("Retry-After") != fmt.Sprint(what.retrySeconds) || r.Close {
+		after := ""
+		if what.retrySeconds > 0 {
+			after = fmt.Sprint(what.retrySeconds)
+		}
+		if r.Header.Get("Retry-After") != after || r.Close {
 			t.Errorf("%q: %v", what.text, r.Header)
 		}
 	}
@@ -236,17 +240,46 @@ func TestPostsThatFail(t *testing.T) {
 	if n := stats.PublishesRefused.Load(); n != 2 {
 		t.Errorf("%d refused", n)
 	}
-	for fate, what := range map[channel.Fate]failure{channel.FateUnpublished: publishDown, channel.FateUnconfirmed: publishUnconfirmed} {
+	for fate, what := range map[channel.Fate]failure{channel.FateUnpublished: publishDown, channel.FateUnconfirmed: publishUnconfirmed, channel.FateKeyReused: publishKeyReused} {
 		bus.mu.Lock()
 		bus.fate = fate
 		bus.mu.Unlock()
 		c.send([]byte(postRequest("/a", "down")))
 		expectFailure(what)
 	}
-	if n := stats.PublishesFailed.Load(); n != 2 {
+	if n := stats.PublishesFailed.Load(); n != 3 {
 		t.Errorf("%d failed", n)
 	}
 	c.Close()
+	s.checkNothingLeft(t)
+}
+
+// A message has its key however its body comes. What is no key is refused before anything
+// is published.
+func TestKeysOfPosts(t *testing.T) {
+	s, bus := startHTTP(t, nil)
+	c := s.connect(t)
+	request := postRequest("/a", "xyz", "idempotency-key: \"k 1\"\r\n")
+	c.send([]byte(request))
+	c.expectReply("POST", 400, reasonTable[RequestIdempotencyKey].text+"\n")
+	for i, field := range []string{"idempotency-key: k\r\n", "Idempotency-Key: \"k\" \r\n", "Idempotency-Key:k\r\n"} {
+		c := s.connect(t)
+		request := postRequest("/a", "xyz", field)
+		c.send([]byte(request[:len(request)-1-i]))
+		waitFor(t, "the head is read", func() bool { return s.servers[0].Stats().HTTP.Load() > 0 })
+		c.send([]byte(request[len(request)-1-i:]))
+		c.expectReply("POST", 200, published("a", 3, i))
+		c.Close()
+		waitFor(t, "it is gone", func() bool { return s.servers[0].Stats().HTTP.Load() == 0 })
+	}
+	d := s.connect(t)
+	d.send([]byte(postRequest("/a", "xyz", "Idempotency-Key: k\r\nIdempotency-Key: k\r\n")))
+	d.expectReply("POST", 400, reasonTable[RequestIdempotencyKey].text+"\n")
+	if !slices.Equal(bus.keys, []string{"k", "k", "k"}) {
+		t.Errorf("keys %q", bus.keys)
+	}
+	c.Close()
+	d.Close()
 	s.checkNothingLeft(t)
 }
 

@@ -51,6 +51,7 @@ const (
 	RequestWait
 	RequestTooBig
 	RequestEncoding
+	RequestIdempotencyKey
 	RequestDisconnected
 	RequestIdle
 	RequestsDone
@@ -136,12 +137,13 @@ var reasonTable = [reasons]reasonInfo{
 	RequestAddressRate:        {name: "request_address_rate", status: 429, retry: 1, text: "This address connects too often."},
 	RequestProxyCheck:         {name: "request_proxy_check"},
 
-	RequestPublish:      {name: "request_publish", status: 403, text: "Clients may not publish here."},
-	RequestTokenPublish: {name: "request_token_publish", status: 403, headers: challenge("insufficient_scope"), text: "The token does not allow to publish to this channel."},
-	RequestWait:         {name: "request_wait", status: 400, text: "wait= needs a number of seconds, up to 120."},
-	RequestLength:       {name: "request_length", status: 411, text: "A message needs a Content-Length."},
-	RequestTooBig:       {name: "request_too_big", status: 413, text: "The message is longer than this server takes."},
-	RequestEncoding:     {name: "request_encoding", status: 415, text: "The body is published as it is: leave out Content-Encoding."},
+	RequestPublish:        {name: "request_publish", status: 403, text: "Clients may not publish here."},
+	RequestTokenPublish:   {name: "request_token_publish", status: 403, headers: challenge("insufficient_scope"), text: "The token does not allow to publish to this channel."},
+	RequestWait:           {name: "request_wait", status: 400, text: "wait= needs a number of seconds, up to 120."},
+	RequestLength:         {name: "request_length", status: 411, text: "A message needs a Content-Length."},
+	RequestTooBig:         {name: "request_too_big", status: 413, text: "The message is longer than this server takes."},
+	RequestEncoding:       {name: "request_encoding", status: 415, text: "The body is published as it is: leave out Content-Encoding."},
+	RequestIdempotencyKey: {name: "request_idempotency_key", status: 400, text: "Idempotency-Key is one key of 1 to 128 printable ASCII characters without blanks."},
 	// Of a poll; all others are told by a close code. Other answers of 403 refuse the
 	// channel, so this one says that it is none of them.
 	RequestDisconnected: {name: "request_disconnected", status: 403, headers: fmt.Sprintf("C10m-Close: %d\r\n", CodeDisconnected), text: "Disconnected by the operator."},

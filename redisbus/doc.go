@@ -87,6 +87,9 @@
 // from where messages come later, it asks how many connections the channels have now,
 // each channel of the batch once.
 //
+// Repeats stands in front of either bus, for all that can give their messages keys. It
+// takes a lock for a batch with keys and for no other.
+//
 // PublishAll is the same way for who waits for the outcome: the admin address.
 //
 // Nothing is retried. What Redis refused, or did not answer, is reported to the
