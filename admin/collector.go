@@ -182,6 +182,9 @@ func (c *collector) collectBus(out output) {
 	for reason, n := range stats.Dropped {
 		out.value(busDroppedTotal, prometheus.CounterValue, float64(n), reason)
 	}
+	for reason, n := range stats.Unpublished {
+		out.value(busUnpublishedTotal, prometheus.CounterValue, float64(n), reason)
+	}
 	for reason, n := range stats.PeersClosed {
 		out.value(busPeersClosedTotal, prometheus.CounterValue, float64(n), reason)
 	}

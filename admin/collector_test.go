@@ -195,6 +195,7 @@ func TestLabelsNameTheirCounter(t *testing.T) {
 	sources.Hub.TooBig.Store(5)
 	bus.stats.Dropped = map[string]uint64{"refused": 6}
 	bus.stats.PeersClosed = map[string]uint64{"lagged": 7}
+	bus.stats.Unpublished = map[string]uint64{"unreached": 9}
 	sources.Loops[1].Poller.Turns.Observe(int64(8 * time.Second))
 	families := gather(t, sources)
 	for _, want := range []struct {
@@ -206,6 +207,7 @@ func TestLabelsNameTheirCounter(t *testing.T) {
 		{"c10m_messages_refused_total", "too_big", 5},
 		{"c10m_bus_dropped_total", "refused", 6},
 		{"c10m_bus_peers_closed_total", "lagged", 7},
+		{"c10m_bus_unpublished_total", "unreached", 9},
 		{"c10m_loop_busy_seconds_total", "0", 0},
 		{"c10m_loop_busy_seconds_total", "1", 8},
 	} {
@@ -299,6 +301,7 @@ func TestNamesAndHelp(t *testing.T) {
 	sources, bus := newSources(2)
 	bus.stats.Dropped = map[string]uint64{"refused": 0}
 	bus.stats.PeersClosed = map[string]uint64{"eof": 0}
+	bus.stats.Unpublished = map[string]uint64{"unreached": 0}
 	families := gather(t, sources)
 	problems, err := promlint.NewWithMetricFamilies(families).Lint()
 	if err != nil {

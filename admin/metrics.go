@@ -243,6 +243,7 @@ var (
 	busUp               = newDesc("bus_up", "1 while published messages reach this server, else 0; /healthz says why.")
 	busChanged          = newDesc("bus_changed_timestamp_seconds", "When c10m_bus_up last changed, in Unix time.")
 	busDroppedTotal     = newDesc("bus_dropped_total", "Messages that reached the bus and not the clients, by reason. Each is lost; its publisher was told if the bus is the embedded one.", "reason")
+	busUnpublishedTotal = newDesc("bus_unpublished_total", "Messages of clients, and of POST, that the bus did not take, by reason; each sender was told. Of reason unconfirmed it is not known: the bus did not say. A rise of unreached means a password or an address that is not right any more, replica a --bus that is no master.", "reason")
 	busPeersClosedTotal = newDesc("bus_peers_closed_total", "RESP connections that ended, by reason. A rise of lagged means another server or subscriber that reads too slowly.", "reason")
 )
 
@@ -251,5 +252,5 @@ var otherDescs = []*prometheus.Desc{
 	buildInfo, loopCount, clientAddresses, closesTotal, overrunsTotal, messagesRefusedTotal,
 	loopConnectionsMin, loopConnectionsMax, loopLogBytesMax, loopBusySeconds, loopTurnSeconds,
 	loopTurnP99Seconds, gcStopMaxSeconds,
-	memoryUsedBytes, memoryLimitBytes, memoryShort, sweepRate, sweepWindow, sweepUnderWay, sweepCuts, deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busPeersClosedTotal,
+	memoryUsedBytes, memoryLimitBytes, memoryShort, sweepRate, sweepWindow, sweepUnderWay, sweepCuts, deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busUnpublishedTotal, busPeersClosedTotal,
 }

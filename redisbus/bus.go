@@ -66,6 +66,9 @@ type Stats struct {
 	// Dropped counts messages that reached the bus and not the clients, by
 	// reason. Every reason is present, also at zero.
 	Dropped map[string]uint64
+	// Unpublished counts messages of clients (PublishBatch) that the bus did not
+	// take, or did not say that it took, by reason. Every reason is present.
+	Unpublished map[string]uint64
 
 	// Peers and Subscriptions are gauges: RESP connections and their
 	// subscriptions of all kinds. QueuedBytes is a gauge of what waits for them.

@@ -26,6 +26,9 @@ func serverCommands() []command {
 				command{name: "list", arity: 2, run: func(p *peer, _ [][]byte) { p.appendNames(commandNames()) }},
 				command{name: "help", arity: 2, run: help("COMMAND", "(no subcommand)", "COUNT", "DOCS [<command-name> ...]", "INFO [<command-name> ...]", "LIST")},
 			)},
+		{name: "role", arity: 1, group: "server", summary: "Returns the replication role: master, without replicas.", run: func(p *peer, _ [][]byte) {
+			p.replies = append(p.reply(), "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"...)
+		}},
 		{name: "info", arity: -1, group: "server", summary: "Returns information and statistics about the server.", run: info},
 	}
 }

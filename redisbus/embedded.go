@@ -67,6 +67,7 @@ type embeddedCounters struct {
 	acceptErrors              atomic.Uint64
 	closed                    [closeReasons]atomic.Uint64
 	dropped                   [dropReasons]atomic.Uint64
+	unpublished               [publishFailures]atomic.Uint64
 }
 
 // ListenEmbedded listens and serves until Close. The error is one sentence for
@@ -249,6 +250,7 @@ func (b *Embedded) Stats() Stats {
 		BytesIn:           b.count.bytes.Load(),
 		ReservedIn:        b.count.reserved.Load(),
 		Dropped:           droppedByReason(&b.count.dropped),
+		Unpublished:       unpublishedByReason(&b.count.unpublished),
 		Subscriptions:     int64(subscriptions),
 		QueuedBytes:       b.queued.Load(),
 		PeersAccepted:     b.count.accepted.Load(),
@@ -274,6 +276,14 @@ func droppedByReason(counters *[dropReasons]atomic.Uint64) map[string]uint64 {
 		dropped[reason.String()] = counters[reason].Load()
 	}
 	return dropped
+}
+
+func unpublishedByReason(counters *[publishFailures]atomic.Uint64) map[string]uint64 {
+	unpublished := make(map[string]uint64, publishFailures)
+	for reason := range publishFailures {
+		unpublished[reason.String()] = counters[reason].Load()
+	}
+	return unpublished
 }
 
 // Close implements Bus. Peers get the replies to what they have sent, within

@@ -28,6 +28,7 @@ func (g *gapRecorder) all() []Gap {
 	return append([]Gap(nil), g.gaps...)
 }
 
+// connectWithGaps connects to host:port, or user:password@host:port.
 func connectWithGaps(t *testing.T, addr string) (*Redis, *gapRecorder) {
 	t.Helper()
 	var told gapRecorder

@@ -51,3 +51,31 @@ var dropReasonNames = [dropReasons]string{
 }
 
 func (r dropReason) String() string { return dropReasonNames[r] }
+
+// A publishFailure says why a message of a client was not published, or is not known
+// to be. Each has a counter.
+type publishFailure int32
+
+const (
+	// Health was red: nobody here would hear it.
+	publishDown publishFailure = iota
+	// No connection was to be had: a dial, a password, TLS, all busy.
+	publishUnreached
+	// The bus said no, as with NOPERM, or for a payload that is too big.
+	publishRefused
+	// The Redis is a replica.
+	publishReplica
+	// It was sent, and the answer is missing or says nothing.
+	publishUnconfirmed
+	publishFailures // how many
+)
+
+var publishFailureNames = [publishFailures]string{
+	publishDown:        "bus_down",
+	publishUnreached:   "unreached",
+	publishRefused:     "refused",
+	publishReplica:     "replica",
+	publishUnconfirmed: "unconfirmed",
+}
+
+func (r publishFailure) String() string { return publishFailureNames[r] }

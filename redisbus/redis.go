@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	randv2 "math/rand/v2"
+	"net"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,9 @@ type RedisConfig struct {
 	// like any other. Gaps with nothing received between them are one. It is called
 	// by the goroutine that receives, before the Door gets what came behind the gap.
 	OnGap func(Gap)
+
+	// dial replaces the network in tests.
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // A Gap is a time in which messages may have been published that did not reach
@@ -63,12 +67,21 @@ type Redis struct {
 	lastSign time.Time // when the subscription last proved to be alive
 	gap      Gap       // not yet told to OnGap; From is zero if there is none
 	news     bulletin
+	// What is known of the member's role: when it was last asked and good, that it
+	// was a master, and whose replica it is, if it was one from the start.
+	roleGood  time.Time
+	wasMaster bool
+	replicaOf string
 
 	// Owned by the run goroutine.
 	refusals logLimit
+	// Owned by the prober of the session that is.
+	saidNoRole bool
 
 	// Shared: atomic.
-	count redisCounters
+	count     redisCounters
+	tellsRole atomic.Bool // the user may send ROLE
+	isClosing atomic.Bool
 }
 
 type redisCounters struct {
@@ -76,6 +89,7 @@ type redisCounters struct {
 	connects, probesLost      atomic.Uint64
 	roundTrip                 atomic.Uint64 // math.Float64bits of seconds
 	dropped                   [dropReasons]atomic.Uint64
+	unpublished               [publishFailures]atomic.Uint64
 }
 
 var quietLibrary = sync.OnceFunc(logging.Disable)
@@ -153,6 +167,7 @@ func clientOptions(from *redis.Options, cfg RedisConfig) redis.Options {
 		Username:  from.Username,
 		Password:  from.Password,
 		TLSConfig: from.TLSConfig,
+		Dialer:    cfg.dial,
 		// RESP2, because a subscription needs nothing of RESP3, and an old
 		// Redis or a proxy may not have it.
 		Protocol:              2,
@@ -215,10 +230,14 @@ func (r *Redis) interrupted(subscribed bool, err error) {
 	was := r.health
 	r.setHealth(false, reasonOf(r.options.Addr, err))
 	if subscribed {
+		from := r.lastSign
+		if errors.As(err, new(roleError)) {
+			from = r.roleGood // it was alive since, and not what it should be
+		}
 		r.health.Gaps++
-		r.health.GapFrom, r.health.GapTo = r.lastSign, time.Time{}
+		r.health.GapFrom, r.health.GapTo = from, time.Time{}
 		if r.gap.From.IsZero() {
-			r.gap.From = r.lastSign
+			r.gap.From = from
 		}
 	}
 	if r.news.bad(&r.news.lost, subscribed || was.Reason != r.health.Reason, time.Now()) {
@@ -266,6 +285,7 @@ func (r *Redis) Stats() Stats {
 		ReservedIn:            r.count.reserved.Load(),
 		Dropped:               droppedByReason(&r.count.dropped),
 		PeersClosed:           make(map[string]uint64, closeReasons),
+		Unpublished:           unpublishedByReason(&r.count.unpublished),
 		ProbesLost:            r.count.probesLost.Load(),
 		Gaps:                  r.Health().Gaps,
 		ProbeRoundTripSeconds: math.Float64frombits(r.count.roundTrip.Load()),
@@ -281,6 +301,7 @@ func (r *Redis) Stats() Stats {
 
 // Close implements Bus.
 func (r *Redis) Close(ctx context.Context) error {
+	r.isClosing.Store(true)
 	r.cancel()
 	_ = r.publishing.Close()
 	select {

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,13 +26,11 @@ type session struct {
 	subscribed atomic.Bool // confirmed, so that the end is a gap
 	proved     atomic.Bool // a probe came back
 	probe      atomic.Pointer[probe]
-}
+	question   atomic.Int32 // a roleQuestion: which one this user may ask
 
-// A probe is a message on its way from this server to itself.
-type probe struct {
-	text string
-	sent time.Time
-	back chan struct{} // closed by the receiver
+	// Owned by the prober.
+	first    *member // what the member was at the first good probe
+	impaired bool    // messages may not have come since, though the subscription stood
 }
 
 var errDialedOnce = errors.New("the connection was lost")
@@ -43,8 +38,13 @@ var errDialedOnce = errors.New("the connection was lost")
 // run subscribes, and hands messages to the Door until an error, which it
 // returns.
 func (s *session) run(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	options := s.options
-	dial := redis.NewDialer(&options)
+	dial := options.Dialer
+	if dial == nil {
+		dial = redis.NewDialer(&options)
+	}
 	var dialed atomic.Bool
 	options.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if dialed.Swap(true) {
@@ -68,14 +68,13 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 
-	proberCtx, stopProber := context.WithCancel(ctx)
 	proberEnded := make(chan struct{})
 	go func() {
 		defer close(proberEnded)
-		s.prober(proberCtx)
+		s.prober(ctx, end)
 	}()
 	defer func() {
-		stopProber()
+		end(nil)
 		<-proberEnded
 	}()
 	for {
@@ -86,6 +85,9 @@ func (s *session) run(ctx context.Context) error {
 		// as its backlog would be lost.
 		received, err := receive(ctx, sub, s.silenceMax())
 		if err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx) // the prober ended it, or Close
+			}
 			return err
 		}
 		s.sign()
@@ -113,15 +115,22 @@ func (s *session) subscribe(ctx context.Context, sub *redis.PubSub) error {
 	}
 	s.subscribed.Store(true)
 	s.count.connects.Add(1)
+	s.gapEnds()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.setHealth(false, "subscribed at Redis, and waiting for the first probe to come back")
+	return nil
+}
+
+// gapEnds notes that what is published from now on comes, as far as it is known.
+func (s *session) gapEnds() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastSign = time.Now()
-	if s.health.Gaps > 0 && s.health.GapTo.IsZero() {
+	if s.health.Gaps > 0 && (s.impaired || s.health.GapTo.IsZero()) {
 		s.health.GapTo = s.lastSign
 	}
 	s.gap.To = s.lastSign
-	s.setHealth(false, "subscribed at Redis, and waiting for the first probe to come back")
-	return nil
 }
 
 // receive waits for the next frame of the subscription. go-redis asserts types
@@ -167,123 +176,6 @@ func (s *session) message(m *redis.Message) {
 			s.log.Warn("messages from Redis were refused", zap.Uint64("messages", n),
 				zap.String("channel", clip(m.Channel)), zap.Int("bytes", len(m.Payload)), zap.Error(err))
 		}
-	}
-}
-
-// probeReturned is where health turns green, and nowhere else.
-func (s *session) probeReturned(text string) {
-	p := s.probe.Load()
-	if p == nil || p.text != text || !s.probe.CompareAndSwap(p, nil) {
-		return // of an earlier session, or late and given up
-	}
-	s.count.roundTrip.Store(math.Float64bits(time.Since(p.sent).Seconds()))
-	s.proved.Store(true)
-	close(p.back)
-	s.green()
-}
-
-// tellGap tells OnGap of a gap of which it was not told yet: before the first
-// message behind it, and if none comes, when the light turns green.
-func (s *session) tellGap() {
-	if s.gapTold {
-		return
-	}
-	s.gapTold = true
-	s.mu.Lock()
-	gap := s.gap
-	s.gap = Gap{}
-	s.mu.Unlock()
-	if !gap.From.IsZero() && s.cfg.OnGap != nil {
-		s.cfg.OnGap(gap)
-	}
-}
-
-// green turns health green. OnGap comes first: who connects after it saw the
-// green light is not taken for one who was there in the gap.
-func (s *session) green() {
-	s.tellGap()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.health.Up {
-		return
-	}
-	s.setHealth(true, "")
-	if s.news.good() {
-		s.log.Info("the subscription at Redis works", zap.Uint64("gaps", s.health.Gaps))
-	}
-}
-
-// prober publishes a probe at each interval, the first at once, and turns health
-// red when one fails or is late. It never ends the session: if the path is dead,
-// nothing arrives, and the receiver finds that out.
-func (s *session) prober(ctx context.Context) {
-	options := s.options
-	client := redis.NewClient(&options)
-	// The end of the session must not wait for the answer of a dead Redis.
-	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
-	defer func() {
-		if stop() {
-			_ = client.Close()
-		}
-	}()
-	ticker := time.NewTicker(s.cfg.ProbeInterval)
-	defer ticker.Stop()
-	for seq := uint64(1); ; seq++ {
-		if err := s.probeOnce(ctx, client, seq); err != nil && ctx.Err() == nil {
-			s.count.probesLost.Add(1)
-			s.trouble(err)
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (s *session) probeOnce(ctx context.Context, client *redis.Client, seq uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.ProbeTimeout)
-	defer cancel()
-	now := time.Now()
-	p := &probe{
-		// The time makes it differ from those of earlier sessions.
-		text: strconv.FormatInt(now.UnixNano(), 36) + "-" + strconv.FormatUint(seq, 10),
-		sent: now,
-		back: make(chan struct{}),
-	}
-	s.probe.Store(p)
-	defer s.probe.CompareAndSwap(p, nil)
-	if err := client.Publish(ctx, s.channel, p.text).Err(); err != nil {
-		if ctx.Err() != nil || isTimeout(err) {
-			return fmt.Errorf("it did not take a probe within %v", s.cfg.ProbeTimeout)
-		}
-		return fmt.Errorf("it did not take a probe: %w", err)
-	}
-	select {
-	case <-p.back:
-		return nil
-	case <-ctx.Done():
-		if !s.probe.CompareAndSwap(p, nil) {
-			return nil // it came back in this very moment
-		}
-		return fmt.Errorf("a probe did not come back within %v", s.cfg.ProbeTimeout)
-	}
-}
-
-func isTimeout(err error) bool {
-	var netErr net.Error
-	return errors.As(err, &netErr) && netErr.Timeout()
-}
-
-// trouble turns health red while the session goes on.
-func (s *session) trouble(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := s.health
-	s.setHealth(false, reasonOf(s.options.Addr, err))
-	isNew := was.Up || was.Reason != s.health.Reason && !strings.HasPrefix(was.Reason, "Redis at ")
-	if s.news.bad(&s.news.doubt, isNew, time.Now()) {
-		s.log.Warn("the subscription at Redis is in doubt", zap.String("reason", s.health.Reason))
 	}
 }
 

@@ -363,10 +363,14 @@ func (b *Embedded) PublishBatch(_ context.Context, batch []*Publication) {
 	for _, p := range batch {
 		if b.closing.Load() {
 			p.Err = errClosed
+			b.count.unpublished[publishDown].Add(1)
 			continue
 		}
 		reply := b.publish(false, p.Channel, p.Payload)
 		p.Err, p.Subscribers, p.receipt = reply.err, reply.local, reply.receipt
+		if p.Err != nil {
+			b.count.unpublished[publishRefused].Add(1)
+		}
 	}
 }
 
