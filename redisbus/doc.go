@@ -17,6 +17,8 @@
 //	registry.go            who subscribes to what, and routing
 //	commands*.go, reply.go what a peer may say, and RESP3 beyond redcon
 //	redis.go, session.go   the subscription at a real Redis, and its health
+//	redis_probe.go         messages to itself, and what they prove
+//	redis_role.go          whether a Redis is what it was: master or replica, and its link
 //	uplink.go              what WebSocket clients publish, on its way from the loops
 //	redis_publish.go       the same, on its way to a real Redis
 //
@@ -53,9 +55,13 @@
 //
 //   - Green means that a probe, which this server published to itself, has come
 //     back over the subscription since the last sign of trouble. Nothing else
-//     turns health green.
-//   - Red comes from a receive error, a probe that could not be published, and a
-//     probe that is late.
+//     turns health green. Each probe takes a new connection and asks for the role
+//     first: connections outlive passwords, roles and what a name meant.
+//   - Red comes from a receive error, a probe that could not be published or is
+//     late, a member that is not what it was (redis_role.go), and from a batch that
+//     found no way to publish.
+//   - A server may be pointed to a replica, to subscribe only. A master that becomes
+//     one is red until it is a master again.
 //   - A gap is the end of a session that had subscribed. Redis keeps nothing for
 //     an absent subscriber and can not tell what was lost: gaps are counted, with
 //     the times between which messages may be missing.
@@ -94,9 +100,11 @@
 //
 // Nothing is retried. What Redis refused, or did not answer, is reported to the
 // loop, which closes the client, or tells it if it speaks c10m.v1; while health is
-// red all is reported at once, as nobody here would hear the message. So what was reported may have been published
-// (the answer was lost), and what was not reported was published. A frozen Redis
-// costs each loop one batch per ProbeTimeout, and meanwhile clients wait.
+// red all is reported at once, as nobody here would hear the message. attempt.outcome
+// decides what is reported: unpublished if nothing of the batch left or Redis said no,
+// unconfirmed if it did not say. Each batch ends with ROLE, so that a message at a
+// demoted master is not acknowledged. A frozen Redis costs each loop one batch per
+// ProbeTimeout, and meanwhile clients wait.
 //
 // # Invariants
 //
