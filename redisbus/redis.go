@@ -74,9 +74,8 @@ type Redis struct {
 	replicaOf string
 
 	// Owned by the run goroutine.
-	refusals logLimit
-	// Owned by the prober of the session that is.
-	saidNoRole bool
+	refusals   logLimit
+	saidNoRole bool // by the prober or before there is one
 
 	// Shared: atomic.
 	count     redisCounters
@@ -231,7 +230,7 @@ func (r *Redis) interrupted(subscribed bool, err error) {
 	r.setHealth(false, reasonOf(r.options.Addr, err))
 	if subscribed {
 		from := r.lastSign
-		if errors.As(err, new(roleError)) {
+		if errors.As(err, new(*roleError)) {
 			from = r.roleGood // it was alive since, and not what it should be
 		}
 		r.health.Gaps++

@@ -32,13 +32,12 @@ func (s *session) prober(ctx context.Context, end context.CancelCauseFunc) {
 		if ctx.Err() != nil {
 			return
 		}
-		var bad roleError
+		var bad *roleError
 		switch isRole := errors.As(err, &bad); {
-		case isRole && s.proved.Load():
-			end(err) // what it does not have any more, it lost: this is a gap
+		case isRole && (bad.isDeaf || s.proved.Load()):
+			end(err) // messages may be missing: this is a gap
 			return
 		case isRole:
-			s.impaired = true
 			s.trouble(err)
 		case err != nil:
 			s.count.probesLost.Add(1)
@@ -79,7 +78,7 @@ func (s *session) probeOnce(ctx context.Context, seq uint64) error {
 	if bad == nil {
 		s.probe.Store(p)
 		defer s.probe.CompareAndSwap(p, nil)
-	} else if !errors.As(bad, new(roleError)) {
+	} else if !errors.As(bad, new(*roleError)) {
 		return s.notTaken(ctx, bad)
 	}
 	// It is published in any case, lest the subscription be taken for dead.
@@ -113,12 +112,6 @@ func (s *session) inspect(ctx context.Context, client *redis.Client, now time.Ti
 	s.accept(m, now)
 	if s.first == nil {
 		s.first = &m
-	}
-	if s.impaired {
-		// What was published until now may not have come, though the subscription
-		// stood: the gap ends here.
-		s.gapEnds()
-		s.impaired = false
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (r *Redis) replicaNow(role *redis.Cmd) error {
 	}
 	m, err := parseRole(role.Val())
 	if err == nil && m.role == roleReplica {
-		err = roleError("it is a replica of " + m.master + " now, so what was published at it reached nobody elsewhere")
+		err = newRoleError(false, "it is a replica of %s now, so what was published at it reached nobody elsewhere", m.master)
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package redisbus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -35,9 +36,16 @@ type member struct {
 const linkUp = "connected"
 
 // A roleError says why a Redis can not be relied on, though it answers.
-type roleError string
+type roleError struct {
+	text   string
+	isDeaf bool // what is published elsewhere does not come
+}
 
-func (e roleError) Error() string { return string(e) }
+func (e *roleError) Error() string { return e.text }
+
+func newRoleError(isDeaf bool, format string, args ...any) error {
+	return &roleError{fmt.Sprintf(format, args...), isDeaf}
+}
 
 // parseRole reads the reply to ROLE: "master", offset, replicas; or "slave", host,
 // port, link, offset; or "sentinel", masters.
@@ -55,7 +63,7 @@ func parseRole(reply any) (m member, err error) {
 	case "slave":
 		return member{role: roleReplica, master: net.JoinHostPort(word(1), word(2)), link: word(3)}, nil
 	case "sentinel":
-		return m, roleError("it is a Sentinel, which knows Redis servers and is none: set --bus to the master")
+		return m, newRoleError(true, "it is a Sentinel, which knows Redis servers and is none: set --bus to the master")
 	}
 	return m, fmt.Errorf("the answer to ROLE is %s, so this is no Redis that can be used", clip(fmt.Sprint(reply)))
 }
@@ -90,25 +98,30 @@ const (
 	byNothing
 )
 
-// ask returns what the Redis at the end of client is.
-func (s *session) ask(ctx context.Context, client *redis.Client) (m member, err error) {
+// A processor is a client of Redis, or one connection of it.
+type processor interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+}
+
+// ask returns what the Redis at the other end is.
+func (s *session) ask(ctx context.Context, client processor) (m member, err error) {
 	for {
-		switch question := roleQuestion(s.question.Load()); question {
+		switch roleQuestion(s.question.Load()) {
 		case byRole:
-			var reply any
-			if reply, err = client.Do(ctx, "role").Result(); err == nil {
+			reply := redis.NewCmd(ctx, "role")
+			if err = client.Process(ctx, reply); err == nil {
 				s.tellsRole.Store(true)
-				return parseRole(reply)
+				return parseRole(reply.Val())
 			}
 		case byInfo:
-			var info string
-			if info, err = client.Info(ctx, "replication").Result(); err == nil {
-				return parseReplication(info), nil
+			reply := redis.NewStringCmd(ctx, "info", "replication")
+			if err = client.Process(ctx, reply); err == nil {
+				return parseReplication(reply.Val()), nil
 			}
 		default:
 			return m, nil
 		}
-		if !redis.HasErrorPrefix(err, "NOPERM") && !redis.HasErrorPrefix(err, "unknown command") && !redis.HasErrorPrefix(err, "ERR") {
+		if !redis.IsPermissionError(err) && !redis.HasErrorPrefix(err, "unknown command") {
 			return m, err
 		}
 		s.tellsRole.Store(false)
@@ -119,24 +132,42 @@ func (s *session) ask(ctx context.Context, client *redis.Client) (m member, err 
 	}
 }
 
+// listens is asked of the connection that subscribes, before it does: at a member to
+// which nothing comes, a subscription proves nothing.
+func (s *session) listens(ctx context.Context, subscriber *redis.Conn) error {
+	m, err := s.ask(ctx, subscriber)
+	if err != nil {
+		return err
+	}
+	var bad *roleError
+	switch err := s.judge(m, nil); {
+	case err == nil:
+		s.first = &m
+	case errors.As(err, &bad) && bad.isDeaf:
+		return err
+	}
+	return nil
+}
+
 // judge says whether messages that are published anywhere arrive at such a member,
 // and those that are published there anywhere else. first is what this session
 // began with, or nil. A replica will do for a server that was pointed to it: it hears
 // everything, and what its clients publish is refused. A master that became one will
-// not: it is not what the operator chose.
+// not: it is not what the operator chose, and until its address leads to a master, or
+// it is one again, the light is red.
 func (r *Redis) judge(now member, first *member) error {
 	r.mu.Lock()
 	wasMaster := r.wasMaster
 	r.mu.Unlock()
 	switch {
 	case now.role == roleReplica && now.link != linkUp:
-		return roleError(fmt.Sprintf("its link to its master %s is down (%q), so what is published there does not arrive", now.master, clip(now.link)))
+		return newRoleError(true, "its link to its master %s is down (%q), so what is published there does not arrive", now.master, clip(now.link))
 	case now.role == roleReplica && wasMaster:
-		return roleError(fmt.Sprintf("it was a master and is a replica of %s now, so what is published at it reaches nobody elsewhere: set --bus to the master", now.master))
+		return newRoleError(false, "it was a master and is a replica of %s now, so what is published at it reaches nobody elsewhere: set --bus to the master", now.master)
 	case first != nil && first.role == roleReplica && now.role == roleMaster:
-		return roleError(fmt.Sprintf("it was a replica of %s and is a master now", first.master))
+		return newRoleError(false, "it was a replica of %s and is a master now", first.master)
 	case first != nil && first.role == roleReplica && now.role == roleReplica && first.master != now.master:
-		return roleError(fmt.Sprintf("it was a replica of %s and is one of %s now", first.master, now.master))
+		return newRoleError(false, "it was a replica of %s and is one of %s now", first.master, now.master)
 	}
 	return nil
 }

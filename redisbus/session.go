@@ -28,9 +28,8 @@ type session struct {
 	probe      atomic.Pointer[probe]
 	question   atomic.Int32 // a roleQuestion: which one this user may ask
 
-	// Owned by the prober.
-	first    *member // what the member was at the first good probe
-	impaired bool    // messages may not have come since, though the subscription stood
+	// Owned by the prober, and by the handshake before it.
+	first *member // what the member was when it was first good
 }
 
 var errDialedOnce = errors.New("the connection was lost")
@@ -56,6 +55,7 @@ func (s *session) run(ctx context.Context) error {
 		}
 		return &patientConn{Conn: conn, session: s}, nil
 	}
+	options.OnConnect = s.listens
 	client := redis.NewClient(&options)
 	defer client.Close()
 
@@ -115,22 +115,15 @@ func (s *session) subscribe(ctx context.Context, sub *redis.PubSub) error {
 	}
 	s.subscribed.Store(true)
 	s.count.connects.Add(1)
-	s.gapEnds()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.setHealth(false, "subscribed at Redis, and waiting for the first probe to come back")
-	return nil
-}
-
-// gapEnds notes that what is published from now on comes, as far as it is known.
-func (s *session) gapEnds() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastSign = time.Now()
-	if s.health.Gaps > 0 && (s.impaired || s.health.GapTo.IsZero()) {
+	if s.health.Gaps > 0 && s.health.GapTo.IsZero() {
 		s.health.GapTo = s.lastSign
 	}
 	s.gap.To = s.lastSign
+	s.setHealth(false, "subscribed at Redis, and waiting for the first probe to come back")
+	return nil
 }
 
 // receive waits for the next frame of the subscription. go-redis asserts types
