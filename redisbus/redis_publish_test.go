@@ -173,6 +173,7 @@ type strangeRedis struct {
 	sub   net.Conn
 	reply func(channel string) string // "" ends the connection
 	hello string                      // refuses the handshake of newcomers
+	role  string                      // the reply to ROLE, a master's by default
 }
 
 func startStrange(t *testing.T) *strangeRedis {
@@ -233,6 +234,9 @@ func (s *strangeRedis) answer(conn net.Conn, args [][]byte) string {
 		s.sub = conn
 		return confirmed("*", "psubscribe", "*", 1)
 	case "role":
+		if s.role != "" {
+			return s.role
+		}
 		return array("*", bulk("master"), ":0\r\n", "*0\r\n")
 	case "publish":
 		channel := string(args[1])

@@ -162,6 +162,37 @@ func TestPublishAtADemotedMaster(t *testing.T) {
 	}
 }
 
+// The change of role alone, with a link that stands all the time.
+func TestRedisHasAnotherRole(t *testing.T) {
+	slave := func(host string) string {
+		return array("*", bulk("slave"), bulk(host), ":6379\r\n", bulk("connected"), ":7\r\n")
+	}
+	for _, c := range []struct {
+		from, to string
+		isGreen  bool // again, after the gap
+	}{
+		{"", slave("a"), false}, {slave("a"), "", true}, {slave("a"), slave("b"), true},
+	} {
+		s := startStrange(t)
+		s.role = c.from
+		r, told := connectWithGaps(t, s.Addr().String())
+		waitUp(t, r, true)
+		s.mu.Lock()
+		s.role = c.to
+		s.mu.Unlock()
+		eventually(t, "a gap", func() bool { return r.Health().Gaps == 1 })
+		if c.isGreen {
+			waitUp(t, r, true)
+			eventually(t, "it is told", func() bool { return len(told.all()) == 2 })
+			continue
+		}
+		probesUntil(r, 5)
+		if h := r.Health(); h.Up || h.Gaps != 1 || len(told.all()) != 1 {
+			t.Errorf("%+v, told %v", h, told.all())
+		}
+	}
+}
+
 // A user who may ask for nothing: it works as before, and the log says once what is
 // not seen.
 func TestRedisRoleIsForbidden(t *testing.T) {
