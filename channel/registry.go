@@ -99,9 +99,9 @@ type Registry struct {
 	overTotal   *log // that limitTotal began with
 	bytesTotal  int
 	listings    []*listingOfLoop
-	reserved    int                       // writes that the pace allows
-	reservedAt  int64                     // from then on
-	presence    map[string]presenceChange // nil if nobody wants to know
+	reserved    int   // writes that the pace allows
+	reservedAt  int64 // from then on
+	presence    presence
 	surveys     []*Survey
 	slowSurveys []*SlowSurvey
 	busy        *busyList // nil while nobody looks
@@ -120,7 +120,7 @@ type tally struct{ deliveries, bytes, writes, batches uint64 }
 func NewRegistry(config Config, socket Socket, owner Owner, stats *Stats) *Registry {
 	r := &Registry{config: config, socket: socket, owner: owner, stats: stats}
 	if config.Presence {
-		r.presence = make(map[string]presenceChange)
+		r.presence = presence{name: newLife(), changes: make(map[string]presenceChange)}
 	}
 	r.ageUnit = max(1, int64(config.LogAge)/ageUnits)
 	r.index.init(&r.cells)
@@ -220,6 +220,8 @@ func (r *Registry) Letter(body any) bool {
 		r.deliver(body)
 	case *listingOfLoop:
 		r.listings = append(r.listings, body)
+	case *presenceOfLoop:
+		r.answerPresence(body)
 	default:
 		return false
 	}

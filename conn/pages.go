@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"c10m/channel"
 	"c10m/conn/wire"
 	"c10m/poller"
 )
@@ -117,8 +118,10 @@ func indexOf(isLast bool) int {
 
 // A Counter knows how many connections channels have (channel.Hub).
 type Counter interface {
-	// Count waits for the loops.
+	// Count and Presence wait for the loops. Presence is empty where nobody is told of
+	// it (Config.NewPresence).
 	Count(channels []string) []int
+	Presence(channel string) []channel.Part
 }
 
 // CountWith has /-/channels/<channel> answered. Any goroutine may call it, once.
@@ -148,11 +151,16 @@ func (s *Server) countPage(fd uint32, h *wire.Head, path []byte) verdict {
 	s.counts++
 	id, name := s.identityOf(fd), string(s.shake.channel)
 	go func() {
-		connections := (*counter).Count([]string{name})[0]
+		var body []byte
+		if s.presence != nil {
+			body = appendPresence(nil, name, (*counter).Presence(name))
+		} else {
+			body = AppendPublished(nil, name, (*counter).Count([]string{name})[0], -1, "")
+		}
+		body = append(body, '\n')
 		s.loop.Run(func(*poller.Loop) {
 			s.counts--
 			s.answerLater(id, func(out []byte, isLast bool) []byte {
-				body := append(AppendPublished(nil, name, connections, -1, ""), '\n')
 				return append(out, answerTo(isHead, appendAnswer(nil, 200, "", "application/json", body, isLast))...)
 			})
 			s.sayAnswers()

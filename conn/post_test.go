@@ -170,7 +170,8 @@ func TestAnswersComeInOrder(t *testing.T) {
 // A counterOf counts when the test says so.
 type counterOf chan int
 
-func (c counterOf) Count(channels []string) []int { return []int{<-c} }
+func (c counterOf) Count(channels []string) []int  { return []int{<-c} }
+func (c counterOf) Presence(string) []channel.Part { return nil }
 
 // The loops that are counted on, and the bus, know nothing of each other: a message
 // that comes behind a request to count waits for it.

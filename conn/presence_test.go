@@ -3,6 +3,7 @@ package conn
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -13,18 +14,47 @@ type presenceSink struct {
 	mu           sync.Mutex
 	full         bool
 	joined, left map[string]int
+	parts        map[string]presencePart // the latest, by channel and loop
 	events       int
+}
+
+type presencePart struct {
+	Of          string
+	Connections int
+	Version     int
+}
+
+// take is what everybody does with a part, asked for or told.
+func (p *presenceSink) take(name string, part presencePart) {
+	if old, isThere := p.parts[name+part.Of]; !isThere || part.Version > old.Version {
+		p.parts[name+part.Of] = part
+	}
+}
+
+func (p *presenceSink) connections(name string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, part := range p.parts {
+		if strings.HasPrefix(key, name) {
+			n += part.Connections
+		}
+	}
+	return n
 }
 
 func (p *presenceSink) Publish(_ uint64, name, payload []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var event struct{ Joined, Left int }
+	var event struct {
+		Joined, Left int
+		presencePart
+	}
 	if err := json.Unmarshal(payload, &event); err != nil {
 		panic(err)
 	}
 	p.joined[string(name)] += event.Joined
 	p.left[string(name)] += event.Left
+	p.take(string(name), event.presencePart)
 	p.events++
 	return true
 }
@@ -46,7 +76,7 @@ func (p *presenceSink) has(name string, joined, left int) bool {
 }
 
 func TestPresence(t *testing.T) {
-	sink := &presenceSink{joined: map[string]int{}, left: map[string]int{}}
+	sink := &presenceSink{joined: map[string]int{}, left: map[string]int{}, parts: map[string]presencePart{}}
 	config := testConfig()
 	config.NewPresence = func(Feedback) Publisher { return sink }
 	config.Channel.Presence = true
@@ -76,5 +106,60 @@ func TestPresence(t *testing.T) {
 	defer sink.mu.Unlock()
 	if len(sink.joined) != 3 {
 		t.Errorf("presence of %v", sink.joined)
+	}
+}
+
+// Who asks how many there are and hears who comes counts right, whichever is in which
+// number, and in whatever order he learns it.
+func TestPresenceIsCountedRight(t *testing.T) {
+	sink := &presenceSink{joined: map[string]int{}, left: map[string]int{}, parts: map[string]presencePart{}}
+	config := testConfig()
+	config.NewPresence = func(Feedback) Publisher { return sink }
+	config.Channel.Presence = true
+	s := startServer(t, 2, config)
+	s.shared.CountWith(s.hub)
+	ask := func() (answer struct {
+		Channel     string
+		Connections int
+		Presence    []presencePart
+	}) {
+		c := s.connect(t)
+		defer c.Close()
+		c.send([]byte("GET /-/channels/news HTTP/1.1\r\nHost: h\r\n\r\n"))
+		if err := json.NewDecoder(c.response().Body).Decode(&answer); err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	const stay = 7
+	var leave []net.Conn
+	for i := range stay + 5 {
+		if c := s.dial(t, "news"); i >= stay {
+			leave = append(leave, c)
+		}
+		if answer := ask(); answer.Connections != i+1 || answer.Channel != "news" || len(answer.Presence) != 2 {
+			t.Fatalf("%d are there, and the answer is %+v", i+1, answer)
+		} else {
+			sink.mu.Lock()
+			for _, part := range answer.Presence {
+				sink.take("presence:news", part)
+			}
+			sink.mu.Unlock()
+		}
+	}
+	for _, c := range leave {
+		c.Close()
+	}
+	waitFor(t, "those who left are told of", func() bool { return sink.connections("presence:news") == stay })
+	early := ask()
+	s.dial(t, "news")
+	waitFor(t, "the last to come is told of", func() bool { return sink.connections("presence:news") == stay+1 })
+	sink.mu.Lock()
+	for _, part := range early.Presence {
+		sink.take("presence:news", part)
+	}
+	sink.mu.Unlock()
+	if n := sink.connections("presence:news"); n != stay+1 {
+		t.Errorf("an answer that came late makes it %d", n)
 	}
 }
