@@ -105,6 +105,9 @@ const moveSeconds = 330;
 // delays a WebSocket by up to 60 s if some to the same server have failed, and begins that
 // anew for each that is given up.
 const besideSeconds = 75;
+// Streams are tried beside polls for so many channels: a browser has six connections to a
+// host over HTTP/1.1, and publishing needs one.
+const streamsBesideMax = 2;
 // What comes by the better transport while it is not moved to.
 const shadowMessagesMax = 1000;
 // What an iterator keeps for a loop that is behind; beyond it the loop gets an error.
@@ -596,11 +599,17 @@ class SocketSession extends Session {
       case "ERR":
         if (first === "UNSUB") this.#left(channel);
         else if (first === "SUB" && feed) this.#notSubscribed(feed, third, body);
-        else if (first === "PUB") {
-          this.core.dispatch("error", { command: first, channel, code: third, message: body });
-          this.#answered(fourth, (item) => item.reject(new C10mError(third, body, { key: item.key })));
-        }
+        else if (first === "PUB") this.#notPublished(channel, third, fourth, body);
     }
+  }
+
+  #notPublished(channel, code, key, message) {
+    const failed = (item) => {
+      const error = new C10mError(code, message, { key: item.key });
+      return code === "overload" ? this.core.outbox.later(item, 0, error) : item.reject(error);
+    };
+    this.core.dispatch("error", { command: "PUB", channel, code, message });
+    this.#answered(key, failed);
   }
 
   #answered(key, settle) {
@@ -743,6 +752,7 @@ class RequestSession extends Session {
   }
 
   async #rest(runner, seconds) {
+    this.core.cancel(runner.timer);
     await new Promise((resolve) => {
       runner.wake = resolve;
       runner.timer = this.core.later(seconds, resolve);
@@ -939,6 +949,7 @@ class WayBack {
       await this.#sleep(seconds * (0.5 + random() / 2));
       for (const kind of this.kinds) {
         if (this.#isOver) return;
+        if (kind === "sse" && this.core.feeds.size > streamsBesideMax) continue;
         if (await this.#isReady(kind)) return this.take(this.candidate);
         this.candidate?.end({ outcome: "better", reason: "it is not better" });
         this.candidate = undefined;
@@ -1089,7 +1100,7 @@ class Outbox {
     }
     if (response.ok) return item.resolve({ transport: "post", ...JSON.parse(text) });
     const wrong = core.judge(response, text);
-    const code = { 401: "not_allowed", 413: "too_big", 429: "overload", 503: "bus_down" }[response.status] ?? wrong.refused ?? "failed";
+    const code = { 401: "not_allowed", 413: "too_big", 422: "key_reused", 429: "overload", 503: "bus_down" }[response.status] ?? wrong.refused ?? "failed";
     const error = new C10mError(code, wrong.reason, { status: response.status, retryAfterSeconds: wrong.retryAfter, key: item.key });
     if (response.status === 429) return this.later(item, wrong.retryAfter, error);
     item.reject(error);
@@ -1130,6 +1141,7 @@ class Core {
   #face;
   #session;
   #token; // of a function, until it is at fault
+  #asking; // the function, while it is at it
   #worked; // the transport that was open last, and when it was chosen
   #failedRounds = 0;
   #briefs = 0; // sessions in a row that ended at once, without the server's word
@@ -1222,8 +1234,11 @@ class Core {
     const { token } = this.options;
     if (typeof token !== "function") return token;
     if (this.#token !== undefined) return this.#token;
+    // Whoever asks meanwhile waits for the same one.
+    this.#asking ??= this.within(tokenSeconds, (async () => token())(), new Error(`it was not there within ${tokenSeconds} s`))
+      .finally(() => { this.#asking = undefined; });
     try {
-      return this.#token = await this.within(tokenSeconds, (async () => token())(), new Error(`it was not there within ${tokenSeconds} s`));
+      return this.#token = await this.#asking;
     } catch (error) {
       throw new C10mError("tokenless", `there is no token: ${error.message}`);
     }

@@ -355,6 +355,21 @@ test("a token is asked for once, and again when it has ended", async () => {
   }
 });
 
+test("streams that end with one token ask for one new token", async () => {
+  server.good = "first";
+  const tokens = ["first", "second", "third", "fourth"];
+  const client = connect({ transports: ["sse"], token: async () => { await settle(); return tokens.shift(); } });
+  for (const name of ["a", "b", "c"]) listen(client, name);
+  await settle();
+  await settle();
+  server.good = "second";
+  server.close(1008, "The token has expired.");
+  await clock.advance(5);
+  for (let i = 0; i < 4; i++) await settle();
+  assert.equal(client.state, "open");
+  assert.deepEqual(tokens, ["third", "fourth"]);
+});
+
 test("with WebSockets alone, a refusal that nobody explains may be the token", async () => {
   server.good = "second";
   const tokens = ["first", "second"];

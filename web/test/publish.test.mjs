@@ -83,6 +83,22 @@ test("the queue waits for a 429 by POST", async () => {
   assert.deepEqual(server.published, ["news=1", "news=2"]);
 });
 
+test("the queue waits for an overload by the WebSocket", async () => {
+  server.publishing = { code: "overload" };
+  const client = connect({ transports: ["websocket"], queue: {} });
+  await settle();
+  const sent = [client.publish("news", "1"), client.publish("news", "2")];
+  await settle();
+  server.publishing = undefined;
+  await clock.advance(3);
+  await Promise.all(sent);
+  assert.deepEqual(server.published.sort(), ["news=1", "news=2"]);
+  server.publishing = { code: "overload" };
+  const hasty = connect({ transports: ["websocket"] });
+  await settle();
+  await assert.rejects(hasty.publish("news", "3"), { code: "overload" });
+});
+
 test("a client that only posts notices that nobody is there, and its queue keeps the next", async () => {
   const client = connect({ transports: ["sse"], queue: {} });
   await settle();

@@ -144,6 +144,21 @@ for (const history of [100, 0]) for (const [worse, better] of [["sse", "websocke
   });
 }
 
+test("from poll to sse with many channels: the browser has no connections for that", async () => {
+  server.upgrades = false;
+  server.streams = "refused";
+  const client = connect();
+  for (const name of ["a", "b", "c"]) listen(client, name);
+  await settle();
+  server.streams = "ok";
+  server.requests.length = 0;
+  await clock.advance(100);
+  assert.ok(!server.requests.some((request) => request.startsWith("sse")));
+  server.upgrades = true;
+  await clock.advance(200);
+  assert.equal(client.transport, "websocket");
+});
+
 test("without history a quiet stream is left when it is heard of, and not before", async () => {
   server.history = 0;
   server.upgrades = false;
