@@ -5,7 +5,7 @@
 // and buffers one that keeps streams back, too. A step that fails throws.
 
 import { C10m } from "../c10m.js";
-import { middleboxes } from "./middleboxes.mjs";
+import { browserOnly, middleboxes } from "./middleboxes.mjs";
 
 const ways = ["websocket", "sse", "poll"];
 const strange = Uint8Array.of(0xff, 0x00, 0x0d, 0x0a, 0x80);
@@ -269,7 +269,7 @@ export async function scenario({ at, ask, options }) {
 
   const tools = { at, ask, connect, until, listen, heard, publish, check, same, ways };
   const last = "a token that ends is followed by a new one, and the channel goes on";
-  const all = { ...steps, ...middleboxes(tools), [last]: steps[last] };
+  const all = { ...steps, ...middleboxes(tools), ...globalThis.document ? browserOnly(tools) : {}, [last]: steps[last] };
   for (const [name, step] of Object.entries(all)) {
     await ask("step", `begins: ${name}`);
     try {
