@@ -293,7 +293,7 @@ func (s *Server) readAnswering(fd uint32) {
 // enterKept has fd wait for its next request, or for room in its socket.
 func (s *Server) enterKept(fd uint32) {
 	switch c := s.cold[fd]; {
-	case s.loop.Closing(fd) || s.loop.Record(fd).Phase == phaseLingering:
+	case s.loop.Closing(fd) || isLeaving(s.loop.Record(fd).Phase):
 	case c != nil && (c.pending > 0 || c.owes()):
 		s.enter(fd, phaseAnswer)
 	default:

@@ -11,8 +11,8 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// How a connection ends. There are two ways: end closes it at once, finish
-// says a last word first. Both count the reason, whichever is called first.
+// How a connection ends: end closes it at once, finish says a last word first, and
+// finishCode takes leave of a WebSocket. All count the reason, whichever is called first.
 
 // end counts why fd ends and has the reaper close it.
 func (s *Server) end(fd uint32, reason Reason) {
@@ -27,18 +27,35 @@ func (s *Server) end(fd uint32, reason Reason) {
 // kernel then answers with a reset, and the client never sees the words (RFC
 // 1122, 4.2.2.13).
 func (s *Server) finish(fd uint32, reason Reason, lastWords []byte) {
-	if s.sayLast(fd, reason, lastWords) {
-		s.dropCold(fd)
-		s.lingers.add(s.loop, fd, s.shared.lingerTimeout)
-		s.loop.Shutdown(fd)
+	if s.sayLast(fd, phaseLingering, reason, lastWords) {
+		s.stopListening(fd)
 	}
 }
 
-// sayLast writes the last words and reports whether they are in the socket. If
-// they are owed, the connection lingers until they are said or its time is up.
-func (s *Server) sayLast(fd uint32, reason Reason, lastWords []byte) (said bool) {
+// finishCode closes a WebSocket with the code of a reason, or ends a stream of events
+// with an event. Our side of a WebSocket stays open until the client's close frame has
+// come, for lingerTimeout at most: the server is the first to close TCP, but after both
+// have said goodbye (RFC 6455, 7.1.1), and a browser that sees the end of the stream
+// before it has answered takes the close for an unclean one. Who broke the protocol
+// is not listened to any more (7.1.7), and has its stream ended at once. It is not for
+// the middle of a read: the parser of the connection may be used here.
+func (s *Server) finishCode(fd uint32, reason Reason) {
+	words := s.lastWords(fd, reason)
+	if reason == ProtocolError || reason == InvalidUTF8 || s.isEvents(fd) {
+		s.finish(fd, reason, words)
+		return
+	}
+	s.sayLast(fd, phaseClosing, reason, words)
+	if !s.loop.Closing(fd) {
+		s.thaw(fd)
+	}
+}
+
+// sayLast writes the last words, gives the client lingerTimeout from here on, and
+// reports whether they are in the socket.
+func (s *Server) sayLast(fd uint32, phase uint8, reason Reason, lastWords []byte) (said bool) {
 	s.count(fd, reason)
-	s.setPhase(fd, phaseLingering)
+	s.setPhase(fd, phase)
 	s.say(fd, lastWords)
 	if c := s.cold[fd]; c != nil {
 		s.dropResume(fd, c)
@@ -47,16 +64,63 @@ func (s *Server) sayLast(fd uint32, reason Reason, lastWords []byte) (said bool)
 	if s.loop.Closing(fd) {
 		return false
 	}
-	if c := s.cold[fd]; c != nil && c.owes() {
-		s.lingers.add(s.loop, fd, s.shared.lingerTimeout)
-		return false
-	}
-	return true
+	s.lingers.add(s.loop, fd, s.shared.lingerTimeout)
+	c := s.cold[fd]
+	return c == nil || !c.owes()
 }
 
-// finishCode is finish with a close frame (RFC 6455, 7.1.1), or a close event.
-func (s *Server) finishCode(fd uint32, reason Reason) {
-	s.finish(fd, reason, s.lastWords(fd, reason))
+// stopListening ends our side of the stream of a connection that is owed nothing. What
+// comes of it is dropped.
+func (s *Server) stopListening(fd uint32) {
+	s.dropCold(fd)
+	s.loop.Shutdown(fd)
+}
+
+// readClosing looks for the client's close frame in what it says after ours.
+func (s *Server) readClosing(fd uint32, p []byte) {
+	in := &s.in
+	c := s.cold[fd]
+	if c != nil {
+		in = &c.in
+	}
+	s.inboundBytes -= cap(in.payload)
+	in.payload, in.wanted = nil, false
+	_, reason := in.feed(p, farewell{})
+	isBye := in.stopped
+	isKept := s.keepParser(fd, in)
+	switch {
+	case isBye && c != nil && c.owes(): // writable ends it
+	case isBye:
+		s.end(fd, reasonNone)
+	case reason != reasonNone || !isKept:
+		s.setPhase(fd, phaseLingering)
+		if c == nil || !c.owes() {
+			s.stopListening(fd)
+		}
+	default:
+		s.thaw(fd)
+	}
+}
+
+// farewell is the sink of who is to say goodbye, and whatever else it says is ignored:
+// after our close frame it is answered nothing (RFC 6455, 5.5.1).
+type farewell struct{}
+
+func (farewell) ping([]byte)                      {}
+func (farewell) pong()                            {}
+func (farewell) closed(uint16)                    {}
+func (farewell) accepts() (int64, bool)           { return math.MaxInt64, false }
+func (farewell) message(ws.OpCode, []byte) Reason { return reasonNone }
+
+// expireLingers ends those who did not end their side in time.
+func (s *Server) expireLingers() (next int64) {
+	return s.lingers.visit(s.loop, func(fd uint32) bool {
+		isLate := isLeaving(s.loop.Record(fd).Phase)
+		if isLate {
+			s.end(fd, reasonNone)
+		}
+		return isLate
+	})
 }
 
 func closeFrame(code uint16, text string) []byte {
@@ -109,7 +173,8 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 		if s.isEvents(fd) {
 			s.stats.OpenEvents.Add(-1)
 		}
-	case phaseLingering:
+	}
+	if isLeaving(record.Phase) {
 		s.stats.Lingering.Add(-1)
 	}
 	switch phase {
@@ -122,7 +187,8 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 		if s.isEvents(fd) {
 			s.stats.OpenEvents.Add(1)
 		}
-	case phaseLingering:
+	}
+	if isLeaving(phase) {
 		s.stats.Lingering.Add(1)
 	}
 	if had, has := holdsPlace(record.Phase), holdsPlace(phase); had != has {

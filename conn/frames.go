@@ -10,35 +10,47 @@ import (
 func (s *Server) readFrames(fd uint32, p []byte) {
 	s.current = fd
 	in := &s.in
-	c := s.cold[fd]
-	if c != nil {
+	if c := s.cold[fd]; c != nil {
 		in = &c.in
 	}
 	kept := cap(in.payload)
-	reason := in.feed(p, s)
+	rest, reason := in.feed(p, s)
 	s.inboundBytes += cap(in.payload) - kept
 	if reason == reasonNone && s.inboundBytes > s.shared.Config.InboundBytesTotal {
 		reason = StateMemory
 	}
 	s.sayPongs()
-	if s.loop.Record(fd).Phase != phaseOpen {
-		// Ended by what it said.
-	} else if reason != reasonNone {
-		s.finishCode(fd, reason)
-	} else if in == &s.in && !in.between() {
-		if c = s.coldOf(fd); c == nil {
-			s.finishCode(fd, StateMemory)
-		} else {
-			c.in, s.in = *in, inbound{}
+	isKept := s.keepParser(fd, in)
+	switch {
+	case s.loop.Record(fd).Phase != phaseOpen: // ended by what it said
+	case !isKept:
+		s.finish(fd, StateMemory, s.lastWords(fd, StateMemory))
+	case reason != reasonNone:
+		if s.finishCode(fd, reason); s.loop.Record(fd).Phase == phaseClosing && len(rest) > 0 {
+			s.readClosing(fd, rest)
 		}
-	}
-	if in == &s.in && !in.between() {
-		s.inboundBytes -= cap(in.payload)
-		s.in = inbound{}
 	}
 	if !s.loop.Closing(fd) {
 		s.thaw(fd)
 	}
+}
+
+// keepParser keeps what the parser of fd stands in the middle of, and reports whether
+// it can: without a place for it, the stream cannot be read on.
+func (s *Server) keepParser(fd uint32, in *inbound) (kept bool) {
+	if in != &s.in {
+		return true
+	}
+	if !in.between() && !in.stopped && !s.loop.Closing(fd) {
+		if c := s.coldOf(fd); c != nil {
+			c.in, s.in = *in, inbound{}
+			return true
+		}
+	}
+	kept = in.between() || in.stopped
+	s.inboundBytes -= cap(in.payload)
+	s.in = inbound{}
+	return kept
 }
 
 // readBytesMax is how much is read from fd at once: little of what may be many frames,
@@ -100,7 +112,7 @@ func (s *Server) closed(code uint16) {
 	if code != 0 {
 		answer = appendFrame(s.control[:0], ws.OpClose, []byte{byte(code >> 8), byte(code)})
 	}
-	if s.sayLast(fd, ClientClosed, answer) {
+	if s.sayLast(fd, phaseLingering, ClientClosed, answer) {
 		s.end(fd, ClientClosed)
 	}
 }
@@ -168,10 +180,17 @@ func (s *Server) writable(fd uint32) {
 		return
 	}
 	c.owed = nil
-	if s.loop.Record(fd).Phase == phaseLingering {
+	switch phase := s.loop.Record(fd).Phase; {
+	case phase == phaseLingering:
 		s.loop.ArmWrite(fd, false)
-		s.dropCold(fd)
-		s.loop.Shutdown(fd)
+		s.stopListening(fd)
+		return
+	case phase == phaseClosing && c.in.stopped: // the client was the first to say it
+		s.end(fd, reasonNone)
+		return
+	case phase == phaseClosing:
+		s.loop.ArmWrite(fd, false)
+		s.thaw(fd)
 		return
 	}
 	if c.resume != nil && !s.isTwoWay(fd) {

@@ -73,9 +73,23 @@ type rawClient struct {
 	*net.TCPConn
 	*bufio.Reader
 	t testing.TB
+	// last is what was sent last, and saidBye that a close frame was.
+	last    []byte
+	saidBye bool
 }
 
 func (c *rawClient) Read(p []byte) (int, error) { return c.Reader.Read(p) }
+
+// Write notes whether a close frame is sent.
+func (c *rawClient) Write(p []byte) (int, error) {
+	const head = 6 // of a close frame: its first bytes and clientFrame's mask
+	c.last = append(c.last, p...)
+	for at := 0; at+head <= len(c.last); at++ {
+		c.saidBye = c.saidBye || c.last[at] == 0x88 && bytes.Equal(c.last[at+2:at+head], clientPing("")[2:])
+	}
+	c.last = c.last[max(0, len(c.last)-head+1):]
+	return c.TCPConn.Write(p)
+}
 
 // connect opens a connection and sends nothing.
 func (s *testServer) connect(t testing.TB) *rawClient {
@@ -157,7 +171,8 @@ func (c *rawClient) frame() (wireFrame, error) {
 	return wireFrame{opcode: f.Header.OpCode, payload: string(f.Payload)}, nil
 }
 
-// frames returns all frames to the end of the stream, which must be clean.
+// frames returns all frames to the end of the stream, which must be clean. A close
+// frame is answered, unless the client has sent its own, as the server waits for that.
 func (c *rawClient) frames() (all []wireFrame) {
 	c.t.Helper()
 	for {
@@ -167,6 +182,10 @@ func (c *rawClient) frames() (all []wireFrame) {
 		}
 		if err != nil {
 			c.t.Fatalf("after %d frames: %v", len(all), err)
+		}
+		if f.opcode == ws.OpClose && !c.saidBye {
+			c.Write(clientFrame(0x88, nil))
+			c.CloseWrite() // in the middle of a frame, the server does not see it
 		}
 		all = append(all, f)
 	}

@@ -50,20 +50,18 @@ func (in *inbound) between() bool {
 }
 
 // feed takes the next bytes of the stream, unmasks them in place and tells to
-// what they say. The result is reasonNone or why the connection has to end.
-func (in *inbound) feed(p []byte, to sink) Reason {
-	for len(p) > 0 && !in.stopped {
-		var reason Reason
+// what they say. The result is reasonNone or why the connection has to end, and rest
+// what it has not looked at then. It may be fed again, unless the stream is broken
+// (ProtocolError, InvalidUTF8).
+func (in *inbound) feed(p []byte, to sink) (rest []byte, reason Reason) {
+	for len(p) > 0 && !in.stopped && reason == reasonNone {
 		if in.inFrame {
 			p, reason = in.feedPayload(p, to)
 		} else {
 			p, reason = in.feedHeader(p, to)
 		}
-		if reason != reasonNone {
-			return reason
-		}
 	}
-	return reasonNone
+	return p, reason
 }
 
 // feedHeader reads a header and returns what follows it.
@@ -85,17 +83,15 @@ func (in *inbound) feedHeader(p []byte, to sink) (rest []byte, reason Reason) {
 	}
 	rest = p[size-int(in.headSize):]
 	in.headSize = 0
-	if reason := in.begin(h, size, to); reason != reasonNone {
-		return nil, reason
+	reason = in.begin(h, size, to)
+	if reason == reasonNone && in.remaining == 0 {
+		reason = in.end(nil, to)
 	}
-	if in.remaining == 0 {
-		return rest, in.end(nil, to)
-	}
-	return rest, reasonNone
+	return rest, reason
 }
 
 // begin checks a header and enters its frame.
-func (in *inbound) begin(h ws.Header, size int, to sink) Reason {
+func (in *inbound) begin(h ws.Header, size int, to sink) (reason Reason) {
 	state := ws.StateServerSide
 	if in.opcode != 0 {
 		state = state.Set(ws.StateFragmented)
@@ -110,13 +106,13 @@ func (in *inbound) begin(h ws.Header, size int, to sink) Reason {
 		bytesMax, isWanted := to.accepts()
 		// Before the payload comes: a client learns it without sending it.
 		if h.Length > bytesMax-in.size {
-			return MessageTooBig
+			reason = MessageTooBig
 		}
 		in.size += h.Length
 		in.wanted = isWanted
 	}
 	in.header, in.remaining, in.masked, in.inFrame = h, h.Length, 0, true
-	return reasonNone
+	return reason
 }
 
 // feedPayload takes payload bytes and returns what follows the frame.

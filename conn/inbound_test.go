@@ -42,7 +42,7 @@ func feedPieces(stream []byte, pieces []int, take bool) (*notebook, Reason, inbo
 	for _, n := range append(slices.Clone(pieces), len(stream)) {
 		piece := bytes.Clone(stream[:min(n, len(stream))])
 		stream = stream[len(piece):]
-		reason = in.feed(piece, notes)
+		_, reason = in.feed(piece, notes)
 		for i := range piece {
 			piece[i] = 0xa5
 		}

@@ -210,7 +210,7 @@ func TestHalfAMessageKeepsTwiceItsBytes(t *testing.T) {
 						frame = clientFrame(0x82, make([]byte, announced))[:8+piece]
 					}
 				}
-				if reason := in.feed(frame, notes); reason != reasonNone {
+				if _, reason := in.feed(frame, notes); reason != reasonNone {
 					t.Fatal(reason)
 				}
 				// The runtime rounds up by an eighth at the most.

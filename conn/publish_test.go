@@ -371,7 +371,7 @@ func TestInboundPayloadsEverySplit(t *testing.T) {
 		for _, n := range append(pieces, len(stream)) {
 			piece := bytes.Clone(rest[:min(n, len(rest))])
 			rest = rest[len(piece):]
-			if reason := in.feed(piece, notes); reason != reasonNone {
+			if _, reason := in.feed(piece, notes); reason != reasonNone {
 				t.Fatalf("cut at %v: %v", pieces, reason)
 			}
 			for i := range piece {

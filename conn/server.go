@@ -88,12 +88,17 @@ const (
 	phaseAnswer           // answers of ours are to come, or wait for room; not read from
 	phasePoll             // a member of its channel until it is given something
 	phaseOpen             // upgraded, or a stream of events: a member of its channel
+	phaseClosing          // our close frame is said or owed; the client's is to come
 	phaseLingering        // we ended it; it may still read our last words
 	phaseEnded            // counted and marked for the reaper
 )
 
 // holdsPlace reports whether a connection in this phase counts for ConnectionsMax.
 func holdsPlace(phase uint8) bool { return phase >= phaseKept && phase <= phaseOpen }
+
+// isLeaving reports whether a connection in this phase was ended by us and not yet by
+// its client.
+func isLeaving(phase uint8) bool { return phase == phaseClosing || phase == phaseLingering }
 
 // The bits of Record.Marks.
 const (
@@ -337,6 +342,8 @@ func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
 		if !s.isEvents(fd) {
 			s.readFrames(fd, p)
 		}
+	case phaseClosing:
+		s.readClosing(fd, p)
 	}
 	// phaseLingering: what comes after our last words is read and dropped, so
 	// that the kernel does not answer it with a reset that overtakes them. The
@@ -431,8 +438,12 @@ func (s *Server) upgrade(fd uint32, h *wire.Head, rest []byte) {
 	} else {
 		s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, s.shake.response, since)
 	}
-	if len(rest) > 0 && !s.loop.Closing(fd) {
+	switch phase := s.loop.Record(fd).Phase; {
+	case len(rest) == 0:
+	case phase == phaseOpen:
 		s.readFrames(fd, rest)
+	case phase == phaseClosing:
+		s.readClosing(fd, rest)
 	}
 	s.thaw(fd)
 }

@@ -16,7 +16,7 @@ func (s *Server) Tick() (next int64) {
 		onBeat(now, int64(time.Second), s.loop.ID()),
 		s.handshakes.expire(s.loop, phaseRequest, func(fd uint32) { s.refuse(fd, RequestTimeout) }),
 		s.expireExchanges(),
-		s.lingers.expire(s.loop, phaseLingering, func(fd uint32) { s.end(fd, reasonNone) }),
+		s.expireLingers(),
 		s.expireTokens(),
 		s.expirePolls(),
 		s.expireBacklogs(),
