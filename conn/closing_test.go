@@ -128,8 +128,8 @@ func TestClientsCloseIsFoundAtEveryCut(t *testing.T) {
 				if got := c.frames(); len(got) == 0 || got[len(got)-1] != closing(reasonTable[said.reason].code) {
 					t.Fatalf("%s, %s, cut at %d: %v", way, what, cut, got)
 				}
+				s.checkNothingLeft(t) // it is the server that closes
 				c.Close()
-				s.checkNothingLeft(t)
 			}
 		}
 	}
