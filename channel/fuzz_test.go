@@ -408,9 +408,15 @@ func randomOps(seed uint64, steps int) []byte {
 
 var seedFlag = flag.Uint64("seed", 0, "run TestRegistryRandom with this seed only")
 
+// shortSeeds are of make test-quick: all kinds of events are in them.
+const shortSeeds = 60
+
 // TestRegistryRandom is FuzzRegistry with seeds, for a plain go test.
 func TestRegistryRandom(t *testing.T) {
 	seeds, first := uint64(randomSeeds), rand.Uint64()>>16
+	if testing.Short() {
+		seeds = min(seeds, shortSeeds)
+	}
 	if *seedFlag != 0 {
 		seeds, first = 1, *seedFlag
 	}
