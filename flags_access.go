@@ -17,13 +17,13 @@ import (
 
 // accessFlags say from where clients may connect.
 type accessFlags struct {
-	Origin             []string    `sep:"," help:"Which web pages may connect: https://example.com, https://*.example.com (all below it), http://localhost:* (any port), null (pages without an origin), or * for all; repeatable. Without it, all may. A list keeps foreign pages from using your visitors' cookies or network; it does not keep out programs, which may write any Origin, so requests without one are let through."`
-	AddressConnections int         `default:"0" help:"Connections that one client address may have at once; 0 is any number. An IPv6 address counts as its /64. More are refused with 429. Too low a number locks out offices and phone networks, where thousands share an address. It costs 8 bytes a connection and about 50 an address."`
-	AddressRate        addressRate `default:"0" help:"Handshakes that one client address may begin in the long run, like 10/s, 100/m or 1000/h; 0 is any number. More are refused with 429. It protects the processors from clients in a loop, and holds up everybody behind one address when all come back at once after a deploy."`
-	AddressBurst       int         `default:"0" help:"Handshakes of one address at once that --address-rate allows after a pause; 0 is what it allows in five seconds."`
-	Trusted            []string    `sep:"," placeholder:"NETWORK" help:"Networks (10.0.0.0/8, 2001:db8::/32, 192.0.2.1) of the proxies in front, repeatable: --proxy-protocol and --forwarded-for believe these and nobody else, and their own addresses are not limited. Whoever can connect from there can claim any address."`
-	ProxyProtocol      bool        `help:"Connections from --trusted begin with a PROXY protocol header, version 1 or 2, which says who the client is (HAProxy: send-proxy-v2). Those without are refused with 400; from everybody else such a header is garbage."`
-	ForwardedFor       bool        `help:"Requests from --trusted say in X-Forwarded-For who the client is (nginx, most cloud load balancers): the last address there that is not trusted itself. Those without are refused with 400; from everybody else the field is ignored."`
+	Origin             []string    `group:"Who gets in" sep:"," help:"Which web pages may connect: https://example.com, https://*.example.com (all below it), http://localhost:* (any port), null (pages without an origin), or * for all; repeatable. Without it, all may. A list keeps foreign pages from using your visitors' cookies or network; it does not keep out programs, which may write any Origin, so requests without one are let through."`
+	AddressConnections int         `group:"Who gets in" default:"0" help:"Connections that one client address may have at once; 0 is any number. An IPv6 address counts as its /64. More are refused with 429. Too low a number locks out offices and phone networks, where thousands share an address. It costs 8 bytes a connection and about 50 an address."`
+	AddressRate        addressRate `group:"Who gets in" default:"0" help:"Handshakes that one client address may begin in the long run, like 10/s, 100/m or 1000/h; 0 is any number. More are refused with 429. It protects the processors from clients in a loop, and holds up everybody behind one address when all come back at once after a deploy."`
+	AddressBurst       int         `group:"Who gets in" default:"0" help:"Handshakes of one address at once that --address-rate allows after a pause; 0 is what it allows in five seconds."`
+	Trusted            []string    `group:"Who gets in" sep:"," placeholder:"NETWORK" help:"Networks (10.0.0.0/8, 2001:db8::/32, 192.0.2.1) of the proxies in front, repeatable: --proxy-protocol and --forwarded-for believe these and nobody else, and their own addresses are not limited. Whoever can connect from there can claim any address."`
+	ProxyProtocol      bool        `group:"Who gets in" help:"Connections from --trusted begin with a PROXY protocol header, version 1 or 2, which says who the client is (HAProxy: send-proxy-v2). Those without are refused with 400; from everybody else such a header is garbage."`
+	ForwardedFor       bool        `group:"Who gets in" help:"Requests from --trusted say in X-Forwarded-For who the client is (nginx, most cloud load balancers): the last address there that is not trusted itself. Those without are refused with 400; from everybody else the field is ignored."`
 }
 
 // limits are the limits per address.
@@ -51,6 +51,12 @@ func (f *accessFlags) access(descriptorsMax int, private bool) (a conn.Access, e
 
 // validate returns an error for the operator.
 func (f *accessFlags) validate() error {
+	if _, err := access.ParseOrigins(f.Origin); err != nil {
+		return fmt.Errorf("--origin: %w", err)
+	}
+	if _, err := access.ParseNetworks(f.Trusted); err != nil {
+		return fmt.Errorf("--trusted: %w", err)
+	}
 	const connectionsMax, burstMax = math.MaxInt32, 1_000_000
 	switch {
 	case (f.ProxyProtocol || f.ForwardedFor) && len(f.Trusted) == 0:

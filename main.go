@@ -4,16 +4,15 @@
 package main
 
 import (
-	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 
 	"c10m/admin"
 	"c10m/channel"
 	"c10m/conn"
+	"c10m/internal/cli"
+	"c10m/internal/signals"
 	"c10m/poller"
 	"c10m/redisbus"
 	"c10m/tuning"
@@ -25,48 +24,43 @@ import (
 func main() {
 	f := flags{}
 	parser := kong.Must(&f, kong.Name("10m-server"), kong.DefaultEnvars("C10M"),
-		kong.Description("Holds millions of WebSockets and pushes to them what is published with redis-cli."))
-	command, err := parser.Parse(arguments())
-	parser.FatalIfErrorf(err)
-	exit(refuseEmpty(command.Flags()))
+		kong.Description("Holds millions of WebSockets and pushes to them what is published with redis-cli."), kong.Help(cli.Help))
+	command := cli.Parse(parser, cli.Arguments(os.Args[1:], "serve"))
+	exit(cli.ExitUsage, refuseEmpty(command.Flags()))
 	if command.Command() == "doctor" {
 		ok, err := tuning.Doctor(os.Stdout, f.Doctor.options())
-		exit(err)
+		exit(cli.ExitCannot, err)
 		if !ok {
-			os.Exit(1)
+			os.Exit(cli.ExitNo)
 		}
 		return
 	}
-	exit(serve(&f.Serve))
+	unknown := cli.Unknown(os.Environ(), append(cli.Variables(parser.Model), variablesOfOthers...))
+	exit(cli.ExitCannot, serve(&f.Serve, unknown))
 }
 
-// exit ends the process with one sentence for the operator if there is an
-// error.
-func exit(err error) {
+// exit ends the process with one sentence for the operator if there is an error.
+func exit(status int, err error) {
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "10m-server:", err)
-		os.Exit(1)
+		cli.Fail("10m-server", status, err)
 	}
 }
 
-func serve(f *serveFlags) error {
-	log, err := newLogger(f.LogLevel)
-	if err != nil {
-		return err
-	}
+func serve(f *serveFlags, warnings []string) error {
+	log := newLogger(f.LogFormat, f.LogLevel)
 	defer log.Sync()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-
 	plan, err := newPlan(f, log)
 	if err != nil {
 		return err
 	}
-	for _, warning := range plan.warnings {
+	for _, warning := range append(warnings, plan.warnings...) {
 		log.Warn(warning)
 	}
 	if err := f.checkAddresses(); err != nil {
 		return err
+	}
+	if stopped(log) {
+		return nil
 	}
 	tuning.ShortSlices() // threads made from here on inherit it
 	runtime.GOMAXPROCS(tuning.GOMAXPROCS(plan.loops))
@@ -102,6 +96,9 @@ func serve(f *serveFlags) error {
 		return err
 	}
 	defer loops.Stop()
+	if stopped(log) {
+		return nil
+	}
 
 	hub := channel.NewHub(doors, f.hub(plan))
 	shared.CountWith(hub)
@@ -119,7 +116,7 @@ func serve(f *serveFlags) error {
 	defer watchMemory(f, shared, &sources, log)()
 	defer f.pace(plan.conn.Channel.Pace, &sources)()
 	var draining atomic.Bool
-	sources.Hub, sources.Channels, sources.Bus, sources.Draining, sources.Version = hub.Stats(), hub, bus, draining.Load, version()
+	sources.Hub, sources.Channels, sources.Bus, sources.Draining, sources.Version = hub.Stats(), hub, bus, draining.Load, cli.Version()
 	sources.Operator = conn.NewOperator(servers)
 	sources.Addresses = plan.conn.Access.Addresses.Count
 	if f.Admin != "off" {
@@ -132,11 +129,11 @@ func serve(f *serveFlags) error {
 	f.greet(os.Stdout, plan, bus)
 
 	log.Info("draining: closing connections; a second signal ends the server now",
-		zap.Stringer("signal", <-signals), zap.Int64("connections", shared.Open()), zap.Duration("over", f.Drain))
+		zap.Stringer("signal", <-signals.End), zap.Int64("connections", shared.Open()), zap.Duration("over", f.Drain))
 	draining.Store(true)
 	go func() {
-		<-signals
-		os.Exit(1)
+		<-signals.End
+		os.Exit(cli.ExitNo)
 	}()
 	handover := min(poller.HandoverGrace, f.Drain/2)
 	loops.StopAccepting(handover)

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"runtime"
-	"runtime/debug"
 
 	"c10m/channel"
 	"c10m/conn"
+	"c10m/internal/cli"
 	"c10m/poller"
 	"c10m/redisbus"
 	"c10m/tuning"
@@ -148,8 +147,8 @@ func (f *serveFlags) greet(w io.Writer, p *plan, bus redisbus.Bus) {
 	} else if first.Addr().Is6() {
 		host = "[" + host + "]"
 	}
-	fmt.Fprintf(w, "10m-server: up to %d connections (%s), %d loops with %s\n", p.maxConnections, limiting, p.loops, tables)
-	fmt.Fprintf(w, "  connect:   ws://%s:%d/news   (the path is the channel; %d ports, first %d)\n", host, first.Port(), len(p.listen), first.Port())
+	fmt.Fprintf(w, "10m-server: up to %s (%s), %s with %s\n", cli.Count(p.maxConnections, "connection"), limiting, cli.Count(p.loops, "loop"), tables)
+	fmt.Fprintf(w, "  connect:   ws://%s:%d/news   (the path is the channel; %s, first %d)\n", host, first.Port(), cli.Count(len(p.listen), "port"), first.Port())
 	if embedded, ok := bus.(*redisbus.Embedded); ok {
 		fmt.Fprintf(w, "  publish:   redis-cli%s PUBLISH news hello\n", cliOptions(embedded.Addr().String(), f.BusPassword != ""))
 	} else {
@@ -169,7 +168,7 @@ func (f *serveFlags) greet(w io.Writer, p *plan, bus redisbus.Bus) {
 			password = " -u admin:PASSWORD"
 		}
 		fmt.Fprintf(w, "  look:      http://%s/operator/   (in a browser)\n", f.Admin)
-		fmt.Fprintf(w, "             curl%s http://%s/metrics   (also /healthz, /readyz)\n", password, f.Admin)
+		fmt.Fprintf(w, "             curl%s http://%s/metrics   (also /healthz, /readyz, /livez)\n", password, f.Admin)
 	}
 }
 
@@ -189,21 +188,4 @@ func cliOptions(address string, password bool) (options string) {
 		options += " -a PASSWORD"
 	}
 	return options
-}
-
-func newLogger(level string) (*zap.Logger, error) {
-	config := zap.NewProductionConfig()
-	atLevel, err := zap.ParseAtomicLevel(level)
-	config.Level, config.Encoding = atLevel, "console"
-	config.EncoderConfig = zap.NewDevelopmentEncoderConfig()
-	config.DisableStacktrace, config.DisableCaller = true, true
-	log, buildErr := config.Build()
-	return log, errors.Join(err, buildErr)
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "unknown"
 }

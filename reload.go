@@ -1,11 +1,8 @@
 package main
 
 import (
-	"os"
-	"os/signal"
-	"syscall"
-
 	"c10m/access"
+	"c10m/internal/signals"
 
 	"go.uber.org/zap"
 )
@@ -24,9 +21,7 @@ func (f *serveFlags) tokens() (*access.Tokens, error) {
 // SIGHUP. Without anything of the kind the signal is taken all the same: a
 // service manager that sends it to all does not mean to end this one.
 func reloadOnHangup(tokens *access.Tokens, log *zap.Logger) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	for range hangups {
+	for range signals.Hangup {
 		if tokens == nil {
 			log.Info("SIGHUP: there is nothing to read again")
 		} else if err := tokens.Reload(); err != nil {
@@ -34,5 +29,16 @@ func reloadOnHangup(tokens *access.Tokens, log *zap.Logger) {
 		} else {
 			log.Info("SIGHUP: the keys for tokens were read again", zap.Int("keys", tokens.Keys()))
 		}
+	}
+}
+
+// stopped reports whether a signal came that ends the server before it has begun.
+func stopped(log *zap.Logger) bool {
+	select {
+	case signal := <-signals.End:
+		log.Info("ended before it served", zap.Stringer("signal", signal))
+		return true
+	default:
+		return false
 	}
 }

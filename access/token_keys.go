@@ -13,8 +13,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -127,10 +129,16 @@ func readKeys(keyFiles []string, jwksFile string) (*keySet, error) {
 	return s, nil
 }
 
+// addFile reads one file. A name of which there is no file stays out of the error,
+// unless it can only be a path: some give the secret itself for it.
 func (s *keySet) addFile(name string, parse func([]byte) ([]key, error)) error {
 	info, err := os.Stat(name)
 	if err != nil {
-		return fmt.Errorf("cannot read keys for tokens: %w", err)
+		var path *fs.PathError
+		if errors.As(err, &path) && !isPath(name) {
+			err = path.Err
+		}
+		return fmt.Errorf("cannot read keys for tokens: %w; --token-key and --token-jwks take the name of a file that holds the key, and not the key", err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > keyFileBytesMax {
 		return fmt.Errorf("%s is not a file of keys: it has to be a regular file of at most %d bytes", name, keyFileBytesMax)
@@ -138,6 +146,9 @@ func (s *keySet) addFile(name string, parse func([]byte) ([]key, error)) error {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("cannot read keys for tokens: %w", err)
+	}
+	if what := notASCII(data); what != "" {
+		return fmt.Errorf("%s: the file is %s; save it as plain UTF-8", name, what)
 	}
 	keys, err := parse(data)
 	if err != nil {
@@ -155,6 +166,20 @@ func (s *keySet) addFile(name string, parse func([]byte) ([]key, error)) error {
 	return nil
 }
 
+// isPath reports whether a name begins like a path, and has no part that is as long as
+// those of a secret in base64, where slashes stand, too.
+func isPath(name string) bool {
+	if !strings.HasPrefix(name, "/") && !strings.HasPrefix(name, "./") && !strings.HasPrefix(name, "../") {
+		return false
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if len(part) > pathPartBytesMax {
+			return false
+		}
+	}
+	return true
+}
+
 func (k key) equals(other key) bool {
 	if k.algorithm != other.algorithm || k.id != other.id {
 		return false
@@ -168,6 +193,7 @@ func (k key) equals(other key) bool {
 var (
 	errPrivateKey = errors.New("this is a private key; the server needs the public one only (openssl pkey -in FILE -pubout)")
 	errShort      = fmt.Errorf("the secret is shorter than %d bytes, so it could be guessed (RFC 7518, 3.2); make one with: openssl rand -hex 32", secretBytesMin)
+	errBlank      = errors.New("the secret begins or ends with a blank or an empty line, which would be part of it; take it away (one line end is left out)")
 )
 
 // parseKeyFile reads public keys in PEM, or takes the file for a secret. A
@@ -184,7 +210,43 @@ func parseKeyFile(data []byte) ([]key, error) {
 	if len(secret) < secretBytesMin {
 		return nil, errShort
 	}
+	if isText(secret) && len(bytes.TrimSpace(secret)) != len(secret) {
+		return nil, errBlank
+	}
 	return []key{{algorithm: jose.HS256, public: secret}}, nil
+}
+
+// notASCII says as what an editor has saved a file if it begins with a byte order mark
+// or has a NUL in each second byte, which would make another secret of it.
+func notASCII(data []byte) string {
+	switch {
+	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
+		return "UTF-8 with a byte order mark in front"
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return "UTF-16"
+	}
+	for first := range 2 {
+		nuls := 0
+		for i := first; i < len(data); i += 2 {
+			if data[i] == 0 {
+				nuls++
+			}
+		}
+		if nuls > 0 && nuls >= len(data)/2 && bytes.Count(data, []byte{0}) < len(data) {
+			return "UTF-16"
+		}
+	}
+	return ""
+}
+
+// isText reports whether a secret was written by letters, and not drawn from all bytes.
+func isText(secret []byte) bool {
+	for _, c := range secret {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // notSecret says what a file is that somebody takes for a secret, if that is

@@ -119,6 +119,16 @@ func TestFilesThatAreNoKeys(t *testing.T) {
 		{"public key for SSH", false, []byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8g us@here\n"), "SSH"},
 		{"a file of zeros", false, make([]byte, 40), "nothing but zeros"},
 		{"key set as a secret", false, testSet("a"), "--token-jwks"},
+		// Each of these would be another secret than the one that was meant.
+		{"secret with a byte order mark", false, []byte("\xef\xbb\xbf" + strings.Repeat("s", 32)), "byte order mark"},
+		{"PEM with a byte order mark", false, append([]byte("\xef\xbb\xbf"), rsaKey.file...), "byte order mark"},
+		{"set with a byte order mark", true, append([]byte("\xef\xbb\xbf"), testSet("a")...), "byte order mark"},
+		{"secret in UTF-16", false, []byte("\xff\xfe" + strings.Repeat("s\x00", 32)), "UTF-16"},
+		{"secret in UTF-16, the other way", false, []byte("\xfe\xff" + strings.Repeat("\x00s", 32)), "UTF-16"},
+		{"secret in UTF-16 without a mark", false, []byte(strings.Repeat("s\x00", 32)), "UTF-16"},
+		{"secret with an empty line", false, []byte(strings.Repeat("s", 32) + "\n\n"), "blank"},
+		{"secret with an empty line in front", false, []byte("\n" + strings.Repeat("s", 32)), "blank"},
+		{"secret with a blank", false, []byte(strings.Repeat("s", 32) + " \r\n"), "blank"},
 
 		{"no JSON", true, []byte("rubbish"), "no JSON Web Key Set"},
 		{"no set", true, must(json.Marshal(setKey("a"))), "none of the 0 keys"},
@@ -149,6 +159,18 @@ func TestFilesThatAreNoKeys(t *testing.T) {
 	}
 }
 
+// A secret that somebody gives in place of a file is not shown to whoever reads the log.
+func TestSecretsInPlaceOfFilesAreNotEchoed(t *testing.T) {
+	for _, secret := range []string{strings.Repeat("s3cret", 8), strings.Repeat("s3cret", 100), "s3cret/" + strings.Repeat("x", 300),
+		"/" + strings.Repeat("s3cret", 8), "s3cret/with/slashes", "s3cret\x00", "-----BEGIN PRIVATE KEY-----\ns3cret"} {
+		for _, config := range []TokenConfig{{KeyFiles: []string{secret}}, {JWKSFile: secret}} {
+			if _, err := NewTokens(config); err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "--token-key") {
+				t.Errorf("%.20q: %v", secret, err)
+			}
+		}
+	}
+}
+
 func TestFormsOfKeyFiles(t *testing.T) {
 	rsaKey, ecKey := testSigners()["RS256"], testSigners()["ES256"]
 	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
@@ -165,6 +187,13 @@ func TestFormsOfKeyFiles(t *testing.T) {
 				t.Errorf("%s, %s: %v", what, s.method.Alg(), err)
 			}
 		}
+	}
+	// A secret that was drawn may begin and end with any byte.
+	drawn := append([]byte("\n \x80"), make([]byte, 40)...)
+	tokens := newTokens(t, TokenConfig{KeyFiles: []string{writeFile(t, "key", append(drawn, ' '))}})
+	s := &signer{method: jwt.SigningMethodHS256, private: append(drawn, ' ')}
+	if _, err := tokens.Judge(bearer(s.sign(object{"subscribe": "*"}, nil)), []byte("news")); err != nil {
+		t.Errorf("a secret of any bytes: %v", err)
 	}
 	// One line end belongs to the editor, not to the secret.
 	secret := strings.Repeat("s", 32)
