@@ -67,31 +67,52 @@ type serveFlags struct {
 }
 
 type doctorFlags struct {
-	Connections int    `default:"0" help:"How many connections the host is to hold; 0 is what it can hold now."`
-	Ports       int    `default:"1001" help:"On how many ports the server listens."`
-	Loops       int    `default:"0" help:"As for the server."`
-	FDTables    string `name:"fd-tables" enum:"auto,private,shared" default:"auto" help:"As for the server."`
-	Apply       bool   `help:"Set what may be set while the host runs (lost at the next boot: see --sysctl)."`
-	Sysctl      bool   `help:"Print a file for /etc/sysctl.d instead of the table."`
-	JSON        bool   `name:"json" help:"Print the report for programs."`
+	Connections int      `default:"0" help:"How many connections the host is to hold; 0 is what it can hold now."`
+	Ports       int      `default:"0" help:"On how many ports the server listens; 0 is those of --listen."`
+	Listen      []string `default:":10000-11000" sep:"," help:"As for the server: which ports."`
+	Loops       int      `default:"0" help:"As for the server."`
+	FDTables    string   `name:"fd-tables" enum:"auto,private,shared" default:"auto" help:"As for the server."`
+	Apply       bool     `help:"Set what may be set while the host runs (lost at the next boot: see --sysctl)."`
+	Sysctl      bool     `help:"Print a file for /etc/sysctl.d instead of the table."`
+	JSON        bool     `name:"json" help:"Print the report for programs."`
 }
 
 // variablesOfOthers begin with C10M_ and are not the server's: of 10m-client and of the
 // tests. C10M_VERSION is what images like to set.
 var variablesOfOthers = []string{"C10M_TOKEN", "C10M_FAULTS", "C10M_FAULTS_TABLE", "C10M_VERSION"}
 
+// Validate is called by kong; its error is for the operator.
+func (f *doctorFlags) Validate() error {
+	_, err := addressesOf(f.Listen)
+	return err
+}
+
 func (f *doctorFlags) options() tuning.DoctorOptions {
+	want := tuning.Want{Connections: f.Connections, Ports: f.Ports, Loops: f.Loops, FDTables: f.FDTables}
+	if want.Ports == 0 {
+		addresses, _ := addressesOf(f.Listen) // Validate has seen the error
+		want.Ports, want.Listen = len(addresses), portsOf(addresses)
+	}
 	return tuning.DoctorOptions{
-		Want:  tuning.Want{Connections: f.Connections, Ports: f.Ports, Loops: f.Loops, FDTables: f.FDTables},
+		Want:  want,
 		Apply: f.Apply, Sysctl: f.Sysctl, JSON: f.JSON,
 	}
 }
 
-// addresses are all listening addresses.
-func (f *serveFlags) addresses() ([]poller.Address, error) {
+// portsOf are the ports of addresses.
+func portsOf(addresses []poller.Address) []tuning.PortRange {
+	var ports []int
+	for _, address := range addresses {
+		ports = append(ports, int(address.Port()))
+	}
+	return tuning.Ports(ports)
+}
+
+// addressesOf are all listening addresses of --listen.
+func addressesOf(listen []string) ([]poller.Address, error) {
 	var all []poller.Address
 	seen := make(map[poller.Address]bool)
-	for _, text := range f.Listen {
+	for _, text := range listen {
 		addresses, err := poller.ParseAddresses(text)
 		if err != nil {
 			return nil, err
@@ -177,7 +198,7 @@ func (f *serveFlags) Validate() error {
 	if f.MaxConnections < 0 {
 		return fmt.Errorf("--max-connections is %d and must be 0 or more", f.MaxConnections)
 	}
-	if _, err := f.addresses(); err != nil {
+	if _, err := addressesOf(f.Listen); err != nil {
 		return err
 	}
 	if f.Bus != "embedded" {

@@ -40,7 +40,7 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 	f.openDemo()
 	p := &plan{maxConnections: f.MaxConnections}
 	var err error
-	if p.listen, err = f.addresses(); err != nil {
+	if p.listen, err = addressesOf(f.Listen); err != nil {
 		return nil, err
 	}
 	nofile, err := tuning.RaiseNofile()
@@ -49,7 +49,7 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 	}
 	p.descriptorsMax = nofile.Hard
 	host := tuning.ThisHost()
-	want := tuning.Want{Connections: f.MaxConnections, Ports: len(p.listen), Loops: f.Loops, FDTables: f.FDTables}
+	want := tuning.Want{Connections: f.MaxConnections, Ports: len(p.listen), Listen: portsOf(p.listen), Loops: f.Loops, FDTables: f.FDTables}
 	if want.Connections == 0 {
 		// Nobody asked for more than one table holds, so no loops are added
 		// for more: the tables and their listeners would cost memory for
@@ -68,11 +68,15 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 		return nil, err
 	}
 	p.loops, p.lanes, p.private = fds.Loops, fds.Lanes, fds.Private
-	if p.cpus, err = tuning.CPUs(f.Pin, fds, host.Cores); err != nil {
+	var unbound string
+	if p.cpus, unbound, err = tuning.CPUs(f.Pin, fds, host.Cores); err != nil {
 		return nil, err
 	}
 	p.tableMax = fds.PerLoopMax + refusalsMax
 	p.warnings = tuning.Warnings(host, want)
+	if unbound != "" {
+		p.warnings = append(p.warnings, unbound)
+	}
 	tokens, err := f.tokens()
 	if err != nil {
 		return nil, err

@@ -107,6 +107,7 @@ func (x *examination) tcpMem() {
 // system: what rarely binds, but stops everything when it does.
 func (x *examination) system() {
 	x.portRange()
+	x.localPorts()
 	x.atLeast(Check{
 		Setting: "vm.max_map_count",
 		Why:     "mmap fails with ENOMEM",

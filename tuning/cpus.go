@@ -23,7 +23,45 @@ const (
 // container's share of a larger host is no place to bind threads, since what
 // else runs there cannot be seen; and descriptor tables of their own are no place
 // to steer connections to by processor, since each holds only its share of them.
-func CPUs(mode string, plan FDPlan, quotaCores int) ([]int, error) {
+//
+// Where binding is forbidden, as by some containers' seccomp filters, PinAuto does
+// without, and a warning says so.
+func CPUs(mode string, plan FDPlan, quotaCores int) (cpus []int, warning string, err error) {
+	cpus, err = chooseCPUs(mode, plan, quotaCores)
+	if err != nil || len(cpus) == 0 {
+		return nil, "", err
+	}
+	if err := tryToBind(cpus); err != nil {
+		if mode == PinAuto {
+			return nil, fmt.Sprintf("loops are not bound to processors: %v; --pin off says that this is meant", err), nil
+		}
+		return nil, "", fmt.Errorf("--pin on: cannot bind a thread to a processor: %w; leave it out, or use --pin off", err)
+	}
+	return cpus, "", nil
+}
+
+// setAffinity is replaced by tests.
+var setAffinity = unix.SchedSetaffinity
+
+// tryToBind binds a thread, which ends with it, to each of the processors.
+func tryToBind(cpus []int) error {
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked
+		for _, cpu := range cpus {
+			var set unix.CPUSet
+			set.Set(cpu)
+			if err := setAffinity(0, &set); err != nil {
+				failed <- fmt.Errorf("sched_setaffinity: %w", err)
+				return
+			}
+		}
+		failed <- nil
+	}()
+	return <-failed
+}
+
+func chooseCPUs(mode string, plan FDPlan, quotaCores int) ([]int, error) {
 	if mode == PinOff {
 		return nil, nil
 	}

@@ -1,8 +1,12 @@
 package tuning
 
 import (
+	"errors"
 	"runtime"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestCPUs(t *testing.T) {
@@ -22,8 +26,8 @@ func TestCPUs(t *testing.T) {
 		{PinAuto, all, all, true, 0},
 		{PinAuto, 10 * all, all, false, 0},
 	} {
-		cpus, err := CPUs(c.mode, FDPlan{Loops: c.loops, Private: c.private}, c.quota)
-		if err != nil || len(cpus) != c.wanted {
+		cpus, warning, err := CPUs(c.mode, FDPlan{Loops: c.loops, Private: c.private}, c.quota)
+		if err != nil || warning != "" || len(cpus) != c.wanted {
 			t.Errorf("%+v: processors %v, %v", c, cpus, err)
 		}
 		for i, cpu := range cpus {
@@ -31,6 +35,24 @@ func TestCPUs(t *testing.T) {
 				t.Errorf("%+v: %v is not in order", c, cpus)
 			}
 		}
+	}
+}
+
+// Where binding is forbidden, as in a container, auto goes on without, and on says why
+// it does not.
+func TestCPUsWhereBindingIsForbidden(t *testing.T) {
+	defer func() { setAffinity = unix.SchedSetaffinity }()
+	setAffinity = func(int, *unix.CPUSet) error { return unix.EPERM }
+	all := FDPlan{Loops: runtime.NumCPU()}
+	if _, _, err := CPUs(PinOn, all, all.Loops); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "--pin off") {
+		t.Errorf("on: %v", err)
+	}
+	if cpus, warning, err := CPUs(PinOff, all, all.Loops); err != nil || cpus != nil || warning != "" {
+		t.Errorf("off: %v %q %v", cpus, warning, err)
+	}
+	cpus, warning, err := CPUs(PinAuto, all, all.Loops)
+	if own := runtime.NumCPU() == onlineCPUs(); err != nil || cpus != nil || own != strings.Contains(warning, "--pin off") {
+		t.Errorf("auto: %v %q %v", cpus, warning, err)
 	}
 }
 

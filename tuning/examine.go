@@ -124,6 +124,9 @@ func normal(w Want) Want {
 	if w.Ports <= 0 {
 		w.Ports = PortsDefault
 	}
+	if w.Listen == nil {
+		w.Listen = []PortRange{{portDefault, portDefault + w.Ports - 1}}
+	}
 	w.Ports = min(w.Ports, 65535)
 	if w.FDTables == "" {
 		w.FDTables = FDAuto

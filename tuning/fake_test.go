@@ -36,6 +36,7 @@ func plainHost() files {
 		"/proc/sys/net/ipv4/tcp_max_tw_buckets":         "1000000\n",
 		"/proc/sys/net/ipv4/tcp_migrate_req":            "1\n",
 		"/proc/sys/net/ipv4/ip_local_port_range":        "32768\t60999\n",
+		"/proc/sys/net/ipv4/ip_local_reserved_ports":    "\n",
 		"/proc/sys/vm/max_map_count":                    "65530\n",
 		"/proc/sys/vm/overcommit_memory":                "0\n",
 		"/sys/fs/cgroup/system.slice/memory.max":        "max\n",

@@ -8,6 +8,8 @@ const (
 	// PortsDefault is how many ports the server listens on unless told
 	// otherwise: 10000 to 11000.
 	PortsDefault = 1001
+	// portDefault is the first of them, portMax the last there is.
+	portDefault, portMax = 10_000, 65_535
 
 	// kernelBytesPerConnection is what an idle accepted socket in epoll costs
 	// the kernel, measured on Linux 6.18, x86-64, as growth of the slab caches:
