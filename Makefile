@@ -15,14 +15,17 @@ DEMO ?= --demo --listen 127.0.0.1:10000-11000
 # How long make soak runs.
 DURATION ?= 1h
 
+# What --version and c10m_build_info say.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
 .PHONY: run build test test-quick faults soak check fmt vet staticcheck race fuzz mutants bench floor million five-million results compare baselines peers deps clean
 
 run: build ## Build and start the server with its embedded bus and the demo page; DEMO= for without.
 	exec bin/10m-server $(DEMO) $(ARGS)
 
 build: ## Build bin/10m-server and bin/10m-client, and what measures beside them.
-	go build -o bin/10m-server .
-	go build -o bin/10m-client ./bench/10m-client
+	go build -ldflags '-X c10m/internal/cli.version=$(VERSION)' -o bin/10m-server .
+	go build -ldflags '-X c10m/internal/cli.version=$(VERSION)' -o bin/10m-client ./bench/10m-client
 	go build -o bin/floor ./bench/floor
 	go build -o bin/posts ./bench/posts
 

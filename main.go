@@ -126,7 +126,7 @@ func serve(f *serveFlags, warnings []string) error {
 		}
 		defer closeSoon(pages)
 	}
-	f.greet(os.Stdout, plan, bus)
+	f.greet(plan, bus, log)
 
 	log.Info("draining: closing connections; a second signal ends the server now",
 		zap.Stringer("signal", <-signals.End), zap.Int64("connections", shared.Open()), zap.Duration("over", f.Drain))

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
+	"strings"
 
 	"c10m/channel"
 	"c10m/conn"
@@ -134,8 +136,18 @@ func (f *serveFlags) hub(p *plan) channel.HubConfig {
 	return config
 }
 
-// greet prints where to connect and how to publish.
-func (f *serveFlags) greet(w io.Writer, p *plan, bus redisbus.Bus) {
+// greet prints where to connect and how to publish; to programs it is logged.
+func (f *serveFlags) greet(p *plan, bus redisbus.Bus, log *zap.Logger) {
+	if f.LogFormat == "json" {
+		var text strings.Builder
+		f.greeting(&text, p, bus)
+		log.Info("serving", zap.String("version", cli.Version()), zap.String("greeting", text.String()))
+		return
+	}
+	f.greeting(os.Stdout, p, bus)
+}
+
+func (f *serveFlags) greeting(w io.Writer, p *plan, bus redisbus.Bus) {
 	tables := "one descriptor table"
 	if p.private {
 		tables = "a descriptor table each"

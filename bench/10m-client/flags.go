@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ type commonFlags struct {
 	PerPort   int    `group:"Where to" default:"50000" help:"Connections to a port before the next port is taken. More spare the server listeners; a loopback client takes another source address of 127.0.0.0/8 every 12,500 (--bind explicit: 50,000)."`
 	Channel   string `group:"Where to" placeholder:"NAME" help:"The channel to subscribe to (default: news; unicast: own/%d). With %d in it, every connection has a channel of its own, with its number: more memory on the server."`
 	Dialect   string `group:"Where to" default:"c10m" enum:"c10m,centrifuge,nats,nchan" help:"How the server is spoken to. All but c10m are for comparisons."`
-	Token     string `group:"Where to" env:"C10M_TOKEN" help:"Token that every connection shows (Authorization: Bearer), for a server with --token-key. Better in the environment, C10M_TOKEN, than on a command line that everybody sees and that results hold."`
+	Token     string `group:"Where to" env:"C10M_TOKEN" help:"Token that every connection shows (Authorization: Bearer), for a server with --token-key. Better in the environment, C10M_TOKEN, than on a command line that everybody sees."`
 	Source    string `group:"Where to" placeholder:"ADDRESS,..." help:"Source addresses, for a host that is not loopback. One is needed for every 12,500 connections per port (--bind explicit: 50,000)."`
 
 	Rate     int           `group:"Connecting" default:"0" help:"Connects per second; 0 is as fast as it goes, which a server that is busy with other things feels."`
@@ -172,7 +173,7 @@ func (f *disconnectFlags) options(o *scenario.Options) {
 
 // scenario turns the common flags into options.
 func (f *commonFlags) scenario() (scenario.Options, error) {
-	o := scenario.Options{Command: os.Args, ServerPID: f.ServerPID, Hold: f.Hold}
+	o := scenario.Options{Command: withoutSecrets(os.Args), ServerPID: f.ServerPID, Hold: f.Hold}
 	host, err := resolve(f.Host)
 	if err != nil {
 		return o, err
@@ -210,6 +211,22 @@ func (f *commonFlags) scenario() (scenario.Options, error) {
 	}
 	f.userSpace(&o)
 	return o, nil
+}
+
+// withoutSecrets is a command line for the result, which others will see.
+func withoutSecrets(args []string) []string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		name, _, hasValue := strings.Cut(arg, "=")
+		switch {
+		case name != "--token" && name != "--bus-password":
+		case hasValue:
+			args[i] = name + "=..."
+		case i+1 < len(args):
+			args[i+1] = "..."
+		}
+	}
+	return args
 }
 
 // userSpace adds what --tun means.

@@ -6,7 +6,8 @@
 //	10m-client saturate 127.0.0.1 18000 --in-flight 8
 //
 // Its exit status is 0 only if every connection was made, every message
-// reached everybody exactly once, and, with --criteria, all of them are met.
+// reached everybody exactly once, and, with --criteria, all of them are met; package
+// c10m/internal/cli has the others.
 // What the scenarios do stands in package c10m/bench/scenario; how the client
 // works, what it costs and where it ends, in c10m/bench/load. This package is
 // the command line.
@@ -14,7 +15,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -23,10 +23,14 @@ import (
 
 	"c10m/bench/report"
 	"c10m/bench/scenario"
+	"c10m/internal/cli"
+	"c10m/internal/signals"
 	"c10m/tuning"
 )
 
 type commands struct {
+	Version cli.VersionFlag `help:"Print the version and exit."`
+
 	Connect    connectFlags    `cmd:"" default:"withargs" help:"Open connections and hold them; check what others publish. This is what runs without a subcommand."`
 	Fanout     fanoutFlags     `cmd:"" help:"One channel for all, messages at a rate."`
 	Unicast    unicastFlags    `cmd:"" help:"A channel for each connection, messages at a rate to random ones."`
@@ -39,20 +43,43 @@ type commands struct {
 
 func main() {
 	var c commands
-	parsed := kong.Parse(&c, kong.Name("10m-client"), kong.UsageOnError(),
+	parser := kong.Must(&c, kong.Name("10m-client"), kong.Help(cli.Help),
 		kong.Description("Opens very many WebSockets to one server, publishes to them, checks and measures what arrives."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
+	parsed := cli.Parse(parser, cli.Arguments(os.Args[1:], ""))
 	// A client that is late to wake would blame the server for it.
 	tuning.ShortSlices()
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	good, err := run(ctx, selectedCommand(parsed))
+	good, err := run(untilSignal(), selectedCommand(parsed))
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "10m-client: %v\n", err)
+		cli.Fail("10m-client", cli.ExitCannot, err)
 	}
-	if err != nil || !good {
-		os.Exit(1)
+	if !good {
+		os.Exit(cli.ExitNo)
 	}
+}
+
+// untilSignal ends with the first signal, upon which what was measured is said; the
+// second ends the process. So does a terminal that is closed, but under nohup.
+func untilSignal() context.Context {
+	signal.Reset(syscall.SIGPIPE) // nobody reads: there is nothing more to do
+	ctx, cancel := context.WithCancel(context.Background())
+	hangup := signals.Hangup
+	if signals.Nohup {
+		hangup = nil
+	}
+	go func() {
+		for range 2 {
+			select {
+			case <-signals.End:
+			case <-hangup:
+			}
+			if ctx.Err() != nil {
+				os.Exit(cli.ExitNo)
+			}
+			cancel()
+		}
+	}()
+	return ctx
 }
 
 // A command is a subcommand with its flags.

@@ -37,6 +37,19 @@ func optionsOf(t *testing.T, line string) (scenario.Options, error) {
 	return o, err
 }
 
+// What others may see of a command line has no secret.
+func TestResultsHoldNoSecrets(t *testing.T) {
+	for _, args := range [][]string{
+		{"10m-client", "127.0.0.1", "5", "--token", "s3cret"}, {"10m-client", "--token=s3cret", "127.0.0.1", "5"},
+		{"10m-client", "fanout", "127.0.0.1", "5", "--bus-password", "s3cret", "--size", "50"}, {"10m-client", "--bus-password=s3cret"},
+	} {
+		got := withoutSecrets(args)
+		if len(got) != len(args) || strings.Contains(strings.Join(got, " "), "s3cret") || got[len(got)-1] == "" {
+			t.Errorf("%q became %q", args, got)
+		}
+	}
+}
+
 // Every scenario has its subcommand, and connect needs none.
 func TestCommandLine(t *testing.T) {
 	for line, check := range map[string]func(o *scenario.Options) bool{

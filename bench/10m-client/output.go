@@ -32,15 +32,20 @@ func newOutput(f *commonFlags) *output {
 	return o
 }
 
-// progress shows a sample, and each distinct message of others once: when all
-// connections that are open got it or nothing more seems to come.
+// progress shows a sample, and each distinct message of others once, in the order in
+// which they came: when all connections that are open got it, or one that came later,
+// or nothing more seems to come.
 func (o *output) progress(sample *report.Sample, s *load.Snapshot) {
 	o.bar.Update(*sample)
 	quiet := s.Messages() == o.before
 	o.before = s.Messages()
-	for _, m := range s.Printed {
+	whole := len(s.Printed)
+	for whole > 0 && !quiet && s.Printed[whole-1].Connections < uint64(s.Open) {
+		whole--
+	}
+	for _, m := range s.Printed[:whole] {
 		id := fmt.Sprint(m.Binary, m.Bytes, m.Head)
-		if o.printed[id] || !quiet && m.Connections < uint64(s.Open) {
+		if o.printed[id] {
 			continue
 		}
 		o.printed[id] = true

@@ -98,6 +98,8 @@ func exchange(t *testing.T, a *acceptor, client *Client, connections int) {
 	}
 	if len(s.Printed) != 2 || s.Printed[0].Connections != uint64(connections) || s.Printed[1].Connections != uint64(connections) {
 		t.Errorf("distinct messages: %+v", s.Printed)
+	} else if s.Printed[0].Head != "hello" {
+		t.Errorf("messages are not in the order in which they came: %+v", s.Printed)
 	}
 	a.each(func(p *peer) {
 		settled(t, "two pongs", func() bool { pongs, _ := p.seen(); return len(pongs) == 2 })

@@ -304,7 +304,7 @@ func (h *handler) print(d *digest) {
 		if len(h.printed) >= distinctMessagesMax {
 			return
 		}
-		p = &Printed{Binary: d.opcode == opBinary, Bytes: d.length,
+		p = &Printed{firstAtNanos: h.readAt, place: len(h.printed), Binary: d.opcode == opBinary, Bytes: d.length,
 			Head: string(d.head[:min(d.length, headBytesMax)])}
 		h.printed[key] = p
 	}

@@ -1,8 +1,10 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -34,6 +36,16 @@ type Printed struct {
 	Bytes       uint64 `json:"bytes"`
 	Binary      bool   `json:"binary"`
 	Connections uint64 `json:"connections"` // deliveries of it
+
+	firstAtNanos int64 // when the first was read
+	place        int   // among those of its loop
+}
+
+// sortPrinted sorts messages as they came: those that were read at once as they stood.
+func sortPrinted(messages []Printed) {
+	slices.SortFunc(messages, func(a, b Printed) int {
+		return cmp.Or(cmp.Compare(a.firstAtNanos, b.firstAtNanos), cmp.Compare(a.place, b.place))
+	})
 }
 
 // Decided reports whether no connection is still to be made.
@@ -70,7 +82,12 @@ func (c *Client) snapshot(histograms, moment bool) Snapshot {
 		return func() {
 			total.Merge(&mine)
 			for key, p := range seen {
-				p.Connections += printed[key].Connections
+				if other, ok := printed[key]; ok {
+					p.Connections += other.Connections
+					if other.firstAtNanos <= p.firstAtNanos {
+						p.firstAtNanos, p.place = other.firstAtNanos, other.place
+					}
+				}
 				printed[key] = p
 			}
 		}
@@ -78,6 +95,7 @@ func (c *Client) snapshot(histograms, moment bool) Snapshot {
 	for _, p := range printed {
 		total.Printed = append(total.Printed, p)
 	}
+	sortPrinted(total.Printed)
 	return total
 }
 
@@ -107,6 +125,7 @@ func (s *Snapshot) Merge(o *Snapshot) {
 	s.Wanted += o.Wanted
 	s.Loops += o.Loops
 	s.Printed = append(s.Printed, o.Printed...)
+	sortPrinted(s.Printed)
 	s.LatencySum += o.LatencySum
 	s.LatencyMax = max(s.LatencyMax, o.LatencyMax)
 	s.Latencies.Merge(&o.Latencies)
