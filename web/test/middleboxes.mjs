@@ -84,6 +84,9 @@ export function middleboxes({ at, ask, connect, until, listen, heard, publish, c
       await isOpenBy(client, "websocket");
       const { id } = await client.publish("told", "3", { key: "third" });
       same((await client.publish("told", "3", { key: "third" })).id, id, "a repeat has the first one's id");
+      const poster = connect(at.direct, { transports: ["sse"] });
+      await listen(poster, "told");
+      same((await poster.publish("told", "3", { key: "third" })).id, id, "a repeat by POST has it, too");
       await publish("told", "end");
       await until(() => `${news.got}`, () => news.got.at(-1) === "end");
       same(news.got, ["1", "3", "end"], "each once");
@@ -112,6 +115,19 @@ export function middleboxes({ at, ask, connect, until, listen, heard, publish, c
 // browserOnly are steps with the browser's own WebSocket and EventSource.
 export function browserOnly({ at, ask, until, publish, same }) {
   return {
+    async "EventSource: a payload with NUL arrives"() {
+      const events = new EventSource(`${at.direct}/nul`);
+      const got = [];
+      events.addEventListener("message", ({ data }) => got.push(data));
+      events.addEventListener("base64", ({ data }) => got.push(atob(data)));
+      await until(() => "it opens", () => events.readyState === EventSource.OPEN);
+      const payloads = ["before", "a\0b", "\0", "after"];
+      for (const payload of payloads) await publish("nul", payload);
+      await until(() => `${JSON.stringify(got)}`, () => got.length === payloads.length);
+      same(got, payloads, "what came");
+      events.close();
+    },
+
     async "a close that the server begins is a clean one"() {
       for (const protocols of [[], ["c10m.v1"]]) {
         const socket = new WebSocket(`${at.direct.replace("http", "ws")}/clean`, protocols);
