@@ -35,7 +35,7 @@ type serveFlags struct {
 	BusProbe       time.Duration `group:"Where messages come from" default:"5s" help:"How often the server sends itself a message through a real Redis, and how long that may take to come back. A dead Redis or path is noticed within twice this time. Shorter notices sooner, costs Redis a connection and each server a message of every other, and takes a slow path for a dead one."`
 	Gap            string        `group:"Where messages come from" enum:"close,ignore" default:"close" help:"What happens after the subscription at a real Redis was interrupted, to clients that were connected meanwhile: 'close' closes them with code 4001, evenly over --drain, once messages arrive again, so that each can ask for what it may have missed, at the price of everybody's reconnect; 'ignore' leaves them as they are and none the wiser, which suits values that the next message replaces. The embedded bus has no gaps."`
 	Frame          string        `group:"Where messages come from" enum:"auto,text,binary" default:"auto" help:"How payloads are framed: 'auto' makes text frames of UTF-8 and binary frames of the rest; 'text' saves that check, and browsers close at what is not UTF-8; 'binary' saves it, too."`
-	MessageBytes   byteSize      `group:"Where messages come from" default:"1MiB" help:"The longest message that is taken from a publisher. Each loop holds a message once, whatever the number of readers."`
+	MessageBytes   byteSize      `group:"Where messages come from" default:"1MiB" help:"The longest message that is taken from a publisher. Each loop holds a message once, whatever the number of readers. At most 512MiB, as in Redis."`
 	Publish        string        `group:"What clients may say" enum:"off,own" default:"off" help:"What happens to a client's data messages: 'off' refuses them with 1003; 'own' publishes them to the client's own channel through the bus, so that everybody there hears them, itself included, and lets everybody who may subscribe publish with POST /CHANNEL (with tokens: whose token says so). Then each of its messages costs the fan-out of its channel, and nothing but the bus limits how many it sends. A client that speaks c10m.v1 names the channel of each message: without tokens that is any channel, with tokens those that its publish claim allows."`
 	PublishKeys    uint32        `group:"What clients may say" default:"262144" help:"How many keys of publishers are remembered (Idempotency-Key of a POST, PUB with a key in c10m.v1), for five minutes, so that a message that is repeated with its key is published once and answered as the first time. 120 bytes each. When there are more, the oldest goes early, and is counted. 0 looks at no key."`
 	Presence       bool          `group:"What clients may say" help:"Tell on the channel presence:NAME, once a second, how many connections came to the channel NAME and left it, and how many there are now: {\"joined\":3,\"left\":1,\"of\":\"k3v9q2xa\",\"connections\":12,\"version\":57}, each loop for its own, through the bus. It costs up to a message a second for each channel where somebody came or left, whether anybody listens or not."`
@@ -195,8 +195,8 @@ func (f *serveFlags) Validate() error {
 	if _, _, err := f.maxMemory(); err != nil {
 		return err
 	}
-	if f.MaxConnections < 0 {
-		return fmt.Errorf("--max-connections is %d and must be 0 or more", f.MaxConnections)
+	if err := f.checkRanges(); err != nil {
+		return err
 	}
 	if _, err := addressesOf(f.Listen); err != nil {
 		return err

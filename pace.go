@@ -22,8 +22,8 @@ func (f *serveFlags) sweepRate() (perSecond int, adaptive bool, err error) {
 		return 0, false, nil
 	}
 	perSecond, err = strconv.Atoi(f.SweepRate)
-	if err != nil || perSecond < sweepRateMin {
-		return 0, false, fmt.Errorf("--sweep-rate is %q and must be auto, off, or a number of writes a second of %d or more", f.SweepRate, sweepRateMin)
+	if err != nil || perSecond < sweepRateMin || perSecond > sweepRateMost {
+		return 0, false, fmt.Errorf("--sweep-rate is %q and must be auto, off, or a number of writes a second between %d and %d", f.SweepRate, sweepRateMin, sweepRateMost)
 	}
 	return perSecond, false, nil
 }

@@ -26,8 +26,8 @@ func Doctor(w io.Writer, opts DoctorOptions) (ok bool, err error) {
 		return false, errors.New("--apply sets the values and --sysctl prints a file: use one at a time")
 	case opts.JSON && opts.Sysctl:
 		return false, errors.New("--sysctl prints a file and --json a report: use one at a time")
-	case opts.Connections < 0 || opts.Connections > connectionsMax:
-		return false, fmt.Errorf("--connections must be between 0, for what the host allows, and %s", count(connectionsMax))
+	case opts.Connections < 0 || opts.Connections > ConnectionsMax:
+		return false, fmt.Errorf("--connections must be between 0, for what the host allows, and %s", count(ConnectionsMax))
 	case opts.Ports < 0 || opts.Ports > 65535:
 		return false, errors.New("--ports must be between 1 and 65535")
 	case opts.Loops < 0 || opts.Loops > listenersPerPortMax:

@@ -119,7 +119,7 @@ func begin(host Host, want Want) *examination {
 }
 
 func normal(w Want) Want {
-	w.Connections = min(max(w.Connections, 0), connectionsMax)
+	w.Connections = min(max(w.Connections, 0), ConnectionsMax)
 	w.Loops = min(max(w.Loops, 0), listenersPerPortMax)
 	if w.Ports <= 0 {
 		w.Ports = PortsDefault

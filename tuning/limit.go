@@ -45,8 +45,8 @@ func (h Host) most(want Want, bounds []bound) (int, string) {
 		return ""
 	}
 	// All bounds are monotone: loops are only ever added as n grows.
-	n := sort.Search(connectionsMax, func(n int) bool { return refuses(n+1) != "" })
-	if n == connectionsMax {
+	n := sort.Search(ConnectionsMax, func(n int) bool { return refuses(n+1) != "" })
+	if n == ConnectionsMax {
 		return n, "nothing on this host"
 	}
 	// One connection is allowed on the poorest host: it is for the operator

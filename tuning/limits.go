@@ -175,9 +175,9 @@ const (
 	paceAgainShare = 0.05
 	paceAgainMin   = 50.0
 
-	// connectionsMax bounds what may be asked for: beyond it arithmetic, not
+	// ConnectionsMax bounds what may be asked for: beyond it arithmetic, not
 	// the host, would be examined.
-	connectionsMax = 1 << 32
+	ConnectionsMax = 1 << 32
 	// connectionsUnknownHost is the default limit when nothing can be read:
 	// 0.4 GiB, which any host that runs this server has.
 	connectionsUnknownHost = 100_000

@@ -47,7 +47,7 @@ func TestNeedsGrow(t *testing.T) {
 		"memory": func(l load) int64 { return l.estimate().Total },
 	} {
 		last := int64(1)
-		for n := int64(1); n <= connectionsMax; n *= 2 {
+		for n := int64(1); n <= ConnectionsMax; n *= 2 {
 			got := need(load{connections: n, ports: 65535, loops: 4, lanes: 4, cores: 4})
 			if got < last {
 				t.Errorf("%s: %d connections need %d, fewer need %d", name, n, got, last)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -238,5 +239,31 @@ func TestJSONFile(t *testing.T) {
 	}
 	if words, err := os.ReadFile(said.Name()); err != nil || !strings.HasPrefix(string(words), "run") {
 		t.Errorf("%v: the words are %q", err, words)
+	}
+}
+
+// A number that nothing behind a flag could hold is refused, and not cut to another.
+func TestNumbersThatFitNowhereAreRefused(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel() // what is not refused ends at once
+	for line, want := range map[string]string{
+		"127.0.0.1 2147483648 --per-port 2147483647":               "number of connections",
+		"127.0.0.1 5 --per-port 2147483648":                        "--per-port",
+		"127.0.0.1 5 --expect 4294967297":                          "--expect",
+		"127.0.0.1 5 --loops 9999999":                              "--loops",
+		"127.0.0.1 5 --under-way 32769":                            "--under-way",
+		"127.0.0.1 5 --rate 9223372036854775807":                   "--rate",
+		"127.0.0.1 5 --retries 11":                                 "--retries",
+		"fanout 127.0.0.1 5 --size 9223372036854775807":            "--size",
+		"fanout 127.0.0.1 5 --size 536870913":                      "--size",
+		"churn 127.0.0.1 5 --churn-rate 1e300 --messages-rate 0.1": "--churn-rate",
+	} {
+		o, err := optionsOf(t, line)
+		if err == nil {
+			_, err = scenario.Run(over, o)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", line, err)
+		}
 	}
 }

@@ -170,8 +170,19 @@ func (config *Config) check() error {
 	if strings.ContainsAny(config.Token, " \t\r\n") {
 		return errors.New("the token has blanks or line ends in it, so it is none")
 	}
-	if config.Rate < 0 || config.UnderWay < 0 || config.UnderWay > 1<<15 || config.Retries < 0 || config.Retries > 10 || config.Expect < 0 || config.Loops < 0 {
-		return errors.New("rate, expect and loops must not be negative, and retries are 0 to 10")
+	for _, n := range []struct {
+		name       string
+		value, max int
+	}{
+		{"--rate", config.Rate, rateMax},
+		{"--under-way", config.UnderWay, underWayMostPerLoop},
+		{"--retries", config.Retries, retriesMax},
+		{"--expect", config.Expect, expectMax},
+		{"--loops", config.Loops, loopsMax},
+	} {
+		if n.value < 0 || n.value > n.max {
+			return fmt.Errorf("%s is %d and must be between 0 and %d", n.name, n.value, n.max)
+		}
 	}
 	if config.UserSpace != nil {
 		if err := config.UserSpace.check(config); err != nil {

@@ -1,6 +1,9 @@
 package load
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // The limits of the room, with their reasons.
 const (
@@ -37,9 +40,19 @@ const (
 	// may be: some 5 us.
 	readsPerClock     = 4
 	readBytesPerClock = 8 << 10
-	// messageBytesMax is past what a server of this project sends (its
-	// limit is 64 MiB and less), so a longer frame is a broken header.
+	// messageBytesMax is past what a server of this project sends, so a longer
+	// frame is a broken header. PayloadBytesMax is what that takes (--message-bytes).
 	messageBytesMax = 1 << 30
+	PayloadBytesMax = 512 << 20
+	// connectionsMax and expectMax are what numbers of 32 bits hold that are kept for
+	// each connection; loopsMax is more threads than a host has use for, rateMax more
+	// connects a second than any host makes.
+	connectionsMax      = math.MaxInt32
+	expectMax           = math.MaxInt32
+	loopsMax            = 4096
+	rateMax             = 1_000_000_000
+	retriesMax          = 10
+	underWayMostPerLoop = 1 << 15
 	// gapsPerConnectionMax bounds what is remembered of lost messages, to
 	// tell a late one from a duplicate. The oldest gap is forgotten first.
 	gapsPerConnectionMax = 64

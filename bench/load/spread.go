@@ -61,11 +61,11 @@ func (s Spread) blockMax() int {
 
 // Check says what is wrong, in a sentence for the operator.
 func (s Spread) Check() error {
-	if s.Connections < 1 {
-		return fmt.Errorf("the number of connections is %d; ask for at least 1", s.Connections)
+	if s.Connections < 1 || s.Connections > connectionsMax {
+		return fmt.Errorf("the number of connections is %d; ask for at least 1, and at most %d", s.Connections, connectionsMax)
 	}
-	if s.PerPort < 1 {
-		return fmt.Errorf("--per-port is %d; it must be at least 1", s.PerPort)
+	if s.PerPort < 1 || s.PerPort > connectionsMax {
+		return fmt.Errorf("--per-port is %d; it must be between 1 and %d", s.PerPort, connectionsMax)
 	}
 	if s.FirstPort < 1 || s.FirstPort > 65535 {
 		return fmt.Errorf("--first-port is %d; a port is a number from 1 to 65535", s.FirstPort)

@@ -116,14 +116,17 @@ func (o *Options) prepare() (plan, error) {
 	if o.Bytes < load.StampBytes {
 		return p, fmt.Errorf("--size is %d; a stamped payload has at least %d bytes", o.Bytes, load.StampBytes)
 	}
+	if o.Bytes > load.PayloadBytesMax {
+		return p, fmt.Errorf("--size is %d; a server takes at most %d bytes", o.Bytes, load.PayloadBytesMax)
+	}
 	if o.Duration <= 0 && o.Messages <= 0 && !p.after {
 		return p, fmt.Errorf("--duration is %v; say for how long to measure", o.Duration)
 	}
 	if p.rate && !(o.Rate > 0 && o.Rate <= rateMax) {
 		return p, fmt.Errorf("--messages-rate is %v; it is above 0 and at most %.0f", o.Rate, float64(rateMax))
 	}
-	if o.Name == "churn" && !(o.ChurnRate > 0) {
-		return p, fmt.Errorf("--churn-rate is %v; it has to be above 0", o.ChurnRate)
+	if o.Name == "churn" && !(o.ChurnRate > 0 && o.ChurnRate <= rateMax) {
+		return p, fmt.Errorf("--churn-rate is %v; it is above 0 and at most %.0f", o.ChurnRate, float64(rateMax))
 	}
 	if o.Baseline < 0 || o.Within < 0 {
 		return p, fmt.Errorf("--baseline is %v and --within %v; neither may be negative", o.Baseline, o.Within)
