@@ -124,6 +124,8 @@ func (h *host) Send(fd uint32, b []byte) (int, syscall.Errno) {
 	return h.write(fd, [][]byte{b})
 }
 
+func (h *host) Respond(fd uint32, p []byte) (int, syscall.Errno) { return h.Send(fd, p) }
+
 func (h *host) Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno) {
 	h.sendvs++
 	var list [framesPerWriteMax][]byte

@@ -39,7 +39,7 @@ func (c *responseCaches) forget() {
 // stays until its owner unsubscribes it.
 func (r *Registry) respond(g *log, fd uint32, m *member, until uint32) {
 	response, messages := r.responseOf(g, m.format, m.seq, until)
-	n, errno := r.socket.Send(fd, response)
+	n, errno := r.socket.Respond(fd, response)
 	r.tally.writes++
 	if errno != 0 && !poller.WouldBlock(errno) {
 		m.flags |= memberDead

@@ -36,6 +36,9 @@ type Socket interface {
 	Room(fd uint32) *[3]uint64
 	Send(fd uint32, p []byte) (int, syscall.Errno)
 	Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno)
+	// Respond is Send for a member whose format is Response or LastResponse. What it
+	// says is written is not the registry's any more.
+	Respond(fd uint32, response []byte) (int, syscall.Errno)
 	ArmWrite(fd uint32, on bool)
 	Now() int64
 	Clock() int64

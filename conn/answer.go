@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -18,15 +19,23 @@ const (
 	lastField  = "Connection: close\r\n"
 )
 
-// preflightAnswers are the answers to OPTIONS (Fetch, 4.8), by whether they are the
-// last.
-var preflightAnswers = [2][]byte{preflightAnswer(""), preflightAnswer(lastField)}
-
-func preflightAnswer(fields string) []byte {
-	return []byte("HTTP/1.1 204 No Content\r\n" + corsFields + fields +
-		"Access-Control-Allow-Methods: GET, POST\r\n" +
-		"Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, Last-Event-ID\r\n" +
-		"Access-Control-Max-Age: 86400\r\n\r\n")
+// appendPreflight appends the answer to OPTIONS (Fetch, 3.3.3 and 4.8). Whatever fields
+// the page wants to send it may: none of them changes what a request does here but those
+// that are judged as it comes. What it asks for is named, as * stands neither for
+// Authorization nor for anything in a request with cookies.
+func appendPreflight(out []byte, h *wire.Head, isLast bool) []byte {
+	out = append(out, "HTTP/1.1 204 No Content\r\n"+corsFields+"Vary: Access-Control-Request-Headers\r\n"+
+		"Access-Control-Allow-Methods: GET, HEAD, POST\r\nAccess-Control-Max-Age: 86400\r\nAllow: GET, HEAD, POST, OPTIONS\r\nAccess-Control-Allow-Headers: "...)
+	if wanted := h.Value(wire.AccessControlRequestHeaders); h.Count(wire.AccessControlRequestHeaders) == 1 && wire.IsTokenList(wanted) {
+		out = append(out, wanted...)
+	} else {
+		out = append(out, "Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID, X-Requested-With, traceparent, tracestate"...)
+	}
+	out = append(out, "\r\n"...)
+	if isLast {
+		out = append(out, lastField...)
+	}
+	return append(out, "\r\n"...)
 }
 
 // appendAnswer appends a whole answer that depends on its moment.

@@ -96,22 +96,29 @@ func (s *Server) openEvents(fd uint32, h *wire.Head) verdict {
 		}
 	}
 	if reason != reasonNone {
-		s.refuse(fd, reason)
+		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
 	if isHead(h.Bytes()) {
-		return s.respond(fd, true, answerTo(true, []byte(eventsResponse)))
+		return s.respond(fd, true, s.eventsAnswer(nil))
 	}
 	since := eventsSince(h)
 	grant := s.shake.grant
 	grant.Publish = false // nothing that it says is read
 	s.stats.EventStreams.Add(1)
-	s.admitMember(fd, channel.Event, s.shake.channel, grant, []byte(eventsResponse+historyField(s.kept())+"\r\n"+eventsPrelude), since)
+	s.admitMember(fd, channel.Event, s.shake.channel, grant, s.dressed(s.eventsAnswer([]byte(eventsPrelude)), s.asking), since)
 	if len(since) == 0 && s.shared.Config.History.Keeps() && !s.loop.Closing(fd) && s.loop.Record(fd).Phase == phaseOpen {
 		s.askPosition(fd)
 	}
 	s.thaw(fd)
 	return verdictOver
+}
+
+// eventsAnswer is the head of a stream and what follows it.
+func (s *Server) eventsAnswer(begin []byte) []byte {
+	s.later = append(append(append(s.later[:0], eventsResponse...), historyField(s.kept())...), "\r\n"...)
+	s.later = append(s.later, begin...)
+	return s.later
 }
 
 // eventsSince is the position at which a stream goes on: where its client says that it

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"bytes"
 	"time"
 
 	"c10m/channel"
@@ -124,7 +125,9 @@ func (s *Server) dropHead(c *cold) {
 // verdictNext.
 func (s *Server) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, then verdict) {
 	way := routeOf(h)
-	if c := s.cold[fd]; c != nil && c.pending > 0 && (way != routePublish || c.isCounting) {
+	s.asking = s.originOf(h)
+	defer func() { s.asking = nil }()
+	if c := s.cold[fd]; c != nil && c.pending > 0 && (way != routePublish || c.isCounting || !bytes.Equal(c.origin, s.asking)) {
 		return nil, verdictWait
 	}
 	if !s.judgeForwarded(fd, h) {
@@ -135,6 +138,8 @@ func (s *Server) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, the
 		return s.post(fd, h, rest)
 	case routePreflight:
 		return rest, s.preflight(fd, h)
+	case routeRoot:
+		return rest, s.rootPage(fd, h)
 	case routePage:
 		return rest, s.ownPage(fd, h)
 	case routeEvents:
@@ -203,6 +208,7 @@ func (s *Server) judgeReader(h *wire.Head, path []byte) Reason {
 // respond says a whole answer and ends the connection if it is the last one.
 func (s *Server) respond(fd uint32, isLast bool, answer []byte) verdict {
 	s.stats.Requests.Add(1)
+	answer = s.dress(fd, answer)
 	if isLast {
 		s.finish(fd, RequestsDone, answer)
 		return verdictOver
@@ -297,7 +303,9 @@ func (s *Server) enterKept(fd uint32) {
 	case c != nil && (c.pending > 0 || c.owes()):
 		s.enter(fd, phaseAnswer)
 	default:
-		s.enter(fd, phaseKept)
+		if s.enter(fd, phaseKept); c != nil {
+			c.origin, c.isHead = nil, false
+		}
 		s.thaw(fd)
 	}
 }
@@ -415,7 +423,8 @@ func (s *Server) answerLater(to uint64, write func(out []byte, isLast bool) []by
 	c.pending--
 	c.isCounting = false
 	s.stats.Requests.Add(1)
-	c.answers = write(c.answers, c.isLast && c.pending == 0)
+	s.later = write(s.later[:0], c.isLast && c.pending == 0)
+	c.answers = append(c.answers, s.dressed(s.later, c.origin)...)
 }
 
 // sayAnswers says the answers that are there, all of a connection in one write, and

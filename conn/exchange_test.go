@@ -147,7 +147,7 @@ func checkRich(c *rawClient) {
 	c.expectReply("POST", 200, published("c", 22, 2))
 	c.expectReply("GET", 200, `{"channel":"a/b","connections":0}`+"\n")
 	r = c.expectReply("OPTIONS", 204, "")
-	if r.Header.Get("Access-Control-Allow-Methods") != "GET, POST" {
+	if r.Header.Get("Access-Control-Allow-Methods") != "GET, HEAD, POST" {
 		c.t.Fatalf("the preflight has %v", r.Header)
 	}
 	if r := c.expectReply("POST", 200, published("d", 4, 3)); !r.Close {
@@ -364,7 +364,9 @@ func TestRoutes(t *testing.T) {
 		{"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", routePreflight},
 		{"GET /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
 		{"HEAD /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
-		{"HEAD /news?wait=1 HTTP/1.1\r\nHost: h\r\n\r\n", routeInvite},
+		{"HEAD /news?wait=1 HTTP/1.1\r\nHost: h\r\n\r\n", routePoll},
+		{"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", routeRoot},
+		{"GET http://h/-/c10m.js HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
 	} {
 		h, _ := headOf(c.request)
 		if got := routeOf(h); got != c.want {

@@ -9,8 +9,10 @@ func (mode FrameMode) Hub(payloadBytesMax int, now func() int64) channel.HubConf
 	config.Encoders[channel.Named-1] = mode.named
 	config.Encoders[channel.Event-1] = encodeEvent
 	for _, format := range []channel.Format{channel.Response, channel.LastResponse} {
-		config.Encoders[format-1] = func(m *channel.Message) []byte { return joinResponses(format, []*channel.Message{m}) }
+		config.Encoders[format-1] = func(m *channel.Message) []byte { return datedNow(joinResponses(format, []*channel.Message{m})) }
 	}
-	config.Join = joinResponses
+	config.Join = func(format channel.Format, messages []*channel.Message) []byte {
+		return datedNow(joinResponses(format, messages))
+	}
 	return config
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"c10m/access"
 	"c10m/channel"
@@ -187,8 +188,12 @@ func answers(info reasonInfo) (all [][]byte) {
 		if info.name == reasonTable[RequestOrigin].name {
 			cors = "" // a page that may not ask may not read either
 		}
-		all = append(all, fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sConnection: close\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
-			info.status, statusText[info.status], cors, info.headers, header, len(info.text)+1, info.text))
+		connection := "close"
+		if strings.Contains(info.headers, "Upgrade: ") {
+			connection = "close, Upgrade" // RFC 9110, 7.8
+		}
+		all = append(all, fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sConnection: %s\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
+			info.status, statusText[info.status], cors, connection, info.headers, header, len(info.text)+1, info.text))
 	}
 	return all
 }

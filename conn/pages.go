@@ -31,10 +31,14 @@ type page struct {
 
 func newPages(pages []Page) map[string]*page {
 	all := make(map[string]*page)
+	hasDemo := false
 	for _, p := range pages {
+		hasDemo = hasDemo || p.Path == "/-/demo"
 		if !strings.HasPrefix(p.Path, "/-/") {
 			panic("BUG: a page of our own at " + p.Path)
 		}
+	}
+	for _, p := range append(rootPages(hasDemo), pages...) {
 		sum := sha256.Sum256(p.Body)
 		made := &page{tag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
 		for isLast, last := range []string{"", lastField} {
@@ -43,6 +47,9 @@ func newPages(pages []Page) map[string]*page {
 			common := corsFields + last + "ETag: " + made.tag + "\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
 			if p.Policy != "" {
 				common += "Content-Security-Policy: " + p.Policy + "\r\n"
+			}
+			if p.Path == rootText || p.Path == rootHTML {
+				common += "Vary: Accept\r\n"
 			}
 			head := fmt.Sprintf("HTTP/1.1 200 OK\r\n%sContent-Type: %s\r\nContent-Length: %d\r\n\r\n", common, p.ContentType, len(p.Body))
 			made.headOnly[isLast] = []byte(head)
@@ -62,7 +69,21 @@ func (s *Server) preflight(fd uint32, h *wire.Head) verdict {
 		return verdictOver
 	}
 	isLast := s.isLast(h)
-	return s.respond(fd, isLast, preflightAnswers[indexOf(isLast)])
+	s.later = appendPreflight(s.later[:0], h, isLast)
+	return s.respond(fd, isLast, s.later)
+}
+
+// rootPage says what this server is: as HTML to a browser, as text to a program.
+func (s *Server) rootPage(fd uint32, h *wire.Head) verdict {
+	if reason := s.judgePlain(h); reason != reasonNone {
+		s.refuseRequest(fd, h.Bytes(), reason)
+		return verdictOver
+	}
+	path := rootText
+	if h.AcceptsHTML() {
+		path = rootHTML
+	}
+	return s.servePage(fd, h, s.shared.pages[path])
 }
 
 // ownPage answers GET and HEAD below /-/.
@@ -145,6 +166,7 @@ func (s *Server) countPage(fd uint32, h *wire.Head, path []byte) verdict {
 		s.refuseRequest(fd, h.Bytes(), RequestMemory)
 		return verdictOver
 	}
+	s.keepAsker(c)
 	c.pending++
 	c.isLast, c.isCounting = isLast, true
 	s.enter(fd, phaseAnswer)

@@ -49,7 +49,7 @@ func (s *Server) poll(fd uint32, h *wire.Head, rest []byte) verdict {
 		}
 	}
 	if reason != reasonNone {
-		s.refuse(fd, reason)
+		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
 	if err := s.registry.SubscribeAs(fd, s.shake.channel, responseFormat(h.IsLast())); err != nil {
@@ -57,7 +57,7 @@ func (s *Server) poll(fd uint32, h *wire.Head, rest []byte) verdict {
 	}
 	s.stats.Polls.Add(1)
 	s.setPhase(fd, phasePoll)
-	if h.IsLast() && !s.keepLast(fd) || len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
+	if (len(s.asking) > 0 || isHead(h.Bytes())) && !s.keepPollAsker(fd, h) || h.IsLast() && !s.keepLast(fd) || len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
 		return verdictOver
 	}
 	since, _ := h.Parameter("since")
@@ -87,6 +87,18 @@ func pollWait(h *wire.Head) (wait time.Duration, isTime bool) {
 		seconds = min(10*seconds+int(c-'0'), pollSecondsMax)
 	}
 	return time.Duration(seconds) * time.Second, len(text) > 0
+}
+
+// keepPollAsker notes for whom the answer to a poll has to differ.
+func (s *Server) keepPollAsker(fd uint32, h *wire.Head) (kept bool) {
+	c := s.coldOf(fd)
+	if c == nil {
+		s.refuse(fd, RequestMemory)
+		return false
+	}
+	s.keepAsker(c)
+	c.isHead = isHead(h.Bytes())
+	return true
 }
 
 // keepLast notes that a poll's answer is the last on its connection.
@@ -240,7 +252,7 @@ func (s *Server) drainPoll(fd uint32) {
 		answer = appendPollGone(nil, nil, s.kept(), true)
 	}
 	s.leavePoll(fd)
-	s.finish(fd, Draining, answer)
+	s.finish(fd, Draining, s.dress(fd, answer))
 }
 
 // Served implements channel.Owner: a poll got its answer from the sweep, but for

@@ -92,6 +92,7 @@ func (s *Server) awaitBody(fd uint32, h *wire.Head, part []byte) {
 	}
 	key, _ := keyOf(h)
 	c.body = &body{channel: bytes.Clone(s.shake.channel), key: bytes.Clone(key), length: h.Length, isLast: s.isLast(h)}
+	s.keepAsker(c)
 	s.enter(fd, phaseBody)
 	if !s.keepBody(fd, c, part) {
 		return
@@ -158,6 +159,7 @@ func (s *Server) publishBody(fd uint32, name, key, payload []byte, isLast bool) 
 		return s.respond(fd, isLast, publishBusy.append(nil, isLast))
 	}
 	s.stats.Published.Add(1)
+	s.keepAsker(c)
 	c.pending++
 	c.isLast = isLast
 	s.enter(fd, phaseAnswer)

@@ -111,7 +111,7 @@ var reasonTable = [reasons]reasonInfo{
 	RequestVersion:       {name: "request_http_version", status: 505, text: "Only HTTP/1.1 and HTTP/1.0 are understood."},
 	RequestHost:          {name: "request_host", status: 400, text: "The Host header is missing."},
 	RequestHostInvalid:   {name: "request_host_invalid", status: 400, text: "The Host header is there twice, or it is not a host and a port."},
-	RequestNoUpgrade:     {name: "request_no_upgrade", status: 426, headers: "Upgrade: websocket\r\n", text: "Connect with a WebSocket client; the path names the channel."},
+	RequestNoUpgrade:     {name: "request_no_upgrade", status: 426, headers: "Upgrade: websocket\r\n", text: waysIn},
 	RequestKey:           {name: "request_key", status: 400, text: "Sec-WebSocket-Key is missing or is not 16 bytes in base64."},
 	RequestWSVersion:     {name: "request_websocket_version", status: 426, headers: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", text: "Only WebSocket version 13 is understood."},
 	RequestChannel:       {name: "request_channel", status: 400, text: "The path must name a channel: 1 to 255 bytes of UTF-8, percent-encoded."},

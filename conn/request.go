@@ -16,6 +16,7 @@ const (
 	routePoll                   // GET with ?wait=
 	routePublish                // POST
 	routePreflight              // OPTIONS
+	routeRoot                   // GET or HEAD of /
 	routePage                   // GET or HEAD of a path that is the server's own
 	routeInvite                 // GET or HEAD of any other: how to connect
 	routeMethod                 // all else
@@ -41,8 +42,10 @@ func routeOf(h *wire.Head) route {
 			return routePage
 		case h.AcceptsEvents():
 			return routeEvents
-		case isPoll && string(h.Method()) == "GET":
+		case isPoll:
 			return routePoll
+		case string(h.Path()) == "/":
+			return routeRoot
 		}
 		return routeInvite
 	}

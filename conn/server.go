@@ -125,6 +125,8 @@ type cold struct {
 
 	// Of requests that are no upgrades.
 	body    *body  // of a POST, until it is complete
+	origin  []byte // of the page that asks, if answers name it
+	isHead  bool   // the poll that waits was asked with HEAD
 	answers []byte // to be said together
 	pending int    // answers that are to come
 	isLast  bool   // after them the connection ends
@@ -142,7 +144,8 @@ type cold struct {
 
 // isBlank reports whether nothing is in it that has to be kept.
 func (c *cold) isBlank() bool {
-	return c.in.between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && !c.isLast && c.resume == nil
+	return c.in.between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && !c.isLast && c.resume == nil &&
+		c.origin == nil && !c.isHead
 }
 
 func (c *cold) owes() bool { return len(c.owedFrame) > 0 || len(c.owed) > 0 }
@@ -162,9 +165,14 @@ type Server struct {
 	head         wire.Head // the request at hand
 	headSpares   []*wire.Head
 	shake        handshake // what was found of it
-	requestBytes int       // held in cold.request, all together
-	inboundBytes int       // held in cold.in.payload and cold.body, all together
-	owedBytes    int       // held in cold.owed, all together
+	asking       []byte    // the page whose request it is, if its answer names it
+	dressing     []byte    // the answer that is being said
+	later        []byte    // and the one that is being made
+	dateLine     []byte
+	dateSecond   int64
+	requestBytes int // held in cold.request, all together
+	inboundBytes int // held in cold.in.payload and cold.body, all together
+	owedBytes    int // held in cold.owed, all together
 	members      *memberships
 	grants       grants
 	publisher    Publisher
@@ -480,7 +488,9 @@ func (s *Server) refuse(fd uint32, reason Reason) {
 
 // refuseRequest is refuse for a request that is at hand, or what there is of it.
 func (s *Server) refuseRequest(fd uint32, request []byte, reason Reason) {
-	s.finish(fd, reason, answerTo(isHead(request), refusal(reason)))
+	c := s.cold[fd]
+	asksHead := isHead(request) || c != nil && c.isHead
+	s.finish(fd, reason, s.dressed(answerTo(asksHead, refusal(reason)), s.asker(fd)))
 }
 
 // coldOf returns the cold state of fd and makes it if there is none; nil if

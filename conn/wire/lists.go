@@ -23,6 +23,22 @@ func HasMember(list []byte, member string) bool {
 	return false
 }
 
+// IsTokenList reports whether a list has members, and all are tokens.
+func IsTokenList(list []byte) bool {
+	count := 0
+	for len(list) > 0 {
+		var member []byte
+		member, list = nextMember(list)
+		for _, c := range member {
+			if !isTokenByte[c] {
+				return false
+			}
+		}
+		count += min(1, len(member))
+	}
+	return count > 0
+}
+
 // accepted are the weights, in thousandths, with which a client wants the types that a
 // server here can answer with (RFC 9110, 12.5.1). 0: not at all.
 type accepted struct {
