@@ -235,8 +235,7 @@ func TestPagesAreNamed(t *testing.T) {
 			}
 			c.send([]byte(request))
 			if name == "a poll that waits" {
-				waitFor(t, "it waits", func() bool { return s.servers[0].Stats().OpenPolls.Load() == 1 })
-				s.publish(t, "news", "hello")
+				waitFor(t, "it waits", func() bool { return s.publish(t, "news", "hello") == 1 })
 			}
 			r, _ := c.reply(method)
 			if r.StatusCode != status || r.Header.Get("Access-Control-Allow-Origin") != want || r.Header.Get("Access-Control-Allow-Credentials") != credentials ||
