@@ -22,6 +22,7 @@ type command struct {
 const (
 	beforeAuth   = 1 << iota // answered to a peer that has not given the password
 	inSubscribed             // allowed in subscribed mode under RESP2
+	inMulti                  // executed at once between MULTI and EXEC
 )
 
 // commands is filled by init, because COMMAND describes the table it is in.
@@ -29,7 +30,7 @@ var commands map[string]*command
 
 func init() {
 	commands = make(map[string]*command)
-	for _, list := range [][]command{pubsubCommands(), connectionCommands(), serverCommands()} {
+	for _, list := range [][]command{pubsubCommands(), connectionCommands(), serverCommands(), transactionCommands()} {
 		for i := range list {
 			commands[list[i].name] = &list[i]
 		}
@@ -55,7 +56,7 @@ func (p *peer) execute(args [][]byte) {
 	if cmd != nil && cmd.subs != nil && len(args) > 1 {
 		sub := lookup(cmd.subs, args[1])
 		if sub == nil && p.authed {
-			p.fail("ERR unknown subcommand '" + printable(args[1], errorArgsBytesMax) + "'. Try " +
+			p.refuse("ERR unknown subcommand '" + printable(args[1], errorArgsBytesMax) + "'. Try " +
 				strings.ToUpper(cmd.name) + " HELP.")
 			return
 		}
@@ -65,13 +66,15 @@ func (p *peer) execute(args [][]byte) {
 	}
 	switch {
 	case !p.authed && (cmd == nil || cmd.flags&beforeAuth == 0):
-		p.fail("NOAUTH Authentication required.")
+		p.refuse("NOAUTH Authentication required.")
 	case cmd == nil:
-		p.fail(unknownCommand(args))
+		p.refuse(unknownCommand(args))
 	case len(args) < cmd.arity || len(args) < -cmd.arity || cmd.arity > 0 && len(args) > cmd.arity:
-		p.fail("ERR wrong number of arguments for '" + cmd.name + "' command")
+		p.refuse("ERR wrong number of arguments for '" + cmd.name + "' command")
 	case cmd.flags&inSubscribed == 0 && !p.out.resp3 && p.subscribed():
-		p.fail("ERR Can't execute '" + cmd.name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
+		p.refuse("ERR Can't execute '" + cmd.name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
+	case p.multi.open && cmd.flags&inMulti == 0:
+		p.enqueue(cmd, args)
 	default:
 		cmd.run(p, args)
 	}

@@ -36,9 +36,67 @@ func clientCommands() map[string]*command {
 			}
 			p.ok()
 		}},
+		command{name: "tracking", arity: -3, run: clientTracking},
+		command{name: "caching", arity: 3, run: clientCaching},
+		command{name: "getredir", arity: 2, run: func(p *peer, _ [][]byte) { p.replies = redcon.AppendInt(p.reply(), -1) }},
 		command{name: "help", arity: 2, run: help("CLIENT", "SETNAME <name>", "GETNAME", "SETINFO <option> <value>",
-			"ID", "INFO", "LIST [ID <id> ...]", "NO-EVICT (ON|OFF)", "NO-TOUCH (ON|OFF)", "REPLY ON")},
+			"ID", "INFO", "LIST [ID <id> ...]", "NO-EVICT (ON|OFF)", "NO-TOUCH (ON|OFF)", "REPLY ON",
+			"TRACKING (ON|OFF) [OPTIN] [OPTOUT] [NOLOOP] [BCAST] [PREFIX <prefix>]", "CACHING (YES|NO)", "GETREDIR")},
 	)
+}
+
+// clientTracking executes CLIENT TRACKING, with which client libraries keep what they
+// read of keys. There are none, so that nothing ever has to be invalidated.
+func clientTracking(p *peer, args [][]byte) {
+	mode := trackingOn
+	for rest := args[3:]; len(rest) > 0; rest = rest[1:] {
+		switch {
+		case equalFold(rest[0], "optin"):
+			mode = trackingOptIn
+		case equalFold(rest[0], "optout"):
+			mode = trackingOptOut
+		case equalFold(rest[0], "noloop"), equalFold(rest[0], "bcast"):
+		case equalFold(rest[0], "prefix") && len(rest) > 1:
+			rest = rest[1:]
+		default:
+			p.fail(errSyntax)
+			return
+		}
+	}
+	switch {
+	case equalFold(args[2], "on"):
+		p.tracking = mode
+	case equalFold(args[2], "off"):
+		p.tracking = trackingOff
+	default:
+		p.fail(errSyntax)
+		return
+	}
+	p.ok()
+}
+
+// What a peer said with CLIENT TRACKING.
+const (
+	trackingOff = iota
+	trackingOn
+	trackingOptIn
+	trackingOptOut
+)
+
+func clientCaching(p *peer, args [][]byte) {
+	yes, no := equalFold(args[2], "yes"), equalFold(args[2], "no")
+	switch {
+	case p.tracking != trackingOptIn && p.tracking != trackingOptOut:
+		p.fail("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
+	case !yes && !no:
+		p.fail(errSyntax)
+	case yes && p.tracking != trackingOptIn:
+		p.fail("ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.")
+	case no && p.tracking != trackingOptOut:
+		p.fail("ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")
+	default:
+		p.ok()
+	}
 }
 
 func validName(name []byte) bool {

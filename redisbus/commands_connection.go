@@ -27,8 +27,8 @@ func connectionCommands() []command {
 		{name: "hello", arity: -1, flags: beforeAuth, group: "connection", summary: "Handshakes with the server.", run: hello},
 		{name: "auth", arity: -2, flags: beforeAuth, group: "connection", summary: "Authenticates the connection.", run: auth},
 		{name: "select", arity: 2, group: "connection", summary: "Changes the selected database: there is only 0.", run: selectDB},
-		{name: "reset", arity: 1, flags: beforeAuth | inSubscribed, group: "connection", summary: "Resets the connection.", run: reset},
-		{name: "quit", arity: -1, flags: beforeAuth | inSubscribed, group: "connection", summary: "Closes the connection.",
+		{name: "reset", arity: 1, flags: beforeAuth | inSubscribed | inMulti, group: "connection", summary: "Resets the connection.", run: reset},
+		{name: "quit", arity: -1, flags: beforeAuth | inSubscribed | inMulti, group: "connection", summary: "Closes the connection.",
 			run: func(p *peer, _ [][]byte) { p.ok(); p.quit = true }},
 		{name: "client", arity: -2, group: "connection", summary: "A container for client connection commands.", subs: clientCommands()},
 	}
@@ -72,6 +72,8 @@ func (p *peer) login(user string, password []byte) bool {
 	good := !p.bus.hasPassword || p.bus.passwordIs(password)
 	if user != "default" || !good {
 		p.bus.count.authFailures.Add(1)
+		p.wrong++
+		time.Sleep(p.bus.authDelay) // of this peer's own goroutine: guessing takes time
 		return false
 	}
 	p.authenticated()
@@ -185,6 +187,7 @@ func reset(p *peer, _ [][]byte) {
 	p.flush()
 	p.bus.registry.clear(p)
 	p.setName(nil)
+	p.multi, p.tracking = transaction{}, trackingOff
 	p.authed = !p.bus.hasPassword
 	p.out.hello(redcon.AppendString(p.scratch[:0], "RESET"), false)
 }

@@ -21,6 +21,8 @@ type conversation struct {
 const (
 	ok   = "+OK\r\n"
 	pong = "+PONG\r\n"
+
+	queued = "+QUEUED\r\n"
 )
 
 func bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
@@ -60,6 +62,38 @@ var conversations = []conversation{
 	{name: "select nonsense", send: cmd("SELECT", "x"), want: "-ERR value is not an integer or out of range\r\n", asRedis: true},
 	{name: "quit", send: cmd("QUIT") + cmd("PING"), want: ok, ends: true, asRedis: true},
 	{name: "reset", send: cmd("CLIENT", "SETNAME", "x") + cmd("RESET") + cmd("CLIENT", "GETNAME"), want: ok + "+RESET\r\n$-1\r\n", asRedis: true},
+
+	{name: "multi", send: cmd("MULTI") + cmd("PUBLISH", "nobody", "x") + cmd("PING") + cmd("ECHO", "a") + cmd("EXEC") + cmd("PING"),
+		want: ok + queued + queued + queued + array("*", ":0\r\n", pong, bulk("a")) + pong, asRedis: true},
+	{name: "multi, a publish to some", send: cmd("MULTI") + cmd("PUBLISH", "news", "x") + cmd("EXEC"), want: ok + queued + array("*", ":3\r\n")},
+	{name: "multi, empty", send: cmd("MULTI") + cmd("EXEC"), want: ok + "*0\r\n", asRedis: true},
+	{name: "multi, nested", send: cmd("MULTI") + cmd("MULTI") + cmd("WATCH", "a") + cmd("PING") + cmd("EXEC"),
+		want: ok + "-ERR MULTI calls can not be nested\r\n-ERR WATCH inside MULTI is not allowed\r\n" + queued + array("*", pong), asRedis: true},
+	{name: "multi, an unknown command", send: cmd("MULTI") + cmd("PUBLISH", "nobody", "x") + cmd("FOO") + cmd("PING") + cmd("EXEC") + cmd("PING"),
+		want: ok + queued + "-ERR unknown command 'FOO', with args beginning with: \r\n" + queued + "-" + errExecAbort + "\r\n" + pong, asRedis: true},
+	{name: "multi, an unknown subcommand", send: cmd("MULTI") + cmd("CLIENT", "FOO") + cmd("EXEC"),
+		want: ok + "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n-" + errExecAbort + "\r\n", asRedis: true},
+	{name: "multi, wrong arguments", send: cmd("MULTI") + cmd("ECHO") + cmd("EXEC"),
+		want: ok + "-ERR wrong number of arguments for 'echo' command\r\n-" + errExecAbort + "\r\n", asRedis: true},
+	{name: "multi, an error in it", send: cmd("MULTI") + cmd("SELECT", "99") + cmd("PING") + cmd("EXEC"),
+		want: ok + queued + queued + array("*", "-ERR DB index is out of range\r\n", pong), asRedis: true},
+	{name: "multi, discarded", send: cmd("MULTI") + cmd("PUBLISH", "news", "x") + cmd("DISCARD") + cmd("EXEC"),
+		want: ok + queued + ok + "-ERR EXEC without MULTI\r\n", asRedis: true},
+	{name: "multi, reset", send: cmd("MULTI") + cmd("PING") + cmd("RESET") + cmd("EXEC"), want: ok + queued + "+RESET\r\n-ERR EXEC without MULTI\r\n", asRedis: true},
+	{name: "multi, quit", send: cmd("MULTI") + cmd("PING") + cmd("QUIT"), want: ok + queued + ok, ends: true, asRedis: true},
+	{name: "multi, subscribe", send: cmd("MULTI") + cmd("SUBSCRIBE", "a") + cmd("PING") + cmd("EXEC") + cmd("UNSUBSCRIBE", "a"),
+		want: ok + queued + queued + array("*", confirmed("*", "subscribe", "a", 1), array("*", bulk("pong"), bulk(""))) + confirmed("*", "unsubscribe", "a", 0), asRedis: true},
+	{name: "no multi", send: cmd("EXEC") + cmd("DISCARD") + cmd("WATCH", "a") + cmd("UNWATCH") + cmd("WATCH") + cmd("MULTI", "x"),
+		want: "-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n" + ok + ok + "-ERR wrong number of arguments for 'watch' command\r\n-ERR wrong number of arguments for 'multi' command\r\n", asRedis: true},
+	{name: "tracking", send: cmd("CLIENT", "TRACKING", "ON") + cmd("CLIENT", "TRACKING", "OFF") + cmd("CLIENT", "TRACKING", "maybe") + cmd("CLIENT", "CACHING", "YES") + cmd("CLIENT", "TRACKING"),
+		want: ok + ok + "-ERR syntax error\r\n-ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled\r\n-ERR wrong number of arguments for 'client|tracking' command\r\n", asRedis: true},
+	{name: "tracking, opt in", send: cmd("CLIENT", "TRACKING", "ON", "OPTIN") + cmd("CLIENT", "CACHING", "YES") + cmd("CLIENT", "CACHING", "NO") + cmd("CLIENT", "TRACKING", "ON", "FOO"),
+		want: ok + ok + "-ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.\r\n-ERR syntax error\r\n"},
+	{name: "role", send: cmd("ROLE"), want: array("*", bulk("master"), ":0\r\n", "*0\r\n"), asRedis: true},
+	{name: "a TLS hello with a command in it", send: "\x16\x03\x01\x00\xf4\x01\x00\x00\xf0\r\nPUBLISH news x\r\n", want: "-ERR Protocol error: a NUL in an inline request\r\n", ends: true},
+	{name: "a NUL behind a command", send: "PING\r\nPUBLISH news x\x00\r\nPUBLISH news x\r\n", want: pong + "-ERR Protocol error: a NUL in an inline request\r\n", ends: true},
+	{name: "guesses", password: "pw", send: strings.Repeat(cmd("AUTH", "x"), authFailuresMax) + cmd("AUTH", "pw") + cmd("PUBLISH", "news", "x"),
+		want: strings.Repeat("-"+errWrongPass+"\r\n", authFailuresMax), ends: true},
 
 	{name: "publish", send: cmd("PUBLISH", "news", "hello"), want: ":3\r\n"},
 	{name: "publish to nobody", send: cmd("PUBLISH", "nobody", "hello"), want: ":0\r\n", asRedis: true},
@@ -238,6 +272,7 @@ func TestEverySplit(t *testing.T) {
 			continue
 		}
 		b := newEmbedded(EmbeddedConfig{Password: c.password}, testDoor(), nopLog)
+		b.authDelay = 0
 		want := c.want
 		if !c.ends {
 			want += ok // of the QUIT that talk adds

@@ -31,6 +31,7 @@ type Embedded struct {
 	password    [sha256.Size]byte
 	hasPassword bool
 	authTimeout time.Duration
+	authDelay   time.Duration // for a wrong password
 	started     time.Time
 	registry    *registry
 	lanes       [2]lane // for the Door's channels, and for the reserved ones
@@ -100,6 +101,7 @@ func newEmbedded(cfg EmbeddedConfig, door Door, log *zap.Logger) *Embedded {
 		password:    sha256.Sum256([]byte(cfg.Password)),
 		hasPassword: cfg.Password != "",
 		authTimeout: unauthSecondsMax * time.Second,
+		authDelay:   authFailureDelayMilliseconds * time.Millisecond,
 		started:     now,
 		registry:    newRegistry(),
 		peers:       make(map[*peer]struct{}),
@@ -170,7 +172,7 @@ func (b *Embedded) admit(conn net.Conn) {
 	switch {
 	case b.closing.Load():
 		refused = closeShutdown
-	case len(b.peers) >= peersMax:
+	case len(b.peers) >= peersMax && !b.evict():
 		refused = closePeersMax
 	default:
 		b.nextID++
@@ -195,6 +197,23 @@ func (b *Embedded) admit(conn net.Conn) {
 		b.mu.Unlock()
 		b.count.closed[p.reason.Load()].Add(1)
 	}()
+}
+
+// evict takes the place of the oldest peer that is not settled, if there is one: who
+// holds places and says nothing does not keep out those who do. b.mu is held.
+func (b *Embedded) evict() bool {
+	var oldest *peer
+	for p := range b.peers {
+		if !p.settled.Load() && (oldest == nil || p.id < oldest.id) {
+			oldest = p
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	delete(b.peers, oldest)
+	oldest.cut(closeEvicted)
+	return true
 }
 
 // publish hands a message to the Door and to the RESP subscribers, in one order

@@ -40,6 +40,7 @@ const (
 	errBulkEnd       = protocolError("expected CRLF behind a bulk string")
 	errHeaderLine    = protocolError("too big count string")
 	errHeaderEnd     = protocolError("expected CRLF behind a count")
+	errInlineNUL     = protocolError("a NUL in an inline request")
 	errInlineTooBig  = protocolError("too big inline request")
 	errInlineQuotes  = protocolError("unbalanced quotes in request")
 	errCommandTooBig = protocolError("too big command")
@@ -167,12 +168,17 @@ func (f *framer) walkInline(first byte, authed bool) (int, error) {
 	if !authed {
 		lineMax = unauthArgBytesMax
 	}
-	line := f.buf[f.r:f.w]
+	line, from := f.buf[f.r:f.w], f.pos
 	end := bytes.IndexByte(line[f.pos:], '\n')
 	if end < 0 {
 		f.pos = len(line)
 	} else {
 		f.pos += end + 1
+	}
+	// Redis reads lines as strings of C, so that none with a NUL is ever a command: it
+	// is a TLS hello, or another protocol, and what follows in it may be anybody's.
+	if bytes.IndexByte(line[from:f.pos], 0) >= 0 {
+		return 0, errInlineNUL
 	}
 	if f.pos > lineMax {
 		return 0, errInlineTooBig

@@ -34,6 +34,11 @@ const (
 	unauthArgsMax     = 10
 	unauthArgBytesMax = 16 << 10
 	unauthSecondsMax  = 30
+	// Wrong passwords of one connection, and what each costs it: a client with an old
+	// one tries once or twice, and who guesses gets 80 tries a second from eight
+	// connections.
+	authFailuresMax              = 10
+	authFailureDelayMilliseconds = 100
 
 	// Per peer, channels and shard channels together.
 	subscriptionsMax = 16_384
@@ -46,6 +51,14 @@ const (
 	// PUBLISHes of one peer that are handed over and not yet answered: enough
 	// to wait for the loops once per read, and bounded in receipts.
 	publishesUnsettledMax = 1024
+
+	// Between MULTI and EXEC, per peer: a client library's pipeline, of small commands or
+	// of one large. What passes it fails, and EXEC with it.
+	transactionCommandsMax = 65_536
+	transactionBytesMax    = 16 << 20
+	// What a queued word and a queued command take beside their bytes.
+	transactionWordBytes    = 24
+	transactionCommandBytes = 64
 
 	// What is read at once, and what a peer's buffers shrink back to.
 	readBufferBytes    = 16 << 10

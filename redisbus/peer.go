@@ -29,7 +29,10 @@ type peer struct {
 	replies   []byte         // on their way to the outbox
 	unsettled []publishReply // PUBLISHes handed over whose replies come next
 	scratch   []byte
+	multi     transaction
+	tracking  int // CLIENT TRACKING
 	authed    bool
+	wrong     int // passwords
 	quit      bool
 
 	// Guarded by bus.registry.mu, and written by the reader only, which
@@ -40,6 +43,9 @@ type peer struct {
 	// Shared: atomic.
 	reason atomic.Int32 // a closeReason; the first one stays
 	active atomic.Int64 // when the last command came, in Unix seconds
+	// settled is true once it has said something, and the password if there is one: until
+	// then it gives its place to whoever comes when all are taken.
+	settled atomic.Bool
 }
 
 // A publishReply is the answer to a PUBLISH that may not be known yet.
@@ -101,6 +107,12 @@ func (p *peer) readLoop() (closeReason, error) {
 			p.execute(args)
 			if p.quit {
 				return closeQuit, nil
+			}
+			if p.wrong >= authFailuresMax {
+				return closeAuthFailures, nil
+			}
+			if p.authed && !p.settled.Load() {
+				p.settled.Store(true)
 			}
 		}
 		p.settle()
@@ -250,7 +262,10 @@ func (b *Embedded) logClose(p *peer, err error) {
 	switch reason {
 	case closeLagged, closeWriteStalled:
 		err = nil // it only says that we closed the socket
-	case closeProtocolError, closeHTTP, closeAuthTimeout:
+	case closeProtocolError, closeHTTP, closeAuthTimeout, closeAuthFailures, closeEvicted:
+		if reason == closeEvicted {
+			err = nil
+		}
 		b.mu.Lock()
 		peers = b.rude.allow(time.Now())
 		b.mu.Unlock()

@@ -14,7 +14,9 @@ const (
 	closeProtocolError
 	closeHTTP
 	closeAuthTimeout
+	closeAuthFailures // too many wrong passwords
 	closePeersMax
+	closeEvicted // silent, when all places were taken
 	closeShutdown
 	closeReasons // how many
 )
@@ -30,7 +32,9 @@ var closeReasonNames = [closeReasons]string{
 	closeProtocolError: "protocol_error",
 	closeHTTP:          "http",
 	closeAuthTimeout:   "auth_timeout",
+	closeAuthFailures:  "auth_failures",
 	closePeersMax:      "peers_max",
+	closeEvicted:       "evicted",
 	closeShutdown:      "shutdown",
 }
 
