@@ -59,6 +59,9 @@ func serve(f *serveFlags, warnings []string) error {
 	if err := f.checkAddresses(); err != nil {
 		return err
 	}
+	if warning := f.sharedPortsWarning(plan.listen); warning != "" {
+		log.Warn(warning)
+	}
 	if stopped(log) {
 		return nil
 	}

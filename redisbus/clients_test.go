@@ -45,6 +45,12 @@ func TestGoRedis(t *testing.T) {
 					t.Fatalf("message %d is %v, %v", i, m, err)
 				}
 			}
+			multi := client.TxPipeline()
+			in := multi.Publish(ctx, "nobody", "x")
+			numsub := multi.PubSubNumSub(ctx, "news")
+			if _, err := multi.Exec(ctx); err != nil || in.Val() != 0 || numsub.Val()["news"] != 4 {
+				t.Errorf("a transaction: %v, %v, %v", err, in, numsub)
+			}
 			if n, err := client.Publish(ctx, "one", "x").Result(); n != 2 || err != nil {
 				t.Errorf("publish: %d %v", n, err)
 			}

@@ -15,7 +15,7 @@
 //	framer.go              bytes to commands, with redcon behind a guard
 //	outbox.go              the bounded queue to a peer
 //	registry.go            who subscribes to what, and routing
-//	commands*.go, reply.go what a peer may say, and RESP3 beyond redcon
+//	commands*.go, reply.go what a peer may say (transactions too), and RESP3 beyond redcon
 //	redis.go, session.go   the subscription at a real Redis, and its health
 //	redis_probe.go         messages to itself, and what they prove
 //	redis_role.go          whether a Redis is what it was: master or replica, and its link
@@ -123,7 +123,8 @@
 //
 // All are in limits.go. The sum of what peers can make this package hold:
 // queuesBytesMax (256 MiB) plus 1 MiB per peer of queues, twice commandBytesMax
-// (16 MiB) per peer that is in the middle of a large command, and the names of
+// (16 MiB) per peer that is in the middle of a large command, transactionBytesMax
+// (16 MiB) per peer between MULTI and EXEC, and the names of
 // its subscriptions (16 MiB per peer that tries). Peers are local or know the
 // password. PUBSUB CHANNELS lists at most 65,536.
 //
@@ -167,5 +168,13 @@
 //   - Before AUTH even an unknown command is answered with NOAUTH.
 //   - ECHO and PING reply also to a peer that is about to be closed by Close: it
 //     gets all replies to what was read, within flushSecondsMax.
-//   - MULTI, EVAL, CONFIG and all commands on keys are unknown: this is no store.
+//   - EVAL, CONFIG and all commands on keys are unknown: this is no store. MULTI and
+//     EXEC are known, since client libraries put them around pipelines by default, and
+//     mean that all of it runs or, after an error in queueing, nothing; messages of
+//     others may come in between. CLIENT TRACKING is taken: there is nothing to track.
+//   - A NUL in a line ends the peer at once, while Redis waits for the rest of a line
+//     that never ends.
+//   - When all places are taken the oldest peer that has said nothing, or has not given
+//     the password, goes. Places have no bound per address: peers are on loopback, or
+//     behind one proxy.
 package redisbus

@@ -340,11 +340,13 @@ func TestTooManyPeers(t *testing.T) {
 	var first *raw
 	for i := range peersMax {
 		r := dialRaw(t, b.Addr().String())
+		if got := r.do("PING"); got != pong {
+			t.Fatalf("ping: %q", got)
+		}
 		if i == 0 {
 			first = r
 		}
 	}
-	eventually(t, "all in", func() bool { return b.Stats().Peers == peersMax })
 	dialRaw(t, b.Addr().String()).expectEnd("-ERR max number of clients reached\r\n")
 	if n := b.Stats().PeersClosed["peers_max"]; n != 1 {
 		t.Errorf("%d refused", n)
@@ -354,6 +356,75 @@ func TestTooManyPeers(t *testing.T) {
 	eventually(t, "one left", func() bool { return b.Stats().Peers == peersMax-1 })
 	if got := dialRaw(t, b.Addr().String()).do("PING"); got != pong {
 		t.Errorf("ping: %q", got)
+	}
+}
+
+// Silent peers, and those without the password, keep nobody out: the oldest gives its
+// place to whoever comes.
+func TestSilentPeersGiveTheirPlaces(t *testing.T) {
+	for _, password := range []string{"", "pw"} {
+		b := startEmbedded(t, newDoor(nil), password)
+		known := dialRaw(t, b.Addr().String())
+		if password != "" {
+			known.do("AUTH", password)
+		}
+		known.do("PING")
+		oldest := dialRaw(t, b.Addr().String())
+		if password != "" {
+			oldest.do("PING") // NOAUTH is no place
+		}
+		eventually(t, "it is in", func() bool { return b.Stats().Peers == 2 })
+		for range peersMax - 2 {
+			dialRaw(t, b.Addr().String())
+		}
+		eventually(t, "all in", func() bool { return b.Stats().Peers == peersMax })
+		late := dialRaw(t, b.Addr().String())
+		if password != "" {
+			late.do("AUTH", password)
+		}
+		if got := late.do("PING"); got != pong {
+			t.Errorf("ping: %q", got)
+		}
+		oldest.expectEnd("")
+		eventually(t, "it is counted", func() bool { return b.Stats().PeersClosed["evicted"] == 1 })
+		if got := known.do("PING"); got != pong || b.Stats().Peers > peersMax {
+			t.Errorf("who was settled: %q, %d peers", got, b.Stats().Peers)
+		}
+	}
+}
+
+func TestGuessesAreCounted(t *testing.T) {
+	b := startEmbedded(t, newDoor(nil), "pw")
+	r := dialRaw(t, b.Addr().String())
+	r.send(strings.Repeat(cmd("AUTH", "x"), authFailuresMax))
+	r.expectEnd(strings.Repeat("-"+errWrongPass+"\r\n", authFailuresMax))
+	eventually(t, "they are counted", func() bool {
+		s := b.Stats()
+		return s.AuthFailures == authFailuresMax && s.PeersClosed["auth_failures"] == 1
+	})
+}
+
+// What passes the limits of a transaction is not kept, and nothing of it runs.
+func TestTransactionsAreBounded(t *testing.T) {
+	door := newDoor(nil)
+	b := startEmbedded(t, door, "")
+	for name, send := range map[string]string{
+		"commands": strings.Repeat(cmd("PUBLISH", "a", "x"), transactionCommandsMax+1),
+		"bytes":    strings.Repeat(cmd("PUBLISH", "a", strings.Repeat("x", 1<<20)), transactionBytesMax>>20+1),
+	} {
+		r := dialRaw(t, b.Addr().String())
+		go r.Write([]byte(cmd("MULTI") + send + cmd("EXEC") + cmd("PING")))
+		refusals := 0
+		for line := ""; line != "-"+errExecAbort+"\r\n"; {
+			line = r.readReply()
+			if strings.HasPrefix(line, "-ERR too much in a transaction") {
+				refusals++
+			}
+		}
+		r.expect(pong)
+		if refusals == 0 || len(door.all()) != 0 {
+			t.Errorf("%s: %d refusals, %d messages", name, refusals, len(door.all()))
+		}
 	}
 }
 
