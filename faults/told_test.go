@@ -199,6 +199,7 @@ func (w *toldWorld) judge() (lost, gaps int) {
 
 // startTold starts a world and waits until all is well in it.
 func startTold(t *testing.T, atReplica bool) *toldWorld {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("TOLD_SEED"); text != "" {
 		seed, _ = strconv.ParseUint(text, 10, 64)
