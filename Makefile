@@ -53,9 +53,10 @@ test-quick: ## For who changes a line: the rooms' own tests, without whole serve
 faults: deps build ## The fault tests at full size; the table goes to bench/results/faults.md.
 	C10M_FAULTS=full FAULTS_TABLE=bench/results/faults.md scripts/tests -v -count=1 -timeout 60m ./faults
 
-soak: deps build ## Churn, fan-out, unicast, slow readers, garbage and bus faults together, then what is left: DURATION=1h, SOAK_SEED=n.
+soak: deps build ## Churn, fan-out, unicast, slow readers, garbage and bus faults together, then what is left, and then for as long whether who is told is told: DURATION=1h, SOAK_SEED=n, TOLD_SEED=n.
 	go build -o bin/soak ./bench/soak
-	exec bin/soak --duration $(DURATION) $(ARGS)
+	bin/soak --duration $(DURATION) $(ARGS)
+	C10M_TOLD=$(DURATION) go test -count=1 -v -timeout 0 -run '^TestToldIsTold' ./faults
 
 # The race detector's tests of channel and bench/scenario are smaller ones; test has them in full.
 check: deps build fmt vet staticcheck test race peers fuzz mutants ## All that a change must pass: an hour or more.

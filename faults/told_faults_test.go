@@ -75,6 +75,7 @@ func (r *toldRedis) witness() {
 	w, client := r.world, r.newClient()
 	w.goes(func() {
 		sub := client.PSubscribe(w.over, "*")
+		defer context.AfterFunc(w.over, func() { sub.Close() })() // a read does not look at its context
 		defer sub.Close()
 		for {
 			m, err := sub.ReceiveMessage(w.over)
