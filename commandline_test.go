@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -221,6 +223,38 @@ func TestLogFormat(t *testing.T) {
 	for line := range strings.Lines(p.Output.String()) {
 		if !regexp.MustCompile(`^\{"level":"\w+","time":"[^"]+","msg":".*\}\n$`).MatchString(line) {
 			t.Errorf("no JSON for programs: %s", line)
+		}
+	}
+}
+
+// With --log-level debug it says who is refused and why, without a token. Without, it
+// says nothing.
+func TestRefusalsAreLogged(t *testing.T) {
+	for level, wanted := range map[string]bool{"debug": true, "info": false} {
+		s := servertest.StartServer(t, 0, "--log-level", level, "--origin", "https://example.com")
+		for range 2 {
+			if got := status(t, s, "127.0.0.2", http.Header{"Origin": {"https://evil.test"}}); got != 403 {
+				t.Fatalf("status %d", got)
+			}
+		}
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "GET /news?token=s3cret HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+		logged := func() int { return strings.Count(s.Output.String(), "refused: request_origin") }
+		if wanted {
+			servertest.Eventually(t, "all are logged", func() bool { return logged() == 3 })
+			if out := s.Output.String(); !strings.Contains(out, `"from": "127.0.0.2:`) || !strings.Contains(out, `"request": "GET /news"`) {
+				t.Errorf("%s", out)
+			}
+		} else {
+			servertest.Eventually(t, "all are counted", func() bool { return s.Metric(`c10m_closes_total{reason="request_origin"}`) == 3 })
+		}
+		if out := s.Output.String(); strings.Contains(out, "s3cret") || !wanted && logged() > 0 {
+			t.Errorf("%s: %s", level, out)
 		}
 	}
 }

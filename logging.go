@@ -1,6 +1,10 @@
 package main
 
 import (
+	"time"
+
+	"c10m/conn"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -24,4 +28,30 @@ func newLogger(format, level string) *zap.Logger {
 		panic("BUG: " + err.Error())
 	}
 	return log
+}
+
+// refusalsEvery is how often refusals are logged, with --log-level debug only: until
+// then no timer runs for them.
+const refusalsEvery = 100 * time.Millisecond
+
+// refusals are what loops tell of who was refused, if debug messages are logged.
+func refusals(log *zap.Logger) *conn.Refusals {
+	if !log.Core().Enabled(zap.DebugLevel) {
+		return nil
+	}
+	r := &conn.Refusals{}
+	go func() {
+		var told uint64
+		for range time.Tick(refusalsEvery) {
+			// The logger samples by message: a reason, a second.
+			r.Take(func(refusal *conn.Refusal) {
+				log.Debug("refused: "+refusal.Reason.String(), zap.Stringer("from", refusal.Peer), zap.String("request", refusal.Line()))
+			})
+			if dropped := r.Dropped.Load(); dropped != told {
+				log.Debug("refusals that came too fast to be told", zap.Uint64("more", dropped-told))
+				told = dropped
+			}
+		}
+	}()
+	return r
 }

@@ -89,6 +89,7 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 			Messages: f.History, Age: f.HistoryAge, BytesTotal: int(f.HistoryBytes),
 		}),
 		Pages:           f.pages(),
+		Refusals:        refusals(log),
 		PingInterval:    f.PingInterval,
 		ConnectionsMax:  int64(p.maxConnections),
 		RequestBytesMax: int(f.RequestBytes),

@@ -165,6 +165,11 @@ const (
 	walkTickMin         = time.Millisecond
 	walkTickMax         = 4 * time.Second
 	beatsPerIntervalMin = 64
+	// refusalsKept is how many refusals of a loop wait to be logged, which is done
+	// every 100 ms (only with --log-level debug), refusalLineBytesMax what is shown of
+	// a request line.
+	refusalsKept        = 256
+	refusalLineBytesMax = 200
 	// beatGroups is how many groups of loops beat at different times.
 	beatGroups = 4
 	// napMax is how long a loop lets the pongs to its pings gather, and

@@ -44,6 +44,8 @@ type Config struct {
 	History *channel.History
 	// Pages are the server's own, beside /-/channels/<channel>.
 	Pages []Page
+	// Refusals collect who is refused; nil: nobody looks.
+	Refusals *Refusals
 }
 
 // Shared is what the loops of a process have in common.
@@ -158,6 +160,7 @@ type Server struct {
 	shared   *Shared
 	registry *channel.Registry
 	clients  *fdtable.Table[access.Key] // nil if nothing is counted per address
+	refusals *refusalRing               // nil if nobody looks
 
 	// Owned by the loop.
 	cold         map[uint32]*cold
@@ -217,7 +220,7 @@ type Server struct {
 // NewServer makes the handler of one loop, on that loop's thread.
 func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	s := &Server{
-		loop: loop, shared: shared,
+		loop: loop, shared: shared, refusals: shared.Config.Refusals.newRing(),
 		cold: make(map[uint32]*cold), pongs: make([]byte, 0, replyBatchBytesMax),
 	}
 	if config := &shared.Config; config.NewPublisher != nil {
@@ -488,6 +491,7 @@ func (s *Server) refuse(fd uint32, reason Reason) {
 
 // refuseRequest is refuse for a request that is at hand, or what there is of it.
 func (s *Server) refuseRequest(fd uint32, request []byte, reason Reason) {
+	s.noteRefusal(fd, request, reason)
 	c := s.cold[fd]
 	asksHead := isHead(request) || c != nil && c.isHead
 	s.finish(fd, reason, s.dressed(answerTo(asksHead, refusal(reason)), s.asker(fd)))

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -129,6 +130,14 @@ func TestTheOperatorsPage(t *testing.T) {
 	takeScreenshots(t, b)
 	t.Run("filter", func(t *testing.T) { filter(t, b) })
 	t.Run("disconnect", func(t *testing.T) { disconnect(t, l, b) })
+	t.Run("a server that is gone is not green", func(t *testing.T) {
+		b.Until("the bus is up", `document.querySelector("#states .good")`)
+		l.server.Signal(syscall.SIGSTOP)
+		defer l.server.Signal(syscall.SIGCONT)
+		b.Until("nothing is green", `!document.querySelector("#states .good") && document.querySelector("#states").textContent === "no answer"`)
+		l.server.Signal(syscall.SIGCONT)
+		b.Until("it is back", `document.querySelector("#states .good")`)
+	})
 	b.Check(host)
 	if logged := b.Logged(); len(logged) > 0 {
 		t.Errorf("errors in the page: %s", strings.Join(logged, "; "))
@@ -144,6 +153,8 @@ func filter(t *testing.T, b *chromium.Browser) {
 	b.Press("Escape")
 	b.Text(`document.querySelector("#filter").value = "*s/*"; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
 	b.Until("a pattern works", `JSON.stringify(`+cells("largest")+`) === '["scores/live","prices/emea"]'`)
+	b.Text(`document.querySelector("#filter").value = "nothing like it"; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
+	b.Until("nothing matches", `document.querySelector("#largest tbody").textContent === "no channel matches" && document.querySelector("#busiest tbody").textContent === "no busy channel matches"`)
 	b.Text(`document.querySelector("#filter").value = ""; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
 	b.Until("all are back", cells("largest")+`.length >= 5`)
 }

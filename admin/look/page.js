@@ -88,6 +88,7 @@ const pollState = loop(async () => {
     show(state);
   } catch (error) {
     trouble(`The server does not answer (${error.message}). What you see is old.`);
+    setStates([["no answer", false]]); // nobody knows whether the bus is up
   }
 }, intervalMillis);
 
@@ -122,6 +123,14 @@ function trouble(text) {
   $("trouble").hidden = text === "";
 }
 
+// setStates shows what is so, and whether it is good, where it has changed.
+function setStates(states) {
+  const text = states.map(([name]) => name).join();
+  if (text === $("states").dataset.text) return;
+  $("states").dataset.text = text;
+  $("states").replaceChildren(...states.map(([name, good]) => make("span", name, good ? "state good" : "state bad")));
+}
+
 function show(state) {
   trouble("");
   // A smaller count is a new server's: its history begins again.
@@ -144,11 +153,7 @@ function showStates(state) {
   if (state.draining) states.push(["draining", false]);
   if (state.memory.short) states.push(["memory short", false]);
   if (state.look?.silent) states.push([`${state.look.silent} loops did not answer`, false]);
-  const text = states.map(([name]) => name).join();
-  if (text !== $("states").dataset.text) {
-    $("states").dataset.text = text;
-    $("states").replaceChildren(...states.map(([name, good]) => make("span", name, good ? "state good" : "state bad")));
-  }
+  setStates(states);
   $("about").textContent = `${state.version}, up ${span(state.upSeconds)}`.replace(/^, /, "");
 }
 
@@ -263,7 +268,7 @@ function showBusiest() {
   fill("busiest", rows.map((b) => ({
     key: b.channel,
     cells: [cell(channelButton(b.channel), "name"), cell(rate(b.messages)), cell((b.surplus > b.deliveries / 10 ? "≤ " : "") + rate(b.deliveries))],
-  })), model.counting ? "counting begins" : "nothing is published");
+  })), model.counting ? "counting begins" : model.busiest.length > 0 ? "no busy channel matches" : "nothing is published");
 }
 
 function showLargest(answer) {
@@ -271,7 +276,7 @@ function showLargest(answer) {
   $("largest").caption.textContent = about;
   fill("largest", answer.largest.map((c) => ({
     key: c.channel, cells: [cell(channelButton(c.channel), "name"), cell((c.atLeast ? "≥ " : "") + count(c.connections))],
-  })), "no channel has connections");
+  })), pattern() === "" ? "no channel has connections" : "no channel matches");
 }
 
 const identity = (c) => `${c.loop}/${c.fd}/${c.generation}`;

@@ -1,0 +1,26 @@
+package conn
+
+import "testing"
+
+// What finds the ring full is dropped and counted, and nothing that was kept changes.
+func TestRefusalsThatComeTooFastAreCounted(t *testing.T) {
+	config := testConfig()
+	config.Refusals = &Refusals{}
+	s := startServer(t, 1, config)
+	const more = 5
+	for range refusalsKept + more {
+		if status := s.connectAndAsk(t, "GET /%zz?token=s3cret HTTP/1.1\r\nHost: x\r\n\r\n"); status < 400 {
+			t.Fatalf("status %d", status)
+		}
+	}
+	shown := 0
+	config.Refusals.Take(func(r *Refusal) {
+		if shown++; r.Line() != "GET /%zz" || r.Reason.String() == "" {
+			t.Errorf("%q, %v", r.Line(), r.Reason)
+		}
+	})
+	if dropped := config.Refusals.Dropped.Load(); shown != refusalsKept || dropped != more {
+		t.Errorf("%d were shown and %d dropped", shown, dropped)
+	}
+	config.Refusals.Take(func(*Refusal) { t.Error("shown twice") })
+}
