@@ -53,7 +53,9 @@ func (s *Server) readRequests(fd uint32, p []byte, isOwn bool) {
 			if s.loop.Record(fd).Phase == phaseAnswer {
 				s.enterKept(fd)
 			}
-			if s.awaitRequest(fd, p, isOwn) {
+			// What is left behind answered requests is copied, or a byte of it would
+			// hold the memory of all of them.
+			if s.awaitRequest(fd, p, isOwn && n == 0) {
 				s.keepHead(s.cold[fd], h)
 			}
 			return
