@@ -12,6 +12,9 @@ const (
 	// A build that hangs, or a test binary that does not heed its own time-out.
 	mutantSecondsMax = 8 * time.Minute
 
+	// Copies of one tree at the same time, of all runs.
+	placesMax = 16
+
 	// What is printed of a run that did not end as it should.
 	reportLinesMax = 25
 )

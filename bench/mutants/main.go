@@ -43,8 +43,8 @@ func prove(ctx context.Context, f flags) error {
 		return err
 	}
 	trees := make(chan tree, f.Parallel)
-	for i := range max(1, f.Parallel) {
-		t, err := newTree(root, i)
+	for range max(1, f.Parallel) {
+		t, err := newTree(root)
 		defer t.remove()
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // A tree is a copy of the source with an index of its own. One worker uses it.
@@ -15,11 +16,12 @@ type tree string
 
 // newTree copies what git would track under root. Nothing else comes along but
 // the directories of installed packages, to which it links.
-func newTree(root string, number int) (tree, error) {
-	place := fnv.New64a()
-	place.Write([]byte(root))
-	t := tree(filepath.Join(os.TempDir(), fmt.Sprintf("c10m-mutants-%x-%d", place.Sum64(), number)))
-	if err := t.remove(); err != nil {
+func newTree(root string) (tree, error) {
+	t, err := freePlace(root)
+	if err != nil {
+		return t, err
+	}
+	if err := os.RemoveAll(string(t)); err != nil {
 		return t, err
 	}
 	if err := os.MkdirAll(string(t), 0o755); err != nil {
@@ -33,6 +35,28 @@ func newTree(root string, number int) (tree, error) {
 		return t, err
 	}
 	return t, t.link(root)
+}
+
+// locks are held until the process ends: nobody else works in its places.
+var locks []*os.File
+
+// freePlace is the first of the places for copies of root that nobody uses.
+func freePlace(root string) (tree, error) {
+	sum := fnv.New64a()
+	sum.Write([]byte(root))
+	for number := range placesMax {
+		t := tree(filepath.Join(os.TempDir(), fmt.Sprintf("c10m-mutants-%x-%d", sum.Sum64(), number)))
+		lock, err := os.OpenFile(string(t)+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+		if err != nil {
+			return t, err
+		}
+		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			locks = append(locks, lock)
+			return t, nil
+		}
+		lock.Close()
+	}
+	return "", fmt.Errorf("all %d places for copies of %s are in use", placesMax, root)
 }
 
 // link makes what was installed for the tests of root be there in the copy.
@@ -76,7 +100,13 @@ func (t tree) restore() error {
 	return nil
 }
 
-func (t tree) remove() error { return os.RemoveAll(string(t)) }
+// remove leaves the lock's file, which is empty.
+func (t tree) remove() error {
+	if t == "" {
+		return nil
+	}
+	return os.RemoveAll(string(t))
+}
 
 func run(dir, name string, args ...string) error {
 	command := exec.Command(name, args...)
