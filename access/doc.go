@@ -80,8 +80,8 @@ the set that it began with. Nothing else changes.
 
 # Limits
 
-A token has to fit the request, which may have 4,096 bytes: with the lines that
-a browser sends, 3,000 bytes for the token are safe. 16 keys. Patterns cost at
+A token has to fit the request (--request-bytes, 8 KiB): with the lines that
+a browser sends, 6,000 bytes for the token are safe. 16 keys. Patterns cost at
 most their bytes times those of the channel in steps; only who can sign can make
 them long.
 

@@ -203,6 +203,8 @@ var loopMetrics = []metric[Loop]{
 		func(l Loop) *atomic.Uint64 { return &l.Channel.Passed }),
 	counter("presence_dropped_total", "Members that came or left and were not told of on presence: channels, as too many channels had changed and the bus had not taken it.",
 		func(l Loop) *atomic.Uint64 { return &l.Channel.PresenceDropped }),
+	counter("presence_unnamed_total", "Members that came or left and were not told of, as presence: and the name of their channel are longer than a channel's name may be, 255 bytes.",
+		func(l Loop) *atomic.Uint64 { return &l.Channel.PresenceUnnamed }),
 	counter("presence_failed_total", "Messages to presence: channels that the bus did not take.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.PresenceFailed }),
 }

@@ -38,7 +38,11 @@ type presence struct {
 
 // changed notes that members of a channel came or left, if somebody wants to know.
 func (r *Registry) changed(name []byte, joined, left int) {
-	if r.presence.changes == nil || len(PresencePrefix)+len(name) > NameBytesMax || bytes.HasPrefix(name, []byte(PresencePrefix)) {
+	if r.presence.changes == nil || bytes.HasPrefix(name, []byte(PresencePrefix)) {
+		return
+	}
+	if len(PresencePrefix)+len(name) > NameBytesMax { // nobody can subscribe to it
+		r.stats.PresenceUnnamed.Add(uint64(joined + left))
 		return
 	}
 	r.presence.version++

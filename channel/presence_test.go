@@ -2,6 +2,7 @@ package channel
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -67,5 +68,18 @@ func TestChangesAreBounded(t *testing.T) {
 	}
 	if n, dropped := len(h.registry.presence.changes), h.stats.PresenceDropped.Load(); n != presenceChannelsMax || dropped != 10 {
 		t.Errorf("%d channels are remembered and %d dropped", n, dropped)
+	}
+}
+
+// A channel whose presence: channel would have too long a name is told of to nobody, and
+// that is counted.
+func TestChangesOfLongNamesAreCounted(t *testing.T) {
+	h := newHost(t, presenceConfig(), 10)
+	longest := strings.Repeat("x", NameBytesMax-len(PresencePrefix))
+	h.subscribe(longest, 1)
+	h.subscribe(longest+"x", 2, 3)
+	h.registry.Unsubscribe(3)
+	if n := h.stats.PresenceUnnamed.Load(); n != 3 || len(h.registry.presence.changes) != 1 {
+		t.Errorf("%d were counted, and %d channels changed", n, len(h.registry.presence.changes))
 	}
 }

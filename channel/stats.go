@@ -25,6 +25,7 @@ type Stats struct {
 	Passed     atomic.Uint64 // frames that an untold member was not given, as they came after an interruption
 	Lag        poller.Histogram
 
+	PresenceUnnamed atomic.Uint64 // the same, since presence: and the channel's name are too long for a name
 	PresenceDropped atomic.Uint64 // members that came or left and are not told of, since too many channels changed
 }
 
