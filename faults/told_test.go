@@ -55,6 +55,7 @@ type toldWorld struct {
 	isSilent bool
 	seen     map[string]bool // channel and number, by the witnesses
 	ears     []*toldEar
+	asked    int // marks for a witness
 }
 
 // An ear is what one client noted of one channel.

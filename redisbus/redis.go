@@ -78,9 +78,10 @@ type Redis struct {
 	saidNoRole bool // by the prober or before there is one
 
 	// Shared: atomic.
-	count     redisCounters
-	tellsRole atomic.Bool // the user may send ROLE
-	isClosing atomic.Bool
+	wasReplica atomic.Bool // a batch found it to be one, and no probe has asked since
+	count      redisCounters
+	tellsRole  atomic.Bool // the user may send ROLE
+	isClosing  atomic.Bool
 }
 
 type redisCounters struct {

@@ -109,6 +109,10 @@ func (s *session) inspect(ctx context.Context, client *redis.Client, now time.Ti
 	if err != nil {
 		return err
 	}
+	if s.wasReplica.Swap(false) && s.proved.Load() {
+		// No probe saw it, but who published did: what came to the master meanwhile is lost.
+		return newRoleError(false, "it was a replica between two probes")
+	}
 	s.accept(m, now)
 	if s.first == nil {
 		s.first = &m

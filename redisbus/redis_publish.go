@@ -56,6 +56,9 @@ func (r *Redis) PublishBatch(ctx context.Context, batch []*Publication) {
 			r.count.unpublished[reason].Add(1)
 		}
 	}
+	if sent.replica != nil {
+		r.wasReplica.Store(true)
+	}
 	if cause := sent.trouble(answers); cause != nil && !r.isClosing.Load() {
 		r.trouble(fmt.Errorf("it does not take what clients publish: %w", cause))
 	}
