@@ -151,7 +151,7 @@ func TestPublishPipelinedInOrder(t *testing.T) {
 	var all bytes.Buffer
 	for i := range messages {
 		text := fmt.Sprint(i)
-		fmt.Fprintf(&all, "POST /publish/news HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+		fmt.Fprintf(&all, "POST /publish/news HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
 	}
 	go conn.Write(all.Bytes())
 	answers := bufio.NewReader(conn)
@@ -172,9 +172,9 @@ func TestPublishCutOffHalfWay(t *testing.T) {
 	s := servertest.StartServer(t, 0)
 	c := s.Dial(t, "news")
 	for _, half := range []string{
-		"POST /publish/news HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf",
-		"POST /publish/news HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-		"POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"channel\":\"news\",\"data\":\"half\"}\n",
+		"POST /publish/news HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf",
+		"POST /publish/news HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+		"POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{\"channel\":\"news\",\"data\":\"half\"}\n",
 	} {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.Admin))
 		if err != nil {
