@@ -152,7 +152,7 @@ const (
 	pollSecondsMax = 120
 	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep, and
 	// pingBatchMax those of one beat: the more at a time, the less each costs
-	// (doc.go), and they take 15 ms then.
+	// (docs/internals/conn.md), and they take 15 ms then.
 	walkPerTickMax = 16
 	pingBatchMax   = 1024
 	// pingBurstMax bounds the pings of the loops that beat together: a network
