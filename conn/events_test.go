@@ -375,6 +375,10 @@ func TestEventsContinue(t *testing.T) {
 		s.events(t, "/news", "Last-Event-ID: "+start+"\r\n"),
 		s.events(t, "/news?since="+start),
 		s.events(t, "/news?since=nonsense", "last-event-id: "+start+"\r\n"),
+		s.events(t, "/news?lastEventId="+start+"&since=nonsense"), // of a polyfill
+		s.events(t, "/news?lastEventId=nonsense&since=nonsense", "Last-Event-ID: "+start+"\r\n"),
+		s.events(t, "/news?since="+start, "Last-Event-ID:\r\n"), // of who was nowhere yet
+		s.events(t, "/news?lastEventId=&since="+start, "Last-Event-ID: \r\n"),
 	} {
 		came.expectPayloads("one", "two\n", "\xff")
 	}

@@ -146,6 +146,7 @@ var oddRequests = []struct {
 	{"9110 8.6: no bytes are no body", 101, "GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n{U}\r\n"},
 	{"9110 7.8: HTTP/1.0 is not upgraded", 426, "GET /x HTTP/1.0\r\nHost: h\r\n{U}\r\n"},
 	{"9110 5.3: Connection in two lines", 101, "GET /x HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n{U}\r\n"},
+	{"9110 5.3: in two lines, Upgrade first", 101, "GET /x HTTP/1.1\r\nHost: h\r\n{U}Connection: keep-alive\r\n\r\n"},
 	{"9110 7.8: Upgrade of several protocols", 101, "GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: h2c, foo/2\r\n{U}\r\n"},
 	{"9110 5.6.1: empty members", 101, "GET /x HTTP/1.1\r\nHost: h\r\nConnection: ,, \r\nUpgrade: ,\r\n{U}\r\n"},
 	{"9110 7.8: Upgrade without Connection", 426, "GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"},

@@ -226,6 +226,9 @@ func TestPollsContinue(t *testing.T) {
 	now := r.Header.Get("C10m-Position")
 	c.poll("/news?wait=0&since=" + now)
 	c.answered(204)
+	// A poll goes by since alone: its position was never an event's.
+	c.poll("/news?wait=0&lastEventId="+start+"&since="+now, "Last-Event-ID: "+start+"\r\n")
+	c.answered(204)
 	// By bytes.
 	for range 3 {
 		s.publish(t, "news", strings.Repeat("x", 100<<10))

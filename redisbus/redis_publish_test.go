@@ -174,6 +174,10 @@ type strangeRedis struct {
 	reply func(channel string) string // "" ends the connection
 	hello string                      // refuses the handshake of newcomers
 	role  string                      // the reply to ROLE, a master's by default
+
+	// The reply to the ROLE behind a message, once.
+	roleOfBatch string
+	published   net.Conn // the connection of the last message
 }
 
 func startStrange(t *testing.T) *strangeRedis {
@@ -234,6 +238,11 @@ func (s *strangeRedis) answer(conn net.Conn, args [][]byte) string {
 		s.sub = conn
 		return confirmed("*", "psubscribe", "*", 1)
 	case "role":
+		if s.roleOfBatch != "" && conn == s.published {
+			role := s.roleOfBatch
+			s.roleOfBatch = ""
+			return role
+		}
 		if s.role != "" {
 			return s.role
 		}
@@ -242,7 +251,10 @@ func (s *strangeRedis) answer(conn net.Conn, args [][]byte) string {
 		channel := string(args[1])
 		if isReserved(channel) {
 			_, _ = s.sub.Write([]byte(array("*", bulk("pmessage"), bulk("*"), bulk(channel), bulk(string(args[2])))))
-		} else if s.reply != nil {
+			return ":1\r\n"
+		}
+		s.published = conn
+		if s.reply != nil {
 			return s.reply(channel)
 		}
 		return ":1\r\n"

@@ -193,6 +193,27 @@ func TestRedisHasAnotherRole(t *testing.T) {
 	}
 }
 
+// A demotion that is over before the next probe: only who published saw it.
+func TestRedisDemotedBetweenTwoProbes(t *testing.T) {
+	s := startStrange(t)
+	r, told := connectWithGaps(t, s.Addr().String())
+	waitUp(t, r, true)
+	demoted := array("*", bulk("slave"), bulk("a"), ":6379\r\n", bulk("connected"), ":7\r\n")
+	s.mu.Lock()
+	s.roleOfBatch = demoted
+	s.mu.Unlock()
+	if p := publish1(r, "news", "x"); p.Err == nil {
+		t.Error("acknowledged at a replica")
+	}
+	eventually(t, "a gap", func() bool { return r.Health().Gaps == 1 })
+	waitUp(t, r, true)
+	eventually(t, "it is told", func() bool { return len(told.all()) == 2 })
+	probesUntil(r, 5)
+	if h := r.Health(); !h.Up || h.Gaps != 1 || len(told.all()) != 2 {
+		t.Errorf("%+v, told %v", h, told.all())
+	}
+}
+
 // A user who may ask for nothing: it works as before, and the log says once what is
 // not seen.
 func TestRedisRoleIsForbidden(t *testing.T) {

@@ -217,6 +217,8 @@ func TestHeadMeanings(t *testing.T) {
 		{get("/", "Upgrade: websockets"), (*Head).IsUpgrade, false},
 		{get("/", "Upgrade: websocket"), (*Head).AsksUpgrade, false},
 		{get("/", "Upgrade: websocket", "Connection: keep-alive", "Connection: Upgrade"), (*Head).AsksUpgrade, true},
+		{get("/", "Upgrade: websocket", "Connection: Upgrade", "Connection: keep-alive"), (*Head).AsksUpgrade, true},
+		{get("/", "Connection: close", "Connection: keep-alive"), (*Head).IsLast, true},
 		{get("/", "Content-Encoding: identity", "Content-Encoding: gzip"), func(h *Head) bool { return h.Encoded }, true},
 		{get("/", "Content-Encoding: gzip", "Content-Encoding: identity"), func(h *Head) bool { return h.Encoded }, true},
 		{get("/", "Content-Encoding: , Identity"), func(h *Head) bool { return h.Encoded }, false},
