@@ -2,7 +2,7 @@
 Package access says who gets in: it judges what a newcomer shows, before the
 newcomer is anything to the server. It knows nothing of loops and sockets, keeps
 nothing per connection, and does no I/O but at start and when it is told to read
-its files again.
+its files again. docs/internals/access.md has the choice of libraries, and what was dropped.
 
 # Tokens
 
@@ -11,6 +11,7 @@ Without keys everybody may subscribe to everything. With keys (--token-key,
 with HS256, RS256, ES256 or EdDSA (Ed25519).
 
 	token.go          which tokens are good, and what they grant
+	token_claims.go   what a token says
 	token_keys.go     the files of keys
 	token_request.go  where in a request a token is
 	token_limits.go   limits, with their reasons
@@ -33,7 +34,8 @@ The claims that count, all others are passed over:
 	publish    the same for publishing (see --publish)
 
 A pattern is one of Redis (*, ?, [a-z], \ before what is meant literally). A
-token without subscribe may subscribe to nothing. Who makes tokens from names
+token without subscribe may subscribe to nothing. A claim that counts and has another
+type than it should, null included, makes the token invalid. Who makes tokens from names
 that users choose has to escape these: a user named * would else get everything.
 
 # Origins, addresses, proxies
@@ -43,6 +45,21 @@ that users choose has to escape these: a user named * would else get everything.
 	networks.go     who is trusted, and the one form in which addresses are compared
 	proxyheader.go  who the client is, in a PROXY header (versions 1 and 2)
 	forwarded.go    the same, in X-Forwarded-For
+
+A list of origins (--origin) says whose pages may connect. It protects the user of a
+browser, and is no authentication. A browser sends an Origin with each WebSocket
+and each POST, but none with a GET to the page's own origin. Thus a page could have its
+name bound to this server's address (DNS rebinding), and then read channels with GETs of its
+own origin. Origins.AllowReader is therefore asked for events, polls and counts
+(/-/channels/): a request without Origin passes if
+
+  - Sec-Fetch-Site, where it is there, does not name another site (cross-site, same-site),
+  - and Host is private (IsPrivateHost: an IP address, one label, .localhost, .local,
+    .internal, .home.arpa), or the host of an origin in the list.
+
+So programs that read under the server's public name need that name in the list.
+Upgrades and POSTs without Origin come from no browser, and pass (Origins.Allow).
+The admin address judges Host by itself (admin/site.go).
 
 An address counts as itself in IPv4 and as its /64 in IPv6, mapped and translated
 IPv4 as IPv4. A proxy is believed if it is in a trusted network, and has to speak
@@ -97,29 +114,11 @@ channels, which are shorter than its request was).
 The work is done on the loop's thread, since it does not block; how much of it
 there may be in one turn is conn's to limit. BenchmarkJudge has the times.
 
-# Libraries
-
-github.com/go-jose/go-jose/v4 verifies tokens and reads key sets: one library
-without dependencies for both, whose list of algorithms is mandatory and whose
-JSON decoder takes names of claims as they are written and refuses a name that
-is there twice. github.com/golang-jwt/jwt/v5 makes the tokens of the tests and is
-the second opinion of FuzzToken.
-
-github.com/pires/go-proxyproto would parse PROXY headers, but from a reader of its
-own that waits, and with some heap objects each; here it is the second opinion of
-FuzzProxyHeader. golang.org/x/time/rate is a heap object with a lock per address.
-
-# Tried and dropped
-
-  - golang-jwt for verification, with another library for key sets: two where one
-    does, and encoding/json takes "EXP" for "exp", so that whoever may put a
-    claim of his own into a token could replace one that counts.
-  - Taking a lone token that is there twice: a proxy in front may have looked at
-    the other one.
-
 # What looks wrong but is deliberate
 
-  - A request without Origin is let through, whatever the list: see Origins.Allow.
+  - An upgrade or a POST without Origin is let through, whatever the list.
+  - A page's own host in the list counts whatever its scheme and port where only Host
+    is known: a proxy in front may have another port.
   - A trusted proxy that leaves its PROXY header or X-Forwarded-For out is refused
     and not taken for a client: all of its clients would share one limit, or none,
     and nobody would notice.
