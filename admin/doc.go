@@ -1,6 +1,7 @@
 // Package admin serves what an operator needs over HTTP, on loopback or behind a
 // password: the operator's page, metrics, health and profiles; and takes messages
-// to publish.
+// to publish. docs/internals/admin.md has what the pages cost, how to read some of the
+// metrics, the operator's page, and what was dropped.
 //
 // # Purpose
 //
@@ -60,32 +61,6 @@
 //   - With a password, nobody without it sees more than the status of the health
 //     pages: load balancers in a cloud cannot send one with their probes.
 //
-// # Cardinality
-//
-// There are up to some hundreds of loops, so metrics are sums over them. What
-// a sum hides is shown as the fullest and the emptiest loop. The exception is
-// c10m_loop_busy_seconds_total, one series per loop: only its own rate tells a
-// loop that never pauses or one that is stuck, and a maximum over counters has
-// no meaningful rate.
-//
-// A scrape of 300 loops takes 2 to 4 ms of one core and leaves 1 MB to the garbage
-// collector (go test -bench Scrape ./admin).
-//
-// The counters of a scrape are read one by one while the loops go on, so sums
-// may differ by what happened in between. The count of a histogram is the sum
-// of the buckets that were read, so a histogram agrees with itself, except
-// that its sum may be an observation ahead or behind.
-//
-// # The worst since the start
-//
-// c10m_loop_turn_p99_seconds and c10m_gc_stop_max_seconds are for a look with
-// curl: they are about all the time since the start, and upper bounds of
-// buckets. Alerts belong on the rates of the histograms that they are made of
-// (c10m_loop_turn_seconds, go_sched_pauses_total_gc_seconds). The collector's
-// stops are the runtime's own figures (package runtime/metrics):
-// go_sched_pauses_stopping_gc_seconds is the part of each in which it waited for
-// the threads to stand still.
-//
 // # Publishing
 //
 // POST /publish/CHANNEL publishes its body, byte for byte; the channel is
@@ -127,50 +102,6 @@
 // The mux would join the slashes of a//b, so these paths are taken apart before it.
 // /-/publish and /-/channels are the same pages.
 //
-// # The operator's page
-//
-// look/ is the page (HTML, a style sheet, two modules; no build step and nothing
-// from elsewhere, which its Content-Security-Policy makes sure of), and these are
-// its questions:
-//
-//	/operator/state?since=N           numbers of now, and the samples after the N-th
-//	/operator/channels?match=PATTERN  the largest channels that match
-//	/operator/clients?channel=NAME    some of a channel's connections
-//	POST /operator/disconnect         {"client":{"loop":0,"fd":7,"generation":9}} or
-//	                                  {"channel":"news","overSeconds":10}
-//
-// They are for the page and may change with it; programs have /metrics and
-// /channels. What a disconnection does is in conn/disconnect.go.
-//
-// What it costs, on the machine of bench/RESULTS.md:
-//
-//   - Always: a read of the counters of all loops a second, of which ten minutes are
-//     kept, so that a page which is opened after the fact shows them: 0.02 ms with
-//     2 loops, 0.07 with 54, 0.36 with 300 (go test -bench Sample ./admin), on a
-//     thread of its own. And a list of the last 64 closes, 9 KB a loop.
-//   - While somebody looks, however many they are: one order to each loop a second
-//     (conn.Operator.Look), and 15 ns for each message on each loop, where few
-//     channels are busy, to 0.5 us, where 100,000 are at random
-//     (go test -bench Busiest ./channel).
-//   - A survey of the largest channels reads each channel once, in slices of 4,096 a
-//     turn: with 1,000,000 channels on a loop 22 ns each and 0.09 ms a turn, with a
-//     filter 48 ns and 0.2 ms (go test -bench Survey ./channel). The next begins
-//     after a hundred times as long as it took of a loop's time.
-//
-// The page asks for nothing while its tab is hidden or it is paused.
-//
-// Channels are counted once for each loop that has one: to tell how many there are
-// would mean to compare names between loops. The largest are those among the 64
-// largest of each loop; a number is marked (atLeast) if a loop that did not name the
-// channel may have more of it.
-//
-// Latency is from publishing to the last write on a loop, as in
-// c10m_delivery_lag_seconds; it and the times of turns are upper bounds of buckets
-// that double, so up to twice the truth.
-//
-// Who may do what is as for publishing. A disconnection has to be JSON, which no form
-// can send.
-//
 // # Limits
 //
 // A body far over its limit is refused without being read, and a client that goes
@@ -204,9 +135,4 @@
 //   - Call [Listen] when the loops run. A loop with a descriptor table of its
 //     own keeps a copy of each descriptor that was open when it started: the
 //     port would stay taken after [Server.Close].
-//
-// # Tried and dropped
-//
-//   - SO_REUSEPORT, with which a new server could start beside the old one on
-//     one admin port: the kernel would give probes to either of the two.
 package admin

@@ -2,6 +2,9 @@
 // the registry of channels, the logs, the positions, the sweeps, and the Hub,
 // the one door through which a message enters all loops.
 //
+// docs/internals/channel.md has layouts in bytes, the bounds of a turn, formats,
+// the history, pace, measurements, and what was tried and dropped.
+//
 // # The idea
 //
 // A channel is a short log, and a subscriber is a position in it. There are no
@@ -23,33 +26,6 @@
 // exactly once, from the subscription on until the connection ends or, with
 // Config.Skip, with the gaps that Stats.Skipped counts.
 //
-// # Formats
-//
-// A member gets its messages in one of a few formats, the byte member.format. The
-// frame of a WebSocket is made by Publish, once; what the others look like is
-// made by the hub's Encoders when the first member of that format is served, and
-// kept with the message, so that all loops share it, too. A format costs who does
-// not use it one compare per delivery. In BenchmarkSweep that was not to be seen:
-// 24 and 36 ns a delivery with 1,000 and 1,000,000 members, 28 to 40 and 38 to 46
-// before, the noise of the host being larger.
-//
-// Every message has an id, its life and its number: Hub.post counts under the
-// order lock, so numbers ascend along each channel, with gaps.
-//
-// # History
-//
-// A log forgets a message when all have it. For clients that come back, a History
-// (off by default: then Publish asks it nothing) keeps the latest of each channel,
-// bounded by count, age and bytes over all channels. It is the hub's, and no loop
-// touches it: a loop leaves a Question, and a goroutine posts the Answer under the
-// order lock of the channel, so that in the mailbox it stands exactly between the
-// messages that are in it and those that are not (resume.go). Beside
-// BenchmarkPublish, BenchmarkPublishKept tells what keeping costs.
-//
-// Dropped: one number for all channels under which everything may be missing. A
-// busy channel would have told the clients of all quiet ones that their positions
-// are gone. Bounding the bytes by stripe: one hot channel would have a 64th of them.
-//
 // # Who owns what
 //
 //	Hub        any goroutine but a loop's. Publishers of one channel take turns
@@ -70,37 +46,13 @@
 //	listing    its mutex is between the loops of one Hub.Channels, and is held
 //	           while one slice header is appended.
 //
-// # Layout
+// # Gaps
 //
-// What one loop keeps, in bytes, with nothing on the heap while it is idle:
-//
-//	member   24   in the 32-byte record of its connection
-//	cell     40   for a name of up to 15 bytes; 25 and the name, rounded up to
-//	              48, 56, 64, 80, 96, 128, 192 or 280
-//	index     4   per channel: linear hashing, chained through the cells
-//	log     120   while the channel owes something, and 16 per frame owed
-//
-// A connection on a channel of its own is thus 32 + 44 bytes
-// (TestManyChannelsAreNoHeapObjects measures it).
-//
-// A raw WebSocket has one channel, so its membership is in its record: to
-// serve it touches the record's cache line and no other of ours. A protocol
-// with many channels on a connection needs a flat table of memberships.
-// The node is the same, with two more words: which connection it is (4) and the
-// next membership of that connection (4), so 32 bytes, half a cache line. Bytes
-// per connection, its record included:
-//
-//	channels per connection           1      2     10
-//	inline, as now                   32      -      -
-//	a table for all                  56     88    344
-//	inline if one, a table if more   32     96    352
-//
-// A table for all saves 8 bytes of the record (the links and the position are
-// in the nodes; off and the flags stay, since a socket stands in the middle of
-// one frame at most, whatever the channel), and costs a raw WebSocket 24 bytes
-// and a second cache line at each delivery. The last line is what conn built: this
-// room knows members by number only, and asks its Socket for the place of each; conn
-// gives the numbers above the descriptors to nodes (conn/memberships.go).
+// Where the bus may have lost messages, Hub.Interrupted makes a cut through all channels
+// (interruption.go). It takes a number as a message does, so a position before it cannot be
+// continued. A member that was there before is untold until its owner tells it; until
+// then it gets what was published before the cut, and nothing of what came after. Who
+// is untold is four bits of the member, so a cut costs nothing per member.
 //
 // # Slow readers, slow sweeps
 //
@@ -124,51 +76,12 @@
 // Full stops the letters of all channels of the loop. A way to refuse one
 // channel's letters and read the others' would need a mailbox per channel.
 //
-// # Bounds
+// # Limits
 //
-// Nothing here takes time in proportion to members or channels within a turn:
-//
-//	a slice of a sweep      64 writes, 1,024 members looked at; one write per
-//	                        visit, of at most 64 frames and 256 KiB; 16 writes
-//	                        where loops take turns on a processor, and none in
-//	                        a turn without a seat (poller/turnstile.go)
-//	small channels          up to 256 writes a turn, before the large ones; a
-//	                        channel of at most 16 members is small
-//	overrunning             a slice of the blocked list: 64 closes, which count as
-//	                        writes, or 1,024 looked at
-//	age                     1,024 logs a turn; each log 8 times in a LogAge
-//	total limit             1,024 logs a turn looked at; one log at a time
-//	listing                 1,024 cells a turn
-//	survey                  4,096 cells a turn, 22 ns each with 1,000,000 channels, 48
-//	                        with a filter (BenchmarkSurvey): 0.09 and 0.2 ms
-//	slow members            1,024 logs and members a turn, 256 members of a log
-//	subscribe, unsubscribe  constant; the index splits or joins one bucket
-//	EPOLLOUT                one write
-//
-// What is proportional to entries of a log (dropping what is owed to nobody,
-// finding where to overrun to) is paid for by their appending.
-//
-// # Pace
-//
-// A message to millions can outrun the device that has to carry it, and what finds
-// a full queue is dropped without a word to the sender. So the slices of large
-// channels (more than 16 members) keep a Pace, which all loops share: a rate, and
-// a number of writes up to which slices may begin. Both are set from outside
-// (tuning.Pacer, every 10 ms); a loop reserves a slice, sleeps until its time
-// and has its loop wake up for it (WorkBy), while small channels, events and
-// letters go on. One atomic word per slice is all that loops share for it, and
-// nobody waits for another. Writable is not paced: what it writes was asked for by
-// an acknowledgement.
-//
-// # What an operator sees
-//
-// Survey finds the largest channels, SlowMembers those who have been blocked the
-// longest, Busiest the channels with the most deliveries. A cell has no room for a
-// counter of messages (its sequence number counts them, but to see a rate one would
-// have to remember ten million numbers), so the latter is a summary of 64 entries
-// (busiest.go) that exists, and costs a message something, only while somebody
-// looks: 15 ns where few channels are busy, 0.5 us where 100,000 are at random
-// (BenchmarkBusiest).
+// limits.go has them with their reasons. Nothing takes time in proportion to members or
+// channels within a turn. What is proportional to entries of a log is paid for by their
+// appending. presence.go tells of no channel whose name is over 246 bytes, since nobody
+// could subscribe to presence:NAME; Stats.PresenceUnnamed counts these.
 //
 // # Invariants
 //
@@ -184,6 +97,7 @@
 //   - The rest of a frame that is partly in a socket is written before anything
 //     else: by the sweep, by Writable, or, after Hold or Owe, by the owner.
 //   - A dead member (its write failed, or it was overrun) is never written to.
+//   - A member is told of a gap before it gets anything that was published after it.
 //
 // Sequence numbers wrap at 2^32. They are only compared within one log, whose
 // length is far below 2^31.
@@ -213,32 +127,4 @@
 //     same stripe wait with it, since they may not overtake.
 //   - Message.at is read before the order lock is taken, so a log's times need
 //     not ascend. Age stops at the first frame that is young enough.
-//
-// # Tried or weighed, and dropped
-//
-//   - An output buffer per connection: a copy of each frame per slow reader, and
-//     memory in proportion to slow readers times lag.
-//   - A heap object per channel: ten million of them are what each collection
-//     has to mark. A Go map as index: the same, and tables of it are copied in
-//     one go as it grows.
-//   - Dense arrays of members instead of lists: faster to walk, but a member has
-//     to know its place in one more word, growing copies millions of entries at
-//     once. A visit is 40 to 90 ns with the fake socket (BenchmarkSweep), a send
-//     some microseconds: there is little to win.
-//   - To count a log's limit by its length alone, whoever keeps it: a sweep over
-//     millions is slower than a burst, and readers were closed for it.
-//   - To post each message to every loop: with 16 loops and 40,000 channels of
-//     one on two cores, 2,240 messages a second one at a time and 10,900 with 32
-//     under way, 16 wake-ups each; asking Wants first, 3,340 and 17,800, one
-//     wake-up each, and half the p99. A Bloom filter per loop would have cost 8
-//     bytes per channel and answered yes too often at hundreds of loops; a
-//     directory over all loops, locks that loops take.
-//   - To copy the frames of a batch into one buffer and send that, once for all
-//     members that lack the same ones: 1.41 us of the server's time for each of
-//     eight deliveries in a write, against 1.46 with a vector, within the noise.
-//   - A rate alone as pace: on a busy host its owner came late, and by then the
-//     sweep had filled the queue ten times over (8 % of the segments were sent
-//     again, 0.02 % with a number of writes up to which slices may begin).
-//   - To write to a member until it is at the head: one reader with a long
-//     backlog of small frames held a turn for more than a thousand writes.
 package channel

@@ -10,7 +10,7 @@ import (
 // their own. One loop at a time holds it, that is, has that epoll in its own and
 // accepts; the lane goes to another when the loop's descriptor table is full, with
 // all who wait in the listeners' queues. So there are as many acceptors as are good
-// for the host, however many loops its descriptor tables make (doc.go, "Lanes").
+// for the host, however many loops its descriptor tables make (docs/internals/poller.md).
 //
 // Where loops share one table each has a lane of its own.
 type lane struct {

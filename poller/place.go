@@ -12,7 +12,7 @@ import (
 // A loop that is bound to a processor (Config.CPUs) and gets the connections
 // whose packets arrive at that processor finds their sockets in that
 // processor's caches: what the kernel's receive path has just touched, and what
-// a delivery touches next. doc.go has the figures.
+// a delivery touches next. docs/internals/poller.md has the figures.
 
 // A crew is what the loops of a poller know of each other.
 type crew struct {

@@ -17,7 +17,7 @@ import (
 // empty and close at once still loses the second kind, and to go on accepting
 // for a while only has new ones take the place of the old. So the listeners
 // first stop taking new handshakes, then have time to end those that they have
-// begun, and are closed when nothing is left: see doc.go, "Stopping".
+// begun, and are closed when nothing is left: see docs/internals/poller.md.
 
 // stopping is a loop's way from accepting to not accepting.
 type stopping struct {

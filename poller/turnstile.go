@@ -18,8 +18,8 @@ import (
 // of events. So whoever has such a message then closes the turnstile for a while (close):
 // loops work by turns, in quanta so short that all have had theirs soon, and a
 // loop that is posted to gets a pass: one turn without a seat, at once, in which
-// it does what is urgent and leaves its sweep to a turn with a seat. doc.go has
-// the figures.
+// it does what is urgent and leaves its sweep to a turn with a seat. docs/internals/poller.md
+// has the figures.
 //
 // It is a semaphore on which nobody spins and nobody holds a lock. A free seat
 // goes to whoever comes first: to hand it to the one that waits longest leaves
