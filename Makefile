@@ -45,7 +45,7 @@ test: deps build ## Run all tests, with faults in their bounded forms: up to 8 m
 
 # What needs whole servers, browsers, proxies, a Redis in trouble or other programs.
 SLOW = c10m c10m/faults c10m/admin/browser c10m/web c10m/conn/realclients c10m/conn/conformance \
-	c10m/docs/% c10m/bench/%
+	c10m/redisbus/realclients c10m/docs/% c10m/bench/%
 
 test-quick: ## For who changes a line: the rooms' own tests, without whole servers, browsers and faults. 90 seconds.
 	scripts/tests -short $(filter-out $(SLOW),$(shell go list ./...))

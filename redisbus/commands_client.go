@@ -38,26 +38,45 @@ func clientCommands() map[string]*command {
 		}},
 		command{name: "tracking", arity: -3, run: clientTracking},
 		command{name: "caching", arity: 3, run: clientCaching},
-		command{name: "getredir", arity: 2, run: func(p *peer, _ [][]byte) { p.replies = redcon.AppendInt(p.reply(), -1) }},
+		command{name: "getredir", arity: 2, run: clientGetRedir},
 		command{name: "help", arity: 2, run: help("CLIENT", "SETNAME <name>", "GETNAME", "SETINFO <option> <value>",
 			"ID", "INFO", "LIST [ID <id> ...]", "NO-EVICT (ON|OFF)", "NO-TOUCH (ON|OFF)", "REPLY ON",
-			"TRACKING (ON|OFF) [OPTIN] [OPTOUT] [NOLOOP] [BCAST] [PREFIX <prefix>]", "CACHING (YES|NO)", "GETREDIR")},
+			"TRACKING (ON|OFF) [REDIRECT <id>] [OPTIN] [OPTOUT] [NOLOOP] [BCAST] [PREFIX <prefix>]", "CACHING (YES|NO)", "GETREDIR")},
 	)
 }
 
 // clientTracking executes CLIENT TRACKING, with which client libraries keep what they
-// read of keys. There are none, so that nothing ever has to be invalidated.
+// read of keys. It is taken, and a library that asks for it by default connects: what
+// it promises is kept, as no key can be read here and so none can change. What Redis
+// refuses is refused.
 func clientTracking(p *peer, args [][]byte) {
-	mode := trackingOn
+	mode, prefixes, redirect := trackingOn, false, int64(0)
 	for rest := args[3:]; len(rest) > 0; rest = rest[1:] {
 		switch {
-		case equalFold(rest[0], "optin"):
-			mode = trackingOptIn
-		case equalFold(rest[0], "optout"):
-			mode = trackingOptOut
-		case equalFold(rest[0], "noloop"), equalFold(rest[0], "bcast"):
-		case equalFold(rest[0], "prefix") && len(rest) > 1:
+		case equalFold(rest[0], "redirect") && len(rest) > 1:
 			rest = rest[1:]
+			id, err := strconv.ParseInt(string(rest[0]), 10, 64)
+			switch {
+			case redirect != 0:
+				p.fail("ERR A client can only redirect to a single other client")
+				return
+			case err != nil:
+				p.fail("ERR value is not an integer or out of range")
+				return
+			case !p.bus.hasPeer(id):
+				p.fail("ERR The client ID you want redirect to does not exist")
+				return
+			}
+			redirect = id
+		case equalFold(rest[0], "bcast"):
+			mode |= trackingBroadcast
+		case equalFold(rest[0], "optin"):
+			mode |= trackingOptIn
+		case equalFold(rest[0], "optout"):
+			mode |= trackingOptOut
+		case equalFold(rest[0], "noloop"):
+		case equalFold(rest[0], "prefix") && len(rest) > 1:
+			rest, prefixes = rest[1:], true
 		default:
 			p.fail(errSyntax)
 			return
@@ -65,9 +84,14 @@ func clientTracking(p *peer, args [][]byte) {
 	}
 	switch {
 	case equalFold(args[2], "on"):
-		p.tracking = mode
+		if why := trackingConflict(p.tracking, mode, prefixes); why != "" {
+			p.fail(why)
+			return
+		}
+		p.tracking |= mode
+		p.redirect = redirect
 	case equalFold(args[2], "off"):
-		p.tracking = trackingOff
+		p.tracking, p.redirect = trackingOff, 0
 	default:
 		p.fail(errSyntax)
 		return
@@ -77,26 +101,64 @@ func clientTracking(p *peer, args [][]byte) {
 
 // What a peer said with CLIENT TRACKING.
 const (
-	trackingOff = iota
-	trackingOn
+	trackingOff = 0
+	trackingOn  = 1 << (iota - 1)
+	trackingBroadcast
 	trackingOptIn
 	trackingOptOut
+	trackingOpt = trackingOptIn | trackingOptOut
 )
+
+// trackingConflict words as Redis does why a mode can not follow another, "" if it can.
+func trackingConflict(old, mode int, prefixes bool) string {
+	switch {
+	case prefixes && mode&trackingBroadcast == 0:
+		return "ERR PREFIX option requires BCAST mode to be enabled"
+	case old != trackingOff && (old^mode)&trackingBroadcast != 0:
+		return "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode."
+	case mode&trackingBroadcast != 0 && mode&trackingOpt != 0:
+		return "ERR OPTIN and OPTOUT are not compatible with BCAST"
+	case mode&trackingOpt == trackingOpt:
+		return "ERR You can't specify both OPTIN mode and OPTOUT mode"
+	case (old|mode)&trackingOpt == trackingOpt:
+		return "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode."
+	}
+	return ""
+}
 
 func clientCaching(p *peer, args [][]byte) {
 	yes, no := equalFold(args[2], "yes"), equalFold(args[2], "no")
 	switch {
-	case p.tracking != trackingOptIn && p.tracking != trackingOptOut:
+	case p.tracking&trackingOpt == 0:
 		p.fail("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
 	case !yes && !no:
 		p.fail(errSyntax)
-	case yes && p.tracking != trackingOptIn:
+	case yes && p.tracking&trackingOptIn == 0:
 		p.fail("ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.")
-	case no && p.tracking != trackingOptOut:
+	case no && p.tracking&trackingOptOut == 0:
 		p.fail("ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")
 	default:
 		p.ok()
 	}
+}
+
+func clientGetRedir(p *peer, _ [][]byte) {
+	redirect := p.redirect
+	if p.tracking == trackingOff {
+		redirect = -1
+	}
+	p.replies = redcon.AppendInt(p.reply(), redirect)
+}
+
+func (b *Embedded) hasPeer(id int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for q := range b.peers {
+		if q.id == id {
+			return true
+		}
+	}
+	return false
 }
 
 func validName(name []byte) bool {

@@ -187,7 +187,7 @@ func reset(p *peer, _ [][]byte) {
 	p.flush()
 	p.bus.registry.clear(p)
 	p.setName(nil)
-	p.multi, p.tracking = transaction{}, trackingOff
+	p.multi, p.tracking, p.redirect = transaction{}, trackingOff, 0
 	p.authed = !p.bus.hasPassword
 	p.out.hello(redcon.AppendString(p.scratch[:0], "RESET"), false)
 }

@@ -29,9 +29,24 @@ func serverCommands() []command {
 		{name: "role", arity: 1, group: "server", summary: "Returns the replication role: master, without replicas.", run: func(p *peer, _ [][]byte) {
 			p.replies = append(p.reply(), "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"...)
 		}},
+		{name: "readonly", arity: 1, group: "cluster", summary: "Is for members of a cluster.", run: noCluster},
+		{name: "readwrite", arity: 1, group: "cluster", summary: "Is for members of a cluster.", run: noCluster},
+		{name: "asking", arity: 1, group: "cluster", summary: "Is for members of a cluster.", run: noCluster},
+		{name: "cluster", arity: -2, group: "cluster", summary: "Is for members of a cluster.", subs: subcommands("cluster",
+			command{name: "info", arity: 2, run: noCluster},
+			command{name: "nodes", arity: 2, run: noCluster},
+			command{name: "slots", arity: 2, run: noCluster},
+			command{name: "shards", arity: 2, run: noCluster},
+			command{name: "myid", arity: 2, run: noCluster},
+			command{name: "keyslot", arity: 3, run: noCluster},
+			command{name: "help", arity: 2, run: help("CLUSTER", "INFO", "NODES", "SLOTS", "SHARDS", "MYID", "KEYSLOT <key>")},
+		)},
 		{name: "info", arity: -1, group: "server", summary: "Returns information and statistics about the server.", run: info},
 	}
 }
+
+// noCluster answers what clients ask to find out whether they talk to a cluster.
+func noCluster(p *peer, _ [][]byte) { p.fail("ERR This instance has cluster support disabled") }
 
 // help answers <COMMAND> HELP.
 func help(name string, lines ...string) func(*peer, [][]byte) {

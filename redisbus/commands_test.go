@@ -87,6 +87,17 @@ var conversations = []conversation{
 		want: "-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n" + ok + ok + "-ERR wrong number of arguments for 'watch' command\r\n-ERR wrong number of arguments for 'multi' command\r\n", asRedis: true},
 	{name: "tracking", send: cmd("CLIENT", "TRACKING", "ON") + cmd("CLIENT", "TRACKING", "OFF") + cmd("CLIENT", "TRACKING", "maybe") + cmd("CLIENT", "CACHING", "YES") + cmd("CLIENT", "TRACKING"),
 		want: ok + ok + "-ERR syntax error\r\n-ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled\r\n-ERR wrong number of arguments for 'client|tracking' command\r\n", asRedis: true},
+	{name: "tracking, switched", send: cmd("CLIENT", "GETREDIR") + cmd("CLIENT", "TRACKING", "ON", "OPTIN") + cmd("CLIENT", "GETREDIR") + cmd("CLIENT", "TRACKING", "ON", "BCAST") + cmd("CLIENT", "TRACKING", "ON", "OPTOUT") +
+		cmd("CLIENT", "TRACKING", "OFF") + cmd("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "a", "NOLOOP") + cmd("CLIENT", "TRACKING", "ON", "BCAST", "OPTIN") + cmd("CLIENT", "TRACKING", "OFF") + cmd("CLIENT", "GETREDIR"),
+		want: ":-1\r\n" + ok + ":0\r\n-ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode.\r\n" +
+			"-ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode.\r\n" + ok + ok +
+			"-ERR OPTIN and OPTOUT are not compatible with BCAST\r\n" + ok + ":-1\r\n", asRedis: true},
+	{name: "tracking that is refused", send: cmd("CLIENT", "TRACKING", "ON", "PREFIX", "a") + cmd("CLIENT", "TRACKING", "ON", "REDIRECT", "99999") + cmd("CLIENT", "TRACKING", "ON", "REDIRECT", "x") + cmd("CLIENT", "TRACKING", "ON", "REDIRECT") +
+		cmd("CLIENT", "TRACKING", "ON", "OPTIN", "OPTOUT") + cmd("CLIENT", "TRACKING", "ON", "BCAST", "OPTIN") + cmd("CLIENT", "GETREDIR"),
+		want: "-ERR PREFIX option requires BCAST mode to be enabled\r\n-ERR The client ID you want redirect to does not exist\r\n-ERR value is not an integer or out of range\r\n-ERR syntax error\r\n" +
+			"-ERR You can't specify both OPTIN mode and OPTOUT mode\r\n-ERR OPTIN and OPTOUT are not compatible with BCAST\r\n:-1\r\n", asRedis: true},
+	{name: "no cluster", send: cmd("READONLY") + cmd("READWRITE") + cmd("ASKING") + cmd("CLUSTER", "INFO") + cmd("CLUSTER", "SLOTS") + cmd("cluster", "shards") + cmd("CLUSTER", "FOO") + cmd("CLUSTER"),
+		want: strings.Repeat("-ERR This instance has cluster support disabled\r\n", 6) + "-ERR unknown subcommand 'FOO'. Try CLUSTER HELP.\r\n-ERR wrong number of arguments for 'cluster' command\r\n", asRedis: true},
 	{name: "tracking, opt in", send: cmd("CLIENT", "TRACKING", "ON", "OPTIN") + cmd("CLIENT", "CACHING", "YES") + cmd("CLIENT", "CACHING", "NO") + cmd("CLIENT", "TRACKING", "ON", "FOO"),
 		want: ok + ok + "-ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.\r\n-ERR syntax error\r\n"},
 	{name: "role", send: cmd("ROLE"), want: array("*", bulk("master"), ":0\r\n", "*0\r\n"), asRedis: true},

@@ -17,10 +17,8 @@
 //	registry.go            who subscribes to what, and routing
 //	commands*.go, reply.go what a peer may say (transactions too), and RESP3 beyond redcon
 //	redis.go, session.go   the subscription at a real Redis, and its health
-//	redis_probe.go         messages to itself, and what they prove
-//	redis_role.go          whether a Redis is what it was: master or replica, and its link
-//	uplink.go              what WebSocket clients publish, on its way from the loops
-//	redis_publish.go       the same, on its way to a real Redis
+//	redis_probe.go, redis_role.go  messages to itself; whether a Redis is what it was
+//	uplink.go, redis_publish.go    what WebSocket clients publish, and its way to a Redis
 //
 // # The embedded bus: who owns what
 //
@@ -86,17 +84,12 @@
 // a pipeline, on up to publishConnectionsMax connections that are dialed when the
 // first message comes.
 //
-// Who waits for an answer (POST on the public ports) uses PublishAnswered. The
-// goroutine asks a batch's receipts when all of it is at the loops, and answers the
-// whole batch in one letter: a turn of the busiest loop for each batch, for which the
-// messages behind it wait, and those from WebSockets in the same queue. At a real Redis,
-// from where messages come later, it asks how many connections the channels have now,
-// each channel of the batch once.
+// Who waits for an answer (POST on the public ports) uses PublishAnswered: a batch's
+// receipts are asked together, and answered in one letter. PublishAll is the same way for
+// who waits for the outcome: the admin address.
 //
 // Repeats stands in front of either bus, for all that can give their messages keys. It
 // takes a lock for a batch with keys and for no other.
-//
-// PublishAll is the same way for who waits for the outcome: the admin address.
 //
 // Nothing is retried. What Redis refused, or did not answer, is reported to the
 // loop, which closes the client, or tells it if it speaks c10m.v1; while health is
@@ -128,53 +121,29 @@
 // its subscriptions (16 MiB per peer that tries). Peers are local or know the
 // password. PUBSUB CHANNELS lists at most 65,536.
 //
-// An Uplink holds up to uplinkHardFactor times the limit of its queues (NewUplink;
-// --publish divides 64 MiB among the loops, but gives each two of the longest
-// messages) and twice as many messages as uplinkMessagesMax per loop.
-//
-// The silence that ends a session is counted from the last byte, not per message:
-// a message may take as long as it takes, and the light is red meanwhile, as the
-// probe behind it is late.
-//
-// The log has at most one line about each kind of trouble in
-// logIntervalSecondsMin, and always the last state.
-//
-// The Redis client has no limit on the size of a message: go-redis reads one
-// whole, so Redis's own proto-max-bulk-len is the bound.
-//
-// # Tried and dropped
-//
-//   - redcon.ReadNextCommand on the read buffer: a bulk length of -2 indexes out
-//     of range, a length of 1<<63-1 as well, and nothing bounds a command. The
-//     framer walks the headers first; redcon splits only what is whole.
-//   - go-redis's Subscribe with its own reconnect: it redials and resubscribes
-//     inside of the failed ReceiveTimeout, silently. The dialer of a session
-//     works once.
-//   - ReceiveTimeout with a short timeout as a tick: a timeout may cut a message
-//     in two, and go-redis reads on in its middle. A timeout is always fatal.
-//   - PING on the subscription instead of a probe: it shows that the connection
-//     lives, not that what is published arrives.
-//
 // # What looks wrong and is deliberate
 //
 //   - `*` does not match an empty channel, and `[a-]` is a range: as in Redis.
-//   - SPUBLISH reaches the Door too: a WebSocket has one namespace. From a real
-//     Redis it does not come: PSUBSCRIBE does not see it there.
+//   - SPUBLISH reaches the Door too; PSUBSCRIBE at a real Redis does not see it.
 //   - HELLO and INFO call the server 10m-server, with the redis_version whose
 //     behaviour it has: clients decide by the number, and a second server that
 //     finds the port taken decides by the name.
 //   - POST and Host: end a connection without a word, as in Redis: a browser can
 //     be talked into posting to 127.0.0.1.
 //   - Before AUTH even an unknown command is answered with NOAUTH.
-//   - ECHO and PING reply also to a peer that is about to be closed by Close: it
-//     gets all replies to what was read, within flushSecondsMax.
+//   - Close lets a peer get all replies to what was read, within flushSecondsMax.
 //   - EVAL, CONFIG and all commands on keys are unknown: this is no store. MULTI and
 //     EXEC are known, since client libraries put them around pipelines by default, and
 //     mean that all of it runs or, after an error in queueing, nothing; messages of
-//     others may come in between. CLIENT TRACKING is taken: there is nothing to track.
+//     others may come in between.
+//   - CLIENT TRACKING is taken: rueidis does not connect without. It promises to tell of
+//     keys that change, and no key can be read here, so none is kept (realclients).
 //   - A NUL in a line ends the peer at once, while Redis waits for the rest of a line
 //     that never ends.
 //   - When all places are taken the oldest peer that has said nothing, or has not given
 //     the password, goes. Places have no bound per address: peers are on loopback, or
 //     behind one proxy.
+//
+// docs/internals/redisbus.md has what was tried and dropped, how answers are batched, and
+// what the limits bound.
 package redisbus

@@ -30,7 +30,8 @@ type peer struct {
 	unsettled []publishReply // PUBLISHes handed over whose replies come next
 	scratch   []byte
 	multi     transaction
-	tracking  int // CLIENT TRACKING
+	tracking  int   // CLIENT TRACKING
+	redirect  int64 // its REDIRECT, a peer's id
 	authed    bool
 	wrong     int // passwords
 	quit      bool
