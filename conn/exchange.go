@@ -37,7 +37,7 @@ func (s *Server) readRequests(fd uint32, p []byte, isOwn bool) {
 			break
 		}
 		if s.mustWait(fd) || n == exchangesPerReadMax || n > 0 && s.tokensWait() {
-			s.hold(fd, p, isOwn)
+			s.deferRequests(fd, p, isOwn)
 			return
 		}
 		size, fault := h.Parse(p, s.shared.requestBytesMax)
@@ -64,7 +64,7 @@ func (s *Server) readRequests(fd uint32, p []byte, isOwn bool) {
 		case verdictOver:
 			return
 		case verdictWait:
-			s.hold(fd, p, isOwn)
+			s.deferRequests(fd, p, isOwn)
 			return
 		}
 		p = after
@@ -240,9 +240,9 @@ func (s *Server) mustWait(fd uint32) bool {
 	return c != nil && c.owes()
 }
 
-// hold keeps requests whose turn has not come. The connection is not read from
+// deferRequests keeps requests whose turn has not come. The connection is not read from
 // until all of them are answered, so they are one read at most.
-func (s *Server) hold(fd uint32, p []byte, isOwn bool) {
+func (s *Server) deferRequests(fd uint32, p []byte, isOwn bool) {
 	c := s.keepBounded(fd, p, isOwn)
 	if c == nil {
 		s.end(fd, RequestMemory) // no answer may overtake those that are to come
@@ -255,8 +255,8 @@ func (s *Server) hold(fd uint32, p []byte, isOwn bool) {
 	}
 }
 
-// resume goes on with the requests that waited, if nothing is in their way.
-func (s *Server) resume(fd uint32) {
+// continueRequests goes on with the requests that waited, if nothing is in their way.
+func (s *Server) continueRequests(fd uint32) {
 	var p []byte
 	if c := s.cold[fd]; c != nil {
 		if c.pending > 0 || c.owes() {
@@ -271,14 +271,14 @@ func (s *Server) resume(fd uint32) {
 	s.readRequests(fd, p, true)
 }
 
-// resumeReady goes on with connections that waited for a turn, and reports whether
+// continueReady goes on with connections that waited for a turn, and reports whether
 // there are more.
-func (s *Server) resumeReady() (more bool) {
+func (s *Server) continueReady() (more bool) {
 	for n := 0; n < resumesPerTurnMax && len(s.ready) > 0 && !s.tokensWait(); n++ {
 		next := s.ready[0]
 		s.ready = s.ready[1:]
 		if s.loop.Generation(next.fd) == next.generation && !s.loop.Closing(next.fd) && s.loop.Record(next.fd).Phase == phaseAnswer {
-			s.resume(next.fd)
+			s.continueRequests(next.fd)
 		}
 	}
 	return len(s.ready) > 0
@@ -442,7 +442,7 @@ func (s *Server) sayAnswers() {
 		}
 		if s.say(fd, answers); !s.loop.Closing(fd) {
 			s.loop.Record(fd).Stamp = secondOf(s.loop.Now())
-			s.resume(fd)
+			s.continueRequests(fd)
 		}
 	}
 	s.answering = s.answering[:0]

@@ -200,7 +200,7 @@ func (s *Server) writable(fd uint32) {
 	s.thaw(fd)
 	s.release(fd)
 	if s.loop.Record(fd).Phase == phaseAnswer {
-		s.resume(fd)
+		s.continueRequests(fd)
 	}
 }
 

@@ -570,7 +570,7 @@ func (s *Server) Work() bool {
 	s.tokenNanos = 0
 	more := s.registry.Work()
 	s.tellDue()
-	more = s.resumeReady() || more
+	more = s.continueReady() || more
 	return s.resumeSome() || more
 }
 
