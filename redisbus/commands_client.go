@@ -283,7 +283,7 @@ func describePeers(list []*peer) string {
 	now := time.Now()
 	for _, q := range list {
 		q.out.mu.Lock()
-		waiting, resp := len(q.out.queue)+q.out.writing, 2
+		waiting, resp := len(q.out.queue)+len(q.out.aside)+q.out.writing, 2
 		if q.out.resp3 {
 			resp = 3
 		}

@@ -35,6 +35,9 @@ func confirmed(kind, word, name string, n int) string {
 	return array(kind, bulk(word), bulk(name), fmt.Sprintf(":%d\r\n", n))
 }
 
+// long is more than replyFlushBytes.
+var long = strings.Repeat("y", 20<<10)
+
 // resp3 switches; the reply to HELLO has its own test, as it carries an id.
 var conversations = []conversation{
 	{name: "ping", send: cmd("PING"), want: pong, asRedis: true},
@@ -66,6 +69,10 @@ var conversations = []conversation{
 	{name: "multi", send: cmd("MULTI") + cmd("PUBLISH", "nobody", "x") + cmd("PING") + cmd("ECHO", "a") + cmd("EXEC") + cmd("PING"),
 		want: ok + queued + queued + queued + array("*", ":0\r\n", pong, bulk("a")) + pong, asRedis: true},
 	{name: "multi, a publish to some", send: cmd("MULTI") + cmd("PUBLISH", "news", "x") + cmd("EXEC"), want: ok + queued + array("*", ":3\r\n")},
+	{name: "multi, a message to itself stays behind the reply",
+		send: cmd("MULTI") + cmd("SUBSCRIBE", "nobody") + cmd("PUBLISH", "nobody", "x") + strings.Repeat(cmd("ECHO", long), 3) + cmd("EXEC"),
+		want: ok + queued + queued + strings.Repeat(queued, 3) + array("*", confirmed("*", "subscribe", "nobody", 1), ":1\r\n", bulk(long), bulk(long), bulk(long)) +
+			array("*", bulk("message"), bulk("nobody"), bulk("x"))},
 	{name: "multi, empty", send: cmd("MULTI") + cmd("EXEC"), want: ok + "*0\r\n", asRedis: true},
 	{name: "multi, nested", send: cmd("MULTI") + cmd("MULTI") + cmd("WATCH", "a") + cmd("PING") + cmd("EXEC"),
 		want: ok + "-ERR MULTI calls can not be nested\r\n-ERR WATCH inside MULTI is not allowed\r\n" + queued + array("*", pong), asRedis: true},

@@ -65,7 +65,8 @@ func discard(p *peer, _ [][]byte) {
 	p.ok()
 }
 
-// execMulti runs what is queued. A reply is queued in order, as of any command.
+// execMulti runs what is queued. A reply is queued in order, as of any command, and
+// messages that come meanwhile stay behind all of them.
 func execMulti(p *peer, _ [][]byte) {
 	t := p.multi
 	p.multi = transaction{}
@@ -77,6 +78,9 @@ func execMulti(p *peer, _ [][]byte) {
 		p.fail(errExecAbort)
 		return
 	}
+	p.settle()
+	p.flush() // what comes before is whole
+	p.out.beginParts()
 	p.replies = redcon.AppendArray(p.reply(), len(t.queue))
 	for _, queued := range t.queue {
 		p.out.waitRoom()
@@ -85,6 +89,9 @@ func execMulti(p *peer, _ [][]byte) {
 			p.flush()
 		}
 	}
+	p.settle()
+	p.flush()
+	p.out.endParts()
 }
 
 // enqueue keeps a command for EXEC, and copies its words.

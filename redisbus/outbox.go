@@ -17,10 +17,12 @@ type outbox struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	queue    []byte
-	writing  int  // bytes the writer holds at present
-	resp3    bool // the peer's protocol, here so that HELLO and messages have one order
-	finished bool // nothing more comes in; the writer writes the rest and leaves
-	broken   bool // as finished, and the rest is dropped
+	aside    []byte // messages that came while a reply of many parts goes out
+	inParts  bool   // such a reply has begun, and is not over
+	writing  int    // bytes the writer holds at present
+	resp3    bool   // the peer's protocol, here so that HELLO and messages have one order
+	finished bool   // nothing more comes in; the writer writes the rest and leaves
+	broken   bool   // as finished, and the rest is dropped
 }
 
 func newOutbox(total *atomic.Int64) *outbox {
@@ -70,12 +72,37 @@ func (o *outbox) push(m *pushFrames) (ok, lagged bool) {
 		limit = subscriberQueueTightBytesMax
 	}
 	// An empty queue takes any one message, or a large one could never arrive.
-	if held := len(o.queue) + o.writing; held > 0 && held+len(frame) > limit {
+	if held := len(o.queue) + len(o.aside) + o.writing; held > 0 && held+len(frame) > limit {
 		return false, true
+	}
+	if o.inParts {
+		o.aside = append(o.aside, frame...)
+		o.total.Add(int64(len(frame)))
+		return true, false
 	}
 	o.add(frame)
 	signal(o.wake)
 	return true, false
+}
+
+// beginParts and endParts are around a reply that is queued in several pieces: a message
+// between two of them would be one of its elements, and the peer lose count. It comes
+// behind the reply.
+func (o *outbox) beginParts() {
+	o.mu.Lock()
+	o.inParts = true
+	o.mu.Unlock()
+}
+
+func (o *outbox) endParts() {
+	o.mu.Lock()
+	o.inParts = false
+	if !o.finished { // else they are counted no more
+		o.queue = append(o.queue, o.aside...)
+	}
+	o.aside = nil
+	o.mu.Unlock()
+	signal(o.wake)
 }
 
 func (o *outbox) add(b []byte) {
@@ -108,6 +135,10 @@ func (o *outbox) abandon() { o.end(true) }
 
 func (o *outbox) end(broken bool) {
 	o.mu.Lock()
+	if !o.finished {
+		o.total.Add(-int64(len(o.aside)))
+		o.aside = nil
+	}
 	o.finished = true
 	if broken && !o.broken {
 		o.broken = true
