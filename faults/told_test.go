@@ -135,6 +135,8 @@ func (w *toldWorld) calm() {
 	missing := ""
 	defer func() {
 		if missing != "" {
+			w.t.Logf("metrics:\n%s", w.server.Get("/metrics"))
+			w.t.Logf("goroutines:\n%s", w.server.Get("/debug/pprof/goroutine?debug=1"))
 			w.failf("these hear nothing:%s", missing)
 		}
 	}()
