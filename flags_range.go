@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"c10m/tuning"
 )
@@ -22,7 +23,8 @@ const (
 	sweepRateMost = 1_000_000_000
 )
 
-// checkRanges refuses numbers that nothing behind the flags could hold.
+// checkRanges refuses numbers that nothing behind the flags could hold, and names that
+// no request could have.
 func (f *serveFlags) checkRanges() error {
 	for _, size := range []struct {
 		name        string
@@ -34,6 +36,11 @@ func (f *serveFlags) checkRanges() error {
 	} {
 		if size.value > size.most {
 			return fmt.Errorf("%s is %v and must be at most %v", size.name, size.value, size.most)
+		}
+	}
+	for _, name := range f.AdminHost {
+		if strings.ContainsAny(name, ":/ ") {
+			return fmt.Errorf("--admin-host is %q and must be a name alone, without a scheme and a port", name)
 		}
 	}
 	if f.MaxConnections < 0 || f.MaxConnections > tuning.ConnectionsMax {

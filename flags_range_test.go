@@ -34,6 +34,7 @@ func TestNumbersThatFitNowhereAreRefused(t *testing.T) {
 		"--max-connections 4294967297", "--max-connections=-1", "--publish-keys 4294967296", "--sweep-rate 1000000001",
 		"--ping-interval 25h", "--write-deadline 597h", "--drain 2562048h", "--bus-probe 25h", "--history-age 25h",
 		"--address-connections 2147483648", "--address-rate 1000001/s", "--accept-rate 10000001", "--history 100001",
+		"--admin-host ops:9100", "--admin-host http://ops",
 	} {
 		name, _, _ := strings.Cut(strings.Fields(line)[0], "=")
 		_, err := parseServe(t, strings.Fields(line)...)
