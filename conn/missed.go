@@ -76,7 +76,8 @@ func (s *Server) tellMissed() (next int64) {
 	} else if m.left > 0 {
 		return now + int64(drainTick)
 	}
-	if m.cursor == 0 || m.left == 0 {
+	// left is below 0 if newcomers were told, of an interruption during this round.
+	if m.cursor == 0 || m.left <= 0 {
 		s.registry.EndRound(m.round)
 		if s.missed = nil; m.isLast {
 			return math.MaxInt64

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/poller"
 )
 
 // Who was there in an interruption is told of it before he gets what was published
@@ -190,5 +191,22 @@ func TestGapSaysWhetherThereIsAHistory(t *testing.T) {
 		if !strings.Contains(r.Header.Get("Access-Control-Expose-Headers"), "C10m-History") {
 			t.Errorf("pages may not read it: %v", r.Header)
 		}
+	}
+}
+
+// A walk ends also if more were told than were there when it began: newcomers of whom an
+// interruption during the walk made untold ones. It went on for ever, told nobody, and
+// who was untold heard nothing any more (found by TestToldIsTold in ./faults).
+func TestWalkEndsThoughNewcomersWereTold(t *testing.T) {
+	s := startServer(t, 1, testConfig())
+	server, ended := s.servers[0], make(chan bool)
+	server.loop.Run(func(*poller.Loop) {
+		server.roundOfMissed(time.Hour)
+		server.missed.cursor, server.missed.left = 1, -1
+		server.tellMissed()
+		ended <- server.missed == nil
+	})
+	if !<-ended {
+		t.Error("the walk goes on")
 	}
 }

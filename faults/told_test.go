@@ -47,6 +47,7 @@ type toldWorld struct {
 
 	mu       sync.Mutex
 	at       int               // the Redis where others publish
+	judged   map[string]int    // the last number of each channel that is judged
 	next     map[string]int    // number of each channel
 	fates    map[string][]fate // by number
 	blurred  map[string]bool   // channel and number, published while no witness can be sure
@@ -153,6 +154,31 @@ func (w *toldWorld) calm() {
 	})
 }
 
+// witnessed waits until the witness has seen all that is judged: it ends together with
+// the publishers, and what they say in that moment it may not see.
+func (w *toldWorld) witnessed() {
+	w.mu.Lock()
+	w.judged = make(map[string]int)
+	for channel, n := range w.next {
+		w.judged[channel] = n
+	}
+	w.mu.Unlock()
+	eventually(w.t, "the witness sees what is published now", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for channel, last := range w.judged {
+			isSeen := false
+			for n := last + 1; n <= w.next[channel] && !isSeen; n++ {
+				isSeen = w.seen[fmt.Sprint(channel, n)]
+			}
+			if !isSeen {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // judge looks at what everybody noted.
 func (w *toldWorld) judge() (lost, gaps int) {
 	w.mu.Lock()
@@ -160,7 +186,7 @@ func (w *toldWorld) judge() (lost, gaps int) {
 	for _, channel := range toldChannels {
 		for i, f := range w.fates[channel] {
 			key := fmt.Sprint(channel, i+1)
-			if f == published && !w.seen[key] && !w.blurred[key] {
+			if f == published && i < w.judged[channel] && !w.seen[key] && !w.blurred[key] {
 				w.failf("%s: the publisher was told that %d was published, and it was not", channel, i+1)
 			}
 			if f == unpublished && w.seen[key] {
@@ -248,6 +274,7 @@ func (w *toldWorld) sleep(millis int) {
 
 // finish ends the world and prints its line of the table.
 func (w *toldWorld) finish(what string, clients int) {
+	w.witnessed()
 	w.end()
 	w.runs.Wait()
 	lost, gaps := w.judge()
