@@ -46,12 +46,6 @@
 // neighbour that sends much looks like a slow network until the window has grown
 // past it. Drops in a queueing discipline show as segments sent again only.
 //
-// Measured: 300,000 clients behind a TUN device with a queue of 16,384 packets, six
-// messages to all of them one after the other, on two cores that client and server
-// share: without a pace 50 % of the segments were sent again, at 37,000 deliveries a
-// second; with it none, at 181,000 (docs/FIVE-MILLION.md). Over loopback, which loses
-// nothing, no difference was to be seen.
-//
 // # The verdicts
 //
 //	ok          enough
@@ -93,13 +87,6 @@
 // With a nofile limit of 20,000 and 1,001 ports, 1,000,000 connections take 54
 // loops and 10,000,000 take 552. Of each table, 1,001 descriptors are listeners;
 // fewer ports are fewer loops.
-//
-// A listener was measured by opening P ports L times with SO_REUSEPORT, each
-// with an epoll entry, and reading the growth of /proc/slabinfo by cache (Linux
-// 6.18, IPv6 sockets, 100 x 190 and 2,000 x 1 to 2,000 x 9). The total of
-// Slab: in /proc/meminfo says a quarter more, because whatever looks into
-// /proc/PID/fd meanwhile leaves an inode and a dentry for each descriptor; those
-// are not the listener's and are not counted.
 //
 // # Limits
 //
@@ -144,17 +131,5 @@
 //   - DefaultMaxConnections is never 0, which reads like "no limit".
 //   - TCP keepalive is not examined: idle peers are found by the server's pings.
 //
-// # Tried and dropped
-//
-//   - Reading how much each socket holds (SIOCOUTQ): a system call for each
-//     connection. The number of full sockets times their limit is there already.
-//   - To leave the collector alone while memory is short. After a log of 130 MB was
-//     let go nothing was allocated any more, so nothing was collected either, and
-//     newcomers were kept out by garbage.
-//   - Reading the size of the established hash from the boot log: /dev/kmsg is
-//     for root only, and the line is gone once the ring has turned.
-//   - Adding file-nr, what is open now, to the need of fs.file-max: next to a
-//     running server it asked for twice as much, and --apply never came to rest.
-//   - getrlimit(2) for the doctor: /proc/self/limits says the same and lets a
-//     test present another limit.
+// What was measured, and what was tried and dropped, is in docs/internals/tuning.md.
 package tuning
