@@ -166,7 +166,8 @@ type claim struct {
 // repeats of messages under way, which include those of claims. Repeats of what is known
 // are answered.
 func (r *Repeats) claim(batch []*Publication) (firsts []*Publication, claims, repeats []claim) {
-	if r.keysMax == 0 || !hasKeys(batch) {
+	hashes := r.hash(batch)
+	if hashes == nil {
 		return batch, nil, nil
 	}
 	firsts = make([]*Publication, 0, len(batch))
@@ -174,12 +175,12 @@ func (r *Repeats) claim(batch []*Publication) (firsts []*Publication, claims, re
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(now)
-	for _, p := range batch {
+	for i, p := range batch {
 		if len(p.Key) == 0 {
 			firsts = append(firsts, p)
 			continue
 		}
-		key, payload := p.repeatKey(), maphash.Bytes(r.seed, p.Payload)
+		key, payload := hashes[i].key, hashes[i].payload
 		first, isUnderWay := r.underWay[key]
 		number, isKnown := r.known[key]
 		switch {
@@ -202,13 +203,28 @@ func (r *Repeats) claim(batch []*Publication) (firsts []*Publication, claims, re
 	return firsts, claims, repeats
 }
 
-func hasKeys(batch []*Publication) bool {
-	for _, p := range batch {
-		if len(p.Key) > 0 {
-			return true
-		}
+// hashes are of a message with a key.
+type hashes struct {
+	key     repeatKey
+	payload uint64
+}
+
+// hash returns those of a batch, nil if nobody there has a key, or keys are not looked
+// at. It takes no lock: a payload may be long.
+func (r *Repeats) hash(batch []*Publication) (all []hashes) {
+	if r.keysMax == 0 {
+		return nil
 	}
-	return false
+	for i, p := range batch {
+		if len(p.Key) == 0 {
+			continue
+		}
+		if all == nil {
+			all = make([]hashes, len(batch))
+		}
+		all[i] = hashes{p.repeatKey(), maphash.Bytes(r.seed, p.Payload)}
+	}
+	return all
 }
 
 // settle remembers the answers to claims and tells them to the repeats that wait.
