@@ -47,9 +47,9 @@
 //   - Nothing but POST /publish publishes, and nothing but POST /operator/disconnect
 //     closes connections. Elsewhere other methods than GET and HEAD are answered
 //     with 405 before any page sees them.
-//   - A request to publish that is answered with another status than 200 and 503
-//     has published nothing. With 503 the answer says of each message whether it
-//     was ("yes", "no", "unknown").
+//   - A request to publish that is answered with another status than 200, 422 and
+//     503 has published nothing. With 422 and 503 the answer to a batch says of each
+//     message whether it was ("yes", "no", "unknown").
 //   - A web page of another origin sees and does nothing, nor does one whose name
 //     was made to resolve to here (site.go): 403 and 421. Health pages answer all, such
 //     requests without their reasons.
@@ -73,8 +73,9 @@
 //
 // channel or channels, data or base64 (RFC 4648, section 4, padded), each once, and
 // key, nothing else. A message that is repeated with its key (a single one with
-// Idempotency-Key) is published once (redisbus.Repeats). All of a batch is checked before any of it is published;
-// then it goes out in order, and others may publish in between. The answer is
+// Idempotency-Key) is published once (redisbus.Repeats). All of a batch is checked
+// before any of it is published; then it goes out in order, and others may publish in
+// between. The answer is
 //
 //	{"channel":"news","connections":2,"subscribers":1}
 //
@@ -86,6 +87,7 @@
 //
 //	400  not understood, or not whole; 403 and 421 from a web page; 405; 415
 //	413  over --message-bytes, or the limits of a batch in limits.go
+//	422  a key was another message's: no repetition helps
 //	429  publishers have to wait, and too many do, or for too long: Retry-After
 //	503  the bus did not take it, or did not answer: Retry-After
 //

@@ -278,11 +278,12 @@ func (p *publisher) queue(ctx context.Context) error {
 // answer says where the messages went, or what is known of those that the bus
 // failed to take.
 func (p *publisher) answer(w http.ResponseWriter, messages []*redisbus.Publication, single bool) {
-	var failed error // the first, but one that leaves open whether it was published before all others
+	var failed error // the first of the gravest
 	for _, m := range messages {
 		if m.Err == nil {
 			p.sent.Add(1)
-		} else if failed == nil || errors.Is(failed, redisbus.ErrUnpublished) && !errors.Is(m.Err, redisbus.ErrUnpublished) {
+		}
+		if gravity(m.Err) > gravity(failed) {
 			failed = m.Err
 		}
 	}
@@ -307,6 +308,20 @@ func (p *publisher) answer(w http.ResponseWriter, messages []*redisbus.Publicati
 	sayJSON(w, http.StatusOK, append(out, "]}"...))
 }
 
+// gravity orders what can become of a message: the gravest of a batch is what the
+// publisher has to know first.
+func gravity(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, redisbus.ErrKeyReused):
+		return 1 // no repetition helps
+	case errors.Is(err, redisbus.ErrUnpublished):
+		return 2 // it is to be repeated
+	}
+	return 3 // nobody knows
+}
+
 // failed answers for messages of which the bus failed to take at least one.
 func (p *publisher) failed(w http.ResponseWriter, messages []*redisbus.Publication, err error, single bool) {
 	result, status := resultBusDown, http.StatusServiceUnavailable
@@ -314,6 +329,9 @@ func (p *publisher) failed(w http.ResponseWriter, messages []*redisbus.Publicati
 	switch {
 	case errors.Is(err, redisbus.ErrKeyReused):
 		result, status, text = resultKeyReused, http.StatusUnprocessableEntity, "the key was another message's, and this one was not published"
+		if !single {
+			text = "keys were those of other messages, and the messages with them were not published"
+		}
 	case !errors.Is(err, redisbus.ErrUnpublished):
 		result, text = resultUnconfirmed, "the bus did not answer ("+err.Error()+"), and it may have been published"
 	}

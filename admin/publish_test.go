@@ -118,7 +118,7 @@ func TestPublish(t *testing.T) {
 // A message that is repeated with its key is published once, and answered as the
 // first time.
 func TestPublishWithKeys(t *testing.T) {
-	bus := &recordingBus{fail: map[string]error{"lost": errors.New("no answer")}}
+	bus := &recordingBus{fail: map[string]error{"lost": errors.New("no answer"), "down": redisbus.ErrUnpublished}}
 	bus.setHealth(redisbus.Health{Up: true})
 	sources, _ := newSources(0)
 	channels := fakeChannels{"news": 3}
@@ -144,6 +144,11 @@ func TestPublishWithKeys(t *testing.T) {
 		{"/publish", `{"channels":["news","old"],"data":"hello","key":"k"}`, "", 200, `{"messages":[` + one + `,{"channel":"old",`, 3},
 		{"/publish/news", "lost", "l", 503, `{"error":"the bus did not answer`, 3},
 		{"/publish/news", "lost", "l", 503, `{"error":"the bus did not answer`, 3},
+		// What is to be repeated comes before what is not, whichever stands first.
+		{"/publish", `{"channel":"news","data":"other","key":"k"} {"channel":"news","data":"down"}`, "", 503,
+			`{"error":"the bus did not take it (the message was not published), and it was not published","messages":[{"channel":"news","published":"no"},{"channel":"news","published":"no"}]}`, 3},
+		{"/publish", `{"channel":"news","data":"other","key":"k"} {"channel":"old","data":"more"}`, "", 422,
+			`{"error":"keys were those of other messages, and the messages with them were not published","messages":[{"channel":"news","published":"no"},{"channel":"old","published":"yes"}]}`, 4},
 	} {
 		var headers []string
 		if c.key != "" {
@@ -160,7 +165,7 @@ func TestPublishWithKeys(t *testing.T) {
 			bus.fail["lost"] = errors.New("no answer")
 		}
 	}
-	if _, text := send(t, s, "GET", "/metrics", ""); !strings.Contains(text, "c10m_publish_repeats_total 6\n") || !strings.Contains(text, "c10m_publish_keys_reused_total 1\n") || !strings.Contains(text, "c10m_publish_keys 3\n") {
+	if _, text := send(t, s, "GET", "/metrics", ""); !strings.Contains(text, "c10m_publish_repeats_total 6\n") || !strings.Contains(text, "c10m_publish_keys_reused_total 3\n") || !strings.Contains(text, "c10m_publish_keys 3\n") {
 		t.Errorf("metrics: %s", text)
 	}
 }
