@@ -187,3 +187,31 @@ func TestGarbageAfterOurClose(t *testing.T) {
 	s.step(kernel, 2*lingerTimeout)
 	s.checkNothingLeft(t)
 }
+
+// Who is closed gives back at once what was kept of his message, also if he never says
+// goodbye: else one who holds too much has all others of his loop closed meanwhile.
+func TestClosingKeepsNothingOfAMessage(t *testing.T) {
+	s, _ := startClosing(t)
+	for way := range closingRequests {
+		for _, reason := range []Reason{StateMemory, Draining, MessageTooBig} {
+			c := s.opened(t, way)
+			half := clientFrame(0x81, make([]byte, 900))
+			c.send(half[:500])
+			s.waitCold(t)
+			s.onConnection(t, func(server *Server, fd uint32) {
+				if server.inboundBytes == 0 {
+					t.Error("nothing of the message is kept")
+				}
+				server.finishCode(fd, reason)
+				if server.inboundBytes != 0 {
+					t.Errorf("%s, %v: %d bytes are kept after our close", way, reason, server.inboundBytes)
+				}
+			})
+			c.send(join(half[500:], clientClose(1000, ""))) // and it is still followed
+			c.expect(closing(reasonTable[reason].code))
+			c.isEnded(way)
+			c.Close()
+			s.checkNothingLeft(t)
+		}
+	}
+}

@@ -45,6 +45,10 @@ func (s *Server) finishCode(fd uint32, reason Reason) {
 		s.finish(fd, reason, words)
 		return
 	}
+	if c := s.cold[fd]; c != nil { // what it says is not wanted any more
+		s.inboundBytes -= cap(c.in.payload)
+		c.in.payload, c.in.wanted = nil, false
+	}
 	s.sayLast(fd, phaseClosing, reason, words)
 	if !s.loop.Closing(fd) {
 		s.thaw(fd)
@@ -83,8 +87,6 @@ func (s *Server) readClosing(fd uint32, p []byte) {
 	if c != nil {
 		in = &c.in
 	}
-	s.inboundBytes -= cap(in.payload)
-	in.payload, in.wanted = nil, false
 	_, reason := in.feed(p, farewell{})
 	isBye := in.stopped
 	isKept := s.keepParser(fd, in)
