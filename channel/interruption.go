@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"sort"
 	"time"
 
 	"c10m/poller"
@@ -111,20 +112,26 @@ func (r *Registry) isUntold(m *member) bool {
 }
 
 // until is how far a member that is behind may be served: to the head, or, if it is
-// untold, up to the interruption.
+// untold, up to the interruption. Sweeps ask it of each member, so it is inlined.
 func (r *Registry) until(g *log, m *member) uint32 {
-	if r.interruptions.open == 0 || !r.isUntold(m) {
+	if r.interruptions.open == 0 {
+		return g.head()
+	}
+	return r.untilCut(g, m)
+}
+
+func (r *Registry) untilCut(g *log, m *member) uint32 {
+	if !r.isUntold(m) {
 		return g.head()
 	}
 	seq := m.seq
 	if m.off > 0 {
 		seq++ // what is begun is finished
 	}
-	for ; ; seq++ {
-		if seq == g.head() || g.entry(seq).message.number > r.interruptions.first {
-			return seq
-		}
-	}
+	left := int(g.head() - seq)
+	return seq + uint32(sort.Search(left, func(n int) bool {
+		return g.entry(seq+uint32(n)).message.number > r.interruptions.first
+	}))
 }
 
 // pass moves an untold member, for which nothing is left from before the
