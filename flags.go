@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"c10m/conn"
+	"c10m/conn/wire"
 	"c10m/internal/cli"
 	"c10m/poller"
 	"c10m/redisbus"
@@ -127,14 +128,14 @@ func addressesOf(listen []string) ([]poller.Address, error) {
 	return all, nil
 }
 
-func (f *serveFlags) frameMode() conn.FrameMode {
+func (f *serveFlags) frameMode() wire.FrameMode {
 	switch f.Frame {
 	case "text":
-		return conn.FrameText
+		return wire.FrameText
 	case "binary":
-		return conn.FrameBinary
+		return wire.FrameBinary
 	}
-	return conn.FrameAuto
+	return wire.FrameAuto
 }
 
 // historyMax bounds what one client that comes back may ask for at once.

@@ -132,7 +132,7 @@ func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
 
 // hub is the configuration of the door into the loops.
 func (f *serveFlags) hub(p *plan) channel.HubConfig {
-	config := f.frameMode().Hub(int(f.MessageBytes), poller.Linux{}.Now)
+	config := conn.HubConfig(f.frameMode(), int(f.MessageBytes), poller.Linux{}.Now)
 	config.History = p.conn.History
 	return config
 }

@@ -154,7 +154,7 @@ func TestBothCloseWhileTheSocketIsFull(t *testing.T) {
 	waitFor(t, "the client's close is there", func() (is bool) {
 		s.onLoops(func(_ *poller.Loop, server *Server) {
 			for _, state := range server.cold {
-				is = state.in.stopped
+				is = state.in.IsClosed()
 			}
 		})
 		return is

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 
 	"github.com/gobwas/ws"
 )
@@ -248,5 +249,5 @@ func (s *Server) reply(text []byte) {
 	if len(s.pongs)+len(text)+4 > replyBatchBytesMax {
 		s.sayPongs()
 	}
-	s.pongs = appendFrame(s.pongs, ws.OpText, text)
+	s.pongs = wire.AppendFrame(s.pongs, ws.OpText, text)
 }

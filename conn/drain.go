@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"c10m/conn/wire"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -17,7 +18,7 @@ import (
 const DrainNotice = "drain"
 
 // noticeFrame is that ping.
-var noticeFrame = appendFrame(nil, ws.OpPing, []byte(DrainNotice))
+var noticeFrame = wire.AppendFrame(nil, ws.OpPing, []byte(DrainNotice))
 
 // Drain tells all connections that they will be closed and closes each with
 // 1012 (service restart) a notice later, both at an even rate, so that their

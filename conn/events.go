@@ -83,7 +83,7 @@ func (s *Server) lastWords(fd uint32, reason Reason) []byte {
 		return closeEvents[reason]
 	}
 	info := &reasonTable[reason]
-	return closeFrame(info.code, info.text)
+	return wire.AppendClose(nil, info.code, info.text)
 }
 
 // openEvents answers a request for events. An EventSource that comes back says in

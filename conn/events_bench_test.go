@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/wire"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -108,7 +110,7 @@ func BenchmarkEventsBesideWebSockets(b *testing.B) {
 				far.await(bytes)
 				return time.Since(began)
 			}
-			frameSize := func(string) int { return len(FrameAuto.Frame(payload)) }
+			frameSize := func(string) int { return len(wire.FrameAuto.Frame(payload)) }
 			eventSize := func(id string) int { return eventBytes([]byte(id), payload) }
 			var sockets, events time.Duration
 			var ratios []float64

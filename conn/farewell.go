@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -46,8 +47,8 @@ func (s *Server) finishCode(fd uint32, reason Reason) {
 		return
 	}
 	if c := s.cold[fd]; c != nil { // what it says is not wanted any more
-		s.inboundBytes -= cap(c.in.payload)
-		c.in.payload, c.in.wanted = nil, false
+		s.inboundBytes -= c.in.KeptBytes()
+		c.in.Unwant()
 	}
 	s.sayLast(fd, phaseClosing, reason, words)
 	if !s.loop.Closing(fd) {
@@ -87,14 +88,14 @@ func (s *Server) readClosing(fd uint32, p []byte) {
 	if c != nil {
 		in = &c.in
 	}
-	_, reason := in.feed(p, farewell{})
-	isBye := in.stopped
+	_, fault := in.Feed(p, farewell{})
+	isBye := in.IsClosed()
 	isKept := s.keepParser(fd, in)
 	switch {
 	case isBye && c != nil && c.owes(): // writable ends it
 	case isBye:
 		s.end(fd, reasonNone)
-	case reason != reasonNone || !isKept:
+	case fault != wire.FaultNone || !isKept:
 		s.setPhase(fd, phaseLingering)
 		if c == nil || !c.owes() {
 			s.stopListening(fd)
@@ -108,11 +109,11 @@ func (s *Server) readClosing(fd uint32, p []byte) {
 // after our close frame it is answered nothing (RFC 6455, 5.5.1).
 type farewell struct{}
 
-func (farewell) ping([]byte)                      {}
-func (farewell) pong()                            {}
-func (farewell) closed(uint16)                    {}
-func (farewell) accepts() (int64, bool)           { return math.MaxInt64, false }
-func (farewell) message(ws.OpCode, []byte) Reason { return reasonNone }
+func (farewell) Ping([]byte)                    {}
+func (farewell) Pong()                          {}
+func (farewell) Closed(uint16)                  {}
+func (farewell) Accepts() (int64, bool)         { return math.MaxInt64, false }
+func (farewell) Message(ws.OpCode, []byte) bool { return true }
 
 // expireLingers ends those who did not end their side in time.
 func (s *Server) expireLingers() (next int64) {
@@ -123,10 +124,6 @@ func (s *Server) expireLingers() (next int64) {
 		}
 		return isLate
 	})
-}
-
-func closeFrame(code uint16, text string) []byte {
-	return appendFrame(nil, ws.OpClose, append([]byte{byte(code >> 8), byte(code)}, text...))
 }
 
 // count adds one to the counter of reason, unless fd has had its reason.

@@ -1,12 +1,15 @@
 package conn
 
-import "c10m/channel"
+import (
+	"c10m/channel"
+	"c10m/conn/wire"
+)
 
-// Hub is the configuration of a hub whose members are connections of this
+// HubConfig is the configuration of a hub whose members are connections of this
 // package: how its messages look in each format. now is the clock of the loops.
-func (mode FrameMode) Hub(payloadBytesMax int, now func() int64) channel.HubConfig {
+func HubConfig(mode wire.FrameMode, payloadBytesMax int, now func() int64) channel.HubConfig {
 	config := channel.HubConfig{Frame: mode.Frame, PayloadBytesMax: payloadBytesMax, Now: now}
-	config.Encoders[channel.Named-1] = mode.named
+	config.Encoders[channel.Named-1] = named(mode)
 	config.Encoders[channel.Event-1] = encodeEvent
 	for _, format := range []channel.Format{channel.Response, channel.LastResponse} {
 		config.Encoders[format-1] = func(m *channel.Message) []byte { return datedNow(joinResponses(format, []*channel.Message{m})) }

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"c10m/conn/wire"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -13,9 +14,10 @@ func (s *Server) readFrames(fd uint32, p []byte) {
 	if c := s.cold[fd]; c != nil {
 		in = &c.in
 	}
-	kept := cap(in.payload)
-	rest, reason := in.feed(p, s)
-	s.inboundBytes += cap(in.payload) - kept
+	kept := in.KeptBytes()
+	rest, fault := in.Feed(p, sink{s})
+	reason := s.faultReason(fault)
+	s.inboundBytes += in.KeptBytes() - kept
 	if reason == reasonNone && s.inboundBytes > s.shared.Config.InboundBytesTotal {
 		reason = StateMemory
 	}
@@ -37,19 +39,19 @@ func (s *Server) readFrames(fd uint32, p []byte) {
 
 // keepParser keeps what the parser of fd stands in the middle of, and reports whether
 // it can: without a place for it, the stream cannot be read on.
-func (s *Server) keepParser(fd uint32, in *inbound) (kept bool) {
+func (s *Server) keepParser(fd uint32, in *wire.Inbound) (kept bool) {
 	if in != &s.in {
 		return true
 	}
-	if !in.between() && !in.stopped && !s.loop.Closing(fd) {
+	if !in.Between() && !in.IsClosed() && !s.loop.Closing(fd) {
 		if c := s.coldOf(fd); c != nil {
-			c.in, s.in = *in, inbound{}
+			c.in, s.in = *in, wire.Inbound{}
 			return true
 		}
 	}
-	kept = in.between() || in.stopped
-	s.inboundBytes -= cap(in.payload)
-	s.in = inbound{}
+	kept = in.Between() || in.IsClosed()
+	s.inboundBytes -= in.KeptBytes()
+	s.in = wire.Inbound{}
 	return kept
 }
 
@@ -63,16 +65,16 @@ func (s *Server) readBytesMax(fd uint32) int {
 	if record.Marks&markCold == 0 {
 		return frameReadBytesMax
 	}
-	return int(min(max(s.cold[fd].in.remaining, frameReadBytesMax), scratchBytes))
+	return int(min(max(s.cold[fd].in.Remaining(), frameReadBytesMax), scratchBytes))
 }
 
-// ping, pong, closed and message make Server the sink of the connection
-// s.current.
+// A sink takes what the connection s.current says.
+type sink struct{ *Server }
 
-// ping answers with the same payload (RFC 6455, 5.5.3). Pongs are collected in
+// Ping answers with the same payload (RFC 6455, 5.5.3). Pongs are collected in
 // a buffer that the loop reuses, so that a read full of pings, of which it holds
 // ten thousand, is not ten thousand writes.
-func (s *Server) ping(payload []byte) {
+func (s sink) Ping(payload []byte) {
 	if s.loop.Record(s.current).Phase != phaseOpen {
 		return
 	}
@@ -84,7 +86,7 @@ func (s *Server) ping(payload []byte) {
 		s.sayPongs()
 	}
 	s.stats.Pongs.Add(1)
-	s.pongs = appendFrame(s.pongs, ws.OpPong, payload)
+	s.pongs = wire.AppendFrame(s.pongs, ws.OpPong, payload)
 }
 
 // sayPongs writes the pongs that were collected for the connection s.current.
@@ -95,12 +97,12 @@ func (s *Server) sayPongs() {
 	s.pongs = s.pongs[:0]
 }
 
-func (s *Server) pong() { s.stats.PongsIn.Add(1) }
+func (s sink) Pong() { s.stats.PongsIn.Add(1) }
 
-// closed answers a close frame with its code and closes (RFC 6455, 5.5.1 and
+// Closed answers a close frame with its code and closes (RFC 6455, 5.5.1 and
 // 7.1.1: the server is the first to close the TCP connection). Nothing but the
 // end of its stream can come from the client any more.
-func (s *Server) closed(code uint16) {
+func (s sink) Closed(code uint16) {
 	fd := s.current
 	if s.loop.Record(fd).Phase != phaseOpen {
 		return
@@ -108,9 +110,9 @@ func (s *Server) closed(code uint16) {
 	if s.sayPongs(); s.loop.Record(fd).Phase != phaseOpen {
 		return
 	}
-	answer := appendFrame(s.control[:0], ws.OpClose, nil)
+	answer := wire.AppendFrame(s.control[:0], ws.OpClose, nil)
 	if code != 0 {
-		answer = appendFrame(s.control[:0], ws.OpClose, []byte{byte(code >> 8), byte(code)})
+		answer = wire.AppendFrame(s.control[:0], ws.OpClose, []byte{byte(code >> 8), byte(code)})
 	}
 	if s.sayLast(fd, phaseLingering, ClientClosed, answer) {
 		s.end(fd, ClientClosed)
@@ -185,7 +187,7 @@ func (s *Server) writable(fd uint32) {
 		s.loop.ArmWrite(fd, false)
 		s.stopListening(fd)
 		return
-	case phase == phaseClosing && c.in.stopped: // the client was the first to say it
+	case phase == phaseClosing && c.in.IsClosed(): // the client was the first to say it
 		s.end(fd, reasonNone)
 		return
 	case phase == phaseClosing:

@@ -374,7 +374,7 @@ func TestEveryReasonIsWhole(t *testing.T) {
 			t.Errorf("%v: text %q", r, info.text)
 		case info.status != 0:
 			checkRefusal(t, refusal(r), r)
-		case info.code != 0 && (!validCloseCode(info.code) || len(info.text) > 123):
+		case info.code != 0 && (!wire.ValidCloseCode(info.code) || len(info.text) > 123):
 			t.Errorf("%v: close code %d, %d bytes of text", r, info.code, len(info.text))
 		}
 		if stats.Closes[r].Add(1) != 1 {

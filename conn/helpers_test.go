@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/wire/wiretest"
 	"c10m/internal/patience"
 	"c10m/poller"
 
@@ -32,32 +33,12 @@ func upgradeRequest(path string) string {
 
 const sampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
-// clientFrame is a masked frame with a first byte of the caller's choice.
-func clientFrame(first byte, payload []byte) []byte {
-	mask := [4]byte{0x11, 0x92, 0x33, 0xf4}
-	p := []byte{first}
-	switch n := len(payload); {
-	case n < 126:
-		p = append(p, 0x80|byte(n))
-	case n < 1<<16:
-		p = binary.BigEndian.AppendUint16(append(p, 0x80|126), uint16(n))
-	default:
-		p = binary.BigEndian.AppendUint64(append(p, 0x80|127), uint64(n))
-	}
-	p = append(p, mask[:]...)
-	for i, b := range payload {
-		p = append(p, b^mask[i%4])
-	}
-	return p
-}
-
-func clientPing(payload string) []byte { return clientFrame(0x89, []byte(payload)) }
-
-func clientClose(code uint16, text string) []byte {
-	return clientFrame(0x88, append(binary.BigEndian.AppendUint16(nil, code), text...))
-}
-
-func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+var (
+	clientFrame = wiretest.Frame
+	clientPing  = wiretest.Ping
+	clientClose = wiretest.Close
+	join        = wiretest.Join
+)
 
 // requestEnd returns the length of the head at the front of p, empty line included, or
 // 0 if it is not complete.
@@ -147,18 +128,8 @@ type wireFrame struct {
 	code    uint16
 }
 
-// readFrame reads a frame of a server that is trusted with its length.
-func readFrame(r io.Reader) (f ws.Frame, err error) {
-	if f.Header, err = ws.ReadHeader(r); err != nil {
-		return f, err
-	}
-	f.Payload = make([]byte, f.Header.Length)
-	_, err = io.ReadFull(r, f.Payload)
-	return f, err
-}
-
 func (c *rawClient) frame() (wireFrame, error) {
-	f, err := readFrame(c.Reader)
+	f, err := wiretest.ReadFrame(c.Reader)
 	if err != nil {
 		return wireFrame{}, err
 	}
@@ -290,7 +261,7 @@ func (s *testServer) checkNothingLeft(t testing.TB) {
 				server.requestBytes, server.inboundBytes, server.owedBytes, len(server.pongs), len(server.pinned.frames))
 		}
 		for _, c := range server.coldSpares {
-			if c.request != nil || c.owes() || !c.in.between() {
+			if c.request != nil || c.owes() || !c.in.Between() {
 				t.Errorf("a spare is not blank: %+v", c)
 			}
 		}

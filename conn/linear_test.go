@@ -195,33 +195,6 @@ func (p *countingPublisher) PublishAnswered(from uint64, name, _, payload []byte
 }
 func (p *countingPublisher) Full() bool { return false }
 
-// Half a message has twice the memory of what came at the most, whatever its
-// frames announce.
-func TestHalfAMessageKeepsTwiceItsBytes(t *testing.T) {
-	for _, piece := range pieceSizes {
-		for _, announced := range []int{piece, 60_000} {
-			var in inbound
-			notes := &notebook{take: true, keep: true}
-			for sent := 0; sent < 40_000; sent += piece {
-				frame := clientFrame([]byte{2, 0}[min(sent, 1)], make([]byte, piece))
-				if announced > piece {
-					frame = make([]byte, piece) // of the one frame
-					if sent == 0 {
-						frame = clientFrame(0x82, make([]byte, announced))[:8+piece]
-					}
-				}
-				if _, reason := in.feed(frame, notes); reason != reasonNone {
-					t.Fatal(reason)
-				}
-				// The runtime rounds up by an eighth at the most.
-				if kept := sent + piece; cap(in.payload) > 2*kept+kept/4+8 {
-					t.Fatalf("pieces of %d, %d announced: %d bytes are held for %d", piece, announced, cap(in.payload), kept)
-				}
-			}
-		}
-	}
-}
-
 // A sizingKernel notes the longest read that is asked for.
 type sizingKernel struct {
 	poller.Linux

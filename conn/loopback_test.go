@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 	"c10m/internal/patience"
 	"c10m/poller"
 
@@ -68,7 +69,7 @@ func startServer(t testing.TB, loops int, config Config, options ...func(*poller
 	for _, server := range s.servers {
 		posters = append(posters, server)
 	}
-	hub := FrameAuto.Hub(1<<20, poller.Linux{}.Now)
+	hub := HubConfig(wire.FrameAuto, 1<<20, poller.Linux{}.Now)
 	hub.History = config.History
 	s.hub = channel.NewHub(posters, hub)
 	return s

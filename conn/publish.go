@@ -72,9 +72,8 @@ func (s *Server) mayPublish(fd uint32) bool {
 	return s.publisher != nil && s.loop.Record(fd).Marks&markPublish != 0
 }
 
-// accepts and message make Server the sink of the connection s.current.
-
-func (s *Server) accepts() (bytesMax int64, isWanted bool) {
+// Accepts bounds a message of a client by what becomes of it.
+func (s sink) Accepts() (bytesMax int64, isWanted bool) {
 	isTwoWay := s.isTwoWay(s.current)
 	switch {
 	case !s.mayPublish(s.current):
@@ -85,8 +84,14 @@ func (s *Server) accepts() (bytesMax int64, isWanted bool) {
 	return int64(s.shared.Config.PublishBytesMax), true
 }
 
+// Message takes what a client says, or leaves in s.refused why it does not.
+func (s sink) Message(_ ws.OpCode, payload []byte) (taken bool) {
+	s.refused = s.message(payload)
+	return s.refused == reasonNone
+}
+
 // message publishes what a client says, or refuses it: this server only pushes.
-func (s *Server) message(_ ws.OpCode, payload []byte) Reason {
+func (s *Server) message(payload []byte) Reason {
 	fd := s.current
 	if s.isTwoWay(fd) {
 		return s.command(payload)

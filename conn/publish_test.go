@@ -12,7 +12,6 @@ import (
 	"c10m/channel"
 	"c10m/poller"
 
-	"github.com/gobwas/ws"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -356,67 +355,6 @@ func TestDrainOfHeldBack(t *testing.T) {
 	c.Close()
 	<-done
 	s.checkNothingLeft(t)
-}
-
-// The payloads that a sink asked for are whole however the stream is cut, and a
-// message in one piece is not copied.
-func TestInboundPayloadsEverySplit(t *testing.T) {
-	want := []string{"aé€😀z", "", "", strings.Repeat("é", 62) + "x", strings.Repeat("\xff", 126),
-		strings.Repeat("€", 42), strings.Repeat("€", 66) + "xy"}
-	stream := richStream(126, 200)
-	feed := func(pieces ...int) []string {
-		var in inbound
-		notes := &notebook{take: true, keep: true}
-		rest := stream
-		for _, n := range append(pieces, len(stream)) {
-			piece := bytes.Clone(rest[:min(n, len(rest))])
-			rest = rest[len(piece):]
-			if _, reason := in.feed(piece, notes); reason != reasonNone {
-				t.Fatalf("cut at %v: %v", pieces, reason)
-			}
-			for i := range piece {
-				piece[i] = 0xa5
-			}
-		}
-		if in.payload != nil {
-			t.Fatalf("cut at %v: a payload is left over", pieces)
-		}
-		return notes.payloads
-	}
-	if got := feed(slices.Repeat([]int{1}, len(stream))...); !slices.Equal(got, want) {
-		t.Fatalf("byte by byte: %q", got)
-	}
-	for at := range len(stream) {
-		for second := range 8 {
-			if got := feed(at, second); !slices.Equal(got, want) {
-				t.Fatalf("cut at %d and %d after it: %q", at, second, got)
-			}
-		}
-	}
-}
-
-// A taker is a sink that wants payloads and keeps nothing.
-type taker struct {
-	counter
-	bytes int
-}
-
-func (k *taker) accepts() (int64, bool) { return inboundBytesMax, true }
-func (k *taker) message(_ ws.OpCode, payload []byte) Reason {
-	k.bytes += len(payload)
-	return reasonNone
-}
-
-func TestWholeMessageIsParsedWithoutAllocating(t *testing.T) {
-	var in inbound
-	frame, buffer := text("payload"), make([]byte, 64)
-	to := &taker{}
-	if n := testing.AllocsPerRun(100, func() { in.feed(buffer[:copy(buffer, frame)], to) }); n != 0 {
-		t.Errorf("a message in one piece allocates %v times", n)
-	}
-	if to.bytes != 101*len("payload") {
-		t.Errorf("%d bytes", to.bytes)
-	}
 }
 
 // With tokens, only those publish whose token says so.

@@ -81,7 +81,8 @@ func (s *Server) protocolLines(h *wire.Head) [][]byte {
 	return h.Lines(wire.SecWebSocketProtocol, s.shake.protocols[:])
 }
 
-// faultReasons are the reasons for which a head is refused by itself.
+// faultReasons are the reasons for which a head is refused by itself, and for which a
+// stream of frames ends. For FaultRefused the sink has its own.
 var faultReasons = [...]Reason{
 	wire.FaultLine:       RequestMalformed,
 	wire.FaultVersion:    RequestVersion,
@@ -93,4 +94,16 @@ var faultReasons = [...]Reason{
 	wire.FaultCoding:     RequestMalformed,
 	wire.FaultLong:       RequestTooLong,
 	wire.FaultTargetLong: RequestTargetTooLong,
+	wire.FaultFrame:      ProtocolError,
+	wire.FaultText:       InvalidUTF8,
+	wire.FaultMessage:    MessageTooBig,
+	wire.FaultRefused:    reasonNone,
+}
+
+// faultReason is why the frames of the connection at hand end, reasonNone if they do not.
+func (s *Server) faultReason(fault wire.Fault) Reason {
+	if fault == wire.FaultRefused {
+		return s.refused
+	}
+	return faultReasons[fault]
 }

@@ -123,7 +123,7 @@ const (
 type cold struct {
 	request []byte     // what came of the request so far; in phaseAnswer, of those to come
 	head    *wire.Head // its parser, once it has begun; nil in phaseAnswer
-	in      inbound
+	in      wire.Inbound
 
 	// Of requests that are no upgrades.
 	body    *body  // of a POST, until it is complete
@@ -146,7 +146,7 @@ type cold struct {
 
 // isBlank reports whether nothing is in it that has to be kept.
 func (c *cold) isBlank() bool {
-	return c.in.between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && !c.isLast && c.resume == nil &&
+	return c.in.Between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && !c.isLast && c.resume == nil &&
 		c.origin == nil && !c.isHead
 }
 
@@ -174,7 +174,7 @@ type Server struct {
 	dateLine     []byte
 	dateSecond   int64
 	requestBytes int // held in cold.request, all together
-	inboundBytes int // held in cold.in.payload and cold.body, all together
+	inboundBytes int // held by cold.in and cold.body, all together
 	owedBytes    int // held in cold.owed, all together
 	members      *memberships
 	grants       grants
@@ -200,8 +200,9 @@ type Server struct {
 	dueBudget    float64       // how many may be, out of turn
 	recent       recentRing
 	disconnects  []*disconnectState // the first is being worked on
-	in           inbound            // of the connection at hand if it has no cold state
+	in           wire.Inbound       // of the connection at hand if it has no cold state
 	current      uint32             // the connection at hand, that in is feeding
+	refused      Reason             // why its message was not taken
 	scratch      [scratchBytes]byte
 	control      [2 + 125]byte // a close frame on its way out
 	iov          [backlogFramesPerWriteMax]unix.Iovec
@@ -535,7 +536,7 @@ func (s *Server) dropCold(fd uint32) {
 	}
 	s.requestBytes -= len(c.request)
 	s.dropHead(c)
-	s.inboundBytes -= cap(c.in.payload)
+	s.inboundBytes -= c.in.KeptBytes()
 	s.owedBytes -= len(c.owed)
 	s.dropBody(c)
 	s.unpin(c)

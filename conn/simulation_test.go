@@ -11,6 +11,8 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/wire"
+	"c10m/conn/wire/wiretest"
 	"c10m/poller"
 	"c10m/poller/pollertest"
 
@@ -86,7 +88,7 @@ func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
 	config.PublishBytesMax, config.InboundBytesTotal = simSaidBytesMax, 16<<10
 	config.Access = Access{Addresses: access.NewAddresses(access.AddressLimits{Connections: 1 << 20}), DescriptorsMax: 1 << 12}
 	s.loop, s.server = newSimulatedLoop(t, s.kernel, 3, NewShared(config))
-	s.hub = channel.NewHub([]channel.Poster{s.server}, FrameAuto.Hub(1<<20, s.kernel.Now))
+	s.hub = channel.NewHub([]channel.Poster{s.server}, HubConfig(wire.FrameAuto, 1<<20, s.kernel.Now))
 	return s
 }
 
@@ -208,18 +210,18 @@ func (s *simulation) read(c *simClient, n int) {
 		return
 	}
 	for {
-		h, size, err := parseHeader(c.stream)
+		f, rest, isWhole, err := wiretest.CutFrame(c.stream)
 		if err != nil {
 			s.failf("a client cannot read a header: %v", err)
 		}
-		if size == 0 || len(c.stream) < size+int(h.Length) {
+		if !isWhole {
 			return
 		}
-		if h.Masked || h.Rsv != 0 || !h.Fin || c.code != 0 {
+		if h := f.Header; h.Masked || h.Rsv != 0 || !h.Fin || c.code != 0 {
 			s.failf("a client got frame %+v after close code %d", h, c.code)
 		}
-		s.understand(c, h.OpCode, c.stream[size:size+int(h.Length)])
-		c.stream = c.stream[size+int(h.Length):]
+		s.understand(c, f.Header.OpCode, f.Payload)
+		c.stream = rest
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/wire"
 	"c10m/poller"
 	"c10m/poller/pollertest"
 
@@ -282,7 +283,7 @@ func TestAStormOfTokensIsBoundedPerTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer loop.Shut()
-	hub := channel.NewHub([]channel.Poster{server}, FrameAuto.Hub(1<<20, kernel.Kernel.Now))
+	hub := channel.NewHub([]channel.Poster{server}, HubConfig(wire.FrameAuto, 1<<20, kernel.Kernel.Now))
 	good := tokenRequest("/news", "Authorization: Bearer "+sign(t, tokenSecret, jwt.MapClaims{"aud": "us", "subscribe": "*"}))
 	bad := bytes.Replace(good, []byte("Bearer e"), []byte("Bearer f"), 1)
 	member := kernel.Dial()

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"c10m/conn/wire/wiretest"
 	"c10m/poller/pollertest"
 
 	"github.com/gobwas/ws"
@@ -144,18 +145,18 @@ func (w *twoWayWorld) read(c *worldClient, n int) {
 		c.upgraded, c.stream = true, c.stream[end:]
 	}
 	for {
-		h, size, err := parseHeader(c.stream)
+		f, rest, isWhole, err := wiretest.CutFrame(c.stream)
 		if err != nil {
 			w.failf("client %d cannot read a header: %v", c.number, err)
 		}
-		if size == 0 || len(c.stream) < size+int(h.Length) {
+		if !isWhole {
 			return
 		}
+		h, payload := f.Header, f.Payload
 		if h.Masked || h.Rsv != 0 || !h.Fin {
 			w.failf("client %d got frame %+v", c.number, h)
 		}
-		payload := c.stream[size : size+int(h.Length)]
-		c.stream = c.stream[size+int(h.Length):]
+		c.stream = rest
 		switch h.OpCode {
 		case ws.OpPing:
 		case ws.OpPong:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 	"c10m/poller"
 	"c10m/poller/pollertest"
 
@@ -61,7 +62,7 @@ func newTwoWayWorld(t testing.TB, seed uint64, skip, history bool, happened map[
 	config.Channel = channel.Config{LogBytes: 40 << 10, LogAge: 5 * time.Minute, LogBytesTotal: 256 << 10, Skip: skip}
 	config.NewPublisher = func(f Feedback) Publisher { w.feedback = f; return w }
 	config.PublishBytesMax, config.InboundBytesTotal = 700, 16<<10
-	hub := FrameAuto.Hub(1<<20, w.kernel.Now)
+	hub := HubConfig(wire.FrameAuto, 1<<20, w.kernel.Now)
 	if history {
 		config.History = channel.NewHistory(channel.HistoryConfig{Messages: 200, Start: func(work func()) { w.answers = work }})
 		hub.History = config.History

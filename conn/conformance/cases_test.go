@@ -191,7 +191,7 @@ func closeBehindMessages(talksOn func(conformanceCase) conformanceCase) conforma
 
 // fatalAtEnd: only the last byte makes it certain that the connection has to be
 // failed.
-func (w *wire) fatalAtEnd() *wire {
+func (w *clientStream) fatalAtEnd() *clientStream {
 	w.c.fatalAt = len(w.c.stream)
 	return w
 }

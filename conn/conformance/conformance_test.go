@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"testing"
 
-	"c10m/conn"
+	"c10m/conn/wire"
 	"c10m/internal/patience"
 
 	"github.com/gobwas/ws"
@@ -63,14 +63,14 @@ type heard struct {
 
 func (h heard) String() string { return fmt.Sprintf("%s %.40q", h.what, h.payload) }
 
-// A wire builds a client's stream by hand, so that it can be wrong.
-type wire struct {
+// A clientStream builds a client's stream by hand, so that it can be wrong.
+type clientStream struct {
 	c     conformanceCase
 	masks uint32
 }
 
 // frame appends a masked frame with any first byte.
-func (w *wire) frame(first byte, payload string) *wire {
+func (w *clientStream) frame(first byte, payload string) *clientStream {
 	w.c.frames = append(w.c.frames, len(w.c.stream))
 	p := append(w.c.stream, first)
 	switch n := len(payload); {
@@ -95,14 +95,14 @@ func (w *wire) frame(first byte, payload string) *wire {
 }
 
 // bad appends a frame whose header is wrong.
-func (w *wire) bad(first byte, payload string) *wire {
+func (w *clientStream) bad(first byte, payload string) *clientStream {
 	w.frame(first, payload)
 	w.c.fatalAt = len(w.c.stream) - len(payload)
 	return w
 }
 
 // fragments appends a message in pieces of n bytes.
-func (w *wire) fragments(opcode byte, payload string, n int) *wire {
+func (w *clientStream) fragments(opcode byte, payload string, n int) *clientStream {
 	for len(payload) > n {
 		w.frame(opcode, payload[:n])
 		payload, opcode = payload[n:], 0
@@ -110,23 +110,29 @@ func (w *wire) fragments(opcode byte, payload string, n int) *wire {
 	return w.frame(0x80|opcode, payload)
 }
 
-func (w *wire) pong(payload string) *wire   { return w.hears(heard{what: "pong", payload: payload}) }
-func (w *wire) text(payload string) *wire   { return w.hears(heard{what: "text", payload: payload}) }
-func (w *wire) binary(payload string) *wire { return w.hears(heard{what: "binary", payload: payload}) }
+func (w *clientStream) pong(payload string) *clientStream {
+	return w.hears(heard{what: "pong", payload: payload})
+}
+func (w *clientStream) text(payload string) *clientStream {
+	return w.hears(heard{what: "text", payload: payload})
+}
+func (w *clientStream) binary(payload string) *clientStream {
+	return w.hears(heard{what: "binary", payload: payload})
+}
 
-func (w *wire) hears(h heard) *wire {
+func (w *clientStream) hears(h heard) *clientStream {
 	w.c.want = append(w.c.want, h)
 	return w
 }
 
 // overtaken: the last echo may be missing, since the failure overtakes it.
-func (w *wire) overtaken() *wire {
+func (w *clientStream) overtaken() *clientStream {
 	w.c.want[len(w.c.want)-1].mayMiss = true
 	w.c.remark = "the echo comes through the bus, and the failure does not wait for it"
 	return w
 }
 
-func (w *wire) failed(codes ...int) conformanceCase {
+func (w *clientStream) failed(codes ...int) conformanceCase {
 	w.c.ends, w.c.codes = endsFailed, codes
 	if w.c.fatalAt == 0 {
 		panic("BUG: case " + w.c.name + " does not say where it is wrong")
@@ -134,15 +140,15 @@ func (w *wire) failed(codes ...int) conformanceCase {
 	return w.c
 }
 
-func (w *wire) ok() conformanceCase { return w.c }
+func (w *clientStream) ok() conformanceCase { return w.c }
 
-func (w *wire) answered(codes ...int) conformanceCase {
+func (w *clientStream) answered(codes ...int) conformanceCase {
 	w.c.ends, w.c.codes = endsItself, codes
 	return w.c
 }
 
-func newCase(name string, args ...any) *wire {
-	return &wire{c: conformanceCase{name: fmt.Sprintf(name, args...)}}
+func newCase(name string, args ...any) *clientStream {
+	return &clientStream{c: conformanceCase{name: fmt.Sprintf(name, args...)}}
 }
 
 // cutAllBytesMax is up to which length a stream is cut at every byte, and
@@ -222,7 +228,7 @@ func batches(trials []*trial) (all [][]*trial) {
 // TestConformance plays every case at every cut.
 func TestConformance(t *testing.T) {
 	cases := conformanceCases()
-	played, nonStrict := playCases(t, start(t, conn.FrameAuto, messageBytesDefault), cases)
+	played, nonStrict := playCases(t, start(t, wire.FrameAuto, messageBytesDefault), cases)
 	var remarks []string
 	informational := 0
 	for i := range cases {
@@ -251,7 +257,7 @@ func TestConformanceOfBinary(t *testing.T) {
 			cases = append(cases, newCase("1.2 with %d bytes of %.1q", n, payload).frame(0x82, payload).binary(payload).ok())
 		}
 	}
-	playCases(t, start(t, conn.FrameBinary, messageBytesDefault), cases)
+	playCases(t, start(t, wire.FrameBinary, messageBytesDefault), cases)
 }
 
 // playCases plays all cuts of all cases and returns how many there were, and at

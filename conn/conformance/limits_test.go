@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"c10m/conn"
+	"c10m/conn/wire"
 	"c10m/internal/patience"
 )
 
@@ -46,10 +46,10 @@ func section9() (cases []limitCase) {
 		first   byte
 		pattern string
 		filler  string // of sections 9.3, 9.4, 9.7 and 9.8
-		hears   func(*wire, string) *wire
+		hears   func(*clientStream, string) *clientStream
 	}{
-		{1, textPattern, "*", (*wire).text},
-		{2, binaryPattern, "\xfe", (*wire).binary},
+		{1, textPattern, "*", (*clientStream).text},
+		{2, binaryPattern, "\xfe", (*clientStream).binary},
 	} {
 		for i, size := range []int{64 << 10, 256 << 10, 1 << 20, 4 << 20, 8 << 20, 16 << 20} {
 			payload := repeated(kind.pattern, size)
@@ -74,19 +74,19 @@ func section9() (cases []limitCase) {
 
 // TestConformanceOfLimits plays section 9 with a server that takes 16 MiB.
 func TestConformanceOfLimits(t *testing.T) {
-	servers := map[conn.FrameMode]*server{
-		conn.FrameAuto:   start(t, conn.FrameAuto, limitBytesMax),
-		conn.FrameBinary: start(t, conn.FrameBinary, limitBytesMax),
+	servers := map[wire.FrameMode]*server{
+		wire.FrameAuto:   start(t, wire.FrameAuto, limitBytesMax),
+		wire.FrameBinary: start(t, wire.FrameBinary, limitBytesMax),
 	}
 	cases := section9()
 	counts := make(map[string]int)
 	for i := range cases {
 		c := &cases[i]
-		mode := conn.FrameAuto
+		mode := wire.FrameAuto
 		if c.name == "9.8.1" {
 			// An empty binary message comes back as text else, as anything that is UTF-8
 			// (1.2.1).
-			mode = conn.FrameBinary
+			mode = wire.FrameBinary
 		}
 		if err := c.play(servers[mode], i); err != nil {
 			t.Errorf("case %s: %v", c.name, err)

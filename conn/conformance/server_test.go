@@ -12,6 +12,7 @@ import (
 
 	"c10m/channel"
 	"c10m/conn"
+	"c10m/conn/wire"
 	"c10m/internal/patience"
 	"c10m/poller"
 	"c10m/redisbus"
@@ -35,7 +36,7 @@ type server struct {
 
 // start runs a server whose clients hear what they say through an embedded bus, up to
 // so many bytes a message.
-func start(t *testing.T, mode conn.FrameMode, messageBytesMax int) *server {
+func start(t *testing.T, mode wire.FrameMode, messageBytesMax int) *server {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -66,7 +67,7 @@ func start(t *testing.T, mode conn.FrameMode, messageBytesMax int) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.poller.Stop)
-	hub := channel.NewHub(posters, mode.Hub(messageBytesMax, poller.Linux{}.Now))
+	hub := channel.NewHub(posters, conn.HubConfig(mode, messageBytesMax, poller.Linux{}.Now))
 	bus, err := redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: "127.0.0.1:0"}, hub, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func section6() (cases []conformanceCase) {
 // invalid appends a text message that is not UTF-8, in frames of these sizes, the
 // last one repeated, and marks the byte that makes it certain: the first that no
 // UTF-8 can have there, or the last of all.
-func (w *wire) invalid(payload string, sizes ...int) *wire {
+func (w *clientStream) invalid(payload string, sizes ...int) *clientStream {
 	certain := certainAt(payload)
 	opcode := byte(0x01)
 	for sent := 0; sent < len(payload); {

@@ -7,6 +7,10 @@ no socket, no session, no configuration.
 	lists.go   values that are lists (RFC 9110, 5.6.1), and qualities
 	target.go  the forms of a request's target, and hosts
 	date.go    the Date of answers
+	frame.go   the headers of WebSocket frames (RFC 6455, 5.2), and whole frames
+	inbound.go what a client says in frames
+
+Package wiretest is the clients' side of it all, for tests.
 
 # The head of a request
 
@@ -36,6 +40,21 @@ made, lists over several lines, empty members of lists.
 
 Several lines of a field are one list. Their values are found by walking from the first
 to the last of them again, and only if there are several.
+
+# Frames
+
+An Inbound takes what a client says over a WebSocket, cut anywhere, unmasks it in place
+and tells a Sink. It is its zero value between whole messages, keeps nothing of what it
+is lent but messages in pieces that somebody wants, and allocates for these alone. What
+it says does not depend on the cuts.
+
+	FaultFrame    breaks RFC 6455: a header (5.2 to 5.5), a close code (7.4)
+	FaultText     a text or a close's sentence is not UTF-8 (8.1), as soon as it is certain
+	FaultMessage  a message is longer than the Sink takes, as soon as a header says so
+	FaultRefused  the Sink did not take a message
+
+After the last two it may be fed on: a client that says goodbye behind what was refused
+is understood.
 
 # What looks wrong but is deliberate
 

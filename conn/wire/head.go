@@ -8,7 +8,7 @@ import (
 // HeadBytesMax is the longest head that a Head can hold: its offsets have 16 bits.
 const HeadBytesMax = math.MaxUint16
 
-// A Fault is why a head is none.
+// A Fault is why a head is none, or why a stream of frames has to end.
 type Fault uint8
 
 // The faults, by the rule that is broken: see doc.go.
@@ -24,6 +24,11 @@ const (
 	FaultCoding
 	FaultLong
 	FaultTargetLong
+
+	FaultFrame
+	FaultText
+	FaultMessage
+	FaultRefused
 )
 
 // Where Parse stands: in which part of a line the next byte is.

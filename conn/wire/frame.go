@@ -1,4 +1,4 @@
-package conn
+package wire
 
 import (
 	"encoding/binary"
@@ -67,9 +67,9 @@ func minimal(h ws.Header, size int) bool {
 	return true
 }
 
-// appendFrame appends a whole unmasked frame, as a server sends it (RFC 6455,
-// 5.1).
-func appendFrame(p []byte, opcode ws.OpCode, payload []byte) []byte {
+// AppendFrame appends a whole unmasked frame, as a server sends it (RFC 6455, 5.1 and
+// 5.2).
+func AppendFrame(p []byte, opcode ws.OpCode, payload []byte) []byte {
 	p = append(p, 0x80|byte(opcode))
 	switch n := len(payload); {
 	case n <= 125:
@@ -84,7 +84,13 @@ func appendFrame(p []byte, opcode ws.OpCode, payload []byte) []byte {
 	return append(p, payload...)
 }
 
-// FrameMode says how payloads are framed.
+// AppendClose appends a close frame with a code and a sentence, which fit a control frame
+// (RFC 6455, 5.5.1).
+func AppendClose(p []byte, code uint16, text string) []byte {
+	return AppendFrame(p, ws.OpClose, append([]byte{byte(code >> 8), byte(code)}, text...))
+}
+
+// FrameMode says how payloads are framed: the opcode of a data frame (RFC 6455, 5.6).
 type FrameMode uint8
 
 const (
@@ -99,11 +105,11 @@ const (
 
 // Frame returns the one unmasked frame for a payload that all members share.
 func (mode FrameMode) Frame(payload []byte) []byte {
-	return appendFrame(make([]byte, 0, len(payload)+10), mode.opcode(payload), payload)
+	return AppendFrame(make([]byte, 0, len(payload)+10), mode.Opcode(payload), payload)
 }
 
-// opcode is that of the frame of a payload.
-func (mode FrameMode) opcode(payload []byte) ws.OpCode {
+// Opcode is that of the frame of a payload.
+func (mode FrameMode) Opcode(payload []byte) ws.OpCode {
 	if mode == FrameBinary || mode == FrameAuto && !utf8.Valid(payload) {
 		return ws.OpBinary
 	}

@@ -1,4 +1,4 @@
-package conn
+package wire
 
 import (
 	"encoding/binary"
@@ -7,23 +7,24 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// A sink takes what an inbound stream says. Payloads are lent until it returns.
-type sink interface {
-	ping(payload []byte)
-	pong()
-	// closed is told the code of a valid close frame, 0 if it had none.
-	closed(code uint16)
-	// accepts is asked at the head of every data frame: how many bytes a
+// A Sink takes what a client's frames say. Payloads are lent until it returns.
+type Sink interface {
+	Ping(payload []byte)
+	Pong()
+	// Closed is told the code of a valid close frame, 0 if it had none.
+	Closed(code uint16)
+	// Accepts is asked at the head of every data frame: how many bytes a
 	// message may have, and whether its payload is wanted.
-	accepts() (bytesMax int64, isWanted bool)
-	// message tells of a complete, valid data message; payload is nil if it was
-	// not wanted. The result is reasonNone or why the connection has to end.
-	message(opcode ws.OpCode, payload []byte) Reason
+	Accepts() (bytesMax int64, isWanted bool)
+	// Message tells of a complete, valid data message; payload is nil if it was
+	// not wanted. false ends the stream with FaultRefused.
+	Message(opcode ws.OpCode, payload []byte) (taken bool)
 }
 
-// inbound is where a client's byte stream stands. Between whole messages it is
-// its zero value, and nothing is kept for the connection.
-type inbound struct {
+// An Inbound is the parser of what a client says over a WebSocket (RFC 6455, 5), and
+// where its stream stands. Between whole messages it is its zero value, and nothing has
+// to be kept for the connection.
+type Inbound struct {
 	head     [headerBytesMax]byte // a header of which only a part is there
 	headSize uint8
 
@@ -40,32 +41,44 @@ type inbound struct {
 	wanted  bool      // its payload
 	payload []byte    // of it so far, if it is wanted and in pieces
 	text    utf8Stream
-	stopped bool // a close frame came: nothing after it counts (RFC 6455, 5.5.1)
+	stopped bool // a close frame came
 }
 
-// between reports whether the stream stands between messages, with nothing to
+// Between reports whether the stream stands between messages, with nothing to
 // remember.
-func (in *inbound) between() bool {
+func (in *Inbound) Between() bool {
 	return in.headSize == 0 && !in.inFrame && in.opcode == 0 && !in.stopped
 }
 
-// feed takes the next bytes of the stream, unmasks them in place and tells to
-// what they say. The result is reasonNone or why the connection has to end, and rest
-// what it has not looked at then. It may be fed again, unless the stream is broken
-// (ProtocolError, InvalidUTF8).
-func (in *inbound) feed(p []byte, to sink) (rest []byte, reason Reason) {
-	for len(p) > 0 && !in.stopped && reason == reasonNone {
+// IsClosed reports whether a close frame came: nothing after it counts (RFC 6455, 5.5.1).
+func (in *Inbound) IsClosed() bool { return in.stopped }
+
+// Remaining is how many bytes of the frame at hand are still to come, 0 between frames.
+func (in *Inbound) Remaining() int64 { return in.remaining }
+
+// KeptBytes is the memory that it holds for a message in pieces.
+func (in *Inbound) KeptBytes() int { return cap(in.payload) }
+
+// Unwant drops what is kept of the message at hand, which is not wanted any more.
+func (in *Inbound) Unwant() { in.payload, in.wanted = nil, false }
+
+// Feed takes the next bytes of the stream, unmasks them in place and tells to what they
+// say. The result is FaultNone or why the stream has to end, and rest what it has not
+// looked at then. It may be fed again, unless the stream is broken (FaultFrame,
+// FaultText).
+func (in *Inbound) Feed(p []byte, to Sink) (rest []byte, fault Fault) {
+	for len(p) > 0 && !in.stopped && fault == FaultNone {
 		if in.inFrame {
-			p, reason = in.feedPayload(p, to)
+			p, fault = in.feedPayload(p, to)
 		} else {
-			p, reason = in.feedHeader(p, to)
+			p, fault = in.feedHeader(p, to)
 		}
 	}
-	return p, reason
+	return p, fault
 }
 
 // feedHeader reads a header and returns what follows it.
-func (in *inbound) feedHeader(p []byte, to sink) (rest []byte, reason Reason) {
+func (in *Inbound) feedHeader(p []byte, to Sink) (rest []byte, fault Fault) {
 	from := p
 	if in.headSize > 0 {
 		copied := copy(in.head[in.headSize:], p)
@@ -73,50 +86,50 @@ func (in *inbound) feedHeader(p []byte, to sink) (rest []byte, reason Reason) {
 	}
 	h, size, err := parseHeader(from)
 	if err != nil {
-		return nil, ProtocolError
+		return nil, FaultFrame
 	}
 	if size == 0 {
 		// Even of a partial header the first byte may be wrong already, but
 		// the rest comes soon or never; the sweep of pings finds the dead.
 		in.headSize = uint8(copy(in.head[:], from))
-		return nil, reasonNone
+		return nil, FaultNone
 	}
 	rest = p[size-int(in.headSize):]
 	in.headSize = 0
-	reason = in.begin(h, size, to)
-	if reason == reasonNone && in.remaining == 0 {
-		reason = in.end(nil, to)
+	fault = in.begin(h, size, to)
+	if fault == FaultNone && in.remaining == 0 {
+		fault = in.end(nil, to)
 	}
-	return rest, reason
+	return rest, fault
 }
 
 // begin checks a header and enters its frame.
-func (in *inbound) begin(h ws.Header, size int, to sink) (reason Reason) {
+func (in *Inbound) begin(h ws.Header, size int, to Sink) (fault Fault) {
 	state := ws.StateServerSide
 	if in.opcode != 0 {
 		state = state.Set(ws.StateFragmented)
 	}
 	if ws.CheckHeader(h, state) != nil || !minimal(h, size) {
-		return ProtocolError
+		return FaultFrame
 	}
 	if !h.OpCode.IsControl() {
 		if h.OpCode != ws.OpContinuation {
 			in.opcode = h.OpCode
 		}
-		bytesMax, isWanted := to.accepts()
+		bytesMax, isWanted := to.Accepts()
 		// Before the payload comes: a client learns it without sending it.
 		if h.Length > bytesMax-in.size {
-			reason = MessageTooBig
+			fault = FaultMessage
 		}
 		in.size += h.Length
 		in.wanted = isWanted
 	}
 	in.header, in.remaining, in.masked, in.inFrame = h, h.Length, 0, true
-	return reason
+	return fault
 }
 
 // feedPayload takes payload bytes and returns what follows the frame.
-func (in *inbound) feedPayload(p []byte, to sink) (rest []byte, reason Reason) {
+func (in *Inbound) feedPayload(p []byte, to Sink) (rest []byte, fault Fault) {
 	n := int(min(in.remaining, int64(len(p))))
 	part, rest := p[:n], p[n:]
 	ws.Cipher(part, in.header.Mask, in.masked)
@@ -129,12 +142,12 @@ func (in *inbound) feedPayload(p []byte, to sink) (rest []byte, reason Reason) {
 		}
 	} else if in.opcode == ws.OpText && !in.text.write(part) {
 		// As soon as it is certain, not at the end (RFC 6455, 8.1).
-		return nil, InvalidUTF8
+		return nil, FaultText
 	} else if in.wanted && (in.remaining > 0 || !in.header.Fin || len(in.payload) > 0) {
 		in.keep(part)
 	}
 	if in.remaining > 0 {
-		return rest, reasonNone
+		return rest, FaultNone
 	}
 	return rest, in.end(part, to)
 }
@@ -143,7 +156,7 @@ func (in *inbound) feedPayload(p []byte, to sink) (rest []byte, reason Reason) {
 // copied twice at the most, however small they are, and a client gets at most twice
 // the memory that it has sent bytes. Only in the last frame is it known how much is to
 // come: to grow to what is announced before would be a copy for each frame.
-func (in *inbound) keep(part []byte) {
+func (in *Inbound) keep(part []byte) {
 	if need := len(in.payload) + len(part); need > cap(in.payload) {
 		size := max(need, 2*cap(in.payload))
 		if in.header.Fin {
@@ -158,57 +171,59 @@ func (in *inbound) keep(part []byte) {
 
 // end leaves a frame whose payload is complete. part is the payload of a control
 // frame, and of a message that came in one piece.
-func (in *inbound) end(part []byte, to sink) Reason {
+func (in *Inbound) end(part []byte, to Sink) Fault {
 	in.inFrame = false
 	in.controlSize = 0
 	switch in.header.OpCode {
 	case ws.OpPing:
-		to.ping(part)
+		to.Ping(part)
 	case ws.OpPong:
-		to.pong()
+		to.Pong()
 	case ws.OpClose:
 		return in.endClose(part, to)
 	default:
 		if !in.header.Fin {
-			return reasonNone
+			return FaultNone
 		}
 		if !in.text.complete() {
-			return InvalidUTF8
+			return FaultText
 		}
 		opcode, payload := in.opcode, in.payload
 		if payload == nil && in.wanted {
 			payload = part
 		}
 		in.opcode, in.size, in.payload = 0, 0, nil
-		return to.message(opcode, payload)
+		if !to.Message(opcode, payload) {
+			return FaultRefused
+		}
 	}
-	return reasonNone
+	return FaultNone
 }
 
 // endClose checks a close frame's payload (RFC 6455, 5.5.1 and 7.4).
-func (in *inbound) endClose(payload []byte, to sink) Reason {
+func (in *Inbound) endClose(payload []byte, to Sink) Fault {
 	in.stopped = true
 	switch {
 	case len(payload) == 0:
-		to.closed(0)
-		return reasonNone
+		to.Closed(0)
+		return FaultNone
 	case len(payload) == 1:
-		return ProtocolError
+		return FaultFrame
 	}
 	code := binary.BigEndian.Uint16(payload)
-	if !validCloseCode(code) {
-		return ProtocolError
+	if !ValidCloseCode(code) {
+		return FaultFrame
 	}
 	if !utf8.Valid(payload[2:]) {
-		return InvalidUTF8
+		return FaultText
 	}
-	to.closed(code)
-	return reasonNone
+	to.Closed(code)
+	return FaultNone
 }
 
-// validCloseCode reports whether a peer may send code: RFC 6455, 7.4, and what
+// ValidCloseCode reports whether a peer may send code: RFC 6455, 7.4, and what
 // IANA registered since (1012 to 1014), which the library does not know.
-func validCloseCode(code uint16) bool {
+func ValidCloseCode(code uint16) bool {
 	if code >= 1012 && code <= 1014 {
 		return true
 	}
