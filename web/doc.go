@@ -6,14 +6,29 @@ is none of the others: nothing here runs in the server.
 
 # c10m.js
 
-One ES module without dependencies and without a build step: the file that is
-edited is the file that is served and the file that npm packs. It is therefore
-much longer than files here otherwise are: modules that import each other would cost
-every page further round trips, and cannot be copied as one.
+One ES module without dependencies, made of the modules in src. join.go puts them
+together when a server starts: it takes the imports away, and the exports of all but
+src/c10m.js. Comments stay, so what is served can be read, and its stack traces name lines of
+it. Nothing generated is in the tree, so nothing there can be stale. Who wants the one
+file takes it from a server (/-/c10m.js) or from go run ./web/join; npm pack calls the
+latter. Several files in the browser would cost every page further round trips, and cannot
+be copied as one. A bundler would do more than this needs, in a form that is harder to read.
 
-The head of the file says how it is made. docs/c10m.js.md says what it does, with the
-table of outcomes, which is data in the source: a test brings about each row, and another
-holds page and source together. What it promises:
+	src/c10m.js      the public face; its head says how the rest works together
+	src/core.js      the loop of sessions and pauses, requests, tokens, what the page knows
+	src/outbox.js    what waits to be published
+	src/wayback.js   the better transports, tried beside a worse one
+	src/session.js   one way to the server, from its first try to its end:
+	src/socket.js    the WebSocket that speaks c10m.v1
+	src/requests.js  the streams and the polls
+	src/feeds.js     subscriptions
+	src/outcomes.js  the table of outcomes, close codes, the words of gaps
+	src/shared.js    encodings, errors, events, ids
+	src/limits.js    limits and defaults
+
+docs/c10m.js.md says what it does, with the table of outcomes, which is data in the
+source: a test brings about each row, and another holds page and source together. What it
+promises:
 
   - A message is handed over once and in order, or a gap event says that one may be
     missing. Every new subscription names the position of the last message; without
@@ -66,11 +81,11 @@ byte, which fits the server's default of a heartbeat every 300 s.
 
 go test ./web runs all of them.
 
-	test/*.test.mjs     the module against a server, a network and a clock in memory
+	test/*.test.mjs     the modules against a server, a network and a clock in memory
 	                    (fake.mjs), with nothing left to chance; outcomes.test.mjs has
 	                    the rows of the table, recovery.test.mjs outages, middleboxes,
 	                    the way back, clocks that are set and frozen pages
-	test/scenario.mjs   the module against real servers, in Node (node.mjs), in Chromium
+	test/scenario.mjs   the one file against real servers, in Node (node.mjs), in Chromium
 	                    and in Firefox (page.html); real_test.go starts, drains and kills
 	                    these, over a network that can be cut (servertest.Line), a
 	                    middlebox that drops, swallows, closes and cuts frames

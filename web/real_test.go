@@ -76,6 +76,10 @@ func direct(t *testing.T) *director {
 func (d *director) serve() {
 	pages := http.NewServeMux()
 	pages.Handle("GET /", http.FileServer(http.Dir(".")))
+	pages.HandleFunc("GET /-/c10m.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", javaScript)
+		w.Write(module)
+	})
 	for what, do := range map[string]func(query url.Values, body string) (string, error){
 		"publish":         func(q url.Values, body string) (string, error) { return publish(d.server, q, body) },
 		"publish-guarded": func(q url.Values, body string) (string, error) { return publish(d.guarded, q, body) },
@@ -250,7 +254,11 @@ func TestModuleInNode(t *testing.T) {
 		t.Fatal("the npm package ws is not there: run make test, which installs it")
 	}
 	d := direct(t)
-	client := servertest.Start(t, servertest.Find(t, "node", "nodejs"), "test/node.mjs", d.http.URL, d.at)
+	file := filepath.Join(t.TempDir(), "c10m.mjs")
+	if err := os.WriteFile(file, module, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client := servertest.Start(t, servertest.Find(t, "node", "nodejs"), "test/node.mjs", d.http.URL, d.at, file)
 	d.wait(client.Gone)
 }
 

@@ -16,8 +16,7 @@ type Page struct {
 
 const javaScript = "text/javascript; charset=utf-8"
 
-//go:embed c10m.js
-var module []byte
+var module = join()
 
 //go:embed c10m.d.ts
 var types []byte

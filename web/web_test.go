@@ -2,7 +2,9 @@ package web
 
 import (
 	"context"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -14,6 +16,20 @@ func TestMain(m *testing.M) { servertest.Main(m) }
 
 // hangGuard ends what hangs; it is no expectation of speed.
 var hangGuard = patience.Guard
+
+// The modules as one file: an engine takes it, with what c10m.d.ts names and nothing else.
+func TestJoined(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "c10m.mjs")
+	if err := os.WriteFile(file, module, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := `import(process.argv[1]).then((all) => console.log(Object.keys(all).join()))`
+	out, err := exec.CommandContext(t.Context(), servertest.Find(t, "node", "nodejs"), "-e", program, file).CombinedOutput()
+	if want := "C10m,C10mError,Subscription,outcomes\n"; err != nil || string(out) != want {
+		t.Errorf("%v: %q, want %q", err, out, want)
+	}
+}
 
 // The unit tests of c10m.js. node is content with no test at all, so they are counted.
 func TestModule(t *testing.T) {

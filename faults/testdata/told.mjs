@@ -1,7 +1,7 @@
 // A client of c10m.js that says what it hears, a line each. Arguments: the server, the
 // transport, the channels.
 import { createRequire } from "node:module";
-import { C10m } from "../../web/c10m.js";
+import { C10m } from "../../web/src/c10m.js";
 
 const { WebSocket } = createRequire(new URL("../../conn/realclients/node.mjs", import.meta.url))("ws");
 const [url, transport, channels] = process.argv.slice(2);

@@ -1,7 +1,7 @@
 // Subscriptions, transports, backoff, tokens.
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { C10m } from "../c10m.js";
+import { C10m } from "../src/c10m.js";
 import { settle } from "./fake.mjs";
 import { clock, connect, each, listen, network, publishSlowly, server, ways } from "./helpers.mjs";
 

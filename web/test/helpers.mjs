@@ -1,7 +1,7 @@
 // What the tests of c10m.js share: clients of a server in memory, made anew for each
 // test, and what they have heard.
 import { afterEach, beforeEach, test } from "node:test";
-import { C10m } from "../c10m.js";
+import { C10m } from "../src/c10m.js";
 import { Clock, Server, settle } from "./fake.mjs";
 
 export let clock, server;

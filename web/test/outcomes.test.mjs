@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { outcomes } from "../c10m.js";
+import { outcomes } from "../src/c10m.js";
 import { settle } from "./fake.mjs";
 import { browser, clock, connect, listen, publishSlowly, server } from "./helpers.mjs";
 

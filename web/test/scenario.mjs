@@ -4,7 +4,6 @@
 // network between that can be cut, box a middlebox; noUpgrades has a proxy that refuses WebSockets,
 // and buffers one that keeps streams back, too. A step that fails throws.
 
-import { C10m } from "../c10m.js";
 import { browserOnly, middleboxes } from "./middleboxes.mjs";
 
 const ways = ["websocket", "sse", "poll"];
@@ -19,7 +18,7 @@ function same(got, want, what) {
   check(show(got) === show(want), `${what}: got ${show(got)}, want ${show(want)}`);
 }
 
-export async function scenario({ at, ask, options }) {
+export async function scenario({ C10m, at, ask, options }) {
   const clients = [];
 
   // Hasty: a test has less patience than a page.
