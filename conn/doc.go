@@ -76,7 +76,7 @@ membership and the cold state go. farewell.go has the ways to end.
     descriptor then, but of its memberships.
   - At most one membership of a connection is in the middle of a frame, and it is
     twoWay.busy. A blocked one that is not held <=> twoWayFull and EPOLLOUT.
-  - owedBytes = the sum of len(cold.owed), requestBytes that of len(cold.request),
+  - owedBytes = the sum of len(cold.owed), requestBytes that of cold.requestArray,
     inboundBytes that of cold.in.KeptBytes() and of cap(cold.body.bytes).
   - markPaused in a record <=> EPOLLIN is off <=> one entry in paused with its
     generation. Entries of those who left are passed over.

@@ -25,9 +25,9 @@ const (
 )
 
 // readRequests answers the requests in p, one after the other, and keeps what is
-// left. isOwn: p belongs to the connection, and may be kept as it is. Of a request
-// that was begun, p begins with what was kept of it.
-func (s *Server) readRequests(fd uint32, p []byte, isOwn bool) {
+// left. Of a request that was begun, p begins with what was kept of it. own is as
+// takeRequest returns it, and 0 if p is lent.
+func (s *Server) readRequests(fd uint32, p []byte, own int) {
 	for n := 0; ; n++ {
 		h := s.headOf(fd)
 		if !h.Begun() {
@@ -37,7 +37,7 @@ func (s *Server) readRequests(fd uint32, p []byte, isOwn bool) {
 			break
 		}
 		if s.mustWait(fd) || n == exchangesPerReadMax || n > 0 && s.tokensWait() {
-			s.deferRequests(fd, p, isOwn)
+			s.deferRequests(fd, p, own)
 			return
 		}
 		size, fault := h.Parse(p, s.shared.requestBytesMax)
@@ -53,9 +53,7 @@ func (s *Server) readRequests(fd uint32, p []byte, isOwn bool) {
 			if s.loop.Record(fd).Phase == phaseAnswer {
 				s.enterKept(fd)
 			}
-			// What is left behind answered requests is copied, or a byte of it would
-			// hold the memory of all of them.
-			if s.awaitRequest(fd, p, isOwn && n == 0) {
+			if s.awaitRequest(fd, p, own) {
 				s.keepHead(s.cold[fd], h)
 			}
 			return
@@ -64,7 +62,7 @@ func (s *Server) readRequests(fd uint32, p []byte, isOwn bool) {
 		case verdictOver:
 			return
 		case verdictWait:
-			s.deferRequests(fd, p, isOwn)
+			s.deferRequests(fd, p, own)
 			return
 		}
 		p = after
@@ -76,7 +74,7 @@ func (s *Server) readRequests(fd uint32, p []byte, isOwn bool) {
 // it is nothing yet: what came was empty lines.
 func (s *Server) leaveKept(fd uint32) {
 	if s.loop.Record(fd).Phase == phaseRequest {
-		s.awaitRequest(fd, nil, false)
+		s.awaitRequest(fd, nil, 0)
 		return
 	}
 	s.enterKept(fd)
@@ -242,8 +240,8 @@ func (s *Server) mustWait(fd uint32) bool {
 
 // deferRequests keeps requests whose turn has not come. The connection is not read from
 // until all of them are answered, so they are one read at most.
-func (s *Server) deferRequests(fd uint32, p []byte, isOwn bool) {
-	c := s.keepBounded(fd, p, isOwn)
+func (s *Server) deferRequests(fd uint32, p []byte, own int) {
+	c := s.keepBounded(fd, p, own)
 	if c == nil {
 		s.end(fd, RequestMemory) // no answer may overtake those that are to come
 		return
@@ -258,6 +256,7 @@ func (s *Server) deferRequests(fd uint32, p []byte, isOwn bool) {
 // continueRequests goes on with the requests that waited, if nothing is in their way.
 func (s *Server) continueRequests(fd uint32) {
 	var p []byte
+	own := 0
 	if c := s.cold[fd]; c != nil {
 		if c.pending > 0 || c.owes() {
 			return
@@ -266,9 +265,9 @@ func (s *Server) continueRequests(fd uint32) {
 			s.finish(fd, RequestsDone, nil)
 			return
 		}
-		p = s.takeRequest(c)
+		p, own = s.takeRequest(c)
 	}
-	s.readRequests(fd, p, true)
+	s.readRequests(fd, p, own)
 }
 
 // continueReady goes on with connections that waited for a turn, and reports whether

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -48,6 +49,13 @@ func (b *busOf) PublishAnswered(from uint64, name, key, payload []byte) bool {
 func (b *busOf) tell() {
 	b.feedback.Published(b.waiting)
 	b.waiting = nil
+}
+
+// next answers what waits, and holds what comes for it.
+func (b *busOf) next() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tell()
 }
 
 func (b *busOf) release() {
@@ -211,10 +219,7 @@ func TestKeptConnections(t *testing.T) {
 		t.Fatalf("%d are left before their time is over: %v", n, s.counts())
 	}
 	half.send([]byte("POST /news HTT"))
-	waitFor(t, "it is there", func() (there bool) {
-		s.onLoops(func(_ *poller.Loop, server *Server) { there = server.requestBytes > 0 })
-		return there
-	})
+	waitFor(t, "it is there", func() bool { return s.requestBytes() > 0 })
 	s.step(kernel, exchangeLook)
 	s.step(kernel, exchangeLook)
 	if n := s.closes(RequestIdle); n != 1 || s.closes(RequestTimeout) != 0 {
@@ -344,6 +349,59 @@ func TestLastAnswersSaySo(t *testing.T) {
 	}
 	s.checkNothingLeft(t)
 	bare.checkNothingLeft(t)
+}
+
+// What is counted of requests that wait is what they hold: the end of a long read does
+// not hold all of it.
+func TestRequestsThatWaitHoldWhatIsCounted(t *testing.T) {
+	long := "GET /-/c10m.js HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 7<<10) + "\r\n\r\n"
+	for name, tail := range map[string]string{
+		"a request":        "GET /-/c10m.js HTTP/1.1\r\nHost: h\r\n\r\n",
+		"half a request":   "GET /-/c10m.js HT",
+		"a byte":           "G",
+		"a quarter of all": strings.Repeat(long, 3) + "G",
+	} {
+		s, bus := startHTTP(t, nil, func(settings *poller.Config, _ *Shared) { settings.Options.DeferAccept = false })
+		bus.hold()
+		stream := postRequest("/news", "first") + strings.Repeat(long, 6) + postRequest("/news", "second") + tail
+		clients := make([]*rawClient, 40)
+		for i := range clients {
+			clients[i] = s.connect(t)
+		}
+		waitFor(t, "all are accepted", func() bool { return s.poller.Loops()[0].Stats().Connections.Load() == int64(len(clients)) })
+		before := heapBytes()
+		s.onLoops(func(l *poller.Loop, server *Server) {
+			l.Walk(0, len(clients), func(fd uint32) { server.received(fd, copy(server.scratch[:], stream), 0) })
+		})
+		bus.next() // so that the second waits, and the tail behind it
+		counted := 0
+		s.onLoops(func(_ *poller.Loop, server *Server) {
+			for _, c := range server.cold {
+				if string(c.request) != tail {
+					t.Errorf("%s: %d bytes wait, want %d", name, len(c.request), len(tail))
+				}
+			}
+			counted = server.requestBytes
+		})
+		held := heapBytes() - before
+		if least := len(clients) * len(tail); counted < least || counted > 5*least+len(clients)*8 || held-counted > len(clients)<<13 {
+			t.Errorf("%s: %d bytes are counted, and %d held, for %d", name, counted, held, least)
+		}
+		bus.release()
+		for _, c := range clients {
+			c.Close()
+		}
+		s.checkNothingLeft(t)
+	}
+}
+
+// heapBytes says what is reachable.
+func heapBytes() int {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int(stats.HeapAlloc)
 }
 
 func TestRoutes(t *testing.T) {

@@ -104,7 +104,7 @@ func (s *Server) readProxyHeader(fd uint32, p []byte) {
 	whole, isNew := p, true
 	c := s.cold[fd]
 	if c != nil && len(c.request) > 0 {
-		s.keepRequest(c, p, false)
+		s.keepRequest(c, p, 0)
 		whole, isNew = c.request, false
 	}
 	header, err := access.ParseProxyHeader(whole)
@@ -114,9 +114,10 @@ func (s *Server) readProxyHeader(fd uint32, p []byte) {
 		return
 	case header.Size == 0:
 		if isNew {
-			s.awaitRequest(fd, p, false)
+			s.awaitRequest(fd, p, 0)
 		} else {
-			s.awaitRequest(fd, s.takeRequest(c), true)
+			p, own := s.takeRequest(c)
+			s.awaitRequest(fd, p, own)
 		}
 		return
 	}
@@ -136,7 +137,7 @@ func (s *Server) readProxyHeader(fd uint32, p []byte) {
 		record.Marks |= markForwarded
 	}
 	if len(rest) == 0 {
-		s.awaitRequest(fd, nil, false)
+		s.awaitRequest(fd, nil, 0)
 		return
 	}
 	s.readRequest(fd, rest)

@@ -100,10 +100,7 @@ func TestHeadThatTheServerCannotAnswer(t *testing.T) {
 		if before != "" {
 			late.reply("POST")
 		}
-		waitFor(t, "it is there", func() (there bool) {
-			s.onLoops(func(_ *poller.Loop, server *Server) { there = server.requestBytes == 20 })
-			return there
-		})
+		waitFor(t, "it is there", func() bool { return s.requestBytes() == 20 })
 		for range 2 + int(handshakeTimeout/exchangeLook) {
 			s.step(kernel, exchangeLook+time.Second)
 		}

@@ -189,6 +189,16 @@ func (s *testServer) onLoops(f func(l *poller.Loop, server *Server)) {
 	}
 }
 
+// requestBytes is how much of requests is kept.
+func (s *testServer) requestBytes() (n int) {
+	s.onLoops(func(_ *poller.Loop, server *Server) {
+		for _, c := range server.cold {
+			n += len(c.request)
+		}
+	})
+	return n
+}
+
 // ticks makes every loop look at its time-outs now.
 func (s *testServer) ticks() { s.onLoops(func(l *poller.Loop, _ *Server) { l.TickNow() }) }
 

@@ -115,13 +115,8 @@ func (s *Server) keepLast(fd uint32) (kept bool) {
 // keepBehindPoll keeps what a client sends while its poll waits: the next request.
 // No more is read until the poll is answered.
 func (s *Server) keepBehindPoll(fd uint32, p []byte) (kept bool) {
-	c := s.coldOf(fd)
+	c := s.keepBounded(fd, p, 0)
 	if c == nil {
-		s.refuse(fd, RequestMemory)
-		return false
-	}
-	s.keepRequest(c, p, false)
-	if s.requestBytes > requestBytesTotalMax {
 		s.refuse(fd, RequestMemory)
 		return false
 	}

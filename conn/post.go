@@ -130,7 +130,7 @@ func (s *Server) readBody(fd uint32, p []byte) {
 	}
 	s.dropBody(c)
 	if s.publishBody(fd, b.channel, b.key, b.bytes, b.isLast) == verdictNext {
-		s.readRequests(fd, p[n:], false)
+		s.readRequests(fd, p[n:], 0)
 	}
 }
 

@@ -120,16 +120,12 @@ func TestRequestTimeout(t *testing.T) {
 	kernel.clock.Store(kernel.Now())
 	silent, half := s.connect(t), s.connect(t)
 	half.send([]byte("GET /news HTTP/1.1\r\nHost"))
-	kept := func() (n int) {
-		s.onLoops(func(_ *poller.Loop, server *Server) { n = server.requestBytes })
-		return n
-	}
-	waitFor(t, "both are there", func() bool { return s.servers[0].Stats().Unfinished.Load() == 2 && kept() > 0 })
+	waitFor(t, "both are there", func() bool { return s.servers[0].Stats().Unfinished.Load() == 2 && s.requestBytes() > 0 })
 	done := s.upgrade(t, "/news") // in time, and not ended for it later
 	s.step(kernel, handshakeTimeout*9/10)
 	// Saying more does not win more time.
 	half.send([]byte(": h\r\n"))
-	waitFor(t, "more is there", func() bool { return kept() == len("GET /news HTTP/1.1\r\nHost: h\r\n") })
+	waitFor(t, "more is there", func() bool { return s.requestBytes() == len("GET /news HTTP/1.1\r\nHost: h\r\n") })
 	if n := s.servers[0].Stats().Unfinished.Load(); n != 2 {
 		t.Fatalf("%d unfinished before their time is over", n)
 	}
@@ -257,11 +253,7 @@ func TestRequestMemoryIsLimited(t *testing.T) {
 	}
 	early := s.connect(t)
 	early.send([]byte("GET /news "))
-	waitFor(t, "the first piece", func() bool {
-		kept := 0
-		s.onLoops(func(_ *poller.Loop, server *Server) { kept = server.requestBytes })
-		return kept == len("GET /news ")
-	})
+	waitFor(t, "the first piece", func() bool { return s.requestBytes() == len("GET /news ") })
 	hold(requestBytesTotalMax)
 	late := s.connect(t)
 	late.send([]byte("GET /news "))

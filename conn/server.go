@@ -121,9 +121,10 @@ const (
 // while a request is incomplete, a client's frame is partial, or something
 // waits for room in the socket.
 type cold struct {
-	request []byte     // what came of the request so far; in phaseAnswer, of those to come
-	head    *wire.Head // its parser, once it has begun; nil in phaseAnswer
-	in      wire.Inbound
+	request      []byte     // what came of the request so far; in phaseAnswer, of those to come
+	requestArray int        // the size of the array that request is the end of
+	head         *wire.Head // its parser, once it has begun; nil in phaseAnswer
+	in           wire.Inbound
 
 	// Of requests that are no upgrades.
 	body    *body  // of a POST, until it is complete
@@ -173,7 +174,7 @@ type Server struct {
 	later        []byte    // and the one that is being made
 	dateLine     []byte
 	dateSecond   int64
-	requestBytes int // held in cold.request, all together
+	requestBytes int // held by cold.request, all together
 	inboundBytes int // held by cold.in and cold.body, all together
 	owedBytes    int // held in cold.owed, all together
 	members      *memberships
@@ -382,52 +383,12 @@ func (s *Server) readRequest(fd uint32, p []byte) {
 	c := s.cold[fd]
 	if c == nil || len(c.request) == 0 {
 		record.Stamp = secondOf(s.loop.Now()) // of the request, and not of the wait for it
-		s.readRequests(fd, p, false)
+		s.readRequests(fd, p, 0)
 		return
 	}
-	s.keepRequest(c, p, false)
-	s.readRequests(fd, s.takeRequest(c), true)
-}
-
-// awaitRequest keeps p until more of a request (or of what comes before it) is
-// there. isOwn: p is the connection's, and need not be copied.
-func (s *Server) awaitRequest(fd uint32, p []byte, isOwn bool) (kept bool) {
-	if s.keepBounded(fd, p, isOwn) == nil {
-		s.refuseRequest(fd, p, RequestMemory)
-		return false
-	}
-	return true
-}
-
-// keepBounded keeps p with its connection, whose cold state it returns; nil says that
-// there is no room for it, and the connection has to end.
-func (s *Server) keepBounded(fd uint32, p []byte, isOwn bool) *cold {
-	c := s.coldOf(fd)
-	if c == nil {
-		return nil
-	}
-	if s.keepRequest(c, p, isOwn); s.requestBytes > requestBytesTotalMax {
-		return nil
-	}
-	return c
-}
-
-// keepRequest keeps a part of a request until the rest of it is there.
-func (s *Server) keepRequest(c *cold, p []byte, isOwn bool) {
-	if isOwn && len(c.request) == 0 {
-		c.request = p
-	} else {
-		c.request = append(c.request, p...)
-	}
-	s.requestBytes += len(p)
-}
-
-// takeRequest returns what is kept of requests, and keeps it no longer.
-func (s *Server) takeRequest(c *cold) []byte {
-	p := c.request
-	s.requestBytes -= len(p)
-	c.request = nil
-	return p
+	s.keepRequest(c, p, 0)
+	p, own := s.takeRequest(c)
+	s.readRequests(fd, p, own)
 }
 
 // upgrade upgrades a connection or refuses it. rest is what came after the
@@ -534,7 +495,7 @@ func (s *Server) dropCold(fd uint32) {
 	if c == nil {
 		return
 	}
-	s.requestBytes -= len(c.request)
+	s.requestBytes -= c.requestArray
 	s.dropHead(c)
 	s.inboundBytes -= c.in.KeptBytes()
 	s.owedBytes -= len(c.owed)
