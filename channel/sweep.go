@@ -183,6 +183,29 @@ func (r *Registry) Writable(fd uint32) {
 	r.publishTally()
 }
 
+// Flush makes the write now for which a member would have to wait for its sweep, and
+// reports whether it has all that was published, but for the rest of a frame that is
+// partly in its socket. A member that is untold of an interruption has not.
+func (r *Registry) Flush(fd uint32) (isWhole bool) {
+	m := r.member(fd)
+	if m.channel == 0 || !r.Behind(fd) {
+		return !r.Untold(fd)
+	}
+	g := r.logOf(r.cells.at(m.channel))
+	if until := r.until(g, m); until != m.seq && m.flags&(memberBlocked|memberHeld|memberDead|memberOnce) == 0 {
+		if g.cursor == fd {
+			g.cursor = m.next
+		}
+		if r.serve(g, fd, m, until) {
+			r.block(g, fd, m)
+		}
+		defer r.publishTally()
+		defer r.trim(g)
+	}
+	left := g.head() - m.seq
+	return (left == 0 || left == 1 && m.off > 0) && m.flags&memberDead == 0 && !r.isUntold(m)
+}
+
 // Hold keeps fd from being given another frame until Release. If a frame is
 // partly in the socket, the rest of it is the caller's to write, before
 // anything else; rest is immutable. A connection that is no member can be held

@@ -171,23 +171,12 @@ func (s *Server) closeTold(d *drainState, now int64) {
 func (s *Server) drainOne(fd uint32) {
 	switch s.loop.Record(fd).Phase {
 	case phaseOpen:
-		s.closeDraining(fd)
+		s.finishCode(fd, Draining)
 	case phaseKept:
 		if s.cold[fd] == nil {
 			s.end(fd, Draining)
 		}
 	}
-}
-
-// closeDraining closes an open connection with 1012, or, if it is untold of an
-// interruption, with that: after 1012 a client that had its next connection in time
-// takes it that it missed nothing.
-func (s *Server) closeDraining(fd uint32) {
-	if s.isUntold(fd) {
-		s.finishCode(fd, MissedMessages)
-		return
-	}
-	s.finishCode(fd, Draining)
 }
 
 // drainLast ends a connection whatever it is at, unless its answer is to come, for
@@ -203,7 +192,7 @@ func (s *Server) drainLast(fd uint32) {
 		}
 		s.end(fd, Draining)
 	case phaseOpen:
-		s.closeDraining(fd)
+		s.finishCode(fd, Draining)
 	case phasePoll:
 		s.drainPoll(fd)
 	}

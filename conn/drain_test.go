@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/channel"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -209,4 +210,72 @@ func TestDrainSkipsNoticeIntoAFullSocket(t *testing.T) {
 	}
 	slow.Close()
 	s.checkNothingLeft(t)
+}
+
+// What was published before a close is brought before it, however far behind the sweep
+// is: here it is paced and has not begun.
+func TestDrainBringsWhatTheSweepOwes(t *testing.T) {
+	for _, over := range []time.Duration{0, 50 * time.Millisecond} {
+		config := withHistory(10) // streams are told their position
+		config.PingInterval = 0
+		config.Channel.Pace = &channel.Pace{}
+		s := startServer(t, 2, config)
+		clients := s.members(t, 80) // more on a loop than what is not paced
+		twoWay := s.upgradeTwoWay(t, "/", text("SUB news"), text("SUB other"))
+		twoWay.command()
+		twoWay.command()
+		stream := s.events(t, "/news")
+		stream.block()
+		config.Channel.Pace.SetMost(1)
+		s.publish(t, "news", "one")
+		s.publish(t, "news", "two")
+		s.poller.StopAccepting(0)
+		done := make(chan struct{})
+		go func() { Drain(s.servers, over); close(done) }()
+		for _, c := range clients {
+			got := slices.DeleteFunc(c.frames(), func(f wireFrame) bool { return f == drainNoticed })
+			if want := []wireFrame{message("one"), message("two"), closing(1012)}; !slices.Equal(got, want) {
+				t.Fatalf("got %v", got)
+			}
+			c.Close()
+		}
+		if over == 0 { // without a notice
+			twoWay.expectCommands("MSG news #\none", "MSG news #\ntwo", "closed with 1012")
+			stream.expectPayloads("one", "two")
+		}
+		twoWay.Close()
+		stream.Close()
+		<-done
+		s.checkNothingLeft(t)
+	}
+}
+
+// Who cannot be brought all of it, since his socket is full, is told that and not 1012.
+func TestDrainTellsWhoIsBehind(t *testing.T) {
+	s := startServer(t, 1, testConfig(), smallSendBuffer)
+	slow := s.upgradeSlow(t, "/news")
+	published := s.block(t, "news")
+	for range 3 { // behind the one of which a part is in the socket
+		s.publish(t, "news", numbered(published))
+		published++
+	}
+	s.poller.StopAccepting(0)
+	var done sync.WaitGroup
+	done.Go(func() { Drain(s.servers, 0) })
+	waitFor(t, "it is closed", func() bool { return len(s.counts()) > 0 })
+	got := slow.frames()
+	if n := len(got); n == 0 || n > published || got[n-1] != closing(CodeMissedMessages) {
+		t.Errorf("%d messages were published, and %d frames came, of which the last is %.60v", published, n, got[max(n-1, 0):])
+	}
+	for i, f := range got[:len(got)-1] {
+		if numberOf(t, f) != i {
+			t.Errorf("message %d came as the %dth", numberOf(t, f), i)
+		}
+	}
+	slow.Close()
+	done.Wait()
+	s.checkNothingLeft(t)
+	if got := s.counts(); len(got) != 1 || got[MissedMessages] != 1 {
+		t.Errorf("reasons %v", got)
+	}
 }

@@ -40,7 +40,18 @@ func (s *Server) finish(fd uint32, reason Reason, lastWords []byte) {
 // before it has answered takes the close for an unclean one. Who broke the protocol
 // is not listened to any more (7.1.7), and has its stream ended at once. It is not for
 // the middle of a read: the parser of the connection may be used here.
+//
+// What it is owed by its channels comes first, if one write takes it: whoever is closed
+// was open when that was published. After 1012 a client that had its next connection in
+// time takes it that it missed nothing: who does not get all then, or is untold of an
+// interruption, is told that.
 func (s *Server) finishCode(fd uint32, reason Reason) {
+	if reason != MissedMessages && !s.flush(fd) && reason == Draining {
+		reason = MissedMessages
+	}
+	if s.loop.Closing(fd) {
+		return
+	}
 	words := s.lastWords(fd, reason)
 	if reason == ProtocolError || reason == InvalidUTF8 || s.isEvents(fd) {
 		s.finish(fd, reason, words)
@@ -54,6 +65,20 @@ func (s *Server) finishCode(fd uint32, reason Reason) {
 	if !s.loop.Closing(fd) {
 		s.thaw(fd)
 	}
+}
+
+// flush writes what fd is owed by its channels, as far as one write for each takes it,
+// and reports whether that was all. Its sweep may be far behind, or paced.
+func (s *Server) flush(fd uint32) (isWhole bool) {
+	c := s.cold[fd]
+	isWhole = c == nil || c.resume == nil
+	if !s.isTwoWay(fd) {
+		return s.registry.Flush(fd) && isWhole
+	}
+	for n := twoWayOf(s.loop.Record(fd)).first; n != 0 && !s.loop.Closing(fd); n = s.members.at(n).next {
+		isWhole = s.registry.Flush(n) && isWhole
+	}
+	return isWhole
 }
 
 // sayLast writes the last words, gives the client lingerTimeout from here on, and

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,7 +69,7 @@ type moversReport struct {
 	Holes      int // clients that missed more than one run of messages
 	Disorder   int // messages that did not follow the one before on a connection
 	Moves      int // connections that were opened on a notice
-	Restarts   int // closes with 1012
+	Restarts   int // closes with 1012, or with 4001 of who was behind
 	Noted      int // moves from a connection that was closed, once the next was there
 	Ends       int // connections that ended without a close frame
 	Failed     map[string]int
@@ -373,9 +374,10 @@ func readFrame(reader *bufio.Reader) (opcode ws.OpCode, payload []byte, err erro
 	return header.OpCode, payload, err
 }
 
-// closed answers a close frame.
+// closed answers a close frame. A client that is behind is told so (4001): what it missed
+// by that is late.
 func (p *moversProcess) closed(c net.Conn, payload []byte) {
-	if len(payload) < 2 || binary.BigEndian.Uint16(payload) != 1012 {
+	if len(payload) < 2 || !slices.Contains([]uint16{1012, missedMessages}, binary.BigEndian.Uint16(payload)) {
 		p.fail("close", fmt.Errorf("payload %q", payload))
 		return
 	}
