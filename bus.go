@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"c10m/admin"
+	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/redisbus"
@@ -13,7 +14,7 @@ import (
 )
 
 // openBus opens the way in.
-func openBus(f *serveFlags, hub *channel.Hub, onGap func(redisbus.Gap), log *zap.Logger) (redisbus.Bus, error) {
+func openBus(f *serveFlags, hub *channel.Hub, onGap func(bus.Gap), log *zap.Logger) (bus.Bus, error) {
 	if f.Bus == "embedded" {
 		return redisbus.ListenEmbedded(f.embedded(), hub, log)
 	}
@@ -49,11 +50,11 @@ func (f *serveFlags) adminConfig() admin.Config {
 // Nobody can say who missed what, or whether anything was published at all, so
 // all that were connected then are told alike, and so are those who were not and
 // come back with a position from before.
-func (f *serveFlags) afterGap(hub *channel.Hub, shared *conn.Shared, log *zap.Logger) func(redisbus.Gap) {
+func (f *serveFlags) afterGap(hub *channel.Hub, shared *conn.Shared, log *zap.Logger) func(bus.Gap) {
 	if f.Gap == "ignore" {
 		return nil
 	}
-	return func(gap redisbus.Gap) {
+	return func(gap bus.Gap) {
 		if connections := shared.Open(); connections > 0 {
 			log.Warn("closing the connections that may have missed messages (--gap)",
 				zap.Int64("connections", connections), zap.Int("code", conn.CodeMissedMessages), zap.Duration("over", f.Drain),

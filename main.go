@@ -9,12 +9,12 @@ import (
 	"sync/atomic"
 
 	"c10m/admin"
+	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/internal/cli"
 	"c10m/internal/signals"
 	"c10m/poller"
-	"c10m/redisbus"
 	"c10m/tuning"
 
 	"github.com/alecthomas/kong"
@@ -105,12 +105,12 @@ func serve(f *serveFlags, warnings []string) error {
 
 	hub := channel.NewHub(doors, f.hub(plan))
 	shared.CountWith(hub)
-	bus, err := openBus(f, hub, f.afterGap(hub, shared, log), log)
+	driver, err := openBus(f, hub, f.afterGap(hub, shared, log), log)
 	if err != nil {
 		return err
 	}
-	defer closeSoon(bus)
-	sources.Repeats = redisbus.NewRepeats(bus, hub, int(f.PublishKeys))
+	defer closeSoon(driver)
+	sources.Repeats = bus.NewRepeats(driver, hub, int(f.PublishKeys))
 	if plan.uplink != nil {
 		plan.uplink.Start(sources.Repeats, hub)
 		defer closeSoon(plan.uplink)
@@ -119,7 +119,7 @@ func serve(f *serveFlags, warnings []string) error {
 	defer watchMemory(f, shared, &sources, log)()
 	defer f.pace(plan.conn.Channel.Pace, &sources)()
 	var draining atomic.Bool
-	sources.Hub, sources.Channels, sources.Bus, sources.Draining, sources.Version = hub.Stats(), hub, bus, draining.Load, cli.Version()
+	sources.Hub, sources.Channels, sources.Bus, sources.Draining, sources.Version = hub.Stats(), hub, driver, draining.Load, cli.Version()
 	sources.Operator = conn.NewOperator(servers)
 	sources.Addresses = plan.conn.Access.Addresses.Count
 	if f.Admin != "off" {
@@ -129,7 +129,7 @@ func serve(f *serveFlags, warnings []string) error {
 		}
 		defer closeSoon(pages)
 	}
-	f.greet(plan, bus, log)
+	f.greet(plan, driver, log)
 
 	log.Info("draining: closing connections; a second signal ends the server now",
 		zap.Stringer("signal", <-signals.End), zap.Int64("connections", shared.Open()), zap.Duration("over", f.Drain))

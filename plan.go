@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 
+	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/internal/cli"
@@ -30,7 +31,7 @@ type plan struct {
 	limiting       string // what set maxConnections if no flag did
 	warnings       []string
 	conn           conn.Config
-	uplink         *redisbus.Uplink // nil if clients may not publish
+	uplink         *bus.Uplink // nil if clients may not publish
 }
 
 // refusalsMax of the descriptors that tuning keeps back (256 in each table) are
@@ -120,7 +121,7 @@ func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
 	if f.Publish == "off" && !f.Presence {
 		return
 	}
-	p.uplink = redisbus.NewUplink(bytesMax, log)
+	p.uplink = bus.NewUplink(bytesMax, log)
 	queue := func(feedback conn.Feedback) conn.Publisher { return p.uplink.Queue(feedback) }
 	if f.Publish != "off" {
 		p.conn.NewPublisher = queue
@@ -138,17 +139,17 @@ func (f *serveFlags) hub(p *plan) channel.HubConfig {
 }
 
 // greet prints where to connect and how to publish; to programs it is logged.
-func (f *serveFlags) greet(p *plan, bus redisbus.Bus, log *zap.Logger) {
+func (f *serveFlags) greet(p *plan, driver bus.Bus, log *zap.Logger) {
 	if f.LogFormat == "json" {
 		var text strings.Builder
-		f.greeting(&text, p, bus)
+		f.greeting(&text, p, driver)
 		log.Info("serving", zap.String("version", cli.Version()), zap.String("greeting", text.String()))
 		return
 	}
-	f.greeting(os.Stdout, p, bus)
+	f.greeting(os.Stdout, p, driver)
 }
 
-func (f *serveFlags) greeting(w io.Writer, p *plan, bus redisbus.Bus) {
+func (f *serveFlags) greeting(w io.Writer, p *plan, driver bus.Bus) {
 	tables := "one descriptor table"
 	if p.private {
 		tables = "a descriptor table each"
@@ -166,7 +167,7 @@ func (f *serveFlags) greeting(w io.Writer, p *plan, bus redisbus.Bus) {
 	}
 	fmt.Fprintf(w, "10m-server: up to %s (%s), %s with %s\n", cli.Count(p.maxConnections, "connection"), limiting, cli.Count(p.loops, "loop"), tables)
 	fmt.Fprintf(w, "  connect:   ws://%s:%d/news   (the path is the channel; %s, first %d)\n", host, first.Port(), cli.Count(len(p.listen), "port"), first.Port())
-	if embedded, ok := bus.(*redisbus.Embedded); ok {
+	if embedded, ok := driver.(*redisbus.Embedded); ok {
 		fmt.Fprintf(w, "  publish:   redis-cli%s PUBLISH news hello\n", cliOptions(embedded.Addr().String(), f.BusPassword != ""))
 	} else {
 		fmt.Fprintf(w, "  publish:   redis-cli PUBLISH news hello   (at the Redis of --bus)\n")

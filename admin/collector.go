@@ -7,10 +7,10 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/poller"
-	"c10m/redisbus"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -39,12 +39,12 @@ func gauge[S any](name, help string, field func(S) *atomic.Int64) metric[S] {
 }
 
 // busCounter and busGauge do the same for the bus, which hands out a snapshot.
-func busCounter(name, help string, field func(*redisbus.Stats) uint64) metric[*redisbus.Stats] {
-	return metric[*redisbus.Stats]{newDesc(name, help), prometheus.CounterValue, func(s *redisbus.Stats) float64 { return float64(field(s)) }}
+func busCounter(name, help string, field func(*bus.Stats) uint64) metric[*bus.Stats] {
+	return metric[*bus.Stats]{newDesc(name, help), prometheus.CounterValue, func(s *bus.Stats) float64 { return float64(field(s)) }}
 }
 
-func busGauge(name, help string, field func(*redisbus.Stats) float64) metric[*redisbus.Stats] {
-	return metric[*redisbus.Stats]{newDesc(name, help), prometheus.GaugeValue, field}
+func busGauge(name, help string, field func(*bus.Stats) float64) metric[*bus.Stats] {
+	return metric[*bus.Stats]{newDesc(name, help), prometheus.GaugeValue, field}
 }
 
 // newRegistry holds everything that /metrics shows.

@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/poller"
-	"c10m/redisbus"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -62,8 +62,8 @@ func series(t *testing.T, families []*dto.MetricFamily, name, label string) *dto
 
 // notExported are the numbers that are not on the page, with the reasons.
 var notExported = map[string]string{
-	"conn.Stats.Closes[none]":          "a connection never ends without a reason; conn tests that",
-	"redisbus.Stats.SubscribersLagged": "the same as PeersClosed[lagged]",
+	"conn.Stats.Closes[none]":         "a connection never ends without a reason; conn tests that",
+	"bus.PeerStats.SubscribersLagged": "the same as PeersClosed[lagged]",
 }
 
 // A filler sets every number of a struct to one of its own and remembers what
@@ -115,6 +115,8 @@ func (f *filler) field(t *testing.T, name string, v reflect.Value) {
 		*field = int64(f.number(name, dto.MetricType_GAUGE))
 	case *float64:
 		*field = f.number(name, dto.MetricType_GAUGE)
+	case *bus.PeerStats:
+		f.fill(t, v)
 	case *map[string]uint64:
 		*field = map[string]uint64{"this": 0, "that": 0}
 		for key := range *field {
@@ -140,7 +142,7 @@ func (f *filler) field(t *testing.T, name string, v reflect.Value) {
 func TestEveryCounterIsExported(t *testing.T) {
 	// Of two loops the sum is expected, so that a metric of one loop, like the
 	// fullest one's, does not stand in for it.
-	sources, bus := newSources(2)
+	sources, fake := newSources(2)
 	f := filler{next: 1e6, expect: make(map[string]expectation)}
 	for _, loop := range sources.Loops {
 		f.fill(t, reflect.ValueOf(loop.Poller).Elem())
@@ -150,7 +152,7 @@ func TestEveryCounterIsExported(t *testing.T) {
 	}
 	f.next = 1e8 // beyond all sums of two loops
 	f.fill(t, reflect.ValueOf(sources.Hub).Elem())
-	f.fill(t, reflect.ValueOf(&bus.stats).Elem())
+	f.fill(t, reflect.ValueOf(&fake.stats).Elem())
 
 	found := values(gather(t, sources))
 	taken := make(map[float64]string)
@@ -189,13 +191,13 @@ func TestReasonsAreThereFromTheStart(t *testing.T) {
 
 // TestLabelsNameTheirCounter: each reason has the number of that reason.
 func TestLabelsNameTheirCounter(t *testing.T) {
-	sources, bus := newSources(2)
+	sources, fake := newSources(2)
 	sources.Loops[1].Conn.Closes[conn.ClientClosed].Store(3)
 	sources.Loops[0].Channel.Overruns[channel.OverAge].Store(4)
 	sources.Hub.TooBig.Store(5)
-	bus.stats.Dropped = map[string]uint64{"refused": 6}
-	bus.stats.PeersClosed = map[string]uint64{"lagged": 7}
-	bus.stats.Unpublished = map[string]uint64{"unreached": 9}
+	fake.stats.Dropped = map[string]uint64{"refused": 6}
+	fake.stats.PeersClosed = map[string]uint64{"lagged": 7}
+	fake.stats.Unpublished = map[string]uint64{"unreached": 9}
 	sources.Loops[1].Poller.Turns.Observe(int64(8 * time.Second))
 	families := gather(t, sources)
 	for _, want := range []struct {
@@ -279,12 +281,12 @@ func TestHistogramIsCumulative(t *testing.T) {
 }
 
 func TestBusHealthIsAMetric(t *testing.T) {
-	sources, bus := newSources(1)
+	sources, fake := newSources(1)
 	for _, want := range []struct {
 		up    bool
 		value float64
 	}{{true, 1}, {false, 0}} {
-		bus.setHealth(redisbus.Health{Up: want.up, Since: time.UnixMilli(1_700_000_000_500)})
+		fake.setHealth(bus.Health{Up: want.up, Since: time.UnixMilli(1_700_000_000_500)})
 		families := gather(t, sources)
 		if v := series(t, families, "c10m_bus_up", "").Gauge.GetValue(); v != want.value {
 			t.Errorf("bus_up is %g for a bus that is up: %t", v, want.up)
@@ -298,10 +300,10 @@ func TestBusHealthIsAMetric(t *testing.T) {
 // TestNamesAndHelp holds the names to the conventions of Prometheus, and each
 // help text to a sentence.
 func TestNamesAndHelp(t *testing.T) {
-	sources, bus := newSources(2)
-	bus.stats.Dropped = map[string]uint64{"refused": 0}
-	bus.stats.PeersClosed = map[string]uint64{"eof": 0}
-	bus.stats.Unpublished = map[string]uint64{"unreached": 0}
+	sources, fake := newSources(2)
+	fake.stats.Dropped = map[string]uint64{"refused": 0}
+	fake.stats.PeersClosed = map[string]uint64{"eof": 0}
+	fake.stats.Unpublished = map[string]uint64{"unreached": 0}
 	families := gather(t, sources)
 	problems, err := promlint.NewWithMetricFamilies(families).Lint()
 	if err != nil {

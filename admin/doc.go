@@ -73,7 +73,7 @@
 //
 // channel or channels, data or base64 (RFC 4648, section 4, padded), each once, and
 // key, nothing else. A message that is repeated with its key (a single one with
-// Idempotency-Key) is published once (redisbus.Repeats). All of a batch is checked
+// Idempotency-Key) is published once (bus.Repeats). All of a batch is checked
 // before any of it is published; then it goes out in order, and others may publish in
 // between. The answer is
 //
@@ -91,7 +91,7 @@
 //	429  publishers have to wait, and too many do, or for too long: Retry-After
 //	503  the bus did not take it, or did not answer: Retry-After
 //
-// It is the same path as PUBLISH at the bus (redisbus.PublishAll), so messages of
+// It is the same path as PUBLISH at the bus (bus.PublishAll), so messages of
 // one request, and of requests one after the other on one connection, stay in
 // order, and it blocks like it when the loops are behind: at most publishesMax
 // requests do, for as long as it takes, even beyond responseSecondsMax (the

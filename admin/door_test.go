@@ -98,9 +98,9 @@ func TestProbesAreAnsweredBesideIdleConnections(t *testing.T) {
 // TestWhoMakesRoom: the address that has the most, and of it who waits longest; never
 // one that a page works for while another waits.
 func TestWhoMakesRoom(t *testing.T) {
-	sources, bus := newSources(1)
+	sources, fake := newSources(1)
 	s := start(t, sources)
-	bus.mu.Lock() // /healthz does not answer
+	fake.mu.Lock() // /healthz does not answer
 	served := from(t, s, "127.0.0.1", probe)
 	await(t, "a request that is served", func() bool {
 		s.door.mu.Lock()
@@ -132,7 +132,7 @@ func TestWhoMakesRoom(t *testing.T) {
 	for _, c := range many[2:4] {
 		ended(t, c)
 	}
-	bus.mu.Unlock()
+	fake.mu.Unlock()
 	healthOf(t, served)
 	if _, err := few.WriteString(probe); err != nil {
 		t.Fatal(err)

@@ -7,10 +7,10 @@ import (
 	"sync"
 	"testing"
 
+	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/poller"
-	"c10m/redisbus"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
@@ -19,29 +19,29 @@ import (
 // fakeBus says what a test told it to say.
 type fakeBus struct {
 	mu     sync.Mutex
-	health redisbus.Health
-	stats  redisbus.Stats
+	health bus.Health
+	stats  bus.Stats
 }
 
-func (b *fakeBus) Health() redisbus.Health {
+func (b *fakeBus) Health() bus.Health {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.health
 }
 
-func (b *fakeBus) setHealth(health redisbus.Health) {
+func (b *fakeBus) setHealth(health bus.Health) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.health = health
 }
 
-func (b *fakeBus) Stats() redisbus.Stats {
+func (b *fakeBus) Stats() bus.Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.stats
 }
 
-func (b *fakeBus) PublishBatch(context.Context, []*redisbus.Publication) {}
+func (b *fakeBus) PublishBatch(context.Context, []*bus.Publication) {}
 
 func (b *fakeBus) Close(context.Context) error { return nil }
 
@@ -68,12 +68,12 @@ func newLoop() Loop {
 
 // newSources are those of a healthy server with a number of loops.
 func newSources(loops int) (Sources, *fakeBus) {
-	bus := &fakeBus{health: redisbus.Health{Up: true}}
-	sources := Sources{Hub: &channel.HubStats{}, Bus: bus, Channels: fakeChannels{}, Version: "v1.2.3"}
+	fake := &fakeBus{health: bus.Health{Up: true}}
+	sources := Sources{Hub: &channel.HubStats{}, Bus: fake, Channels: fakeChannels{}, Version: "v1.2.3"}
 	for range loops {
 		sources.Loops = append(sources.Loops, newLoop())
 	}
-	return sources, bus
+	return sources, fake
 }
 
 // start serves on a free port until the test ends.

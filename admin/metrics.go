@@ -3,8 +3,8 @@ package admin
 import (
 	"sync/atomic"
 
+	"c10m/bus"
 	"c10m/channel"
-	"c10m/redisbus"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -14,37 +14,37 @@ import (
 // collector_test.go fails if a counter of any room is missing here.
 
 // busMetrics are the way in.
-var busMetrics = []metric[*redisbus.Stats]{
+var busMetrics = []metric[*bus.Stats]{
 	busCounter("bus_messages_total", "Messages that the bus handed to the loops, refused ones included.",
-		func(s *redisbus.Stats) uint64 { return s.MessagesIn }),
+		func(s *bus.Stats) uint64 { return s.MessagesIn }),
 	busCounter("bus_bytes_total", "Bytes of payload in c10m_bus_messages_total.",
-		func(s *redisbus.Stats) uint64 { return s.BytesIn }),
+		func(s *bus.Stats) uint64 { return s.BytesIn }),
 	busCounter("bus_reserved_messages_total", "Messages on channels that begin with -/, which belong to the servers. With a real Redis: probes, one per interval and server.",
-		func(s *redisbus.Stats) uint64 { return s.ReservedIn }),
+		func(s *bus.Stats) uint64 { return s.ReservedIn }),
 	busCounter("bus_gaps_total", "Times that the subscription was, or may have been, interrupted. Each may have lost messages for everybody: Redis cannot say which.",
-		func(s *redisbus.Stats) uint64 { return s.Gaps }),
+		func(s *bus.Stats) uint64 { return s.Gaps }),
 	busCounter("bus_reconnects_total", "Subscriptions at Redis after the first. A rise means that Redis or the network to it is not steady.",
-		func(s *redisbus.Stats) uint64 { return s.Reconnects }),
+		func(s *bus.Stats) uint64 { return s.Reconnects }),
 	busCounter("bus_probes_lost_total", "Probes through Redis that did not come back in time. A rise without reconnects means a path that stalls.",
-		func(s *redisbus.Stats) uint64 { return s.ProbesLost }),
+		func(s *bus.Stats) uint64 { return s.ProbesLost }),
 	busGauge("bus_probe_round_trip_seconds", "How long the last probe through Redis took. Messages take half of it; 0 with the embedded bus, which has no probes.",
-		func(s *redisbus.Stats) float64 { return s.ProbeRoundTripSeconds }),
+		func(s *bus.Stats) float64 { return s.ProbeRoundTripSeconds }),
 	busGauge("bus_peers", "RESP connections at the embedded bus: publishers, other servers, operators. What is too many is refused: c10m_bus_peers_closed_total, reason peers_max.",
-		func(s *redisbus.Stats) float64 { return float64(s.Peers) }),
+		func(s *bus.Stats) float64 { return float64(s.Peers) }),
 	busGauge("bus_subscriptions", "RESP subscriptions of all kinds at the embedded bus.",
-		func(s *redisbus.Stats) float64 { return float64(s.Subscriptions) }),
+		func(s *bus.Stats) float64 { return float64(s.Subscriptions) }),
 	busGauge("bus_queued_bytes", "Bytes that wait for RESP peers. A rise means subscribers that read too slowly and will be disconnected.",
-		func(s *redisbus.Stats) float64 { return float64(s.QueuedBytes) }),
+		func(s *bus.Stats) float64 { return float64(s.QueuedBytes) }),
 	busCounter("bus_peers_accepted_total", "RESP connections so far, refused ones included. As fast as messages means a publisher that connects for each.",
-		func(s *redisbus.Stats) uint64 { return s.PeersAccepted }),
+		func(s *bus.Stats) uint64 { return s.PeersAccepted }),
 	busCounter("bus_commands_total", "RESP commands, unknown ones included.",
-		func(s *redisbus.Stats) uint64 { return s.Commands }),
+		func(s *bus.Stats) uint64 { return s.Commands }),
 	busCounter("bus_protocol_errors_total", "What RESP peers, or Redis, sent and is no RESP. A rise means that something else talks to the port.",
-		func(s *redisbus.Stats) uint64 { return s.ProtocolErrors }),
+		func(s *bus.Stats) uint64 { return s.ProtocolErrors }),
 	busCounter("bus_auth_failures_total", "Wrong passwords of RESP peers. A rise means a publisher with an old password, or somebody who guesses.",
-		func(s *redisbus.Stats) uint64 { return s.AuthFailures }),
+		func(s *bus.Stats) uint64 { return s.AuthFailures }),
 	busCounter("bus_accept_errors_total", "Errors of accept at the embedded bus. A rise means that descriptors are used up: publishers cannot connect.",
-		func(s *redisbus.Stats) uint64 { return s.AcceptErrors }),
+		func(s *bus.Stats) uint64 { return s.AcceptErrors }),
 }
 
 // hubMetrics are the door into the loops.

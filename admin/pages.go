@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"c10m/redisbus"
+	"c10m/bus"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -148,7 +148,7 @@ func (s *Server) livez(w http.ResponseWriter, r *http.Request) {
 
 // trouble says in words what is wrong with the bus, and from when on messages
 // may be missing.
-func trouble(health redisbus.Health) string {
+func trouble(health bus.Health) string {
 	var text strings.Builder
 	reason := health.Reason
 	if reason == "" {

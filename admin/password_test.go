@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"c10m/redisbus"
+	"c10m/bus"
 )
 
 func TestPassword(t *testing.T) {
-	sources, bus := newSources(1)
+	sources, fake := newSources(1)
 	s, err := Listen(Config{Addr: "0.0.0.0:0", Password: "s3cret"}, sources, newLog(t))
 	if err != nil {
 		t.Fatal(err)
@@ -50,11 +50,11 @@ func TestPassword(t *testing.T) {
 
 	// Health is for load balancers, its reasons for the operator.
 	for _, path := range []string{"/healthz", "/readyz"} {
-		bus.setHealth(redisbus.Health{Up: true})
+		fake.setHealth(bus.Health{Up: true})
 		if status, body, _ := get(path, ""); status != http.StatusOK || body != "ok\n" {
 			t.Errorf("%s without a password: %d %q", path, status, body)
 		}
-		bus.setHealth(redisbus.Health{Reason: "redis.internal:6379 is gone", Since: time.Now()})
+		fake.setHealth(bus.Health{Reason: "redis.internal:6379 is gone", Since: time.Now()})
 		if status, body, _ := get(path, "wrong"); status != http.StatusServiceUnavailable || strings.Contains(body, "redis") || body == "" {
 			t.Errorf("%s of a sick server, without a password: %d %q", path, status, body)
 		}

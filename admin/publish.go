@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"c10m/bus"
 	"c10m/conn"
-	"c10m/redisbus"
 )
 
 // publishAbout is what the list of pages says of those that mux does not serve.
@@ -55,8 +55,8 @@ func (s *Server) ways(next http.Handler) http.Handler {
 // A publisher serves POST /publish: its messages take the way of any PUBLISH.
 type publisher struct {
 	// Fixed after construction.
-	bus             redisbus.Publishable
-	repeats         *redisbus.Repeats // nil: keys are not looked at
+	bus             bus.Publishable
+	repeats         *bus.Repeats // nil: keys are not looked at
 	channels        Channels
 	messageBytesMax int
 	batchBytesMax   int
@@ -122,7 +122,7 @@ func (p *publisher) serve(w http.ResponseWriter, r *http.Request, path string) {
 
 // A publishBatch is what a request publishes.
 type publishBatch struct {
-	messages []*redisbus.Publication
+	messages []*bus.Publication
 	reserved int64 // bytes of publisher.bodies
 }
 
@@ -149,7 +149,7 @@ func (p *publisher) request(w http.ResponseWriter, r *http.Request, path string)
 	}
 	batch.reserved = reserved
 	if path != "" {
-		batch.messages = []*redisbus.Publication{{Channel: name, Key: key, Payload: body}}
+		batch.messages = []*bus.Publication{{Channel: name, Key: key, Payload: body}}
 		return batch, nil
 	}
 	if batch.messages, err = p.parseBatch(body); err != nil {
@@ -246,7 +246,7 @@ func (p *publisher) tooBig(limit int) error {
 
 // hand gives messages to the bus, or refuses them if no place becomes free in
 // time. Whoever has a place waits as long as the loops make publishers wait.
-func (p *publisher) hand(ctx context.Context, messages []*redisbus.Publication) error {
+func (p *publisher) hand(ctx context.Context, messages []*bus.Publication) error {
 	select {
 	case p.places <- struct{}{}:
 	default:
@@ -255,7 +255,7 @@ func (p *publisher) hand(ctx context.Context, messages []*redisbus.Publication) 
 		}
 	}
 	defer func() { <-p.places }()
-	redisbus.PublishAll(ctx, p.bus, messages)
+	bus.PublishAll(ctx, p.bus, messages)
 	return nil
 }
 
@@ -277,7 +277,7 @@ func (p *publisher) queue(ctx context.Context) error {
 
 // answer says where the messages went, or what is known of those that the bus
 // failed to take.
-func (p *publisher) answer(w http.ResponseWriter, messages []*redisbus.Publication, single bool) {
+func (p *publisher) answer(w http.ResponseWriter, messages []*bus.Publication, single bool) {
 	var failed error // the first of the gravest
 	for _, m := range messages {
 		if m.Err == nil {
@@ -314,25 +314,25 @@ func gravity(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, redisbus.ErrKeyReused):
+	case errors.Is(err, bus.ErrKeyReused):
 		return 1 // no repetition helps
-	case errors.Is(err, redisbus.ErrUnpublished):
+	case errors.Is(err, bus.ErrUnpublished):
 		return 2 // it is to be repeated
 	}
 	return 3 // nobody knows
 }
 
 // failed answers for messages of which the bus failed to take at least one.
-func (p *publisher) failed(w http.ResponseWriter, messages []*redisbus.Publication, err error, single bool) {
+func (p *publisher) failed(w http.ResponseWriter, messages []*bus.Publication, err error, single bool) {
 	result, status := resultBusDown, http.StatusServiceUnavailable
 	text := "the bus did not take it (" + err.Error() + "), and it was not published"
 	switch {
-	case errors.Is(err, redisbus.ErrKeyReused):
+	case errors.Is(err, bus.ErrKeyReused):
 		result, status, text = resultKeyReused, http.StatusUnprocessableEntity, "the key was another message's, and this one was not published"
 		if !single {
 			text = "keys were those of other messages, and the messages with them were not published"
 		}
-	case !errors.Is(err, redisbus.ErrUnpublished):
+	case !errors.Is(err, bus.ErrUnpublished):
 		result, text = resultUnconfirmed, "the bus did not answer ("+err.Error()+"), and it may have been published"
 	}
 	p.results[result].Add(1)
@@ -350,7 +350,7 @@ func (p *publisher) failed(w http.ResponseWriter, messages []*redisbus.Publicati
 			out = append(out, ',')
 		}
 		published := "yes"
-		if errors.Is(m.Err, redisbus.ErrUnpublished) {
+		if errors.Is(m.Err, bus.ErrUnpublished) {
 			published = "no"
 		} else if m.Err != nil {
 			published = "unknown"
@@ -364,7 +364,7 @@ func (p *publisher) failed(w http.ResponseWriter, messages []*redisbus.Publicati
 
 // connections are the numbers of connections here that each message went to. A
 // real Redis brings messages later: there it is the number who are connected now.
-func (p *publisher) connections(messages []*redisbus.Publication) []int {
+func (p *publisher) connections(messages []*bus.Publication) []int {
 	numbers := make([]int, len(messages))
 	var names []string
 	places := make(map[string]int)
@@ -390,7 +390,7 @@ func (p *publisher) connections(messages []*redisbus.Publication) []int {
 	return numbers
 }
 
-func appendSent(out []byte, m *redisbus.Publication, connections int) []byte {
+func appendSent(out []byte, m *bus.Publication, connections int) []byte {
 	return conn.AppendPublished(out, string(m.Channel), connections, m.Subscribers, m.ID())
 }
 

@@ -7,9 +7,9 @@ import (
 	"io"
 	"net/http"
 
+	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
-	"c10m/redisbus"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -23,7 +23,7 @@ import (
 // Nothing is guessed: an unknown, missing, second or null field is an error, and
 // so are invalid UTF-8 and half a surrogate pair, which most parsers replace. An
 // error is a refusal.
-func (p *publisher) parseBatch(body []byte) ([]*redisbus.Publication, error) {
+func (p *publisher) parseBatch(body []byte) ([]*bus.Publication, error) {
 	b := batchParser{messageBytesMax: p.messageBytesMax, bytesMax: p.batchBytesMax}
 	d := jsontext.NewDecoder(bytes.NewBuffer(body))
 	inArray := d.PeekKind() == '['
@@ -64,7 +64,7 @@ func (p *publisher) parseBatch(body []byte) ([]*redisbus.Publication, error) {
 type batchParser struct {
 	messageBytesMax, bytesMax int
 
-	messages []*redisbus.Publication
+	messages []*bus.Publication
 	read     int // objects
 	bytes    int // that will be published
 }
@@ -189,7 +189,7 @@ func (b *batchParser) add(names [][]byte, key, payload []byte) error {
 		return refuse(resultTooBig, http.StatusRequestEntityTooLarge, "a batch publishes at most %d bytes, counted once for each channel", b.bytesMax)
 	}
 	for _, name := range names {
-		b.messages = append(b.messages, &redisbus.Publication{Channel: name, Key: key, Payload: payload})
+		b.messages = append(b.messages, &bus.Publication{Channel: name, Key: key, Payload: payload})
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"c10m/bus"
 	"c10m/channel"
-	"c10m/redisbus"
 )
 
 // A recordingBus remembers what is published, and fails or blocks as it is told.
@@ -30,7 +30,7 @@ type recordingBus struct {
 	entered  chan struct{}    // gets one for each PublishBatch, if it is there
 }
 
-func (b *recordingBus) PublishBatch(_ context.Context, batch []*redisbus.Publication) {
+func (b *recordingBus) PublishBatch(_ context.Context, batch []*bus.Publication) {
 	if b.entered != nil {
 		b.entered <- struct{}{}
 	}
@@ -55,11 +55,11 @@ func (b *recordingBus) all() []string {
 
 const testMessageBytesMax = 1000
 
-func startPublishing(t testing.TB, bus *recordingBus) *Server {
+func startPublishing(t testing.TB, fake *recordingBus) *Server {
 	t.Helper()
-	bus.setHealth(redisbus.Health{Up: true})
+	fake.setHealth(bus.Health{Up: true})
 	sources, _ := newSources(0)
-	sources.Bus, sources.Channels = bus, fakeChannels{"news": 3, "a/b": 1, "ä": 2}
+	sources.Bus, sources.Channels = fake, fakeChannels{"news": 3, "a/b": 1, "ä": 2}
 	s, err := Listen(Config{Addr: "127.0.0.1:0", MessageBytesMax: testMessageBytesMax}, sources, newLog(t))
 	if err != nil {
 		t.Fatal(err)
@@ -87,8 +87,8 @@ func send(t testing.TB, s *Server, method, target, body string, headers ...strin
 }
 
 func TestPublish(t *testing.T) {
-	bus := &recordingBus{}
-	s := startPublishing(t, bus)
+	fake := &recordingBus{}
+	s := startPublishing(t, fake)
 	long := strings.Repeat("x", testMessageBytesMax)
 	for _, c := range []struct{ target, body, answer, messages string }{
 		{"/publish/news", "hello", `{"channel":"news","connections":3,"subscribers":7}`, "news hello"},
@@ -104,12 +104,12 @@ func TestPublish(t *testing.T) {
 		{"/publish", ` [ {"channel":"a","data":""} , {"channel":"a","base64":""}]`,
 			`{"messages":[{"channel":"a","connections":0,"subscribers":7},{"channel":"a","connections":0,"subscribers":7}]}`, "a |a "},
 	} {
-		bus.messages = nil
+		fake.messages = nil
 		response, answer := send(t, s, "POST", c.target, c.body, "Content-Type", "text/x-anything")
 		if response.StatusCode != 200 || answer != c.answer || response.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s %.40q: %d %s", c.target, c.body, response.StatusCode, answer)
 		}
-		if got := strings.Join(bus.all(), "|"); got != c.messages {
+		if got := strings.Join(fake.all(), "|"); got != c.messages {
 			t.Errorf("%s %.40q published %.60q", c.target, c.body, got)
 		}
 	}
@@ -118,11 +118,11 @@ func TestPublish(t *testing.T) {
 // A message that is repeated with its key is published once, and answered as the
 // first time.
 func TestPublishWithKeys(t *testing.T) {
-	bus := &recordingBus{fail: map[string]error{"lost": errors.New("no answer"), "down": redisbus.ErrUnpublished}}
-	bus.setHealth(redisbus.Health{Up: true})
+	fake := &recordingBus{fail: map[string]error{"lost": errors.New("no answer"), "down": bus.ErrUnpublished}}
+	fake.setHealth(bus.Health{Up: true})
 	sources, _ := newSources(0)
 	channels := fakeChannels{"news": 3}
-	sources.Bus, sources.Channels, sources.Repeats = bus, channels, redisbus.NewRepeats(bus, channels, 100)
+	sources.Bus, sources.Channels, sources.Repeats = fake, channels, bus.NewRepeats(fake, channels, 100)
 	s, err := Listen(Config{Addr: "127.0.0.1:0", MessageBytesMax: testMessageBytesMax}, sources, newLog(t))
 	if err != nil {
 		t.Fatal(err)
@@ -155,14 +155,14 @@ func TestPublishWithKeys(t *testing.T) {
 			headers = []string{"Idempotency-Key", c.key}
 		}
 		response, answer := send(t, s, "POST", c.target, c.body, headers...)
-		if response.StatusCode != c.status || !strings.HasPrefix(answer, c.answer) || len(bus.all()) != c.messages {
-			t.Errorf("%s %s with %q: %d %s, %d messages", c.target, c.body, c.key, response.StatusCode, answer, len(bus.all()))
+		if response.StatusCode != c.status || !strings.HasPrefix(answer, c.answer) || len(fake.all()) != c.messages {
+			t.Errorf("%s %s with %q: %d %s, %d messages", c.target, c.body, c.key, response.StatusCode, answer, len(fake.all()))
 		}
-		bus.mu.Lock()
-		delete(bus.fail, "lost") // the second time it could be published
-		bus.mu.Unlock()
+		fake.mu.Lock()
+		delete(fake.fail, "lost") // the second time it could be published
+		fake.mu.Unlock()
 		if c.body != "lost" {
-			bus.fail["lost"] = errors.New("no answer")
+			fake.fail["lost"] = errors.New("no answer")
 		}
 	}
 	if _, text := send(t, s, "GET", "/metrics", ""); !strings.Contains(text, "c10m_publish_repeats_total 6\n") || !strings.Contains(text, "c10m_publish_keys_reused_total 3\n") || !strings.Contains(text, "c10m_publish_keys 3\n") {
@@ -173,8 +173,8 @@ func TestPublishWithKeys(t *testing.T) {
 // TestPublishRefuses: each with a status, one sentence and a counter, and nothing
 // is published.
 func TestPublishRefuses(t *testing.T) {
-	bus := &recordingBus{}
-	s := startPublishing(t, bus)
+	fake := &recordingBus{}
+	s := startPublishing(t, fake)
 	s.publish.batchBytesMax = 64 << 10 // net/http reads so much of a refused body, so that the answer gets there
 	long := strings.Repeat("x", testMessageBytesMax+1)
 	const good = `{"channel":"a","data":"1"}`
@@ -256,7 +256,7 @@ func TestPublishRefuses(t *testing.T) {
 			counted[resultBadRequest]++
 		}
 	}
-	if got := bus.all(); len(got) != 0 {
+	if got := fake.all(); len(got) != 0 {
 		t.Errorf("published all the same: %.100q", got)
 	}
 	for result := range publishResults {
@@ -271,8 +271,8 @@ func TestPublishRefuses(t *testing.T) {
 
 // TestPublishFromABrowserHere: a page of this address may publish.
 func TestPublishFromABrowserHere(t *testing.T) {
-	bus := &recordingBus{}
-	s := startPublishing(t, bus)
+	fake := &recordingBus{}
+	s := startPublishing(t, fake)
 	for _, headers := range [][]string{
 		{"Origin", "http://" + s.Addr()},
 		{"Origin", "http://" + s.Addr(), "Sec-Fetch-Site", "same-origin"},
@@ -301,9 +301,9 @@ func TestPublishTotalOfABatch(t *testing.T) {
 // TestPublishFailures: who is told that it was not published can try again, and
 // who is told that it may have been must decide.
 func TestPublishFailures(t *testing.T) {
-	surely := fmt.Errorf("no: %w", redisbus.ErrUnpublished)
-	bus := &recordingBus{fail: map[string]error{"no": surely, "perhaps": io.ErrUnexpectedEOF}}
-	s := startPublishing(t, bus)
+	surely := fmt.Errorf("no: %w", bus.ErrUnpublished)
+	fake := &recordingBus{fail: map[string]error{"no": surely, "perhaps": io.ErrUnexpectedEOF}}
+	s := startPublishing(t, fake)
 	const batch = `{"channel":"a","data":"yes"}{"channel":"b","data":"no"}`
 	for _, c := range []struct {
 		target, body, say, messages string
@@ -338,8 +338,8 @@ func TestPublishFailures(t *testing.T) {
 // waits for a bounded time, and the others are told to come back; who was told so
 // is not published.
 func TestPublishOverload(t *testing.T) {
-	bus := &recordingBus{hold: make(chan struct{}), entered: make(chan struct{}, publishesMax+publishesWaitingMax)}
-	s := startPublishing(t, bus)
+	fake := &recordingBus{hold: make(chan struct{}), entered: make(chan struct{}, publishesMax+publishesWaitingMax)}
+	s := startPublishing(t, fake)
 	const patient = 1 << 62
 	s.publish.wait = patient
 	var publishing sync.WaitGroup
@@ -354,7 +354,7 @@ func TestPublishOverload(t *testing.T) {
 		in()
 	}
 	for range publishesMax {
-		<-bus.entered
+		<-fake.entered
 	}
 	for range publishesWaitingMax {
 		in()
@@ -367,9 +367,9 @@ func TestPublishOverload(t *testing.T) {
 		}
 	}
 	refused("one too many")
-	close(bus.hold)
+	close(fake.hold)
 	publishing.Wait()
-	if got := bus.all(); len(got) != publishesMax+publishesWaitingMax || strings.Contains(fmt.Sprint(got), "out") {
+	if got := fake.all(); len(got) != publishesMax+publishesWaitingMax || strings.Contains(fmt.Sprint(got), "out") {
 		t.Errorf("published: %v", got)
 	}
 

@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/poller"
-	"c10m/redisbus"
 
 	"go.uber.org/zap"
 )
@@ -28,10 +28,10 @@ type Loop struct {
 type Sources struct {
 	Loops []Loop
 	Hub   *channel.HubStats
-	Bus   redisbus.Bus
+	Bus   bus.Bus
 	// Repeats stands in front of the bus for messages with a key. nil is a server that
 	// knows no keys.
-	Repeats *redisbus.Repeats
+	Repeats *bus.Repeats
 	// Channels counts and lists the connections here.
 	Channels Channels
 	// Operator is asked by the operator's page; nil is a server without that page.

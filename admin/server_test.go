@@ -13,16 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"c10m/bus"
 	"c10m/internal/patience"
-	"c10m/redisbus"
 
 	"go.uber.org/zap"
 )
 
 func TestHealth(t *testing.T) {
 	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	up := redisbus.Health{Up: true, Since: since, Gaps: 2, GapFrom: since.Add(-time.Minute), GapTo: since}
-	down := redisbus.Health{Since: since, Reason: "Redis at 10.0.0.1:6379 does not answer"}
+	up := bus.Health{Up: true, Since: since, Gaps: 2, GapFrom: since.Add(-time.Minute), GapTo: since}
+	down := bus.Health{Since: since, Reason: "Redis at 10.0.0.1:6379 does not answer"}
 	lossy := down
 	lossy.GapFrom = since.Add(-5 * time.Second)
 	healed := down // an earlier gap is over
@@ -31,13 +31,13 @@ func TestHealth(t *testing.T) {
 	const lossyText = downText + "messages published since 2026-01-02T03:04:00Z may be lost\n"
 	const drainText = "draining: the server closes its connections and will exit\n"
 
-	sources, bus := newSources(1)
+	sources, fake := newSources(1)
 	var draining atomic.Bool
 	sources.Draining = draining.Load
 	s := start(t, sources)
 	for _, c := range []struct {
 		name           string
-		health         redisbus.Health
+		health         bus.Health
 		draining       bool
 		healthz        string
 		readyz         string
@@ -50,12 +50,12 @@ func TestHealth(t *testing.T) {
 		{"up again", up, false, "ok\n", "ok\n", true, true},
 		{"draining", up, true, "ok\n", drainText, true, false},
 		{"draining and down", down, true, downText, drainText, false, false},
-		{"down without a reason", redisbus.Health{Since: since}, false,
+		{"down without a reason", bus.Health{Since: since}, false,
 			"the bus is down since 2026-01-02T03:04:05Z: no reason is known\n",
 			"the bus is down since 2026-01-02T03:04:05Z: no reason is known\n", false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bus.setHealth(c.health)
+			fake.setHealth(c.health)
 			draining.Store(c.draining)
 			for _, page := range []struct {
 				path, text string
@@ -238,7 +238,7 @@ func TestCloseEndsProfiles(t *testing.T) {
 // TestClose: the port is free again, a second call does nothing, and a context
 // that is done already is obeyed.
 func TestClose(t *testing.T) {
-	sources, bus := newSources(1)
+	sources, fake := newSources(1)
 	s := start(t, sources)
 	if err := s.Close(context.Background()); err != nil {
 		t.Fatal(err)
@@ -255,8 +255,8 @@ func TestClose(t *testing.T) {
 	}
 
 	// A page that takes forever.
-	bus.mu.Lock()
-	defer bus.mu.Unlock()
+	fake.mu.Lock()
+	defer fake.mu.Unlock()
 	c := dial(t, again)
 	fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 	awaitStack(t, again, "admin.(*Server).healthz")

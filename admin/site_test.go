@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"c10m/redisbus"
+	"c10m/bus"
 )
 
 // everyPage are pages of each kind.
@@ -16,7 +16,7 @@ var everyPage = []string{"/", "/metrics", "/debug/pprof/", "/debug/pprof/gorouti
 // TestOtherNamesAreMisdirected: by a name that an attacker may have had resolved to
 // here (DNS rebinding), nothing is seen and done but health.
 func TestOtherNamesAreMisdirected(t *testing.T) {
-	sources, bus := newSources(1)
+	sources, fake := newSources(1)
 	operator := &fakeOperator{}
 	sources.Operator = operator
 	s, err := Listen(Config{Addr: "127.0.0.1:0", Hosts: []string{"ops.example", "c10m."}}, sources, newLog(t))
@@ -24,7 +24,7 @@ func TestOtherNamesAreMisdirected(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close(t.Context()) })
-	bus.setHealth(redisbus.Health{Reason: "redis.internal:6379 is gone"})
+	fake.setHealth(bus.Health{Reason: "redis.internal:6379 is gone"})
 	for _, host := range []string{"evil.example", "evil.example:9100", "localhost.evil.example", "127.0.0.1.evil.example", "xops.example",
 		"ops.example.evil.example", "127.0.0.1x:80"} {
 		for _, method := range []string{"GET", "POST"} {
@@ -95,13 +95,13 @@ func TestPagesOfOtherOriginsAreRefused(t *testing.T) {
 
 // TestLive: alive is that loops make turns, whatever the bus, memory and a drain do.
 func TestLive(t *testing.T) {
-	sources, bus := newSources(3)
+	sources, fake := newSources(3)
 	operator := &fakeOperator{}
 	sources.Operator = operator
 	sources.Draining = func() bool { return true }
 	sources.Memory = fakeMemory{"memory is short", 2, 3}
 	s := start(t, sources)
-	bus.setHealth(redisbus.Health{Reason: "gone"})
+	fake.setHealth(bus.Health{Reason: "gone"})
 	for range 5 {
 		if response, body := ask(t, s, "GET", "/livez"); response.StatusCode != 200 || body != "ok\n" {
 			t.Fatalf("%d %q", response.StatusCode, body)

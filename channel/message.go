@@ -48,6 +48,6 @@ func ValidName(name []byte) bool {
 }
 
 // IsReserved reports whether name begins with Reserved.
-func IsReserved(name []byte) bool {
+func IsReserved[T string | []byte](name T) bool {
 	return len(name) >= len(Reserved) && string(name[:len(Reserved)]) == Reserved
 }

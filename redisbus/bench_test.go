@@ -20,7 +20,7 @@ func BenchmarkPublish(b *testing.B) {
 		for _, depth := range []int{1, 16, 256} {
 			b.Run(fmt.Sprintf("pipeline=%d/subscribers=%d", depth, subscribers), func(b *testing.B) {
 				door := newDoor(nil)
-				door.discard = true
+				door.Discard = true
 				bus := startEmbedded(b, door, "")
 				for range subscribers {
 					r := dialRaw(b, bus.Addr().String())

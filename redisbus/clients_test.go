@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"c10m/bus/bustest"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -141,10 +143,10 @@ func TestTwoServers(t *testing.T) {
 		if got := p.do("PUBLISH", "a", fmt.Sprint(i)); got != ":3\r\n" {
 			t.Fatalf("receivers %q", got)
 		}
-		want = append(want, doorMessage{"a", fmt.Sprint(i)})
+		want = append(want, bustest.To("a", fmt.Sprint(i)))
 	}
-	first.wait(t, "the first, without probes", has(want...))
-	second.wait(t, "the second, without probes", has(want...))
+	first.Wait(t, "the first, without probes", has(want...))
+	second.Wait(t, "the second, without probes", has(want...))
 	closeBus(t, b)
 	if h := waitUp(t, r, false); h.Gaps > 1 {
 		t.Errorf("health %+v", h)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"c10m/bus/bustest"
 )
 
 // A conversation is what a peer sends and what comes back, as bytes.
@@ -116,7 +118,7 @@ var conversations = []conversation{
 	{name: "publish", send: cmd("PUBLISH", "news", "hello"), want: ":3\r\n"},
 	{name: "publish to nobody", send: cmd("PUBLISH", "nobody", "hello"), want: ":0\r\n", asRedis: true},
 	{name: "publish, no message", send: cmd("PUBLISH", "news"), want: "-ERR wrong number of arguments for 'publish' command\r\n", asRedis: true},
-	{name: "publish, too big", send: cmd("PUBLISH", "news", strings.Repeat("x", doorPayloadMax+1)) + cmd("PING"),
+	{name: "publish, too big", send: cmd("PUBLISH", "news", strings.Repeat("x", bustest.PayloadBytesMax+1)) + cmd("PING"),
 		want: "-ERR the payload has 1048577 bytes, and the limit is 1048576\r\n" + pong},
 	{name: "publish, reserved", send: cmd("PUBLISH", "-/x", "hello"), want: ":0\r\n", asRedis: true},
 	{name: "spublish", send: cmd("SPUBLISH", "news", "hello"), want: ":3\r\n"},

@@ -1,14 +1,13 @@
-// Package redisbus is the way in for messages. Either it is itself a RESP server
+// Package redisbus has two drivers of bus. Either it is itself a RESP server
 // (ListenEmbedded), so that plain `redis-cli PUBLISH channel message` works on a
 // machine without Redis, or it subscribes to all channels of a real Redis
 // (ConnectRedis), which any number of servers may share. Both hand what is
-// published to a Door, which is channel.Hub, and show the same Bus to main and
-// admin. An embedded bus is a Redis to other 10m-servers.
+// published to a bus.Door, which is channel.Hub. An embedded bus is a Redis to other
+// 10m-servers. Package bus says what holds for every driver.
 //
 // # Files
 //
-//	bus.go                 Door, Bus, Health, Stats, the reserved channels
-//	limits.go, reasons.go  every limit; every reason for a close and a drop
+//	limits.go, reasons.go  every limit; every reason for a close
 //	embedded.go            the server: accept, publish, close
 //	listen.go              where it may listen, and who holds a port that is taken
 //	peer.go                one RESP connection: reader, writer, receipts
@@ -18,7 +17,7 @@
 //	commands*.go, reply.go what a peer may say (transactions too), and RESP3 beyond redcon
 //	redis.go, session.go   the subscription at a real Redis, and its health
 //	redis_probe.go, redis_role.go  messages to itself; whether a Redis is what it was
-//	uplink.go, redis_publish.go    what WebSocket clients publish, and its way to a Redis
+//	redis_publish.go       what clients publish, on its way to a Redis
 //
 // # The embedded bus: who owns what
 //
@@ -76,20 +75,10 @@
 //
 // # What clients publish
 //
-// An Uplink has a queue per loop and a goroutine per queue: a few, as loops are.
-// The loop pushes onto an atomic stack and takes no lock; to wake the goroutine,
-// once per edge from idle to busy, it sends a token into a channel that has room
-// for it. With the embedded bus a message then is what a peer's PUBLISH is (lane,
-// Door, subscribers), and waits where publishers wait. At a real Redis it is one of
-// a pipeline, on up to publishConnectionsMax connections that are dialed when the
-// first message comes.
-//
-// Who waits for an answer (POST on the public ports) uses PublishAnswered: a batch's
-// receipts are asked together, and answered in one letter. PublishAll is the same way for
-// who waits for the outcome: the admin address.
-//
-// Repeats stands in front of either bus, for all that can give their messages keys. It
-// takes a lock for a batch with keys and for no other.
+// With the embedded bus a message of a client (bus.Uplink, bus.PublishAll) is what a
+// peer's PUBLISH is: it goes by the lane to the Door and the subscribers, and waits
+// where publishers wait. At a real Redis it is one of a pipeline, on up to
+// publishConnectionsMax connections that are dialed when the first message comes.
 //
 // Nothing is retried. What Redis refused, or did not answer, is reported to the
 // loop, which closes the client, or tells it if it speaks c10m.v1; while health is

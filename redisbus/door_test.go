@@ -3,19 +3,17 @@ package redisbus
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 
-	"c10m/channel"
+	"c10m/bus"
+	"c10m/bus/bustest"
 	"c10m/internal/patience"
 )
 
@@ -25,106 +23,15 @@ var nopLog = zap.NewNop()
 // how long things take.
 var hang = patience.Guard
 
-// doorPayloadMax is where the fake Door refuses.
-const doorPayloadMax = 1 << 20
+type (
+	fakeDoor    = bustest.Door
+	doorMessage = bustest.Message
+)
 
-type doorMessage struct{ channel, payload string }
-
-// fakeDoor is a Door with a fixed number of WebSockets per channel. It records
-// what comes and scribbles on nothing it was lent.
-type fakeDoor struct {
-	members map[string]int // fixed after construction
-	discard bool           // record nothing, for benchmarks
-	after   func()         // called at the end of Publish, with no lock held
-
-	mu       sync.Mutex
-	messages []doorMessage
-	arrived  chan struct{}                // replaced at every message
-	receipts func(n int) *channel.Receipt // by default settled at once
-	hold     chan struct{}                // Publish blocks while it is not nil and open
-}
-
-func newDoor(members map[string]int) *fakeDoor {
-	return &fakeDoor{members: members, arrived: make(chan struct{})}
-}
-
-func (d *fakeDoor) Publish(ch, payload []byte) (*channel.Receipt, error) {
-	if len(payload) > doorPayloadMax {
-		return nil, fmt.Errorf("the payload has %d bytes, and the limit is %d", len(payload), doorPayloadMax)
-	}
-	if d.discard {
-		r := channel.NewReceipt(1)
-		r.Settle(d.members[string(ch)])
-		return r, nil
-	}
-	d.mu.Lock()
-	hold := d.hold
-	d.mu.Unlock()
-	if hold != nil {
-		<-hold
-	}
-	if d.after != nil {
-		defer d.after()
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.messages = append(d.messages, doorMessage{string(ch), string(payload)})
-	close(d.arrived)
-	d.arrived = make(chan struct{})
-	if d.receipts != nil {
-		return d.receipts(d.members[string(ch)]), nil
-	}
-	r := channel.NewReceipt(1)
-	r.Settle(d.members[string(ch)])
-	return r, nil
-}
-
-func (d *fakeDoor) Count(channels []string) []int {
-	counts := make([]int, len(channels))
-	for i, name := range channels {
-		counts[i] = d.members[name]
-	}
-	return counts
-}
-
-func (d *fakeDoor) Channels(match func(string) bool, limit int) []string {
-	var list []string
-	for name, n := range d.members {
-		if n > 0 && len(list) < limit && match(name) {
-			list = append(list, name)
-		}
-	}
-	slices.Sort(list)
-	return list
-}
-
-func (d *fakeDoor) all() []doorMessage {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.messages)
-}
-
-// wait returns once the messages so far satisfy done.
-func (d *fakeDoor) wait(t *testing.T, what string, done func([]doorMessage) bool) {
-	t.Helper()
-	timeout := time.After(hang)
-	for {
-		d.mu.Lock()
-		ok, arrived := done(d.messages), d.arrived
-		d.mu.Unlock()
-		if ok {
-			return
-		}
-		select {
-		case <-arrived:
-		case <-timeout:
-			t.Fatalf("%s: gave up waiting; the Door has %d messages", what, len(d.all()))
-		}
-	}
-}
+var newDoor = bustest.NewDoor
 
 // startEmbedded listens on a free port until the test ends.
-func startEmbedded(t testing.TB, door Door, password string) *Embedded {
+func startEmbedded(t testing.TB, door bus.Door, password string) *Embedded {
 	t.Helper()
 	b, err := ListenEmbedded(EmbeddedConfig{Addr: "127.0.0.1:0", Password: password}, door, zap.NewNop())
 	if err != nil {
@@ -134,13 +41,7 @@ func startEmbedded(t testing.TB, door Door, password string) *Embedded {
 	return b
 }
 
-func closeBus(t testing.TB, b Bus) {
-	ctx, cancel := context.WithTimeout(context.Background(), hang)
-	defer cancel()
-	if err := b.Close(ctx); err != nil {
-		t.Errorf("Close: %v", err)
-	}
-}
+func closeBus(t testing.TB, b bus.Bus) { bustest.Close(t, b) }
 
 // A raw is a peer that speaks bytes.
 type raw struct {

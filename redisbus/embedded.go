@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"c10m/bus"
+	"c10m/channel"
+
 	"go.uber.org/zap"
 )
 
@@ -23,10 +26,10 @@ type EmbeddedConfig struct {
 }
 
 // Embedded is a RESP server that redis-cli, Redis clients and other 10m-servers
-// publish to and subscribe at. It implements Bus.
+// publish to and subscribe at. It implements bus.Bus.
 type Embedded struct {
 	// Fixed after construction.
-	door        Door
+	door        bus.Door
 	log         *zap.Logger
 	password    [sha256.Size]byte
 	hasPassword bool
@@ -42,8 +45,8 @@ type Embedded struct {
 	listener net.Listener
 	peers    map[*peer]struct{}
 	nextID   int64
-	health   Health
-	rude     logLimit // lines about peers that misbehave
+	health   bus.Health
+	rude     bus.LogLimit // lines about peers that misbehave
 
 	// Shared: atomic.
 	closing atomic.Bool
@@ -61,19 +64,17 @@ type lane struct {
 }
 
 type embeddedCounters struct {
-	messages, bytes, reserved atomic.Uint64
-	accepted, commands        atomic.Uint64
-	protocolErrors            atomic.Uint64
-	authFailures              atomic.Uint64
-	acceptErrors              atomic.Uint64
-	closed                    [closeReasons]atomic.Uint64
-	dropped                   [dropReasons]atomic.Uint64
-	unpublished               [publishFailures]atomic.Uint64
+	bus.Counters
+	accepted, commands atomic.Uint64
+	protocolErrors     atomic.Uint64
+	authFailures       atomic.Uint64
+	acceptErrors       atomic.Uint64
+	closed             [closeReasons]atomic.Uint64
 }
 
 // ListenEmbedded listens and serves until Close. The error is one sentence for
 // the operator.
-func ListenEmbedded(cfg EmbeddedConfig, door Door, log *zap.Logger) (*Embedded, error) {
+func ListenEmbedded(cfg EmbeddedConfig, door bus.Door, log *zap.Logger) (*Embedded, error) {
 	listener, err := listen(cfg)
 	if err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func CheckEmbedded(cfg EmbeddedConfig) error {
 	return listener.Close()
 }
 
-func newEmbedded(cfg EmbeddedConfig, door Door, log *zap.Logger) *Embedded {
+func newEmbedded(cfg EmbeddedConfig, door bus.Door, log *zap.Logger) *Embedded {
 	now := time.Now()
 	return &Embedded{
 		door:        door,
@@ -105,7 +106,7 @@ func newEmbedded(cfg EmbeddedConfig, door Door, log *zap.Logger) *Embedded {
 		started:     now,
 		registry:    newRegistry(),
 		peers:       make(map[*peer]struct{}),
-		health:      Health{Up: true, Since: now},
+		health:      bus.Health{Up: true, Since: now},
 	}
 }
 
@@ -155,7 +156,7 @@ func (b *Embedded) acceptLoop(listener net.Listener) {
 		b.count.acceptErrors.Add(1)
 		if backoff == 0 {
 			b.log.Warn("the bus can not accept connections, and keeps trying", zap.Error(err))
-			b.setHealth(false, "the embedded bus can not accept connections: "+clip(err.Error()))
+			b.setHealth(false, "the embedded bus can not accept connections: "+bus.Clip(err.Error()))
 		}
 		backoff = min(max(2*backoff, acceptBackoffMin), acceptBackoffMax)
 		time.Sleep(backoff)
@@ -218,8 +219,8 @@ func (b *Embedded) evict() bool {
 
 // publish hands a message to the Door and to the RESP subscribers, in one order
 // for all of them.
-func (b *Embedded) publish(shard bool, channel, payload []byte) (reply publishReply) {
-	reserved := isReserved(channel)
+func (b *Embedded) publish(shard bool, name, payload []byte) (reply publishReply) {
+	reserved := channel.IsReserved(name)
 	l := &b.lanes[0]
 	if reserved {
 		// Of its own, so that another server's probe measures its way here and
@@ -229,24 +230,24 @@ func (b *Embedded) publish(shard bool, channel, payload []byte) (reply publishRe
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if reserved {
-		b.count.reserved.Add(1)
+		b.count.Reserved.Add(1)
 	} else {
-		b.count.messages.Add(1)
-		b.count.bytes.Add(uint64(len(payload)))
-		if reply.receipt, reply.err = b.door.Publish(channel, payload); reply.err != nil {
+		b.count.Messages.Add(1)
+		b.count.Bytes.Add(uint64(len(payload)))
+		if reply.receipt, reply.err = b.door.Publish(name, payload); reply.err != nil {
 			// What the Door's clients can not have, nobody gets: the publisher
 			// is told, and all subscribers agree on what was published.
-			b.count.dropped[dropRefused].Add(1)
+			b.count.Dropped[bus.DropRefused].Add(1)
 			reply.receipt = nil
 			return reply
 		}
 	}
-	reply.local = b.registry.route(&l.frames, shard, channel, payload)
+	reply.local = b.registry.route(&l.frames, shard, name, payload)
 	return reply
 }
 
-// Health implements Bus. The embedded bus is up unless it can not accept.
-func (b *Embedded) Health() Health {
+// Health implements bus.Bus. The embedded bus is up unless it can not accept.
+func (b *Embedded) Health() bus.Health {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.health
@@ -261,15 +262,11 @@ func (b *Embedded) setHealth(up bool, reason string) {
 	b.health.Up, b.health.Reason = up, reason
 }
 
-// Stats implements Bus.
-func (b *Embedded) Stats() Stats {
+// Stats implements bus.Bus.
+func (b *Embedded) Stats() bus.Stats {
 	subscriptions, _ := b.registry.total()
-	s := Stats{
-		MessagesIn:        b.count.messages.Load(),
-		BytesIn:           b.count.bytes.Load(),
-		ReservedIn:        b.count.reserved.Load(),
-		Dropped:           droppedByReason(&b.count.dropped),
-		Unpublished:       unpublishedByReason(&b.count.unpublished),
+	s := b.count.Stats()
+	s.PeerStats = bus.PeerStats{
 		Subscriptions:     int64(subscriptions),
 		QueuedBytes:       b.queued.Load(),
 		PeersAccepted:     b.count.accepted.Load(),
@@ -289,23 +286,29 @@ func (b *Embedded) Stats() Stats {
 	return s
 }
 
-func droppedByReason(counters *[dropReasons]atomic.Uint64) map[string]uint64 {
-	dropped := make(map[string]uint64, dropReasons)
-	for reason := range dropReasons {
-		dropped[reason.String()] = counters[reason].Load()
+// PublishBatch implements bus.Publishable: each message is a PUBLISH, but does not wait
+// for the loops' receipt (Publication.Connections does).
+func (b *Embedded) PublishBatch(_ context.Context, batch []*bus.Publication) {
+	for _, p := range batch {
+		if b.closing.Load() {
+			p.Err = errClosed
+			b.count.Unpublished[bus.PublishDown].Add(1)
+			continue
+		}
+		reply := b.publish(false, p.Channel, p.Payload)
+		p.Err, p.Subscribers = reply.err, reply.local
+		if reply.receipt != nil {
+			p.Receipt = reply.receipt
+		}
+		if p.Err != nil {
+			b.count.Unpublished[bus.PublishRefused].Add(1)
+		}
 	}
-	return dropped
 }
 
-func unpublishedByReason(counters *[publishFailures]atomic.Uint64) map[string]uint64 {
-	unpublished := make(map[string]uint64, publishFailures)
-	for reason := range publishFailures {
-		unpublished[reason.String()] = counters[reason].Load()
-	}
-	return unpublished
-}
+const errClosed = bus.Unpublished("the bus is closed")
 
-// Close implements Bus. Peers get the replies to what they have sent, within
+// Close implements bus.Bus. Peers get the replies to what they have sent, within
 // flushSecondsMax each; when ctx is done they are cut.
 func (b *Embedded) Close(ctx context.Context) error {
 	first := !b.closing.Swap(true)
@@ -313,7 +316,7 @@ func (b *Embedded) Close(ctx context.Context) error {
 	b.mu.Lock()
 	if first {
 		err = b.listener.Close()
-		b.health = Health{Since: time.Now(), Reason: "the bus is closed"}
+		b.health = bus.Health{Since: time.Now(), Reason: "the bus is closed"}
 	}
 	for p := range b.peers {
 		_ = p.conn.SetReadDeadline(time.Now())
@@ -339,12 +342,4 @@ func (b *Embedded) Close(ctx context.Context) error {
 	}
 	b.mu.Unlock()
 	return ctx.Err()
-}
-
-// clip bounds a text that came from elsewhere before it goes into a sentence.
-func clip(s string) string {
-	if len(s) > healthReasonBytesMax {
-		return s[:healthReasonBytesMax] + "..."
-	}
-	return s
 }

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"c10m/bus/bustest"
 	"c10m/channel"
 )
 
@@ -69,7 +70,7 @@ func TestReservedIsRouted(t *testing.T) {
 	p.expect(":1\r\n:1\r\n")
 	r.expect(array("*", bulk("pmessage"), bulk("*"), bulk("-/c10m/probe/x"), bulk("1")))
 	r.expect(array("*", bulk("pmessage"), bulk("*"), bulk("-x"), bulk("2")))
-	door.wait(t, "only the other", has(doorMessage{"-x", "2"}))
+	door.Wait(t, "only the other", has(bustest.To("-x", "2")))
 }
 
 // TestRESP3Subscribed: all commands are allowed, also publishing to oneself.
@@ -120,7 +121,7 @@ func TestPipelineWaitsOnce(t *testing.T) {
 	const n = 200
 	door := testDoor()
 	var open []*channel.Receipt
-	door.receipts = func(int) *channel.Receipt {
+	door.Receipts = func(int) *channel.Receipt {
 		open = append(open, channel.NewReceipt(1))
 		if len(open) == n {
 			for i := n - 1; i >= 0; i-- { // not in order
@@ -146,7 +147,7 @@ func TestOrder(t *testing.T) {
 	const publishers, each = 4, 500
 	door := newDoor(nil)
 	// Between the Door and the subscribers is where two publishers would swap.
-	door.after = runtime.Gosched
+	door.After = runtime.Gosched
 	b := startEmbedded(t, door, "")
 	var subs []*raw
 	for _, s := range [][]string{{"SUBSCRIBE", "a"}, {"PSUBSCRIBE", "*"}, {"SUBSCRIBE", "a"}} {
@@ -171,23 +172,23 @@ func TestOrder(t *testing.T) {
 		})
 	}
 	all.Wait()
-	messages := door.all()
+	messages := door.All()
 	if len(messages) != publishers*each {
 		t.Fatalf("%d messages", len(messages))
 	}
 	next := map[string]int{}
 	for i, m := range messages {
 		var p string
-		if c := strings.IndexByte(m.payload, '-'); c > 0 {
-			p = m.payload[:c]
+		if c := strings.IndexByte(m.Payload, '-'); c > 0 {
+			p = m.Payload[:c]
 		}
-		if m.payload != fmt.Sprintf("%s-%d", p, next[p]) {
-			t.Fatalf("message %d is %s, and publisher %s is at %d", i, m.payload, p, next[p])
+		if m.Payload != fmt.Sprintf("%s-%d", p, next[p]) {
+			t.Fatalf("message %d is %s, and publisher %s is at %d", i, m.Payload, p, next[p])
 		}
 		next[p]++
 		for j, r := range subs {
-			if got := r.readReply(); !strings.HasSuffix(got, bulk("a")+bulk(m.payload)) {
-				t.Fatalf("subscriber %d at %d: %q, and the Door has %s", j, i, got, m.payload)
+			if got := r.readReply(); !strings.HasSuffix(got, bulk("a")+bulk(m.Payload)) {
+				t.Fatalf("subscriber %d at %d: %q, and the Door has %s", j, i, got, m.Payload)
 			}
 		}
 	}
@@ -422,8 +423,8 @@ func TestTransactionsAreBounded(t *testing.T) {
 			}
 		}
 		r.expect(pong)
-		if refusals == 0 || len(door.all()) != 0 {
-			t.Errorf("%s: %d refusals, %d messages", name, refusals, len(door.all()))
+		if refusals == 0 || len(door.All()) != 0 {
+			t.Errorf("%s: %d refusals, %d messages", name, refusals, len(door.All()))
 		}
 	}
 }
@@ -451,12 +452,12 @@ func TestAuthTimeout(t *testing.T) {
 func TestClose(t *testing.T) {
 	door := testDoor()
 	open := channel.NewReceipt(1)
-	door.receipts = func(int) *channel.Receipt { return open }
+	door.Receipts = func(int) *channel.Receipt { return open }
 	b := startEmbedded(t, door, "")
 	r, idle := dialRaw(t, b.Addr().String()), dialRaw(t, b.Addr().String())
 	idle.do("SUBSCRIBE", "a")
 	r.send(cmd("PUBLISH", "news", "x"))
-	door.wait(t, "handed over", func(all []doorMessage) bool { return len(all) == 1 })
+	door.Wait(t, "handed over", func(all []doorMessage) bool { return len(all) == 1 })
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if err := b.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -476,11 +477,11 @@ func TestClose(t *testing.T) {
 func TestCloseAnswersFirst(t *testing.T) {
 	door := testDoor()
 	open := channel.NewReceipt(1)
-	door.receipts = func(int) *channel.Receipt { return open }
+	door.Receipts = func(int) *channel.Receipt { return open }
 	b := startEmbedded(t, door, "")
 	r := dialRaw(t, b.Addr().String())
 	r.send(cmd("PUBLISH", "news", "x"))
-	door.wait(t, "handed over", func(all []doorMessage) bool { return len(all) == 1 })
+	door.Wait(t, "handed over", func(all []doorMessage) bool { return len(all) == 1 })
 	closed := make(chan struct{})
 	go func() { defer close(closed); closeBus(t, b) }()
 	eventually(t, "closing", b.closing.Load)
@@ -492,14 +493,14 @@ func TestCloseAnswersFirst(t *testing.T) {
 // TestReasons: each reason has a name and a counter of its own.
 func TestReasons(t *testing.T) {
 	seen := map[string]bool{"": true}
-	for _, name := range append(closeReasonNames[:], dropReasonNames[:]...) {
+	for _, name := range closeReasonNames {
 		if seen[name] {
 			t.Errorf("reason %q is empty or twice", name)
 		}
 		seen[name] = true
 	}
 	s := startEmbedded(t, newDoor(nil), "").Stats()
-	if len(s.PeersClosed) != int(closeReasons)-1 || len(s.Dropped) != int(dropReasons) {
+	if len(s.PeersClosed) != int(closeReasons)-1 {
 		t.Errorf("stats %+v", s)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"c10m/bus"
+
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 )
@@ -13,19 +15,19 @@ import (
 // A gapRecorder keeps what OnGap was told.
 type gapRecorder struct {
 	mu   sync.Mutex
-	gaps []Gap
+	gaps []bus.Gap
 }
 
-func (g *gapRecorder) add(gap Gap) {
+func (g *gapRecorder) add(gap bus.Gap) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.gaps = append(g.gaps, gap)
 }
 
-func (g *gapRecorder) all() []Gap {
+func (g *gapRecorder) all() []bus.Gap {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return append([]Gap(nil), g.gaps...)
+	return append([]bus.Gap(nil), g.gaps...)
 }
 
 // connectWithGaps connects to host:port, or user:password@host:port.
@@ -111,12 +113,10 @@ func TestOnGapIsToldBeforeTheNextMessage(t *testing.T) {
 	var mu sync.Mutex
 	r, err := ConnectRedis(RedisConfig{
 		URL: "redis://" + server.addr, ProbeInterval: 50 * time.Millisecond, ReconnectBackoffMax: 100 * time.Millisecond,
-		OnGap: func(Gap) {
-			door.mu.Lock()
-			defer door.mu.Unlock()
+		OnGap: func(bus.Gap) {
 			mu.Lock()
 			defer mu.Unlock()
-			toldAt = append(toldAt, len(door.messages))
+			toldAt = append(toldAt, len(door.All()))
 		},
 	}, door, zap.NewNop())
 	if err != nil {
@@ -134,11 +134,7 @@ func TestOnGapIsToldBeforeTheNextMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	came := func() int {
-		door.mu.Lock()
-		defer door.mu.Unlock()
-		return len(door.messages)
-	}
+	came := func() int { return len(door.All()) }
 	do(root, "ACL", "SETUSER", "publisher", "on", ">x", "allchannels", "+publish")
 	do(root, "ACL", "SETUSER", "default", "-publish") // its probes are refused
 	eventually(t, "red", func() bool { return !r.Health().Up })
@@ -199,11 +195,11 @@ func TestBulletin(t *testing.T) {
 	}
 	say("c", b.bad(&b.lost, true, at(2))) // and stays down
 	say("c", b.bad(&b.lost, false, at(4)))
-	say("c later", b.bad(&b.lost, false, at(logIntervalSecondsMin)))
-	say("c again", b.bad(&b.lost, false, at(2*logIntervalSecondsMin)))
+	say("c later", b.bad(&b.lost, false, at(bus.LogIntervalSecondsMin)))
+	say("c again", b.bad(&b.lost, false, at(2*bus.LogIntervalSecondsMin)))
 	say("works", b.good())
-	say("doubt", b.bad(&b.doubt, true, at(2*logIntervalSecondsMin)))
-	say("gone", b.bad(&b.lost, true, at(2*logIntervalSecondsMin+1))) // is another thing
+	say("doubt", b.bad(&b.doubt, true, at(2*bus.LogIntervalSecondsMin)))
+	say("gone", b.bad(&b.lost, true, at(2*bus.LogIntervalSecondsMin+1))) // is another thing
 	if got, want := fmt.Sprint(lines), "[works a works c later works doubt gone]"; got != want {
 		t.Errorf("%s, and should be %s", got, want)
 	}

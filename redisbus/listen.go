@@ -14,6 +14,10 @@ import (
 // addrDefault is where redis-cli looks.
 const addrDefault = "127.0.0.1:6379"
 
+// serverName is what INFO and HELLO say, and how a second server recognises
+// the owner of a port that is taken.
+const serverName = "10m-server"
+
 // listen binds the embedded bus. Each error is one sentence that says what to
 // change.
 func listen(cfg EmbeddedConfig) (net.Listener, error) {

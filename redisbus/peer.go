@@ -268,7 +268,7 @@ func (b *Embedded) logClose(p *peer, err error) {
 			err = nil
 		}
 		b.mu.Lock()
-		peers = b.rude.allow(time.Now())
+		peers = b.rude.Allow(time.Now())
 		b.mu.Unlock()
 	default:
 		return

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"c10m/bus"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -37,23 +39,18 @@ type RedisConfig struct {
 	// client that connected before the first subscription has missed messages
 	// like any other. Gaps with nothing received between them are one. It is called
 	// by the goroutine that receives, before the Door gets what came behind the gap.
-	OnGap func(Gap)
+	OnGap func(bus.Gap)
 
 	// dial replaces the network in tests.
 	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// A Gap is a time in which messages may have been published that did not reach
-// this server: from the last sign of life of a subscription, or the start, to
-// the confirmation of the next one that worked.
-type Gap struct{ From, To time.Time }
-
-// Redis is a subscription to all channels of a Redis. It implements Bus.
+// Redis is a subscription to all channels of a Redis. It implements bus.Bus.
 type Redis struct {
 	// Fixed after construction.
 	options redis.Options // a template, copied for each client
 	cfg     RedisConfig   // with its defaults, and without the URL
-	door    Door
+	door    bus.Door
 	log     *zap.Logger
 	channel string // on which this server hears its own probes
 	cancel  context.CancelFunc
@@ -63,9 +60,9 @@ type Redis struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	health   Health
+	health   bus.Health
 	lastSign time.Time // when the subscription last proved to be alive
-	gap      Gap       // not yet told to OnGap; From is zero if there is none
+	gap      bus.Gap   // not yet told to OnGap; From is zero if there is none
 	news     bulletin
 	// What is known of the member's role: when it was last asked and good, that it
 	// was a master, and whose replica it is, if it was one from the start.
@@ -74,7 +71,7 @@ type Redis struct {
 	replicaOf string
 
 	// Owned by the run goroutine.
-	refusals   logLimit
+	refusals   bus.LogLimit
 	saidNoRole bool // by the prober or before there is one
 
 	// Shared: atomic.
@@ -85,11 +82,9 @@ type Redis struct {
 }
 
 type redisCounters struct {
-	messages, bytes, reserved atomic.Uint64
-	connects, probesLost      atomic.Uint64
-	roundTrip                 atomic.Uint64 // math.Float64bits of seconds
-	dropped                   [dropReasons]atomic.Uint64
-	unpublished               [publishFailures]atomic.Uint64
+	bus.Counters
+	connects, probesLost atomic.Uint64
+	roundTrip            atomic.Uint64 // math.Float64bits of seconds
 }
 
 var quietLibrary = sync.OnceFunc(logging.Disable)
@@ -97,7 +92,7 @@ var quietLibrary = sync.OnceFunc(logging.Disable)
 // ConnectRedis begins to subscribe and returns at once: a Redis that can not be
 // reached shows in Health and is tried until Close. The error is one sentence
 // about a URL that can not be used, without the URL, which may hold a password.
-func ConnectRedis(cfg RedisConfig, door Door, log *zap.Logger) (*Redis, error) {
+func ConnectRedis(cfg RedisConfig, door bus.Door, log *zap.Logger) (*Redis, error) {
 	options, err := parseURL(cfg.URL)
 	if err != nil {
 		return nil, err
@@ -116,11 +111,11 @@ func ConnectRedis(cfg RedisConfig, door Door, log *zap.Logger) (*Redis, error) {
 		cfg:     cfg,
 		door:    door,
 		log:     log.With(zap.String("redis", options.Addr)),
-		channel: probePrefix + rand.Text(),
+		channel: bus.ProbePrefix + rand.Text(),
 		cancel:  cancel,
 		ended:   make(chan struct{}),
-		health:  Health{Since: now, Reason: "connecting to Redis at " + options.Addr},
-		gap:     Gap{From: now},
+		health:  bus.Health{Since: now, Reason: "connecting to Redis at " + options.Addr},
+		gap:     bus.Gap{From: now},
 	}
 	r.publishing = r.newPublishClient()
 	go r.run(ctx)
@@ -147,7 +142,7 @@ func parseURL(text string) (*redis.Options, error) {
 	case err != nil:
 		return nil, errors.New("the URL of the Redis can not be read (a password in it must be percent-encoded): " + want)
 	case u.Scheme != "redis" && u.Scheme != "rediss":
-		return nil, fmt.Errorf("the URL of the Redis begins with %q: %s", clip(u.Scheme+":"), want)
+		return nil, fmt.Errorf("the URL of the Redis begins with %q: %s", bus.Clip(u.Scheme+":"), want)
 	case u.Host == "" || u.Hostname() == "":
 		return nil, errors.New("the URL of the Redis names no host: " + want)
 	}
@@ -251,12 +246,12 @@ func (r *Redis) interrupted(subscribed bool, err error) {
 
 // reasonOf says for the operator what an error means.
 func reasonOf(addr string, err error) string {
-	text := clip(err.Error())
+	text := bus.Clip(err.Error())
 	switch {
 	case redis.IsAuthError(err):
 		return "Redis at " + addr + " refuses the user or the password, correct the --bus URL: " + text
 	case redis.IsPermissionError(err):
-		return "Redis at " + addr + " does not permit this user to subscribe to all channels and to publish to " + probePrefix + "*: " + text
+		return "Redis at " + addr + " does not permit this user to subscribe to all channels and to publish to " + bus.ProbePrefix + "*: " + text
 	}
 	return "Redis at " + addr + ": " + text
 }
@@ -269,37 +264,30 @@ func (r *Redis) setHealth(up bool, reason string) {
 	r.health.Up, r.health.Reason = up, reason
 }
 
-// Health implements Bus. It is up from the first probe that came back until the
+// Health implements bus.Bus. It is up from the first probe that came back until the
 // first sign of trouble.
-func (r *Redis) Health() Health {
+func (r *Redis) Health() bus.Health {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.health
 }
 
-// Stats implements Bus.
-func (r *Redis) Stats() Stats {
-	s := Stats{
-		MessagesIn:            r.count.messages.Load(),
-		BytesIn:               r.count.bytes.Load(),
-		ReservedIn:            r.count.reserved.Load(),
-		Dropped:               droppedByReason(&r.count.dropped),
-		PeersClosed:           make(map[string]uint64, closeReasons),
-		Unpublished:           unpublishedByReason(&r.count.unpublished),
-		ProbesLost:            r.count.probesLost.Load(),
-		Gaps:                  r.Health().Gaps,
-		ProbeRoundTripSeconds: math.Float64frombits(r.count.roundTrip.Load()),
-	}
+// Stats implements bus.Bus.
+func (r *Redis) Stats() bus.Stats {
+	s := r.count.Stats()
+	s.Gaps, s.ProbesLost = r.Health().Gaps, r.count.probesLost.Load()
+	s.ProbeRoundTripSeconds = math.Float64frombits(r.count.roundTrip.Load())
 	if n := r.count.connects.Load(); n > 1 {
 		s.Reconnects = n - 1
 	}
+	s.PeersClosed = make(map[string]uint64, closeReasons)
 	for reason := closeNone + 1; reason < closeReasons; reason++ {
 		s.PeersClosed[reason.String()] = 0
 	}
 	return s
 }
 
-// Close implements Bus.
+// Close implements bus.Bus.
 func (r *Redis) Close(ctx context.Context) error {
 	r.isClosing.Store(true)
 	r.cancel()
@@ -323,7 +311,7 @@ type bulletin struct {
 
 // A topic is one kind of trouble.
 type topic struct {
-	limit logLimit
+	limit bus.LogLimit
 	owed  bool // something new has not been said
 }
 
@@ -331,7 +319,7 @@ type topic struct {
 // again while it is.
 func (b *bulletin) bad(kind *topic, isNew bool, now time.Time) bool {
 	kind.owed = kind.owed || isNew
-	if !kind.owed || kind.limit.allow(now) == 0 {
+	if !kind.owed || kind.limit.Allow(now) == 0 {
 		return false
 	}
 	kind.owed, b.said = false, true
@@ -344,22 +332,4 @@ func (b *bulletin) good() bool {
 	say := b.said || !b.greeted
 	b.lost.owed, b.doubt.owed, b.said, b.greeted = false, false, false, true
 	return say
-}
-
-// A logLimit lets a line through at most every logIntervalSecondsMin. Its owner
-// keeps it to one goroutine at a time.
-type logLimit struct {
-	last time.Time
-	held uint64 // occurrences since the last line
-}
-
-// allow returns how many occurrences a line now stands for, or 0 for no line.
-func (l *logLimit) allow(now time.Time) uint64 {
-	l.held++
-	if !l.last.IsZero() && now.Sub(l.last) < logIntervalSecondsMin*time.Second {
-		return 0
-	}
-	held := l.held
-	l.last, l.held = now, 0
-	return held
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"c10m/bus"
+
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 )
@@ -148,7 +150,7 @@ func (s *session) tellGap() {
 	s.gapTold = true
 	s.mu.Lock()
 	gap := s.gap
-	s.gap = Gap{}
+	s.gap = bus.Gap{}
 	s.mu.Unlock()
 	if !gap.From.IsZero() && s.cfg.OnGap != nil {
 		s.cfg.OnGap(gap)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"c10m/bus"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -18,9 +20,9 @@ func (r *Redis) newPublishClient() *redis.Client {
 	return redis.NewClient(&options)
 }
 
-// PublishBatch implements Publishable: a pipeline of PUBLISH. While health is red
+// PublishBatch implements bus.Publishable: a pipeline of PUBLISH. While health is red
 // everything fails at once, since nobody here would hear what is published.
-func (r *Redis) PublishBatch(ctx context.Context, batch []*Publication) {
+func (r *Redis) PublishBatch(ctx context.Context, batch []*bus.Publication) {
 	if len(batch) == 0 {
 		return
 	}
@@ -28,7 +30,7 @@ func (r *Redis) PublishBatch(ctx context.Context, batch []*Publication) {
 		for _, p := range batch {
 			p.Err = err
 		}
-		r.count.unpublished[reason].Add(uint64(len(batch)))
+		r.count.Unpublished[reason].Add(uint64(len(batch)))
 		return
 	}
 	pipeline := r.publishing.Pipeline()
@@ -50,10 +52,10 @@ func (r *Redis) PublishBatch(ctx context.Context, batch []*Publication) {
 	_, err := pipeline.Exec(ctx)
 	sent := attempt{began: begun.isWritten, err: err, replica: r.replicaNow(role)}
 	for i, p := range batch {
-		var reason publishFailure
+		var reason bus.PublishFailure
 		p.Subscribers = int(max(0, answers[i].Val()))
 		if reason, p.Err = sent.outcome(answers[i].Err(), isAnswered(answers, i)); p.Err != nil {
-			r.count.unpublished[reason].Add(1)
+			r.count.Unpublished[reason].Add(1)
 		}
 	}
 	if sent.replica != nil {
@@ -65,14 +67,14 @@ func (r *Redis) PublishBatch(ctx context.Context, batch []*Publication) {
 }
 
 // refuses says why nothing can be published now.
-func (r *Redis) refuses() (publishFailure, error) {
+func (r *Redis) refuses() (bus.PublishFailure, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case !r.health.Up:
-		return publishDown, unpublished(r.health.Reason)
+		return bus.PublishDown, bus.Unpublished(r.health.Reason)
 	case r.replicaOf != "":
-		return publishReplica, unpublished("Redis at " + r.options.Addr + " is a replica, and what is published at it reaches nobody elsewhere: publish at its master " + r.replicaOf)
+		return bus.PublishReplica, bus.Unpublished("Redis at " + r.options.Addr + " is a replica, and what is published at it reaches nobody elsewhere: publish at its master " + r.replicaOf)
 	}
 	return 0, nil
 }
@@ -127,17 +129,17 @@ type attempt struct {
 
 // outcome decides what became of one message, by the error of its command and whether
 // its reply was read. What is not known is not confirmed.
-func (a *attempt) outcome(err error, answered bool) (publishFailure, error) {
+func (a *attempt) outcome(err error, answered bool) (bus.PublishFailure, error) {
 	said, isReply := err.(redis.Error) // Redis's own, not one that wraps it
 	switch {
 	case !a.began:
-		return publishUnreached, unpublished(clip(firstError(err, a.err, errNoAnswer).Error()))
+		return bus.PublishUnreached, bus.Unpublished(bus.Clip(firstError(err, a.err, errNoAnswer).Error()))
 	case isReply && !errors.Is(err, redis.Nil):
-		return publishRefused, unpublished(clip(said.Error())) // as with NOPERM
+		return bus.PublishRefused, bus.Unpublished(bus.Clip(said.Error())) // as with NOPERM
 	case isReply, !answered: // null is no answer to PUBLISH
-		return publishUnconfirmed, firstError(err, a.err, errNoAnswer)
+		return bus.PublishUnconfirmed, firstError(err, a.err, errNoAnswer)
 	case a.replica != nil:
-		return publishUnconfirmed, a.replica
+		return bus.PublishUnconfirmed, a.replica
 	}
 	return 0, nil
 }

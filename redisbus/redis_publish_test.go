@@ -9,15 +9,19 @@ import (
 	"sync"
 	"testing"
 
+	"c10m/bus"
+	"c10m/bus/bustest"
+	"c10m/channel"
+
 	"github.com/redis/go-redis/v9"
 )
 
 // publish1 publishes one message as a client's and returns what its sender is told.
-func publish1(r *Redis, channel, payload string) *Publication {
-	p := &Publication{Channel: []byte(channel), Payload: []byte(payload)}
+func publish1(r *Redis, channel, payload string) *bus.Publication {
+	p := &bus.Publication{Channel: []byte(channel), Payload: []byte(payload)}
 	ctx, cancel := context.WithTimeout(context.Background(), hang)
 	defer cancel()
-	r.PublishBatch(ctx, []*Publication{p})
+	r.PublishBatch(ctx, []*bus.Publication{p})
 	return p
 }
 
@@ -79,7 +83,7 @@ func TestPublishIsRefusedAfterAChange(t *testing.T) {
 				switch p := publish1(r, "news", fmt.Sprint(taken)); {
 				case p.Err == nil:
 					taken++
-				case errors.Is(p.Err, ErrUnpublished):
+				case errors.Is(p.Err, bus.ErrUnpublished):
 					told++
 				default:
 					t.Errorf("nobody knows: %v", p.Err)
@@ -89,13 +93,13 @@ func TestPublishIsRefusedAfterAChange(t *testing.T) {
 			})
 			var want []doorMessage
 			for n := range taken {
-				want = append(want, doorMessage{"news", fmt.Sprint(n)})
+				want = append(want, bustest.To("news", fmt.Sprint(n)))
 			}
 			if r.Health().Gaps == 0 { // Redis cuts a subscriber who may not hear all any more
-				door.wait(t, "what was acknowledged", has(want...))
+				door.Wait(t, "what was acknowledged", has(want...))
 			}
 			p := publish1(r, "news", "red")
-			if !errors.Is(p.Err, ErrUnpublished) || !strings.Contains(p.Err.Error(), c.reason) {
+			if !errors.Is(p.Err, bus.ErrUnpublished) || !strings.Contains(p.Err.Error(), c.reason) {
 				t.Errorf("while red: %v", p.Err)
 			}
 			sum := uint64(0)
@@ -131,10 +135,10 @@ func TestPublishWithoutAConnectionIsNotAcknowledged(t *testing.T) {
 	if err := client.ConfigSet(t.Context(), "requirepass", "new").Err(); err != nil {
 		t.Fatal(err)
 	}
-	batch := []*Publication{{Channel: []byte("a")}, {Channel: []byte("b")}}
+	batch := []*bus.Publication{{Channel: []byte("a")}, {Channel: []byte("b")}}
 	r.PublishBatch(t.Context(), batch)
 	for _, p := range batch {
-		if !errors.Is(p.Err, ErrUnpublished) || !strings.Contains(p.Err.Error(), "WRONGPASS") {
+		if !errors.Is(p.Err, bus.ErrUnpublished) || !strings.Contains(p.Err.Error(), "WRONGPASS") {
 			t.Errorf("the sender is told %v", p.Err)
 		}
 	}
@@ -153,9 +157,9 @@ func TestPublishToAForbiddenChannel(t *testing.T) {
 	// subscribe to what they may not, so this is a rule about PUBLISH alone.
 	redisDo(t, server.addr, "ACL SETUSER server -publish (+publish &news &-/*)")
 	waitUp(t, r, true)
-	batch := []*Publication{{Channel: []byte("news")}, {Channel: []byte("secret")}, {Channel: []byte("news")}}
+	batch := []*bus.Publication{{Channel: []byte("news")}, {Channel: []byte("secret")}, {Channel: []byte("news")}}
 	r.PublishBatch(t.Context(), batch)
-	if batch[0].Err != nil || batch[2].Err != nil || !errors.Is(batch[1].Err, ErrUnpublished) || !strings.Contains(batch[1].Err.Error(), "NOPERM") {
+	if batch[0].Err != nil || batch[2].Err != nil || !errors.Is(batch[1].Err, bus.ErrUnpublished) || !strings.Contains(batch[1].Err.Error(), "NOPERM") {
 		t.Errorf("told %v, %v, %v", batch[0].Err, batch[1].Err, batch[2].Err)
 	}
 	if n := r.Stats().Unpublished; n["refused"] != 1 {
@@ -248,14 +252,14 @@ func (s *strangeRedis) answer(conn net.Conn, args [][]byte) string {
 		}
 		return array("*", bulk("master"), ":0\r\n", "*0\r\n")
 	case "publish":
-		channel := string(args[1])
-		if isReserved(channel) {
-			_, _ = s.sub.Write([]byte(array("*", bulk("pmessage"), bulk("*"), bulk(channel), bulk(string(args[2])))))
+		name := string(args[1])
+		if channel.IsReserved(name) {
+			_, _ = s.sub.Write([]byte(array("*", bulk("pmessage"), bulk("*"), bulk(name), bulk(string(args[2])))))
 			return ":1\r\n"
 		}
 		s.published = conn
 		if s.reply != nil {
-			return s.reply(channel)
+			return s.reply(name)
 		}
 		return ":1\r\n"
 	default: // the handshake
@@ -324,12 +328,12 @@ func TestPublishOutcomes(t *testing.T) {
 			defer closeBus(t, r)
 			waitUp(t, r, true)
 			s.set(c.hello, c.reply)
-			batch := []*Publication{{Channel: []byte("a")}, {Channel: []byte("b")}, {Channel: []byte("c")}}
+			batch := []*bus.Publication{{Channel: []byte("a")}, {Channel: []byte("b")}, {Channel: []byte("c")}}
 			r.PublishBatch(t.Context(), batch)
 			failures := uint64(0)
 			for i, p := range batch {
 				got := yes
-				if errors.Is(p.Err, ErrUnpublished) {
+				if errors.Is(p.Err, bus.ErrUnpublished) {
 					got = no
 				} else if p.Err != nil {
 					got = unknown
@@ -364,7 +368,7 @@ func TestPublishWithoutAServer(t *testing.T) {
 	defer closeBus(t, r)
 	waitUp(t, r, true)
 	s.Close()
-	if p := publish1(r, "a", "x"); !errors.Is(p.Err, ErrUnpublished) {
+	if p := publish1(r, "a", "x"); !errors.Is(p.Err, bus.ErrUnpublished) {
 		t.Errorf("told %v", p.Err)
 	}
 	if h := r.Health(); h.Up {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"c10m/bus"
+
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 )
@@ -65,7 +67,7 @@ func parseRole(reply any) (m member, err error) {
 	case "sentinel":
 		return m, newRoleError(true, "it is a Sentinel, which knows Redis servers and is none: set --bus to the master")
 	}
-	return m, fmt.Errorf("the answer to ROLE is %s, so this is no Redis that can be used", clip(fmt.Sprint(reply)))
+	return m, fmt.Errorf("the answer to ROLE is %s, so this is no Redis that can be used", bus.Clip(fmt.Sprint(reply)))
 }
 
 // parseReplication reads what INFO replication says of the same.
@@ -161,7 +163,7 @@ func (r *Redis) judge(now member, first *member) error {
 	r.mu.Unlock()
 	switch {
 	case now.role == roleReplica && now.link != linkUp:
-		return newRoleError(true, "its link to its master %s is down (%q), so what is published there does not arrive", now.master, clip(now.link))
+		return newRoleError(true, "its link to its master %s is down (%q), so what is published there does not arrive", now.master, bus.Clip(now.link))
 	case now.role == roleReplica && wasMaster:
 		return newRoleError(false, "it was a master and is a replica of %s now, so what is published at it reaches nobody elsewhere: set --bus to the master", now.master)
 	case first != nil && first.role == roleReplica && now.role == roleMaster:

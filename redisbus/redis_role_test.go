@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"c10m/bus"
+	"c10m/bus/bustest"
+
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -47,7 +50,7 @@ func TestRedisDemoted(t *testing.T) {
 			h := r.Health()
 			return !h.Up && h.Gaps == 1 && strings.Contains(h.Reason, "is a replica of "+other.addr)
 		})
-		if p := publish1(r, "news", "x"); !errors.Is(p.Err, ErrUnpublished) {
+		if p := publish1(r, "news", "x"); !errors.Is(p.Err, bus.ErrUnpublished) {
 			t.Errorf("a message at a replica: %v", p.Err)
 		}
 		probes := probesUntil(r, 3)
@@ -69,7 +72,7 @@ func TestRedisDemoted(t *testing.T) {
 
 // probesUntil waits for so many more probes to be sent, by what comes back of them.
 func probesUntil(r *Redis, n uint64) uint64 {
-	for before := r.count.reserved.Load(); r.count.reserved.Load() < before+n; {
+	for before := r.count.Reserved.Load(); r.count.Reserved.Load() < before+n; {
 		time.Sleep(time.Millisecond)
 	}
 	return n
@@ -84,14 +87,14 @@ func TestRedisReplicaLosesItsMaster(t *testing.T) {
 	r, told := connectWithGaps(t, replica.addr)
 	waitUp(t, r, true)
 	p := publish1(r, "news", "x")
-	if !errors.Is(p.Err, ErrUnpublished) || !strings.Contains(p.Err.Error(), "publish at its master "+master.addr) {
+	if !errors.Is(p.Err, bus.ErrUnpublished) || !strings.Contains(p.Err.Error(), "publish at its master "+master.addr) {
 		t.Errorf("a message at the replica: %v", p.Err)
 	}
 	if n := r.Stats().Unpublished["replica"]; n != 1 {
 		t.Errorf("counted %v", r.Stats().Unpublished)
 	}
 	publishAt(t, master.addr, "news", "from the master")
-	r.door.(*fakeDoor).wait(t, "what is published at the master", has(doorMessage{"news", "from the master"}))
+	r.door.(*fakeDoor).Wait(t, "what is published at the master", has(bustest.To("news", "from the master")))
 
 	master.kill()
 	eventually(t, "red with a gap", func() bool {
@@ -114,7 +117,7 @@ func TestRedisReplicaLosesItsMaster(t *testing.T) {
 	if g := told.all()[1]; !g.To.After(before) {
 		t.Errorf("told %+v, and the master was there at %v only", g, before)
 	}
-	if n := len(r.door.(*fakeDoor).all()); n != 1 || r.Health().Gaps != 1 {
+	if n := len(r.door.(*fakeDoor).All()); n != 1 || r.Health().Gaps != 1 {
 		t.Errorf("%d messages came, health %+v", n, r.Health())
 	}
 }

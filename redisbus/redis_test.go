@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"c10m/bus"
+	"c10m/bus/bustest"
+
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -86,7 +89,7 @@ func (s *redisServer) signal(sig os.Signal) {
 }
 
 // connect subscribes with intervals that suit a test.
-func connect(t testing.TB, url string, door Door, log *zap.Logger) *Redis {
+func connect(t testing.TB, url string, door bus.Door, log *zap.Logger) *Redis {
 	t.Helper()
 	r, err := ConnectRedis(RedisConfig{
 		URL:                 url,
@@ -102,7 +105,7 @@ func connect(t testing.TB, url string, door Door, log *zap.Logger) *Redis {
 	return r
 }
 
-func waitUp(t testing.TB, b Bus, up bool) Health {
+func waitUp(t testing.TB, b bus.Bus, up bool) bus.Health {
 	t.Helper()
 	eventually(t, fmt.Sprintf("health up=%v; now %+v", up, b.Health()), func() bool { return b.Health().Up == up })
 	return b.Health()
@@ -135,18 +138,18 @@ func TestRedisDelivers(t *testing.T) {
 	defer client.Close()
 	pipe := client.Pipeline()
 	for i := range 1000 {
-		m := doorMessage{fmt.Sprintf("ch%d", i%7), fmt.Sprint("m\x00\r\n", i)}
-		pipe.Publish(t.Context(), m.channel, m.payload)
+		m := bustest.To(fmt.Sprintf("ch%d", i%7), fmt.Sprint("m\x00\r\n", i))
+		pipe.Publish(t.Context(), m.Channel, m.Payload)
 		want = append(want, m)
 	}
 	if _, err := pipe.Exec(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	door.wait(t, "all in order", has(want...))
+	door.Wait(t, "all in order", has(want...))
 	publishAt(t, server.addr, "-/private", "not for the Door")
-	publishAt(t, server.addr, "big", strings.Repeat("x", doorPayloadMax+1))
+	publishAt(t, server.addr, "big", strings.Repeat("x", bustest.PayloadBytesMax+1))
 	publishAt(t, server.addr, "last", "z")
-	door.wait(t, "the rest", has(append(want, doorMessage{"last", "z"})...))
+	door.Wait(t, "the rest", has(append(want, bustest.To("last", "z"))...))
 	s := r.Stats()
 	if s.MessagesIn != 1002 || s.Dropped["refused"] != 1 || s.ReservedIn < 2 || s.Gaps != 0 || s.Reconnects != 0 {
 		t.Errorf("stats %+v", s)
@@ -164,7 +167,7 @@ func TestRedisKilledAndRestarted(t *testing.T) {
 		t.Fatalf("health at first %+v", up)
 	}
 	publishAt(t, server.addr, "a", "1")
-	door.wait(t, "before", has(doorMessage{"a", "1"}))
+	door.Wait(t, "before", has(bustest.To("a", "1")))
 	for gap := uint64(1); gap <= 2; gap++ {
 		server.kill()
 		eventually(t, "red with a gap", func() bool { h := r.Health(); return !h.Up && h.Gaps == gap && h.Reason != "" })
@@ -177,7 +180,7 @@ func TestRedisKilledAndRestarted(t *testing.T) {
 			t.Errorf("after gap %d: %+v", gap, h)
 		}
 		publishAt(t, server.addr, "a", fmt.Sprint(gap+1))
-		door.wait(t, "after", func(all []doorMessage) bool { return len(all) == int(gap)+1 })
+		door.Wait(t, "after", func(all []doorMessage) bool { return len(all) == int(gap)+1 })
 	}
 	if s := r.Stats(); s.Reconnects != 2 || s.Gaps != 2 {
 		t.Errorf("stats %+v", s)
@@ -242,7 +245,7 @@ func TestRedisFrozen(t *testing.T) {
 	server.signal(syscall.SIGCONT)
 	waitUp(t, r, true)
 	publishAt(t, server.addr, "a", "1")
-	door.wait(t, "after the thaw", has(doorMessage{"a", "1"}))
+	door.Wait(t, "after the thaw", has(bustest.To("a", "1")))
 }
 
 func TestRedisFrozenForLong(t *testing.T) {
@@ -368,23 +371,21 @@ func TestRedisRubbish(t *testing.T) {
 func TestRedisLateProbeKeepsTheStream(t *testing.T) {
 	server := startRedis(t)
 	door := newDoor(nil)
+	hold := make(chan struct{})
+	door.Before = func(string) { <-hold }
 	r := connect(t, "redis://"+server.addr, door, zap.NewNop())
 	waitUp(t, r, true)
-	hold := make(chan struct{})
-	door.mu.Lock()
-	door.hold = hold
-	door.mu.Unlock()
 	var want []doorMessage
 	for i := range 100 {
 		publishAt(t, server.addr, "a", fmt.Sprint(i))
-		want = append(want, doorMessage{"a", fmt.Sprint(i)})
+		want = append(want, bustest.To("a", fmt.Sprint(i)))
 	}
 	eventually(t, "three probes late", func() bool { return r.Stats().ProbesLost >= 3 })
 	if h := r.Health(); h.Up {
 		t.Error("green although messages do not get through")
 	}
 	close(hold)
-	door.wait(t, "the backlog", has(want...))
+	door.Wait(t, "the backlog", has(want...))
 	if h := waitUp(t, r, true); h.Gaps != 0 {
 		t.Errorf("health %+v", h)
 	}

@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"c10m/bus"
+	"c10m/channel"
+
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 )
@@ -152,22 +155,22 @@ func (s *session) sign() {
 // message hands one message on. Door.Publish may block: what waits meanwhile,
 // waits in the socket and then in Redis, which is the backpressure there is.
 func (s *session) message(m *redis.Message) {
-	if isReserved(m.Channel) {
-		s.count.reserved.Add(1)
+	if channel.IsReserved(m.Channel) {
+		s.count.Reserved.Add(1)
 		if m.Channel == s.channel {
 			s.probeReturned(m.Payload)
 		}
 		return
 	}
 	s.tellGap()
-	s.count.messages.Add(1)
-	s.count.bytes.Add(uint64(len(m.Payload)))
+	s.count.Messages.Add(1)
+	s.count.Bytes.Add(uint64(len(m.Payload)))
 	// Nobody waits for the receipt: the publisher has its answer from Redis.
 	if _, err := s.door.Publish([]byte(m.Channel), []byte(m.Payload)); err != nil {
-		s.count.dropped[dropRefused].Add(1)
-		if n := s.refusals.allow(time.Now()); n > 0 {
+		s.count.Dropped[bus.DropRefused].Add(1)
+		if n := s.refusals.Allow(time.Now()); n > 0 {
 			s.log.Warn("messages from Redis were refused", zap.Uint64("messages", n),
-				zap.String("channel", clip(m.Channel)), zap.Int("bytes", len(m.Payload)), zap.Error(err))
+				zap.String("channel", bus.Clip(m.Channel)), zap.Int("bytes", len(m.Payload)), zap.Error(err))
 		}
 	}
 }

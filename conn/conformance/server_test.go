@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/conn/wire"
@@ -44,7 +45,7 @@ func start(t *testing.T, mode wire.FrameMode, messageBytesMax int) *server {
 	}
 	s := &server{address: free.Addr().String()}
 	free.Close()
-	uplink := redisbus.NewUplink(64<<20, zap.NewNop())
+	uplink := bus.NewUplink(64<<20, zap.NewNop())
 	// No pings, so that all that is heard is an answer.
 	shared := conn.NewShared(conn.Config{
 		ConnectionsMax:  1 << 20,
@@ -68,15 +69,15 @@ func start(t *testing.T, mode wire.FrameMode, messageBytesMax int) *server {
 	}
 	t.Cleanup(s.poller.Stop)
 	hub := channel.NewHub(posters, conn.HubConfig(mode, messageBytesMax, poller.Linux{}.Now))
-	bus, err := redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: "127.0.0.1:0"}, hub, zap.NewNop())
+	embedded, err := redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: "127.0.0.1:0"}, hub, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	uplink.Start(bus, hub)
+	uplink.Start(embedded, hub)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), hangGuard)
 		defer cancel()
-		if err := errors.Join(uplink.Close(ctx), bus.Close(ctx)); err != nil {
+		if err := errors.Join(uplink.Close(ctx), embedded.Close(ctx)); err != nil {
 			t.Error(err)
 		}
 	})

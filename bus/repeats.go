@@ -1,4 +1,4 @@
-package redisbus
+package bus
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 // methods.
 type Repeats struct {
 	// Fixed after construction.
-	bus     Publishable
+	to      Publishable
 	counter Counter
 	keysMax int
 	now     func() time.Duration // since any moment
@@ -49,17 +49,6 @@ type RepeatsStats struct {
 	Keys int
 }
 
-// ErrKeyReused is what a Publication's error is (errors.Is) if its key was given to another
-// message of the channel before. Such a message is ErrUnpublished, too.
-var ErrKeyReused = errors.New("its key was another message's")
-
-type keyReused struct{}
-
-func (keyReused) Error() string { return ErrKeyReused.Error() }
-func (keyReused) Is(target error) bool {
-	return target == ErrKeyReused || target == ErrUnpublished
-}
-
 // errStillUnconfirmed and errNotWaited are of repeats whose first answer is not known.
 var (
 	errStillUnconfirmed = errors.New("the bus did not answer the first time")
@@ -78,12 +67,15 @@ func (p *Publication) repeatKey() (key repeatKey) {
 	return key
 }
 
-// An answer is what a publisher is told.
+// An answer is what a publisher is told. It is the Receipt of all that have its key.
 type answer struct {
 	err                      error
 	connections, subscribers int
 	id                       string
 }
+
+func (a *answer) ID() string { return a.id }
+func (a *answer) Wait() int  { return a.connections }
 
 // underWay is a message with a key between its first appearance and its answer.
 type underWay struct {
@@ -110,13 +102,13 @@ func (r *rememberedAnswer) answer() *answer {
 	return &answer{connections: int(r.connections), subscribers: int(r.subscribers), id: string(r.id[:r.idBytes])}
 }
 
-// NewRepeats makes a Repeats that publishes to bus and remembers keysMax keys at most, 120
+// NewRepeats makes a Repeats that publishes to a bus and remembers keysMax keys at most, 120
 // bytes each; with 0 every message is published. counter is asked where the bus does
 // not say to how many connections a message goes.
-func NewRepeats(bus Publishable, counter Counter, keysMax int) *Repeats {
+func NewRepeats(to Publishable, counter Counter, keysMax int) *Repeats {
 	start := time.Now()
 	return &Repeats{
-		bus: bus, counter: counter, keysMax: keysMax,
+		to: to, counter: counter, keysMax: keysMax,
 		now:      func() time.Duration { return time.Since(start) },
 		seed:     maphash.MakeSeed(),
 		underWay: make(map[repeatKey]*underWay),
@@ -137,7 +129,7 @@ func (r *Repeats) Stats() RepeatsStats {
 func (r *Repeats) PublishBatch(ctx context.Context, batch []*Publication) {
 	firsts, claims, repeats := r.claim(batch)
 	if len(firsts) > 0 {
-		r.bus.PublishBatch(ctx, firsts)
+		r.to.PublishBatch(ctx, firsts)
 	}
 	r.settle(claims)
 	for _, repeat := range repeats {
@@ -152,7 +144,7 @@ func (r *Repeats) PublishBatch(ctx context.Context, batch []*Publication) {
 
 // answer has a repeat say what the first message said.
 func (p *Publication) answer(a *answer) {
-	p.Err, p.Subscribers, p.first = a.err, a.subscribers, a
+	p.Err, p.Subscribers, p.Receipt = a.err, a.subscribers, a
 }
 
 // A claim is the first message with its key, and what it will tell the repeats.
@@ -239,7 +231,7 @@ func (r *Repeats) settle(claims []claim) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range claims {
-		c.message.first = &c.first.answer
+		c.message.Receipt = &c.first.answer
 		delete(r.underWay, c.key)
 		if !errors.Is(c.first.answer.err, ErrUnpublished) {
 			r.remember(c.key, c.first, now)

@@ -1,8 +1,7 @@
-package redisbus
+package bus
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,8 +18,9 @@ import (
 // connection says to a channel stays in order.
 //
 // A message that was taken is published once, or its connection is told through
-// Feedback that it may be lost. Who waits for an answer gets it in any case. Nothing is tried again: if the bus went away in
-// the middle, nobody knows whether it had it, and it must not come twice.
+// Feedback that it may be lost. Who waits for an answer gets it in any case. Nothing is
+// tried again: if the bus went away in the middle, nobody knows whether it had it, and it
+// must not come twice.
 type Uplink struct {
 	// Fixed after construction.
 	queueBytesMax int
@@ -31,7 +31,7 @@ type Uplink struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	queues   []*UplinkQueue
-	failures logLimit
+	failures LogLimit
 
 	counter Counter // fixed by Start
 
@@ -44,42 +44,6 @@ type Feedback interface {
 	Room()
 	PublishFailed(failed []channel.Outcome)
 	Published(outcomes []channel.Outcome)
-}
-
-// A Counter knows how many connections each channel has here, as Door does.
-type Counter interface{ Count(channels []string) []int }
-
-// A Publication is a message on its way to the bus.
-type Publication struct {
-	Channel, Payload []byte
-	// Key has the message published once, however often it comes (Repeats). Empty: no key.
-	Key []byte
-	// Err says why the bus did not take it, or that it did not answer. Set by
-	// PublishBatch. errors.Is(Err, ErrUnpublished) if it surely was not published.
-	Err error
-	// Subscribers is how many RESP subscribers it went to, each other server
-	// being one. At a real Redis it is what PUBLISH answered, this server
-	// included. Set by PublishBatch.
-	Subscribers int
-
-	receipt *channel.Receipt // nil where the loops get it later, by way of Redis
-	first   *answer          // of the first message with its key
-	from    uint64
-	next    *Publication
-	// isAnswered: its sender waits for Feedback.Published.
-	isAnswered bool
-}
-
-// cost is what it counts against a queue's limit.
-func (p *Publication) cost() int64 {
-	return int64(len(p.Channel) + len(p.Key) + len(p.Payload) + publicationBytesExtra)
-}
-
-// A Publishable is a bus that can be published to: Embedded and Redis.
-type Publishable interface {
-	// PublishBatch publishes in order and sets Err of those that failed. It may
-	// block as long as the bus does. Any goroutine may call it.
-	PublishBatch(ctx context.Context, batch []*Publication)
 }
 
 // NewUplink makes an Uplink whose queues may hold so many bytes each, what a
@@ -99,9 +63,9 @@ func (u *Uplink) Queue(feedback Feedback) *UplinkQueue {
 	return q
 }
 
-// Start begins to publish to bus what is and will be in the queues. counter is asked
+// Start begins to publish to a bus what is and will be in the queues. counter is asked
 // where the bus does not say to how many connections a message goes.
-func (u *Uplink) Start(bus Publishable, counter Counter) {
+func (u *Uplink) Start(to Publishable, counter Counter) {
 	u.mu.Lock()
 	u.counter = counter
 	defer u.mu.Unlock()
@@ -109,7 +73,7 @@ func (u *Uplink) Start(bus Publishable, counter Counter) {
 		u.ended.Add(1)
 		go func() {
 			defer u.ended.Done()
-			q.run(bus)
+			q.run(to)
 		}()
 	}
 }
@@ -141,11 +105,11 @@ func (u *Uplink) Close(ctx context.Context) error {
 // failed logs that messages were lost, and seldom.
 func (u *Uplink) failed(messages int, err error) {
 	u.mu.Lock()
-	lines := u.failures.allow(time.Now())
+	lines := u.failures.Allow(time.Now())
 	u.mu.Unlock()
 	if lines > 0 {
 		u.log.Warn("messages of WebSocket clients could not be published, and the clients were told",
-			zap.Int("messages", messages), zap.Uint64("times", lines), zap.String("reason", clip(err.Error())))
+			zap.Int("messages", messages), zap.Uint64("times", lines), zap.String("reason", Clip(err.Error())))
 	}
 }
 
@@ -227,12 +191,12 @@ func (q *UplinkQueue) signal() {
 }
 
 // run publishes until the Uplink is closed and the queue empty.
-func (q *UplinkQueue) run(bus Publishable) {
+func (q *UplinkQueue) run(to Publishable) {
 	for {
 		batch := q.take()
 		for len(batch) > 0 {
 			n := portion(batch)
-			q.publish(bus, batch[:n])
+			q.publish(to, batch[:n])
 			batch = batch[n:]
 		}
 		if q.top.Load() != nil {
@@ -259,20 +223,9 @@ func (q *UplinkQueue) take() (batch []*Publication) {
 	return batch
 }
 
-// portion is how many messages go to the bus at once.
-func portion(batch []*Publication) int {
-	bytes := int64(0)
-	for i, p := range batch {
-		if bytes += p.cost(); i > 0 && (i == uplinkBatchMax || bytes > uplinkBatchBytesMax) {
-			return i
-		}
-	}
-	return len(batch)
-}
-
 // publish hands a portion to the bus and tells the senders whose messages failed.
-func (q *UplinkQueue) publish(bus Publishable, batch []*Publication) {
-	bus.PublishBatch(q.uplink.ctx, batch)
+func (q *UplinkQueue) publish(to Publishable, batch []*Publication) {
+	to.PublishBatch(q.uplink.ctx, batch)
 	var failed []channel.Outcome
 	var first error
 	lost, answered := 0, 0
@@ -289,7 +242,7 @@ func (q *UplinkQueue) publish(bus Publishable, batch []*Publication) {
 		case p.isAnswered:
 			answered++
 		case p.Err != nil:
-			failed = append(failed, channel.Outcome{From: p.from, Channel: p.Channel, Fate: p.fate()})
+			failed = append(failed, channel.Outcome{From: p.from, Channel: p.Channel, Fate: p.Fate()})
 		}
 	}
 	if lost > 0 {
@@ -318,7 +271,7 @@ func (q *UplinkQueue) outcomes(batch []*Publication, n int) []channel.Outcome {
 		if !p.isAnswered {
 			continue
 		}
-		o := channel.Outcome{From: p.from, Channel: p.Channel, Key: p.Key, Fate: p.fate(), Subscribers: p.Subscribers, ID: p.ID()}
+		o := channel.Outcome{From: p.from, Channel: p.Channel, Key: p.Key, Fate: p.Fate(), Subscribers: p.Subscribers, ID: p.ID()}
 		if p.Err == nil {
 			var isKnown bool
 			if o.Connections, isKnown = p.Connections(); !isKnown {
@@ -343,35 +296,3 @@ func (q *UplinkQueue) outcomes(batch []*Publication, n int) []channel.Outcome {
 	}
 	return all
 }
-
-// fate is what became of a message that was handed to the bus.
-func (p *Publication) fate() channel.Fate {
-	switch {
-	case p.Err == nil:
-		return channel.FatePublished
-	case errors.Is(p.Err, ErrKeyReused):
-		return channel.FateKeyReused
-	case errors.Is(p.Err, ErrUnpublished):
-		return channel.FateUnpublished
-	}
-	return channel.FateUnconfirmed
-}
-
-// PublishBatch implements Publishable: each message is a PUBLISH, but does not wait
-// for the loops' receipt (Publication.Connections does).
-func (b *Embedded) PublishBatch(_ context.Context, batch []*Publication) {
-	for _, p := range batch {
-		if b.closing.Load() {
-			p.Err = errClosed
-			b.count.unpublished[publishDown].Add(1)
-			continue
-		}
-		reply := b.publish(false, p.Channel, p.Payload)
-		p.Err, p.Subscribers, p.receipt = reply.err, reply.local, reply.receipt
-		if p.Err != nil {
-			b.count.unpublished[publishRefused].Add(1)
-		}
-	}
-}
-
-var errClosed = unpublished("the bus is closed")

@@ -1,0 +1,64 @@
+// Package bus is the contract between the server and whatever brings it messages, and
+// what is the same for every driver. A driver is a package of its own: redisbus has two.
+//
+//	publishers: RESP peers, HTTP POST, WebSocket clients, a broker's other clients
+//	     |                    |              |
+//	     |              [admin, conn]     Uplink     a queue per loop
+//	     |                    |              |
+//	     |                    +--- Repeats --+       a key's message is published once
+//	     |                            |
+//	     +------> driver <--- PublishBatch           a Bus: Embedded or Redis (redisbus)
+//	                |
+//	              Door                               channel.Hub: into all loops
+//
+// Who imports what: a driver imports bus and channel; admin imports bus; conn imports
+// neither, and says by interfaces of its own (conn.Publisher, conn.Feedback) what an
+// Uplink is to it; main picks the driver. Nobody but main knows which one there is.
+//
+// # Files
+//
+//	bus.go          Bus, Publishable, Door, Health, Gap, the reserved channels
+//	publication.go  a message on its way: what its publisher is told; PublishAll
+//	stats.go        Stats, and the reasons and counters that drivers share
+//	uplink.go       what WebSocket clients publish, on its way from the loops
+//	repeats.go      keys: what is repeated is published once
+//	log.go          lines in the log that do not become a flood
+//	bustest/        a Door without loops and a driver in memory, for tests
+//
+// # What a driver has to do
+//
+//   - It hands each message to Door.Publish once, in one order per channel, and lets
+//     the Door block: that is the backpressure of the loops.
+//   - A message on a channel that begins with channel.Reserved never reaches the Door.
+//   - PublishBatch keeps the order of a batch, and of two batches one after the other.
+//     It sets Err, Subscribers and, where the message is at the loops already, Receipt.
+//     A Receipt is the Door's, or the driver's own: a driver that numbers messages by
+//     itself gives its ids this way (bustest.Memory).
+//   - Err is nil only if the bus said that it took the message. Unpublished says that it
+//     surely did not. Everything else means that nobody knows. Nothing is tried again.
+//   - Health turns green only by proof that what is published comes back.
+//   - Who may have missed messages is told of the Gap before anything behind it: a driver
+//     calls what main gives it before the Door gets the next message.
+//   - Each failure and each drop has a reason and a counter (Counters).
+//
+// # What clients publish
+//
+// An Uplink has a queue per loop and a goroutine per queue: a few, as loops are.
+// The loop pushes onto an atomic stack and takes no lock; to wake the goroutine,
+// once per edge from idle to busy, it sends a token into a channel that has room
+// for it. A message then waits where publishers wait.
+//
+// Who waits for an answer (POST on the public ports) uses PublishAnswered: a batch's
+// receipts are asked together, and answered in one letter. PublishAll is the same way for
+// who waits for the outcome: the admin address.
+//
+// Repeats stands in front of any driver, for all that can give their messages keys. It
+// takes a lock for a batch with keys and for no other.
+//
+// # Limits
+//
+// All are in limits.go. An Uplink holds up to uplinkHardFactor times the limit of its
+// queues (NewUplink); Repeats 120 bytes for each key, and no more keys than it is told.
+//
+// docs/internals/bus.md has how answers are batched, and what the limits bound.
+package bus
