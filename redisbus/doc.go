@@ -133,6 +133,5 @@
 //     the password, goes. Places have no bound per address: peers are on loopback, or
 //     behind one proxy.
 //
-// docs/internals/redisbus.md has what was tried and dropped, how answers are batched, and
-// what the limits bound.
+// docs/internals/redisbus.md has what was tried and dropped, and what the limits bound.
 package redisbus
