@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -257,4 +258,36 @@ func TestRefusalsAreLogged(t *testing.T) {
 			t.Errorf("%s: %s", level, out)
 		}
 	}
+}
+
+// A refusal that the log leaves out is counted: what it shows and what is counted so are
+// all refusals.
+func TestRefusalsThatAreNotLoggedAreCounted(t *testing.T) {
+	s := servertest.StartServer(t, 0, "--log-level", "debug")
+	sampled := func() float64 { return s.Metric("c10m_log_lines_sampled_total") }
+	if sampled() != 0 || s.Metric("c10m_refusals_dropped_total") != 0 {
+		t.Fatal("something is left out at the start")
+	}
+	// The log shows 100 a second: on a slow host it takes more than one burst.
+	servertest.Eventually(t, "more come in a second than are shown", func() bool {
+		clients := make([]net.Conn, 200)
+		for i := range clients {
+			var err error
+			if clients[i], err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, c := range clients {
+			fmt.Fprint(c, "GET /-/none HTTP/1.1\r\nHost: x\r\n\r\n")
+		}
+		for _, c := range clients {
+			io.Copy(io.Discard, c)
+			c.Close()
+		}
+		return sampled() > 0
+	})
+	servertest.Eventually(t, "each is shown or counted", func() bool {
+		shown := strings.Count(s.Output.String(), "refused: request_reserved")
+		return float64(shown)+sampled()+s.Metric("c10m_refusals_dropped_total") == s.Metric(`c10m_closes_total{reason="request_reserved"}`)
+	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"sync/atomic"
 	"time"
 
 	"c10m/conn"
@@ -9,9 +10,16 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// newLogger logs to standard error, for people or, as JSON, for programs.
-func newLogger(format, level string) *zap.Logger {
+// newLogger logs to standard error, for people or, as JSON, for programs. sampled counts
+// the lines that it leaves out.
+func newLogger(format, level string) (log *zap.Logger, sampled *atomic.Uint64) {
 	config := zap.NewProductionConfig()
+	sampled = &atomic.Uint64{}
+	config.Sampling.Hook = func(_ zapcore.Entry, decision zapcore.SamplingDecision) {
+		if decision&zapcore.LogDropped != 0 {
+			sampled.Add(1)
+		}
+	}
 	config.Encoding, config.EncoderConfig = "console", zap.NewDevelopmentEncoderConfig()
 	if format == "json" {
 		config.Encoding, config.EncoderConfig = "json", zap.NewProductionEncoderConfig()
@@ -23,11 +31,10 @@ func newLogger(format, level string) *zap.Logger {
 		panic("BUG: " + err.Error()) // the flag takes no other
 	}
 	config.Level = atLevel
-	log, err := config.Build()
-	if err != nil {
+	if log, err = config.Build(); err != nil {
 		panic("BUG: " + err.Error())
 	}
-	return log
+	return log, sampled
 }
 
 // refusalsEvery is how often refusals are logged, with --log-level debug only: until
@@ -47,7 +54,7 @@ func refusals(log *zap.Logger) *conn.Refusals {
 			r.Take(func(refusal *conn.Refusal) {
 				log.Debug("refused: "+refusal.Reason.String(), zap.Stringer("from", refusal.Peer), zap.String("request", refusal.Line()))
 			})
-			if dropped := r.Dropped.Load(); dropped != told {
+			if dropped := r.Dropped(); dropped != told {
 				log.Debug("refusals that came too fast to be told", zap.Uint64("more", dropped-told))
 				told = dropped
 			}

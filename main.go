@@ -47,7 +47,7 @@ func exit(status int, err error) {
 }
 
 func serve(f *serveFlags, warnings []string) error {
-	log := newLogger(f.LogFormat, f.LogLevel)
+	log, sampled := newLogger(f.LogFormat, f.LogLevel)
 	defer log.Sync()
 	plan, err := newPlan(f, log)
 	if err != nil {
@@ -120,7 +120,7 @@ func serve(f *serveFlags, warnings []string) error {
 	defer f.pace(plan.conn.Channel.Pace, &sources)()
 	var draining atomic.Bool
 	sources.Hub, sources.Channels, sources.Bus, sources.Draining, sources.Version = hub.Stats(), hub, driver, draining.Load, cli.Version()
-	sources.Operator = conn.NewOperator(servers)
+	sources.Operator, sources.LogSampled = conn.NewOperator(servers), sampled.Load
 	sources.Addresses = plan.conn.Access.Addresses.Count
 	if f.Admin != "off" {
 		pages, err := admin.Listen(f.adminConfig(), sources, log)

@@ -90,6 +90,11 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	out := output(metrics)
 	out.value(buildInfo, prometheus.GaugeValue, 1, c.sources.Version)
+	sampled := uint64(0)
+	if c.sources.LogSampled != nil {
+		sampled = c.sources.LogSampled()
+	}
+	out.value(logSampled, prometheus.CounterValue, float64(sampled))
 	c.collectLoops(out)
 	c.collectHub(out)
 	c.collectBus(out)

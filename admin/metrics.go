@@ -145,6 +145,8 @@ var loopMetrics = []metric[Loop]{
 	counter("pongs_received_total", "Pongs from clients. Nobody waits for them: the kernel tells who is gone.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.PongsIn }),
 
+	counter("refusals_dropped_total", "Refusals that the log does not show, as a loop had 256 within 100 ms (--log-level debug; else none is noted). c10m_closes_total counts them all the same.",
+		func(l Loop) *atomic.Uint64 { return &l.Conn.RefusalsDropped }),
 	counter("token_pauses_total", "Turns of a loop that had spent as much time on tokens as one may: newcomers waited for the next. A rise means a storm of newcomers, or somebody who tries tokens; see request_token_invalid in c10m_closes_total.",
 		func(l Loop) *atomic.Uint64 { return &l.Conn.TokenPauses }),
 	counter("client_messages_total", "Messages that clients published (--publish) and the server took.",
@@ -211,7 +213,9 @@ var loopMetrics = []metric[Loop]{
 
 // What is not simply one number.
 var (
-	buildInfo = newDesc("build_info", "1, with the version of the server.", "version")
+	buildInfo  = newDesc("build_info", "1, with the version of the server.", "version")
+	logSampled = newDesc("log_lines_sampled_total", "Lines that the log does not show: of more than 100 with one message in a second, it shows each hundredth. A rise with --log-level debug means many refusals of one kind; see c10m_closes_total.")
+
 	loopCount = newDesc("loops", "Loops, each of them one thread.")
 
 	clientAddresses = newDesc("client_addresses", "Client addresses in memory for --address-connections and --address-rate: those with a connection, and up to a million that connected of late.")
@@ -251,7 +255,7 @@ var (
 
 // otherDescs are all of them, for Describe.
 var otherDescs = []*prometheus.Desc{
-	buildInfo, loopCount, clientAddresses, closesTotal, overrunsTotal, messagesRefusedTotal,
+	buildInfo, logSampled, loopCount, clientAddresses, closesTotal, overrunsTotal, messagesRefusedTotal,
 	loopConnectionsMin, loopConnectionsMax, loopLogBytesMax, loopBusySeconds, loopTurnSeconds,
 	loopTurnP99Seconds, gcStopMaxSeconds,
 	memoryUsedBytes, memoryLimitBytes, memoryShort, sweepRate, sweepWindow, sweepUnderWay, sweepCuts, deliveryLagSeconds, busUp, busChanged, busDroppedTotal, busUnpublishedTotal, busPeersClosedTotal,

@@ -47,6 +47,9 @@ type Sources struct {
 	// Addresses returns the number of client addresses that are counted. nil
 	// is none.
 	Addresses func() int64
+	// LogSampled returns the number of lines that the log left out. nil is a log that
+	// leaves out nothing.
+	LogSampled func() uint64
 	// Version is what build_info says; it may be empty.
 	Version string
 }

@@ -243,7 +243,8 @@ type Stats struct {
 	PresenceFailed atomic.Uint64 // messages about who came and left that the bus did not take
 	AnswersStale   atomic.Uint64 // answers of the history to connections that had left
 
-	Closes [reasons]atomic.Uint64
+	Closes          [reasons]atomic.Uint64
+	RefusalsDropped atomic.Uint64 // those of which Config.Refusals does not tell
 
 	TwoWay          atomic.Int64  // open connections of many channels
 	Memberships     atomic.Int64  // their channels, all together

@@ -28,26 +28,23 @@ type Refusals struct {
 	// Guarded by mu.
 	mu    sync.Mutex
 	rings []*refusalRing
-
-	// Shared: atomic. Those that found a ring full.
-	Dropped atomic.Uint64
 }
 
 // A refusalRing has one writer, its loop, and one reader.
 type refusalRing struct {
-	owner   *Refusals
 	entries [refusalsKept]Refusal
+	dropped *atomic.Uint64 // those that found it full
 	written atomic.Uint64
 	read    atomic.Uint64
 }
 
-func (r *Refusals) newRing() *refusalRing {
+func (r *Refusals) newRing(dropped *atomic.Uint64) *refusalRing {
 	if r == nil {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ring := &refusalRing{owner: r}
+	ring := &refusalRing{dropped: dropped}
 	r.rings = append(r.rings, ring)
 	return ring
 }
@@ -64,6 +61,16 @@ func (r *Refusals) Take(show func(*Refusal)) {
 	}
 }
 
+// Dropped is how many so far found a ring full.
+func (r *Refusals) Dropped() (n uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, ring := range r.rings {
+		n += ring.dropped.Load()
+	}
+	return n
+}
+
 // noteRefusal keeps a refusal for whoever shows them, if anybody does.
 func (s *Server) noteRefusal(fd uint32, request []byte, reason Reason) {
 	ring := s.refusals
@@ -72,7 +79,7 @@ func (s *Server) noteRefusal(fd uint32, request []byte, reason Reason) {
 	}
 	written := ring.written.Load()
 	if written-ring.read.Load() == refusalsKept {
-		ring.owner.Dropped.Add(1)
+		ring.dropped.Add(1)
 		return
 	}
 	entry := &ring.entries[written%refusalsKept]

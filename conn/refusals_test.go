@@ -19,8 +19,9 @@ func TestRefusalsThatComeTooFastAreCounted(t *testing.T) {
 			t.Errorf("%q, %v", r.Line(), r.Reason)
 		}
 	})
-	if dropped := config.Refusals.Dropped.Load(); shown != refusalsKept || dropped != more {
-		t.Errorf("%d were shown and %d dropped", shown, dropped)
+	exported := s.servers[0].Stats().RefusalsDropped.Load()
+	if dropped := config.Refusals.Dropped(); shown != refusalsKept || dropped != more || exported != more {
+		t.Errorf("%d were shown and %d dropped, %d in the metrics", shown, dropped, exported)
 	}
 	config.Refusals.Take(func(*Refusal) { t.Error("shown twice") })
 }

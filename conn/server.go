@@ -222,7 +222,7 @@ type Server struct {
 // NewServer makes the handler of one loop, on that loop's thread.
 func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	s := &Server{
-		loop: loop, shared: shared, refusals: shared.Config.Refusals.newRing(),
+		loop: loop, shared: shared,
 		cold: make(map[uint32]*cold), pongs: make([]byte, 0, replyBatchBytesMax),
 	}
 	if config := &shared.Config; config.NewPublisher != nil {
@@ -231,7 +231,7 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	if config := &shared.Config; config.NewPresence != nil {
 		s.presence = config.NewPresence(presenceFeedback{&s.stats})
 	}
-	s.clients = shared.newClients()
+	s.clients, s.refusals = shared.newClients(), shared.Config.Refusals.newRing(&s.stats.RefusalsDropped)
 	s.members = &memberships{Loop: loop, server: s}
 	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
 	s.pings.start(loop.Now())
