@@ -2,6 +2,7 @@ package redisbus
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,16 +13,31 @@ import (
 	"go.uber.org/zap"
 )
 
-// A gapRecorder keeps what OnGap was told.
+// A gapRecorder keeps what OnGap was told, and behind how many messages, if it knows the
+// door.
 type gapRecorder struct {
-	mu   sync.Mutex
-	gaps []bus.Gap
+	door *fakeDoor
+
+	mu       sync.Mutex
+	gaps     []bus.Gap
+	messages []int
 }
 
 func (g *gapRecorder) add(gap bus.Gap) {
+	came := 0
+	if g.door != nil {
+		came = len(g.door.All())
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.gaps = append(g.gaps, gap)
+	g.gaps, g.messages = append(g.gaps, gap), append(g.messages, came)
+}
+
+// behind is how many messages had come before each.
+func (g *gapRecorder) behind() []int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.messages)
 }
 
 func (g *gapRecorder) all() []bus.Gap {

@@ -3,12 +3,14 @@ package redisbus
 import (
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"c10m/bus"
 	"c10m/bus/bustest"
+	"c10m/internal/patience"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
@@ -123,24 +125,68 @@ func TestRedisReplicaLosesItsMaster(t *testing.T) {
 }
 
 // Promoted, and moved to another master: what the old master did not hand over is lost.
+// That is one gap, from when the replica was last found to be what it was to the
+// subscription at what it is now; it is told once, before the first message from there.
 func TestRedisReplicaChanges(t *testing.T) {
-	for _, promoted := range []bool{true, false} {
+	for _, isPromoted := range []bool{true, false} {
 		first := startRedis(t, "--repl-diskless-sync-delay", "0")
 		second := startRedis(t, "--repl-diskless-sync-delay", "0")
 		replica := startRedis(t)
 		replica.replicate(first)
-		r, told := connectWithGaps(t, replica.addr)
+		door := newDoor(nil)
+		r, told := connectPatiently(t, replica.addr, door)
 		waitUp(t, r, true)
-		if promoted {
+		publishAt(t, first.addr, "news", "before")
+		door.Wait(t, "what is published at the master", has(bustest.To("news", "before")))
+
+		changing, publishAfter := time.Now(), second.addr
+		if isPromoted {
 			replica.replicate(nil)
+			publishAfter = replica.addr
 		} else {
 			replica.replicate(second)
 		}
-		eventually(t, "a gap, and green", func() bool { h := r.Health(); return h.Up && h.Gaps >= 1 && len(told.all()) >= 2 })
-		if p := publish1(r, "news", "x"); (p.Err == nil) != promoted {
-			t.Errorf("promoted %v: a message is told %v", promoted, p.Err)
+		changed := time.Now()
+		eventually(t, "a gap", func() bool { return r.Health().Gaps > 0 })
+		publishAt(t, first.addr, "news", "at the old master")
+		eventually(t, "what is published now", func() bool {
+			publishAt(t, publishAfter, "news", "after")
+			return len(door.All()) > 1
+		})
+		waitUp(t, r, true)
+		probesUntil(r, 5)
+		h, gaps := r.Health(), told.all()
+		if len(gaps) != 2 || !slices.Equal(told.behind(), []int{0, 1}) || h.Gaps != 1 {
+			t.Fatalf("promoted %v: told %+v after %v messages, %d gaps; one is due after the start, and one after a message", isPromoted, gaps, told.behind(), h.Gaps)
+		}
+		if g := gaps[1]; !g.From.After(gaps[0].To) || !g.From.Before(changed) || !g.To.After(changing) || g.From != h.GapFrom || g.To != h.GapTo {
+			t.Errorf("promoted %v: told %+v, health %+v; changed between %v and %v", isPromoted, g, h, changing, changed)
+		}
+		for i, m := range door.All() {
+			if want := []string{"before", "after"}[min(i, 1)]; m.Payload != want {
+				t.Errorf("promoted %v: message %d is %q, and should be %q", isPromoted, i, m.Payload, want)
+			}
+		}
+		if p := publish1(r, "news", "x"); (p.Err == nil) != isPromoted {
+			t.Errorf("promoted %v: a message is told %v", isPromoted, p.Err)
 		}
 	}
+}
+
+// connectPatiently is connectWithGaps with times that no busy host makes a gap of.
+func connectPatiently(t *testing.T, addr string, door *fakeDoor) (*Redis, *gapRecorder) {
+	t.Helper()
+	told := gapRecorder{door: door}
+	r, err := ConnectRedis(RedisConfig{
+		URL: "redis://" + addr, OnGap: told.add,
+		ProbeInterval: 50 * time.Millisecond, ProbeTimeout: patience.Guard,
+		ReconnectBackoffMin: 10 * time.Millisecond, ReconnectBackoffMax: 100 * time.Millisecond,
+	}, door, nopLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeBus(t, r) })
+	return r, &told
 }
 
 // A master that is demoted between two probes: no message is acknowledged that reached
