@@ -13,12 +13,10 @@ import (
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/internal/cli"
-	"c10m/internal/signals"
 	"c10m/poller"
 	"c10m/tuning"
 
 	"github.com/alecthomas/kong"
-	"go.uber.org/zap"
 )
 
 func main() {
@@ -49,21 +47,9 @@ func exit(status int, err error) {
 func serve(f *serveFlags, warnings []string) error {
 	log, sampled := newLogger(f.LogFormat, f.LogLevel)
 	defer log.Sync()
-	plan, err := newPlan(f, log)
-	if err != nil {
+	plan, err := f.prepare(warnings, log)
+	if err != nil || stopped(log) {
 		return err
-	}
-	for _, warning := range append(warnings, plan.warnings...) {
-		log.Warn(warning)
-	}
-	if err := f.checkAddresses(); err != nil {
-		return err
-	}
-	if warning := f.sharedPortsWarning(plan.listen); warning != "" {
-		log.Warn(warning)
-	}
-	if stopped(log) {
-		return nil
 	}
 	tuning.ShortSlices() // threads made from here on inherit it
 	runtime.GOMAXPROCS(tuning.GOMAXPROCS(plan.loops))
@@ -71,30 +57,8 @@ func serve(f *serveFlags, warnings []string) error {
 	// The loops first: with private descriptor tables, each keeps a copy of
 	// whatever is open now.
 	go reloadOnHangup(plan.conn.Tokens, log)
-	shared := conn.NewShared(plan.conn)
-	var sources admin.Sources
-	var servers []*conn.Server
-	var doors []channel.Poster
-	loops, err := poller.Start(poller.Config{
-		Loops:               plan.loops,
-		Lanes:               plan.lanes,
-		CPUs:                plan.cpus,
-		TakeTurns:           true,
-		PrivateFDTables:     plan.private,
-		DescriptorsMax:      plan.descriptorsMax,
-		TableConnectionsMax: plan.tableMax,
-		Listen:              plan.listen,
-		AcceptRate:          f.AcceptRate,
-		Options: poller.ListenOptions{
-			WriteDeadline: f.WriteDeadline, SendBufferBytes: int(f.SendBuffer), DeferAccept: f.DeferAccept,
-		},
-		NewHandler: func(l *poller.Loop) poller.Handler {
-			server := conn.NewServer(shared, l)
-			servers, doors = append(servers, server), append(doors, server)
-			sources.Loops = append(sources.Loops, admin.Loop{Poller: l.Stats(), Conn: server.Stats(), Channel: server.ChannelStats()})
-			return server
-		},
-	})
+	handlers := handlers{shared: conn.NewShared(plan.conn)}
+	loops, err := poller.Start(plan.poller(f, handlers.add))
 	if err != nil {
 		return err
 	}
@@ -103,25 +67,26 @@ func serve(f *serveFlags, warnings []string) error {
 		return nil
 	}
 
-	hub := channel.NewHub(doors, f.hub(plan))
-	shared.CountWith(hub)
-	driver, err := openBus(f, hub, f.afterGap(hub, shared, log), log)
+	hub := channel.NewHub(handlers.doors, f.hub(plan))
+	handlers.shared.CountWith(hub)
+	driver, err := openBus(f, hub, f.afterGap(hub, handlers.shared, log), log)
 	if err != nil {
 		return err
 	}
 	defer closeSoon(driver)
-	sources.Repeats = bus.NewRepeats(driver, hub, int(f.PublishKeys))
+	repeats := bus.NewRepeats(driver, hub, int(f.PublishKeys))
 	if plan.uplink != nil {
-		plan.uplink.Start(sources.Repeats, hub)
+		plan.uplink.Start(repeats, hub)
 		defer closeSoon(plan.uplink)
 	}
 
-	defer watchMemory(f, shared, &sources, log)()
-	defer f.pace(plan.conn.Channel.Pace, &sources)()
 	var draining atomic.Bool
-	sources.Hub, sources.Channels, sources.Bus, sources.Draining, sources.Version = hub.Stats(), hub, driver, draining.Load, cli.Version()
-	sources.Operator, sources.LogSampled = conn.NewOperator(servers), sampled.Load
-	sources.Addresses = plan.conn.Access.Addresses.Count
+	sources := admin.Sources{
+		Loops: handlers.stats, Hub: hub.Stats(), Channels: hub, Bus: driver, Repeats: repeats, Operator: conn.NewOperator(handlers.servers),
+		Addresses: plan.conn.Access.Addresses.Count, Draining: draining.Load, LogSampled: sampled.Load, Version: cli.Version(),
+	}
+	defer watchMemory(f, handlers.shared, &sources, log)()
+	defer f.pace(plan.conn.Channel.Pace, &sources)()
 	if f.Admin != "off" {
 		pages, err := admin.Listen(f.adminConfig(), sources, log)
 		if err != nil {
@@ -130,16 +95,22 @@ func serve(f *serveFlags, warnings []string) error {
 		defer closeSoon(pages)
 	}
 	f.greet(plan, driver, log)
-
-	log.Info("draining: closing connections; a second signal ends the server now",
-		zap.Stringer("signal", <-signals.End), zap.Int64("connections", shared.Open()), zap.Duration("over", f.Drain))
-	draining.Store(true)
-	go func() {
-		<-signals.End
-		os.Exit(cli.ExitNo)
-	}()
-	handover := min(poller.HandoverGrace, f.Drain/2)
-	loops.StopAccepting(handover)
-	conn.Drain(servers, f.Drain-handover)
+	f.drainOnSignal(loops, &handlers, &draining, log)
 	return nil
+}
+
+// handlers are what the loops made for their connections, in the order of the loops.
+type handlers struct {
+	shared  *conn.Shared
+	servers []*conn.Server
+	doors   []channel.Poster
+	stats   []admin.Loop
+}
+
+// add makes the handler of a loop. The loops call it one after the other.
+func (h *handlers) add(l *poller.Loop) poller.Handler {
+	server := conn.NewServer(h.shared, l)
+	h.servers, h.doors = append(h.servers, server), append(h.doors, server)
+	h.stats = append(h.stats, admin.Loop{Poller: l.Stats(), Conn: server.Stats(), Channel: server.ChannelStats()})
+	return server
 }

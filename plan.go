@@ -109,6 +109,44 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 	return p, nil
 }
 
+// prepare makes the plan, logs what is wrong with this host, and returns the errors that
+// would end the server after its listeners are open.
+func (f *serveFlags) prepare(warnings []string, log *zap.Logger) (*plan, error) {
+	p, err := newPlan(f, log)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range append(warnings, p.warnings...) {
+		log.Warn(warning)
+	}
+	if err := f.checkAddresses(); err != nil {
+		return nil, err
+	}
+	if warning := f.sharedPortsWarning(p.listen); warning != "" {
+		log.Warn(warning)
+	}
+	return p, nil
+}
+
+// poller is the configuration of the loops.
+func (p *plan) poller(f *serveFlags, newHandler func(*poller.Loop) poller.Handler) poller.Config {
+	return poller.Config{
+		Loops:               p.loops,
+		Lanes:               p.lanes,
+		CPUs:                p.cpus,
+		TakeTurns:           true,
+		PrivateFDTables:     p.private,
+		DescriptorsMax:      p.descriptorsMax,
+		TableConnectionsMax: p.tableMax,
+		Listen:              p.listen,
+		AcceptRate:          f.AcceptRate,
+		Options: poller.ListenOptions{
+			WriteDeadline: f.WriteDeadline, SendBufferBytes: int(f.SendBuffer), DeferAccept: f.DeferAccept,
+		},
+		NewHandler: newHandler,
+	}
+}
+
 // publishBytesTotal bounds what clients have published and the bus has not
 // taken, over all loops; and as much again what they have published in part.
 const publishBytesTotal = 64 << 20

@@ -31,14 +31,3 @@ func reloadOnHangup(tokens *access.Tokens, log *zap.Logger) {
 		}
 	}
 }
-
-// stopped reports whether a signal came that ends the server before it has begun.
-func stopped(log *zap.Logger) bool {
-	select {
-	case signal := <-signals.End:
-		log.Info("ended before it served", zap.Stringer("signal", signal))
-		return true
-	default:
-		return false
-	}
-}
