@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"c10m/conn"
+	"c10m/conn/wire"
 	"c10m/internal/glob"
 )
 
@@ -101,5 +102,5 @@ func listQuery(raw string) (pattern string, limit int, err error) {
 }
 
 func appendCount(out []byte, name string, connections int) []byte {
-	return conn.AppendPublished(out, name, connections, -1, "")
+	return wire.AppendPublished(out, name, connections, -1, "")
 }

@@ -13,6 +13,7 @@ import (
 
 	"c10m/bus"
 	"c10m/conn"
+	"c10m/conn/wire"
 )
 
 // publishAbout is what the list of pages says of those that mux does not serve.
@@ -355,8 +356,8 @@ func (p *publisher) failed(w http.ResponseWriter, messages []*bus.Publication, e
 		} else if m.Err != nil {
 			published = "unknown"
 		}
-		out = conn.AppendQuoted(append(out, `{"channel":`...), string(m.Channel))
-		out = conn.AppendQuoted(append(out, `,"published":`...), published)
+		out = wire.AppendQuoted(append(out, `{"channel":`...), string(m.Channel))
+		out = wire.AppendQuoted(append(out, `,"published":`...), published)
 		out = append(out, '}')
 	}
 	sayJSON(w, status, append(out, "]}"...))
@@ -391,11 +392,11 @@ func (p *publisher) connections(messages []*bus.Publication) []int {
 }
 
 func appendSent(out []byte, m *bus.Publication, connections int) []byte {
-	return conn.AppendPublished(out, string(m.Channel), connections, m.Subscribers, m.ID())
+	return wire.AppendPublished(out, string(m.Channel), connections, m.Subscribers, m.ID())
 }
 
 func appendError(out []byte, text string) []byte {
-	return append(conn.AppendQuoted(append(out, `{"error":`...), text), '}')
+	return append(wire.AppendQuoted(append(out, `{"error":`...), text), '}')
 }
 
 // sayJSON answers with a line of JSON. An error means that the peer is gone.

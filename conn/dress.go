@@ -12,34 +12,13 @@ import (
 )
 
 // Answers are made once, for everybody; what differs is put in when one is said: its
-// Date, and with a list of origins the page that may read it. A page that sends
-// cookies along must be named, and * is not its name (Fetch, 3.3.4).
-
-var (
-	allMayRead = []byte("Access-Control-Allow-Origin: *\r\n")
-	endOfHead  = []byte("\r\n\r\n")
-)
+// Date, and with a list of origins the page that may read it.
 
 // dressed returns an answer with its Date, and for the page of origin if that is not
 // empty. It is lent until the next call.
 func (s *Server) dressed(answer, origin []byte) []byte {
-	status := bytes.IndexByte(answer, '\n') + 1
-	out := append(append(s.dressing[:0], answer[:status]...), s.date()...)
-	s.dressing = appendForOrigin(out, answer[status:], origin)
+	s.dressing = wire.AppendDressed(s.dressing[:0], answer, s.date(), origin)
 	return s.dressing
-}
-
-// appendForOrigin appends an answer, or what follows its first line, for the page of
-// origin.
-func appendForOrigin(out, answer, origin []byte) []byte {
-	if len(origin) > 0 {
-		if before, after, isThere := bytes.Cut(answer, allMayRead); isThere {
-			out = append(append(out, before...), "Access-Control-Allow-Origin: "...)
-			out = append(append(out, origin...), "\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n"...)
-			answer = after
-		}
-	}
-	return append(out, answer...)
 }
 
 // date is the line of this second.
@@ -49,13 +28,6 @@ func (s *Server) date() []byte {
 		s.dateLine = wire.AppendDate(s.dateLine[:0], time.Now())
 	}
 	return s.dateLine
-}
-
-// datedNow is an answer that all loops share, with the Date of when it was made.
-func datedNow(answer []byte) []byte {
-	status := bytes.IndexByte(answer, '\n') + 1
-	out := append(make([]byte, 0, len(answer)+len("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")), answer[:status]...)
-	return append(wire.AppendDate(out, time.Now()), answer[status:]...)
 }
 
 // originOf is the page that may read the answer to a request, if it is to be named.
@@ -88,7 +60,7 @@ func (s *Server) keepAsker(c *cold) {
 // dress is dressed for whoever fd waits for, with HEAD perhaps.
 func (s *Server) dress(fd uint32, answer []byte) []byte {
 	c := s.cold[fd]
-	return s.dressed(answerTo(c != nil && c.isHead, answer), s.asker(fd))
+	return s.dressed(wire.AnswerTo(c != nil && c.isHead, answer), s.asker(fd))
 }
 
 // Respond writes an answer that polls share to one of them, and returns how much of it
@@ -99,7 +71,7 @@ func (t *memberships) Respond(fd uint32, answer []byte) (int, syscall.Errno) {
 	if c == nil || len(c.origin) == 0 && !c.isHead {
 		return t.Loop.Send(fd, answer)
 	}
-	s.dressing = appendForOrigin(s.dressing[:0], answerTo(c.isHead, answer), c.origin)
+	s.dressing = wire.AppendDressed(s.dressing[:0], wire.AnswerTo(c.isHead, answer), nil, c.origin)
 	n, errno := t.Loop.Send(fd, s.dressing)
 	switch {
 	case errno == 0:

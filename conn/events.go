@@ -12,27 +12,15 @@ import (
 // others and in phaseOpen; what differs is the answer to their request, the
 // words that we say to them, and that nothing they say means anything.
 
-// eventsResponse begins a stream, which ends with its connection: a length or
-// chunks would be bytes of ours between the registry's. X-Accel-Buffering is
-// what nginx asks for, which would else collect the events.
-const eventsResponse = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\nConnection: close\r\n" +
-	answerHeaders
-
-// heartbeat is a comment, which the client drops (HTML Standard, 9.2.7).
-var heartbeat = []byte(":\n\n")
-
-// gapText tells that the position that the client named cannot be continued.
-const gapText = "Messages after your position may have been missed."
-
-// noHistoryText is behind it where that holds for every position.
-const noHistoryText = " The server keeps no history."
-
 // encodeEvent is the channel.Encoder of channel.Event.
 func encodeEvent(m *channel.Message) []byte {
 	var room [idBytesMax]byte
 	id, payload := m.AppendID(room[:0]), m.Payload()
-	return appendEvent(make([]byte, 0, eventBytes(id, payload)), id, payload)
+	return wire.AppendEvent(make([]byte, 0, wire.EventBytes(id, payload)), id, payload)
 }
+
+// heartbeat says that the server is there.
+var heartbeat = []byte(wire.EventsHeartbeat)
 
 // isEvents reports whether fd, which is open, gets events.
 func (s *Server) isEvents(fd uint32) bool { return s.formatOf(fd) == channel.Event }
@@ -61,7 +49,7 @@ func (s *Server) sayNotice(fd uint32) {
 var drainEvents = func() (all [eventRetryChoices][]byte) {
 	for i := range all {
 		retry := eventDrainRetryMillis * int64(eventRetryChoices+i) / eventRetryChoices
-		all[i] = appendOwnEvent(nil, "drain", nil, retry, reasonTable[Draining].text)
+		all[i] = wire.AppendOwnEvent(nil, "drain", nil, retry, reasonTable[Draining].text)
 	}
 	return all
 }()
@@ -71,7 +59,7 @@ var drainEvents = func() (all [eventRetryChoices][]byte) {
 var closeEvents = func() (all [reasons][]byte) {
 	for r, info := range reasonTable {
 		if info.code != 0 {
-			all[r] = appendOwnEvent(nil, "close", nil, 0, fmt.Sprintf("%d %s", info.code, info.text))
+			all[r] = wire.AppendOwnEvent(nil, "close", nil, 0, fmt.Sprintf("%d %s", info.code, info.text))
 		}
 	}
 	return all
@@ -106,7 +94,7 @@ func (s *Server) openEvents(fd uint32, h *wire.Head) verdict {
 	grant := s.shake.grant
 	grant.Publish = false // nothing that it says is read
 	s.stats.EventStreams.Add(1)
-	s.admitMember(fd, channel.Event, s.shake.channel, grant, s.dressed(s.eventsAnswer([]byte(eventsPrelude)), s.asking), since)
+	s.admitMember(fd, channel.Event, s.shake.channel, grant, s.dressed(s.eventsAnswer([]byte(wire.EventsPrelude)), s.asking), since)
 	if len(since) == 0 && s.shared.Config.History.Keeps() && !s.loop.Closing(fd) && s.loop.Record(fd).Phase == phaseOpen {
 		s.askPosition(fd)
 	}
@@ -116,8 +104,7 @@ func (s *Server) openEvents(fd uint32, h *wire.Head) verdict {
 
 // eventsAnswer is the head of a stream and what follows it.
 func (s *Server) eventsAnswer(begin []byte) []byte {
-	s.later = append(append(append(s.later[:0], eventsResponse...), historyField(s.kept())...), "\r\n"...)
-	s.later = append(s.later, begin...)
+	s.later = append(wire.AppendEventsHead(s.later[:0], s.kept()), begin...)
 	return s.later
 }
 
@@ -135,9 +122,8 @@ func eventsSince(h *wire.Head) (since []byte) {
 	return since
 }
 
-// sayPosition tells a stream that has had nothing yet where it stands: an id
-// without data is no event, and still the client's position (HTML Standard,
-// 9.2.6). What it is owed meanwhile brings an id of its own.
+// sayPosition tells a stream that has had nothing yet where it stands. What it is owed
+// meanwhile brings an id of its own.
 func (s *Server) sayPosition(fd uint32, a *channel.Answer) {
 	if s.registry.Behind(fd) || s.registry.Untold(fd) {
 		return // an interruption came meanwhile, of which it is to be told first
@@ -148,7 +134,7 @@ func (s *Server) sayPosition(fd uint32, a *channel.Answer) {
 // sayID says an id without data.
 func (s *Server) sayID(fd uint32, appendPosition func(to []byte) []byte) {
 	var room [len("id: \n\n") + idBytesMax]byte
-	s.say(fd, append(appendPosition(append(room[:0], fieldID...)), "\n\n"...))
+	s.say(fd, wire.AppendEventID(room[:0], appendPosition))
 }
 
 // sayGap tells a stream that its position could not be continued, and where it
@@ -158,9 +144,5 @@ func (s *Server) sayGap(fd uint32, a *channel.Answer) {
 	if a != nil {
 		position = a.AppendPosition(nil)
 	}
-	text := gapText
-	if s.kept() == 0 {
-		text += noHistoryText
-	}
-	s.say(fd, appendOwnEvent(nil, "gap", position, 0, text))
+	s.say(fd, wire.AppendGapEvent(nil, position, s.kept()))
 }

@@ -111,7 +111,7 @@ func BenchmarkEventsBesideWebSockets(b *testing.B) {
 				return time.Since(began)
 			}
 			frameSize := func(string) int { return len(wire.FrameAuto.Frame(payload)) }
-			eventSize := func(id string) int { return eventBytes([]byte(id), payload) }
+			eventSize := func(id string) int { return wire.EventBytes([]byte(id), payload) }
 			var sockets, events time.Duration
 			var ratios []float64
 			b.ResetTimer()

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/wire"
+	"c10m/conn/wire/wiretest"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -43,7 +45,7 @@ func (c *rawClient) askEvents(path string, lines ...string) *eventsClient {
 		c.t.Fatalf("events: %s %v", r.Status, h)
 	}
 	e := &eventsClient{rawClient: c}
-	if first := e.block(); first != eventsPrelude {
+	if first := e.block(); first != wire.EventsPrelude {
 		c.t.Fatalf("the stream begins with %q", first)
 	}
 	return e
@@ -66,9 +68,9 @@ func (c *eventsClient) block() string {
 }
 
 // event reads the next event and checks that its id ascends.
-func (c *eventsClient) event() clientEvent {
+func (c *eventsClient) event() wiretest.Event {
 	c.t.Helper()
-	events, _, _ := readEvents(c.block())
+	events, _, _ := wiretest.ReadEvents(c.block())
 	if len(events) != 1 {
 		c.t.Fatalf("no event: %q", c.read)
 	}
@@ -78,7 +80,7 @@ func (c *eventsClient) event() clientEvent {
 func (c *eventsClient) expectPayloads(payloads ...string) {
 	c.t.Helper()
 	for _, payload := range payloads {
-		if got := c.event(); got.payload(c.t) != payload {
+		if got := c.event(); got.Payload(c.t) != payload {
 			c.t.Fatalf("got %.80q where %.80q is due", got, payload)
 		}
 	}
@@ -112,13 +114,13 @@ func TestEventsReachTheirChannelOnly(t *testing.T) {
 	for i, c := range clients {
 		for j, payload := range payloads {
 			got := c.event()
-			if got.payload(t) != payload {
+			if got.Payload(t) != payload {
 				t.Fatalf("client %d: got %.80q where %.80q is due", i, got, payload)
 			}
 			if i == 0 {
-				ids = append(ids, got.id)
-			} else if got.id != ids[j] {
-				t.Fatalf("message %d has id %q and %q", j, got.id, ids[j])
+				ids = append(ids, got.ID)
+			} else if got.ID != ids[j] {
+				t.Fatalf("message %d has id %q and %q", j, got.ID, ids[j])
 			}
 		}
 	}
@@ -244,8 +246,8 @@ func TestEventsAreToldTheirEnd(t *testing.T) {
 		d := startHeldDrain(t, 10*time.Second, func(s *testServer) { c = s.events(t, "/news") })
 		d.pass(5100 * time.Millisecond)
 		notice := c.block()
-		events, _, retry := readEvents(notice)
-		if len(events) != 1 || events[0].event != "drain" || events[0].data != "server restarts" || retry == "" {
+		events, _, retry := wiretest.ReadEvents(notice)
+		if len(events) != 1 || events[0].Type != "drain" || events[0].Data != "server restarts" || retry == "" {
 			t.Fatalf("the notice is %q", notice)
 		}
 		d.publish(t, "news", "in between")
@@ -269,7 +271,7 @@ func TestEventsCutAnywhere(t *testing.T) {
 	for range 10 {
 		s.publish(t, "news", "nobody hears it")
 	}
-	event := appendEvent(nil, []byte("abcdefgh-12"), []byte("a\nb"))
+	event := wire.AppendEvent(nil, []byte("abcdefgh-12"), []byte("a\nb"))
 	for cut := range len(event) {
 		c := s.events(t, "/news")
 		kernel.room.Store(int64(1 + cut))
@@ -281,10 +283,10 @@ func TestEventsCutAnywhere(t *testing.T) {
 		first := c.block()
 		if cut == 0 { // nothing of it was out: the heartbeat may be first
 			first = c.block()
-		} else if got := c.block(); got != string(heartbeat) {
+		} else if got := c.block(); got != wire.EventsHeartbeat {
 			t.Fatalf("cut at %d: %q follows %q", cut, got, first)
 		}
-		if events, _, _ := readEvents(first); len(events) != 1 || events[0].data != "a\nb" {
+		if events, _, _ := wiretest.ReadEvents(first); len(events) != 1 || events[0].Data != "a\nb" {
 			t.Fatalf("cut at %d: the event is %q", cut, first)
 		}
 		c.expectPayloads("\xff")
@@ -325,7 +327,7 @@ func TestSlowReaderOfEventsSkips(t *testing.T) {
 	}
 	received, skipped, last := 0, 0, -1
 	for last != messages-1 {
-		i := numberOf(t, wireFrame{opcode: ws.OpText, payload: slow.event().data})
+		i := numberOf(t, wireFrame{opcode: ws.OpText, payload: slow.event().Data})
 		if i <= last {
 			t.Fatalf("message %d after message %d", i, last)
 		}
@@ -341,8 +343,8 @@ func TestSlowReaderOfEventsSkips(t *testing.T) {
 
 func TestEveryCloseCodeHasItsEvent(t *testing.T) {
 	for r := range reasons {
-		events, _, _ := readEvents(string(closeEvents[r]))
-		want := []clientEvent{{"close", "", fmt.Sprintf("%d %s", reasonTable[r].code, reasonTable[r].text)}}
+		events, _, _ := wiretest.ReadEvents(string(closeEvents[r]))
+		want := []wiretest.Event{{Type: "close", ID: "", Data: fmt.Sprintf("%d %s", reasonTable[r].code, reasonTable[r].text)}}
 		if reasonTable[r].code == 0 {
 			want = nil
 		}
@@ -360,13 +362,13 @@ func TestEventsContinue(t *testing.T) {
 	s := startServer(t, 2, config)
 	s.publish(t, "news", "before")
 	c := s.events(t, "/news")
-	_, start, _ := readEvents(c.block())
+	_, start, _ := wiretest.ReadEvents(c.block())
 	if start == "" {
 		t.Fatalf("no position: %q", c.read)
 	}
 	s.publish(t, "news", "one")
 	one := c.event()
-	if one.data != "one" || one.id == start {
+	if one.Data != "one" || one.ID == start {
 		t.Fatalf("%q after %q", one, start)
 	}
 	s.publish(t, "news", "two\n")
@@ -382,21 +384,21 @@ func TestEventsContinue(t *testing.T) {
 	} {
 		came.expectPayloads("one", "two\n", "\xff")
 	}
-	s.events(t, "/news", "Last-Event-ID: "+one.id+"\r\n").expectPayloads("two\n", "\xff")
+	s.events(t, "/news", "Last-Event-ID: "+one.ID+"\r\n").expectPayloads("two\n", "\xff")
 	all := s.events(t, "/news?since=first")
 	all.block() // the position before them
 	all.expectPayloads("before", "one", "two\n", "\xff")
 	for i := range 10 {
 		s.publish(t, "news", fmt.Sprint(i))
 	}
-	gone := s.events(t, "/news", "Last-Event-ID: "+one.id+"\r\n")
+	gone := s.events(t, "/news", "Last-Event-ID: "+one.ID+"\r\n")
 	gap := gone.event()
-	if gap.event != "gap" || gap.data != gapText || gap.id == "" || gap.id == one.id {
+	if gap.Type != "gap" || gap.Data != wire.GapText || gap.ID == "" || gap.ID == one.ID {
 		t.Fatalf("got %q", gap)
 	}
 	s.publish(t, "news", "live")
 	gone.expectPayloads("live")
-	again := s.events(t, "/news", "Last-Event-ID: "+gap.id+"\r\n")
+	again := s.events(t, "/news", "Last-Event-ID: "+gap.ID+"\r\n")
 	again.expectPayloads("live")
 	if n := s.closes(PositionGone); n != 0 {
 		t.Errorf("%d streams were closed for their position", n)
@@ -407,7 +409,7 @@ func TestEventsContinue(t *testing.T) {
 func TestEventsCannotContinueWithoutHistory(t *testing.T) {
 	s := startServer(t, 1, testConfig())
 	c := s.events(t, "/news?since=abcdefgh-1")
-	if got := c.event(); got != (clientEvent{"gap", "", gapText + noHistoryText}) {
+	if got := c.event(); got != (wiretest.Event{Type: "gap", ID: "", Data: wire.GapText + wire.NoHistoryText}) {
 		t.Fatalf("got %q", got)
 	}
 	s.publish(t, "news", "live")
@@ -444,7 +446,7 @@ func TestEventsMissNothingWhileTheyAsk(t *testing.T) {
 	for i, c := range clients {
 		last, stands := -1, -1
 		for last != total {
-			events, id, _ := readEvents(c.block())
+			events, id, _ := wiretest.ReadEvents(c.block())
 			_, digits, _ := strings.Cut(id, "-")
 			number, err := strconv.Atoi(digits)
 			if err != nil || number <= stands {
@@ -456,7 +458,7 @@ func TestEventsMissNothingWhileTheyAsk(t *testing.T) {
 				continue
 			}
 			var n int
-			if fmt.Sscan(events[0].data, &n); last >= 0 && n != last+1 {
+			if fmt.Sscan(events[0].Data, &n); last >= 0 && n != last+1 {
 				t.Fatalf("client %d: message %d after %d", i, n, last)
 			}
 			last = n

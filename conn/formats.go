@@ -12,10 +12,10 @@ func HubConfig(mode wire.FrameMode, payloadBytesMax int, now func() int64) chann
 	config.Encoders[channel.Named-1] = named(mode)
 	config.Encoders[channel.Event-1] = encodeEvent
 	for _, format := range []channel.Format{channel.Response, channel.LastResponse} {
-		config.Encoders[format-1] = func(m *channel.Message) []byte { return datedNow(joinResponses(format, []*channel.Message{m})) }
+		config.Encoders[format-1] = func(m *channel.Message) []byte { return wire.Dated(joinResponses(format, []*channel.Message{m})) }
 	}
 	config.Join = func(format channel.Format, messages []*channel.Message) []byte {
-		return datedNow(joinResponses(format, messages))
+		return wire.Dated(joinResponses(format, messages))
 	}
 	return config
 }

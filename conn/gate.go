@@ -194,7 +194,7 @@ func (s *Server) turnAway(fd uint32, request []byte, reason Reason, answer []byt
 	asksHead = asksHead || len(request) == 0 && isHead(s.scratch[:max(n, 0)])
 	s.count(fd, reason)
 	s.setPhase(fd, phaseLingering)
-	s.say(fd, s.dressed(answerTo(asksHead, answer), nil))
+	s.say(fd, s.dressed(wire.AnswerTo(asksHead, answer), nil))
 	s.end(fd, reason)
 }
 

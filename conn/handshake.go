@@ -1,12 +1,8 @@
 package conn
 
 import (
-	"crypto/sha1"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"strings"
 
 	"c10m/access"
 	"c10m/channel"
@@ -42,7 +38,7 @@ func (s *Server) judgeUpgrade(h *wire.Head) Reason {
 		return RequestNoUpgrade
 	case h.Count(wire.SecWebSocketVersion) != 1 || string(h.Value(wire.SecWebSocketVersion)) != "13":
 		return RequestWSVersion
-	case h.Count(wire.SecWebSocketKey) != 1 || !validKey(key): // RFC 6455, 11.3.1
+	case h.Count(wire.SecWebSocketKey) != 1 || !wire.ValidKey(key): // RFC 6455, 11.3.1
 		return RequestKey
 	}
 	shake := &s.shake
@@ -69,32 +65,6 @@ func (s *Server) admitUpgrade(fd uint32, h *wire.Head) Reason {
 		return requestReason(err)
 	}
 	return reasonNone
-}
-
-// appendSwitch appends the answer to a good request (RFC 6455, 4.2.2).
-func appendSwitch(out, key []byte, protocol string) []byte {
-	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-	var nonce [keyBytes + len(guid)]byte
-	copy(nonce[copy(nonce[:], key):], guid)
-	sum := sha1.Sum(nonce[:])
-	out = append(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
-	out = base64.StdEncoding.AppendEncode(out, sum[:])
-	if protocol != "" {
-		out = append(append(out, "\r\nSec-WebSocket-Protocol: "...), protocol...)
-	}
-	return append(out, "\r\n\r\n"...)
-}
-
-// keyBytes is the length of a key: 16 bytes in base64 (RFC 6455, 4.1).
-const keyBytes = 24
-
-func validKey(value []byte) bool {
-	var nonce [18]byte
-	if len(value) != keyBytes {
-		return false
-	}
-	n, err := base64.StdEncoding.Decode(nonce[:], value)
-	return err == nil && n == 16
 }
 
 // appendChannel appends the channel that a path names: percent-decoded, without its
@@ -168,32 +138,16 @@ var refusals = func() (all [reasons][][]byte) {
 	return all
 }()
 
-var statusText = map[int]string{
-	200: "OK", 411: "Length Required", 413: "Content Too Large", 415: "Unsupported Media Type", 422: "Unprocessable Content",
-	400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
-	414: "URI Too Long", 426: "Upgrade Required", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
-	501: "Not Implemented", 503: "Service Unavailable", 505: "HTTP Version Not Supported",
-}
-
 // answers makes a refusal. One with a Retry-After is there for each second from
 // its retry to twice as much, or a minute later: all who are refused in one
 // second would come back in one second otherwise.
 func answers(info reasonInfo) (all [][]byte) {
 	for seconds := info.retry; seconds <= info.retry+min(info.retry, 60); seconds++ {
-		header := ""
-		if seconds > 0 {
-			header = fmt.Sprintf("Retry-After: %d\r\n", seconds)
+		answer := wire.Refusal{
+			Status: info.status, RetrySeconds: seconds, Fields: info.headers, Text: info.text,
+			IsHidden: info.name == reasonTable[RequestOrigin].name,
 		}
-		cors := corsFields
-		if info.name == reasonTable[RequestOrigin].name {
-			cors = "" // a page that may not ask may not read either
-		}
-		connection := "close"
-		if strings.Contains(info.headers, "Upgrade: ") {
-			connection = "close, Upgrade" // RFC 9110, 7.8
-		}
-		all = append(all, fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sConnection: %s\r\n%s%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
-			info.status, statusText[info.status], cors, connection, info.headers, header, len(info.text)+1, info.text))
+		all = append(all, answer.Append(nil))
 	}
 	return all
 }

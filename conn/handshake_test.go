@@ -48,7 +48,7 @@ func (h *handshaker) upgrade(request string) (response []byte, reason Reason) {
 	if reason != reasonNone {
 		return refusal(reason), reason
 	}
-	s.shake.response = appendSwitch(s.shake.response[:0], head.Value(wire.SecWebSocketKey), s.shake.protocol)
+	s.shake.response = wire.AppendSwitch(s.shake.response[:0], head.Value(wire.SecWebSocketKey), s.shake.protocol)
 	return s.shake.response, reasonNone
 }
 
@@ -324,7 +324,7 @@ func TestHandshakeAllocatesNothing(t *testing.T) {
 			if _, fault := s.head.Parse(p, RequestBytesDefault); fault != wire.FaultNone || s.judgeUpgrade(&s.head) != reasonNone {
 				t.Fatal("a good request is bad")
 			}
-			s.shake.response = appendSwitch(s.shake.response[:0], s.head.Value(wire.SecWebSocketKey), s.shake.protocol)
+			s.shake.response = wire.AppendSwitch(s.shake.response[:0], s.head.Value(wire.SecWebSocketKey), s.shake.protocol)
 		}); n != 0 {
 			t.Errorf("a request of %d bytes allocates %v times", len(request), n)
 		}
@@ -341,7 +341,7 @@ func BenchmarkHandshake(b *testing.B) {
 				if _, fault := s.head.Parse(request, RequestBytesDefault); fault != wire.FaultNone || s.judgeUpgrade(&s.head) != reasonNone {
 					b.Fatal("a good request is bad")
 				}
-				s.shake.response = appendSwitch(s.shake.response[:0], s.head.Value(wire.SecWebSocketKey), s.shake.protocol)
+				s.shake.response = wire.AppendSwitch(s.shake.response[:0], s.head.Value(wire.SecWebSocketKey), s.shake.protocol)
 			}
 		})
 	}

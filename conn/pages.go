@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -41,10 +40,10 @@ func newPages(pages []Page) map[string]*page {
 	for _, p := range append(rootPages(hasDemo), pages...) {
 		sum := sha256.Sum256(p.Body)
 		made := &page{tag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
-		for isLast, last := range []string{"", lastField} {
+		for isLast, last := range []string{"", wire.LastField} {
 			// no-cache: to be asked for again each time, which an upgrade of the
 			// server needs.
-			common := corsFields + last + "ETag: " + made.tag + "\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
+			common := wire.CORSFields + last + "ETag: " + made.tag + "\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
 			if p.Policy != "" {
 				common += "Content-Security-Policy: " + p.Policy + "\r\n"
 			}
@@ -69,7 +68,7 @@ func (s *Server) preflight(fd uint32, h *wire.Head) verdict {
 		return verdictOver
 	}
 	isLast := s.isLast(h)
-	s.later = appendPreflight(s.later[:0], h, isLast)
+	s.later = wire.AppendPreflight(s.later[:0], h, isLast)
 	return s.respond(fd, isLast, s.later)
 }
 
@@ -108,26 +107,12 @@ func (s *Server) servePage(fd uint32, h *wire.Head, p *page) verdict {
 	answer := p.whole
 	var known [8][]byte
 	switch {
-	case hasTag(h.Lines(wire.IfNoneMatch, known[:]), p.tag):
+	case wire.HasTag(h.Lines(wire.IfNoneMatch, known[:]), p.tag):
 		answer = p.unmodified
 	case isHead(h.Bytes()):
 		answer = p.headOnly
 	}
 	return s.respond(fd, isLast, answer[indexOf(isLast)])
-}
-
-// hasTag reports whether an If-None-Match names a tag, weakly or not (RFC 9110,
-// 13.1.2). Our tags have no comma in them.
-func hasTag(lines [][]byte, tag string) bool {
-	for _, list := range lines {
-		for item := range bytes.SplitSeq(list, []byte(",")) {
-			item = bytes.Trim(item, " \t")
-			if string(item) == "*" || string(bytes.TrimPrefix(item, []byte("W/"))) == tag {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func indexOf(isLast bool) int {
@@ -148,6 +133,9 @@ type Counter interface {
 // CountWith has /-/channels/<channel> answered. Any goroutine may call it, once.
 func (s *Shared) CountWith(counter Counter) { s.counter.Store(&counter) }
 
+// countBusy tells whoever asks too much.
+var countBusy = wire.Failure{Status: 429, RetrySeconds: 1, Text: "Too many ask at once: try again."}
+
 // countPage answers how many connections a channel has, on all loops, to whoever
 // may subscribe to it. The loops are asked by a goroutine, as no loop may wait for
 // another; countsMax bounds these.
@@ -159,7 +147,7 @@ func (s *Server) countPage(fd uint32, h *wire.Head, path []byte) verdict {
 	isLast, isHead := s.isLast(h), isHead(h.Bytes())
 	counter := s.shared.counter.Load()
 	if counter == nil || s.counts >= countsMax {
-		return s.respond(fd, isLast, answerTo(isHead, countBusy.append(nil, isLast)))
+		return s.respond(fd, isLast, wire.AnswerTo(isHead, countBusy.Append(nil, isLast)))
 	}
 	c := s.coldOf(fd)
 	if c == nil {
@@ -175,15 +163,19 @@ func (s *Server) countPage(fd uint32, h *wire.Head, path []byte) verdict {
 	go func() {
 		var body []byte
 		if s.presence != nil {
-			body = appendPresence(nil, name, (*counter).Presence(name))
+			var parts []wire.Part
+			for _, p := range (*counter).Presence(name) {
+				parts = append(parts, partOf(p))
+			}
+			body = wire.AppendPresence(nil, name, parts)
 		} else {
-			body = AppendPublished(nil, name, (*counter).Count([]string{name})[0], -1, "")
+			body = wire.AppendPublished(nil, name, (*counter).Count([]string{name})[0], -1, "")
 		}
 		body = append(body, '\n')
 		s.loop.Run(func(*poller.Loop) {
 			s.counts--
 			s.answerLater(id, func(out []byte, isLast bool) []byte {
-				return append(out, answerTo(isHead, appendAnswer(nil, 200, "", "application/json", body, isLast))...)
+				return append(out, wire.AnswerTo(isHead, wire.AppendAnswer(nil, 200, "", "application/json", body, isLast))...)
 			})
 			s.sayAnswers()
 		})

@@ -15,14 +15,14 @@ import (
 
 // joinResponses is the encoder of polls' answers.
 func joinResponses(format channel.Format, messages []*channel.Message) []byte {
-	list := make([]pollMessage, len(messages))
+	list := make([]wire.PollMessage, len(messages))
 	ids := make([]byte, 0, len(messages)*idBytesMax)
 	for i, m := range messages {
 		from := len(ids)
 		ids = m.AppendID(ids)
-		list[i] = pollMessage{ids[from:], m.Payload()}
+		list[i] = wire.PollMessage{ID: ids[from:], Payload: m.Payload()}
 	}
-	return appendPollResponse(make([]byte, 0, pollResponseBytes(list)), list, format == channel.LastResponse)
+	return wire.AppendPollResponse(make([]byte, 0, wire.PollResponseBytes(list)), list, format == channel.LastResponse)
 }
 
 // responseFormat is the format of a poll's answer.
@@ -195,13 +195,13 @@ func (s *Server) pollAnswered(fd uint32, a *channel.Answer) {
 // known.
 func (s *Server) emptyPoll(fd uint32, position []byte) {
 	s.stats.PollsEmpty.Add(1)
-	s.answerPoll(fd, appendPollEmpty(nil, position, s.isLastPoll(fd)))
+	s.answerPoll(fd, wire.AppendPollEmpty(nil, position, s.isLastPoll(fd)))
 }
 
 // gonePoll answers a poll that messages may have been missed, and where to go on if
 // that is known.
 func (s *Server) gonePoll(fd uint32, position []byte) {
-	s.answerPoll(fd, appendPollGone(nil, position, s.kept(), s.isLastPoll(fd)))
+	s.answerPoll(fd, wire.AppendPollGone(nil, position, s.kept(), s.isLastPoll(fd)))
 }
 
 // isLastPoll reports whether a poll's answer is the last on its connection.
@@ -242,9 +242,9 @@ func (s *Server) leavePoll(fd uint32) {
 // drainPoll answers a poll since the server restarts: the next one goes to
 // another connection.
 func (s *Server) drainPoll(fd uint32) {
-	answer := appendPollEmpty(nil, nil, true)
+	answer := wire.AppendPollEmpty(nil, nil, true)
 	if s.registry.Untold(fd) {
-		answer = appendPollGone(nil, nil, s.kept(), true)
+		answer = wire.AppendPollGone(nil, nil, s.kept(), true)
 	}
 	s.leavePoll(fd)
 	s.finish(fd, Draining, s.dress(fd, answer))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/wire/wiretest"
 	"c10m/poller"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,7 @@ func (c *rawClient) poll(target string, lines ...string) { c.send(pollRequest(ta
 // answered reads an answer and returns its payloads.
 func (c *rawClient) answered(status int) (response *http.Response, payloads []string) {
 	c.t.Helper()
-	response, messages := readPoll(c.t, c.Reader)
+	response, messages := wiretest.ReadPoll(c.t, c.Reader)
 	if response.StatusCode != status {
 		c.t.Fatalf("%s %v %q, want %d", response.Status, response.Header, messages, status)
 	}
@@ -259,7 +260,7 @@ func TestPollersGetEverythingOnce(t *testing.T) {
 		working.Go(func() {
 			for next := 0; next < messages; {
 				c.Write(pollRequest("/news?wait=60&since=" + positions[i]))
-				response, got := readPoll(t, c.Reader)
+				response, got := wiretest.ReadPoll(t, c.Reader)
 				for _, m := range got {
 					if _, payload, _ := strings.Cut(m, " "); payload != fmt.Sprint(next) {
 						t.Errorf("poller %d: message %q where %d is due", i, m, next)

@@ -3,6 +3,7 @@ package conn
 import (
 	"bytes"
 
+	"c10m/channel"
 	"c10m/conn/wire"
 )
 
@@ -156,7 +157,7 @@ func (s *Server) publishBody(fd uint32, name, key, payload []byte, isLast bool) 
 			return verdictWait
 		}
 		s.stats.PublishesRefused.Add(1)
-		return s.respond(fd, isLast, publishBusy.append(nil, isLast))
+		return s.respond(fd, isLast, publishBusy.Append(nil, isLast))
 	}
 	s.stats.Published.Add(1)
 	s.keepAsker(c)
@@ -167,4 +168,27 @@ func (s *Server) publishBody(fd uint32, name, key, payload []byte, isLast bool) 
 		return verdictOver
 	}
 	return verdictNext
+}
+
+// What becomes of a message that is not published.
+var (
+	publishBusy        = wire.Failure{Status: 429, RetrySeconds: 1, Text: "Too many messages are under way, and this one was not published: try again."}
+	publishDown        = wire.Failure{Status: 503, RetrySeconds: 5, Text: "The bus is down, and the message was not published."}
+	publishUnconfirmed = wire.Failure{Status: 503, RetrySeconds: 5, Text: "The bus did not answer, and the message may have been published."}
+	publishKeyReused   = wire.Failure{Status: 422, Text: "The key was another message's, and this one was not published."}
+)
+
+// appendOutcome appends the answer to a POST.
+func appendOutcome(out []byte, o *channel.Outcome, isLast bool) []byte {
+	switch o.Fate {
+	case channel.FateUnpublished:
+		return publishDown.Append(out, isLast)
+	case channel.FateUnconfirmed:
+		return publishUnconfirmed.Append(out, isLast)
+	case channel.FateKeyReused:
+		return publishKeyReused.Append(out, isLast)
+	}
+	var room [512]byte
+	body := append(wire.AppendPublished(room[:0], string(o.Channel), o.Connections, o.Subscribers, o.ID), '\n')
+	return wire.AppendAnswer(out, 200, "", "application/json", body, isLast)
 }

@@ -11,6 +11,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/wire"
 	"c10m/poller"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -219,15 +220,15 @@ func TestPostsThatFail(t *testing.T) {
 	s, bus := startHTTP(t, nil)
 	stats := s.servers[0].Stats()
 	c := s.connect(t)
-	expectFailure := func(what failure) {
+	expectFailure := func(what wire.Failure) {
 		t.Helper()
-		r := c.expectReply("POST", what.status, what.text+"\n")
+		r := c.expectReply("POST", what.Status, what.Text+"\n")
 		after := ""
-		if what.retrySeconds > 0 {
-			after = fmt.Sprint(what.retrySeconds)
+		if what.RetrySeconds > 0 {
+			after = fmt.Sprint(what.RetrySeconds)
 		}
 		if r.Header.Get("Retry-After") != after || r.Close {
-			t.Errorf("%q: %v", what.text, r.Header)
+			t.Errorf("%q: %v", what.Text, r.Header)
 		}
 	}
 	bus.full.Store(true)
@@ -241,7 +242,7 @@ func TestPostsThatFail(t *testing.T) {
 	if n := stats.PublishesRefused.Load(); n != 2 {
 		t.Errorf("%d refused", n)
 	}
-	for fate, what := range map[channel.Fate]failure{channel.FateUnpublished: publishDown, channel.FateUnconfirmed: publishUnconfirmed, channel.FateKeyReused: publishKeyReused} {
+	for fate, what := range map[channel.Fate]wire.Failure{channel.FateUnpublished: publishDown, channel.FateUnconfirmed: publishUnconfirmed, channel.FateKeyReused: publishKeyReused} {
 		bus.mu.Lock()
 		bus.fate = fate
 		bus.mu.Unlock()

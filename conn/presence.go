@@ -2,10 +2,10 @@ package conn
 
 import (
 	"math"
-	"strconv"
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 )
 
 // Presence (Config.NewPresence): once a second each loop publishes to presence:news
@@ -28,9 +28,7 @@ func (s *Server) tellPresence() (next int64) {
 			return false
 		}
 		var room [128]byte
-		payload := strconv.AppendInt(append(room[:0], `{"joined":`...), int64(joined), 10)
-		payload = strconv.AppendInt(append(payload, `,"left":`...), int64(left), 10)
-		payload = append(appendPart(append(payload, ','), now), '}')
+		payload := wire.AppendPresenceChange(room[:0], joined, left, partOf(now))
 		return s.presence.Publish(0, []byte(channel.PresencePrefix+name), payload)
 	})
 	s.presenceNext = now + int64(walkTickMin)
@@ -40,29 +38,8 @@ func (s *Server) tellPresence() (next int64) {
 	return s.presenceNext
 }
 
-// appendPart appends the fields of a part.
-func appendPart(to []byte, p channel.Part) []byte {
-	to = append(append(append(to, `"of":"`...), p.Of...), `","connections":`...)
-	to = strconv.AppendInt(to, int64(p.Members), 10)
-	return strconv.AppendUint(append(to, `,"version":`...), p.Version, 10)
-}
-
-// appendPresence appends the answer to who asks for the parts of a channel: that to
-// who asks for their number, and the parts.
-func appendPresence(out []byte, name string, parts []channel.Part) []byte {
-	connections := 0
-	for _, p := range parts {
-		connections += p.Members
-	}
-	out = AppendPublished(out, name, connections, -1, "")
-	out = append(out[:len(out)-1], `,"presence":[`...)
-	for i, p := range parts {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(appendPart(append(out, '{'), p), '}')
-	}
-	return append(out, "]}"...)
+func partOf(p channel.Part) wire.Part {
+	return wire.Part{Of: p.Of, Connections: p.Members, Version: p.Version}
 }
 
 // presenceFeedback hears what became of events: one that the bus did not take is

@@ -402,7 +402,7 @@ func (s *Server) upgrade(fd uint32, h *wire.Head, rest []byte) {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return
 	}
-	s.shake.response = appendSwitch(s.shake.response[:0], h.Value(wire.SecWebSocketKey), s.shake.protocol)
+	s.shake.response = wire.AppendSwitch(s.shake.response[:0], h.Value(wire.SecWebSocketKey), s.shake.protocol)
 	s.stats.Handshakes.Add(1)
 	s.letPublish(fd)
 	since, _ := h.Parameter("since")
@@ -456,7 +456,7 @@ func (s *Server) refuseRequest(fd uint32, request []byte, reason Reason) {
 	s.noteRefusal(fd, request, reason)
 	c := s.cold[fd]
 	asksHead := isHead(request) || c != nil && c.isHead
-	s.finish(fd, reason, s.dressed(answerTo(asksHead, refusal(reason)), s.asker(fd)))
+	s.finish(fd, reason, s.dressed(wire.AnswerTo(asksHead, refusal(reason)), s.asker(fd)))
 }
 
 // coldOf returns the cold state of fd and makes it if there is none; nil if

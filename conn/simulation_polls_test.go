@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"c10m/conn/wire/wiretest"
 )
 
 const simPollRequest = "GET /c%d?wait=%d HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -34,7 +36,7 @@ func (s *simulation) readPolls(c *simClient) {
 		size := len(c.stream) - unread.Len() - buffer.Buffered()
 		switch {
 		case response.StatusCode == 200:
-			_, messages := readPoll(s.t, bufio.NewReader(bytes.NewReader(c.stream[:size])))
+			_, messages := wiretest.ReadPoll(s.t, bufio.NewReader(bytes.NewReader(c.stream[:size])))
 			for _, m := range messages {
 				_, payload, _ := bytes.Cut([]byte(m), []byte(" "))
 				s.understandMessage(c, payload)

@@ -250,16 +250,16 @@ func (s *simulation) readEvents(c *simClient) {
 	if end < 2 {
 		return
 	}
-	events, _, _ := readEvents(string(c.stream[:end]))
+	events, _, _ := wiretest.ReadEvents(string(c.stream[:end]))
 	c.stream = c.stream[end:]
 	for _, e := range events {
 		switch {
 		case c.code != 0:
 			s.failf("a client got event %.80q after its close", e)
-		case e.event == "close":
+		case e.Type == "close":
 			c.code = 1000
-		case e.event == eventBase64 || e.event == "message":
-			s.understandMessage(c, []byte(e.payload(s.t)))
+		case e.Type == wire.EventBase64 || e.Type == "message":
+			s.understandMessage(c, []byte(e.Payload(s.t)))
 		default:
 			s.failf("a client got event %.80q", e)
 		}

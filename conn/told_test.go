@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/wire"
+	"c10m/conn/wire/wiretest"
 	"c10m/poller"
 )
 
@@ -127,7 +129,7 @@ func TestFirstHasAPosition(t *testing.T) {
 			s.publish(t, "news", before[i])
 		}
 		stream := s.events(t, "/news?since=first")
-		_, ofStream, _ := readEvents(stream.block())
+		_, ofStream, _ := wiretest.ReadEvents(stream.block())
 		stream.expectPayloads(before...)
 		twoWay := s.upgradeTwoWay(t, "/", text("SUB news first"))
 		words := strings.Split(twoWay.command(), " ")
@@ -150,7 +152,7 @@ func TestFirstHasAPosition(t *testing.T) {
 		for i := range 25 {
 			s.publish(t, "news", fmt.Sprint(i))
 		}
-		if got := s.events(t, "/news", "Last-Event-ID: "+ofStream+"\r\n").event(); got.event != "gap" {
+		if got := s.events(t, "/news", "Last-Event-ID: "+ofStream+"\r\n").event(); got.Type != "gap" {
 			t.Errorf("got %q", got)
 		}
 		late := s.upgradeTwoWay(t, "/", text("SUB news "+ofStream))
@@ -185,7 +187,7 @@ func TestGapSaysWhetherThereIsAHistory(t *testing.T) {
 		want := fmt.Sprint(kept)
 		if got := twoWay.command(); !strings.HasPrefix(got, "GAP news ") || !strings.HasSuffix(got, " "+want) ||
 			r.Header.Get("C10m-History") != want || head.Header.Get("C10m-History") != want ||
-			strings.Contains(gap.data, noHistoryText) != (kept == 0) {
+			strings.Contains(gap.Data, wire.NoHistoryText) != (kept == 0) {
 			t.Errorf("with %d kept: %q, %v, %v, %q", kept, got, r.Header, head.Header, gap)
 		}
 		if !strings.Contains(r.Header.Get("Access-Control-Expose-Headers"), "C10m-History") {

@@ -7,8 +7,14 @@ no socket, no session, no configuration.
 	lists.go   values that are lists (RFC 9110, 5.6.1), and qualities
 	target.go  the forms of a request's target, and hosts
 	date.go    the Date of answers
-	frame.go   the headers of WebSocket frames (RFC 6455, 5.2), and whole frames
-	inbound.go what a client says in frames
+	answer.go  whole answers, their status, CORS, what differs from one to the next
+	json.go    what those are told who publish, and who ask for presence
+
+	handshake.go  the answer to a WebSocket's request (RFC 6455, 4.2)
+	frame.go      the headers of frames (RFC 6455, 5.2), and whole frames
+	inbound.go    what a client says in frames
+	events.go     server-sent events (HTML Standard, 9.2)
+	poll.go       the answers to long polls
 
 Package wiretest is the clients' side of it all, for tests.
 

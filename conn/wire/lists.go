@@ -150,3 +150,17 @@ func qvalue(text []byte) uint16 {
 	}
 	return n
 }
+
+// HasTag reports whether an If-None-Match names a tag, weakly or not (RFC 9110,
+// 13.1.2). Our tags have no comma in them.
+func HasTag(lines [][]byte, tag string) bool {
+	for _, list := range lines {
+		for item := range bytes.SplitSeq(list, []byte(",")) {
+			item = bytes.Trim(item, " \t")
+			if string(item) == "*" || string(bytes.TrimPrefix(item, []byte("W/"))) == tag {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -4,10 +4,16 @@
 package wiretest
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
 
 	"github.com/gobwas/ws"
 )
@@ -67,4 +73,94 @@ func CutFrame(stream []byte) (f ws.Frame, rest []byte, isWhole bool, err error) 
 	end := at + int(f.Header.Length)
 	f.Payload = stream[at:end]
 	return f, stream[end:], true, nil
+}
+
+// An Event is what an EventSource makes of a stream of events.
+type Event struct{ Type, ID, Data string }
+
+// ReadEvents is the client's side, after the HTML Standard, 9.2.6. lastID is its position
+// at the end, and retry the last that was set. What is not ended by an empty line is
+// dropped.
+func ReadEvents(stream string) (events []Event, lastID, retry string) {
+	stream = strings.TrimPrefix(stream, "\ufeff")
+	var data, kind string
+	for len(stream) > 0 {
+		end := strings.IndexAny(stream, "\r\n")
+		if end < 0 {
+			break
+		}
+		line := stream[:end]
+		if strings.HasPrefix(stream[end:], "\r\n") {
+			end++
+		}
+		stream = stream[end+1:]
+		if line == "" {
+			if data != "" {
+				if kind == "" {
+					kind = "message"
+				}
+				events = append(events, Event{kind, lastID, strings.TrimSuffix(data, "\n")})
+			}
+			data, kind = "", ""
+			continue
+		}
+		name, value, _ := strings.Cut(line, ":")
+		value = strings.TrimPrefix(value, " ")
+		switch name {
+		case "event":
+			kind = value
+		case "data":
+			data += value + "\n"
+		case "id":
+			if !strings.Contains(value, "\x00") {
+				lastID = value
+			}
+		case "retry":
+			retry = value
+		}
+	}
+	return events, lastID, retry
+}
+
+// Payload is what the message was.
+func (e Event) Payload(t testing.TB) string {
+	t.Helper()
+	if e.Type != "base64" {
+		return e.Data
+	}
+	p, err := base64.StdEncoding.DecodeString(e.Data)
+	if err != nil {
+		t.Fatalf("no base64 in %q: %v", e.Data, err)
+	}
+	return string(p)
+}
+
+// ReadPoll reads one answer to a poll and returns its messages as "id payload".
+func ReadPoll(t testing.TB, r *bufio.Reader) (response *http.Response, messages []string) {
+	t.Helper()
+	response, err := http.ReadResponse(r, &http.Request{Method: "GET"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := response.Header.Get("C10m-Messages")
+	for item := range strings.SplitSeq(list, ",") {
+		if list == "" {
+			break
+		}
+		id, length, _ := strings.Cut(item, ":")
+		n, err := strconv.Atoi(length)
+		if err != nil || n > len(body) {
+			t.Fatalf("C10m-Messages %q and %d bytes are left", list, len(body))
+		}
+		messages = append(messages, id+" "+string(body[:n]))
+		body = body[n:]
+	}
+	if list != "" && len(body) > 0 {
+		t.Fatalf("%d bytes are left after the last of %q", len(body), list)
+	}
+	return response, messages
 }

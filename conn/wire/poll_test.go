@@ -1,4 +1,4 @@
-package conn
+package wire
 
 import (
 	"bufio"
@@ -6,52 +6,20 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	"c10m/channel"
+	"c10m/conn/wire/wiretest"
 )
-
-// readPoll reads one answer as a client does and returns its messages as
-// "id payload".
-func readPoll(t testing.TB, r *bufio.Reader) (response *http.Response, messages []string) {
-	t.Helper()
-	response, err := http.ReadResponse(r, &http.Request{Method: "GET"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := response.Header.Get("C10m-Messages")
-	for item := range strings.SplitSeq(list, ",") {
-		if list == "" {
-			break
-		}
-		id, length, _ := strings.Cut(item, ":")
-		n, err := strconv.Atoi(length)
-		if err != nil || n > len(body) {
-			t.Fatalf("C10m-Messages %q and %d bytes are left", list, len(body))
-		}
-		messages = append(messages, id+" "+string(body[:n]))
-		body = body[n:]
-	}
-	if list != "" && len(body) > 0 {
-		t.Fatalf("%d bytes are left after the last of %q", len(body), list)
-	}
-	return response, messages
-}
 
 func checkPollResponse(t testing.TB, payloads [][]byte) {
 	t.Helper()
-	var messages []pollMessage
+	var messages []PollMessage
 	want, text := []string(nil), true
 	for i, payload := range payloads {
 		id := fmt.Sprintf("abcd1234-%d", 1000+i)
-		messages = append(messages, pollMessage{[]byte(id), payload})
+		messages = append(messages, PollMessage{[]byte(id), payload})
 		want = append(want, id+" "+string(payload))
 		text = text && utf8.Valid(payload)
 	}
@@ -59,15 +27,15 @@ func checkPollResponse(t testing.TB, payloads [][]byte) {
 	checkPollForm(t, messages, want, text, true)
 }
 
-func checkPollForm(t testing.TB, messages []pollMessage, want []string, text, isLast bool) {
+func checkPollForm(t testing.TB, messages []PollMessage, want []string, text, isLast bool) {
 	t.Helper()
-	got := appendPollResponse(nil, messages, isLast)
-	if len(got) > pollResponseBytes(messages) {
-		t.Fatalf("%d bytes, and pollResponseBytes says %d", len(got), pollResponseBytes(messages))
+	got := AppendPollResponse(nil, messages, isLast)
+	if len(got) > PollResponseBytes(messages) {
+		t.Fatalf("%d bytes, and PollResponseBytes says %d", len(got), PollResponseBytes(messages))
 	}
 	r := bufio.NewReader(bytes.NewReader(append(got, "next"...)))
-	response, read := readPoll(t, r)
-	last := string(messages[len(messages)-1].id)
+	response, read := wiretest.ReadPoll(t, r)
+	last := string(messages[len(messages)-1].ID)
 	h := response.Header
 	if fmt.Sprint(read) != fmt.Sprint(want) || response.StatusCode != 200 || h.Get("C10m-Position") != last ||
 		h.Get("ETag") != `"`+last+`"` || h.Get("Cache-Control") != "no-store" || response.Close != isLast ||
@@ -90,7 +58,7 @@ func TestPollResponsesCarryEveryPayload(t *testing.T) {
 		}
 		checkPollResponse(t, all)
 	}
-	checkPollResponse(t, bytes.Split(bytes.Repeat([]byte("line\n"), channel.ResponseMessagesMax-1), []byte("\n")))
+	checkPollResponse(t, bytes.Split(bytes.Repeat([]byte("line\n"), 63), []byte("\n")))
 }
 
 func FuzzPollResponse(f *testing.F) {
@@ -107,10 +75,10 @@ func TestPollAnswersWithoutMessages(t *testing.T) {
 		last   bool
 		body   string
 	}{
-		{appendPollEmpty(nil, []byte("abcd1234-5"), false), 204, false, ""},
-		{appendPollEmpty(nil, []byte("abcd1234-5"), true), 204, true, ""},
-		{appendPollGone(nil, []byte("abcd1234-5"), 10, false), 410, false, pollGoneText},
-		{appendPollGone(nil, []byte("abcd1234-5"), 10, true), 410, true, pollGoneText},
+		{AppendPollEmpty(nil, []byte("abcd1234-5"), false), 204, false, ""},
+		{AppendPollEmpty(nil, []byte("abcd1234-5"), true), 204, true, ""},
+		{AppendPollGone(nil, []byte("abcd1234-5"), 10, false), 410, false, pollGoneText},
+		{AppendPollGone(nil, []byte("abcd1234-5"), 10, true), 410, true, pollGoneText},
 	} {
 		response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(c.bytes)), &http.Request{Method: "GET"})
 		if err != nil {
@@ -122,7 +90,7 @@ func TestPollAnswersWithoutMessages(t *testing.T) {
 			t.Errorf("%q: %v %q %v", c.bytes, response, body, err)
 		}
 	}
-	if strings.Contains(string(appendPollEmpty(nil, nil, false)), "\nC10m-Position") {
+	if strings.Contains(string(AppendPollEmpty(nil, nil, false)), "\nC10m-Position") {
 		t.Error("an answer without a position names one")
 	}
 }

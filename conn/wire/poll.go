@@ -1,4 +1,4 @@
-package conn
+package wire
 
 import (
 	"strconv"
@@ -9,22 +9,19 @@ import (
 // other, untouched, and a header says where each ends: so any payload survives,
 // and a client that asks for one channel of text can read the body alone.
 
-// A pollMessage is one message in such an answer.
-type pollMessage struct{ id, payload []byte }
+// A PollMessage is one message in such an answer.
+type PollMessage struct{ ID, Payload []byte }
 
-// answerHeaders are on every answer with messages, or about them.
-const answerHeaders = "Cache-Control: no-store\r\n" + corsFields
-
-// appendPollResponse appends the answer with messages, of which there is at
-// least one. isLast: the connection ends with it. Its position is the last one's id, ETag included: ids need no
-// quoting.
-func appendPollResponse(p []byte, messages []pollMessage, isLast bool) []byte {
+// AppendPollResponse appends the answer with messages, of which there is at
+// least one. isLast: the connection ends with it. Its position is the last one's id,
+// ETag included: ids need no quoting.
+func AppendPollResponse(p []byte, messages []PollMessage, isLast bool) []byte {
 	bytes, text := 0, true
 	for _, m := range messages {
-		bytes += len(m.payload)
-		text = text && utf8.Valid(m.payload)
+		bytes += len(m.Payload)
+		text = text && utf8.Valid(m.Payload)
 	}
-	last := messages[len(messages)-1].id
+	last := messages[len(messages)-1].ID
 	p = append(p, "HTTP/1.1 200 OK\r\nContent-Type: "...)
 	if text {
 		p = append(p, "text/plain; charset=utf-8"...)
@@ -37,27 +34,27 @@ func appendPollResponse(p []byte, messages []pollMessage, isLast bool) []byte {
 		if i > 0 {
 			p = append(p, ',')
 		}
-		p = append(append(p, m.id...), ':')
-		p = strconv.AppendInt(p, int64(len(m.payload)), 10)
+		p = append(append(p, m.ID...), ':')
+		p = strconv.AppendInt(p, int64(len(m.Payload)), 10)
 	}
 	p = append(append(p, "\r\nC10m-Position: "...), last...)
 	p = append(append(p, "\r\nETag: \""...), last...)
-	p = append(p, "\"\r\n"+answerHeaders...)
+	p = append(p, "\"\r\n"+answerFields...)
 	if isLast {
-		p = append(p, lastField...)
+		p = append(p, LastField...)
 	}
 	p = append(p, "\r\n"...)
 	for _, m := range messages {
-		p = append(p, m.payload...)
+		p = append(p, m.Payload...)
 	}
 	return p
 }
 
-// pollResponseBytes is at least the length of what appendPollResponse appends.
-func pollResponseBytes(messages []pollMessage) int {
+// PollResponseBytes is at least the length of what AppendPollResponse appends.
+func PollResponseBytes(messages []PollMessage) int {
 	bytes := pollHeadBytes
 	for _, m := range messages {
-		bytes += len(m.id) + len(":1048576,") + len(m.payload)
+		bytes += len(m.ID) + len(":1048576,") + len(m.Payload)
 	}
 	return bytes
 }
@@ -65,38 +62,41 @@ func pollResponseBytes(messages []pollMessage) int {
 // pollHeadBytes is more than the head of an answer without the list of messages.
 const pollHeadBytes = 512
 
-// appendPollEmpty appends the answer to a poll that found nothing in time: 204,
+// AppendPollEmpty appends the answer to a poll that found nothing in time: 204,
 // with the position if there is one. last: the connection ends with it.
-func appendPollEmpty(p, position []byte, last bool) []byte {
-	return appendPollBare(p, "204 No Content", position, "", "", last)
+func AppendPollEmpty(p, position []byte, last bool) []byte {
+	return appendPollBare(p, "204 No Content", position, nil, "", last)
 }
 
-// appendPollGone appends the answer to a poll whose position is gone: messages
+// AppendPollGone appends the answer to a poll whose position is gone: messages
 // may have been missed, and position is where to go on. kept is how many messages of
 // a channel the server keeps. last: the connection ends with it.
-func appendPollGone(p, position []byte, kept int, last bool) []byte {
+func AppendPollGone(p, position []byte, kept int, last bool) []byte {
 	text := pollGoneText
 	if kept == 0 {
-		text = gapText + noHistoryText + "\n"
+		text = GapText + NoHistoryText + "\n"
 	}
-	return appendPollBare(p, "410 Gone", position, historyField(kept), text, last)
+	var room [40]byte
+	return appendPollBare(p, "410 Gone", position, appendHistory(room[:0], kept), text, last)
 }
 
-// historyField says how many of the latest messages of each channel the server
+// appendHistory says how many of the latest messages of each channel the server
 // keeps; with 0 no position can be continued, now or later.
-func historyField(kept int) string { return "C10m-History: " + strconv.Itoa(kept) + "\r\n" }
+func appendHistory(p []byte, kept int) []byte {
+	return append(strconv.AppendInt(append(p, "C10m-History: "...), int64(kept), 10), "\r\n"...)
+}
 
 // pollGoneText says what happened and what to do.
 const pollGoneText = "Messages may have been missed; go on from C10m-Position, or without since.\n"
 
-func appendPollBare(p []byte, status string, position []byte, fields, text string, last bool) []byte {
+func appendPollBare(p []byte, status string, position, fields []byte, text string, last bool) []byte {
 	p = append(append(p, "HTTP/1.1 "...), status...)
-	p = append(append(p, "\r\n"+answerHeaders...), fields...)
+	p = append(append(p, "\r\n"+answerFields...), fields...)
 	if len(position) > 0 {
 		p = append(append(append(p, "C10m-Position: "...), position...), "\r\n"...)
 	}
 	if last {
-		p = append(p, lastField...)
+		p = append(p, LastField...)
 	}
 	if text != "" { // a 204 has no Content-Length (RFC 9110, 8.6)
 		p = strconv.AppendInt(append(p, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: "...), int64(len(text)), 10)
