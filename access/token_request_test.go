@@ -57,12 +57,12 @@ func TestSelectProtocol(t *testing.T) {
 	for value, want := range map[string]string{
 		"c10m.token, a.b.c": TokenProtocol, "a.b.c,\tc10m.token": TokenProtocol, "c10m.token": TokenProtocol,
 		"": "", "mqtt": "", "c10m.tokens, a.b.c": "", ",": "", "c10m.token a.b.c": "",
-		"c10m.v1": TwoWayProtocol, "c10m.token, a.b.c, c10m.v1": TwoWayProtocol, "mqtt,c10m.v1 , c10m.token, a.b.c": TwoWayProtocol,
+		"c10m.v1": "c10m.v1", "c10m.token, a.b.c, c10m.v1": "c10m.v1", "mqtt,c10m.v1 , c10m.token, a.b.c": "c10m.v1",
 		// What follows c10m.token is a token, whatever it looks like.
-		"c10m.token, a|c10m.v1": TwoWayProtocol, "c10m.token|c10m.v1": TokenProtocol, "mqtt||c10m.v1": TwoWayProtocol, "c10m.v1|c10m.token, a": TwoWayProtocol,
-		"c10m.token, c10m.v1": TokenProtocol, "c10m.token, , c10m.v1": TokenProtocol, "c10m.token, c10m.token, c10m.v1": TwoWayProtocol,
+		"c10m.token, a|c10m.v1": "c10m.v1", "c10m.token|c10m.v1": TokenProtocol, "mqtt||c10m.v1": "c10m.v1", "c10m.v1|c10m.token, a": "c10m.v1",
+		"c10m.token, c10m.v1": TokenProtocol, "c10m.token, , c10m.v1": TokenProtocol, "c10m.token, c10m.token, c10m.v1": "c10m.v1",
 	} {
-		if got := SelectProtocol(linesOf(value)); got != want {
+		if got := SelectProtocol(linesOf(value), []string{"c10m.v1"}); got != want {
 			t.Errorf("%q: %q", value, got)
 		}
 	}

@@ -77,7 +77,7 @@ func TestStreamEndsAfterTheClientsClose(t *testing.T) {
 			}
 			what := fmt.Sprintf("%s, %v", way, Reason(reason))
 			c := s.opened(t, way)
-			s.onConnection(t, func(server *Server, fd uint32) { server.finishCode(fd, Reason(reason)) })
+			s.onConnection(t, func(server *Server, fd uint32) { server.dismiss(fd, Reason(reason)) })
 			c.expect(closing(info.code))
 			isBroken := Reason(reason) == ProtocolError || Reason(reason) == InvalidUTF8
 			if goesOn := s.streamGoesOn(t, c); goesOn == isBroken {
@@ -118,7 +118,7 @@ func TestClientsCloseIsFoundAtEveryCut(t *testing.T) {
 				if said.begin != nil {
 					c.send(said.begin)
 					s.waitCold(t)
-					s.onConnection(t, func(server *Server, fd uint32) { server.finishCode(fd, said.reason) })
+					s.onConnection(t, func(server *Server, fd uint32) { server.dismiss(fd, said.reason) })
 				}
 				if cut > 0 {
 					c.send(said.rest[:cut])
@@ -149,7 +149,7 @@ func TestBothCloseWhileTheSocketIsFull(t *testing.T) {
 	s, kernel := startClosing(t)
 	c := s.opened(t, "raw")
 	kernel.room.Store(1)
-	s.onConnection(t, func(server *Server, fd uint32) { server.finishCode(fd, Draining) })
+	s.onConnection(t, func(server *Server, fd uint32) { server.dismiss(fd, Draining) })
 	c.send(clientClose(1000, ""))
 	waitFor(t, "the client's close is there", func() (is bool) {
 		s.onLoops(func(_ *poller.Loop, server *Server) {
@@ -174,7 +174,7 @@ func TestGarbageAfterOurClose(t *testing.T) {
 	c := s.opened(t, "raw")
 	c.send(clientFrame(0x01, []byte("half a message")))
 	s.waitCold(t)
-	s.onConnection(t, func(server *Server, fd uint32) { server.finishCode(fd, Draining) })
+	s.onConnection(t, func(server *Server, fd uint32) { server.dismiss(fd, Draining) })
 	c.expect(closing(1012))
 	c.send([]byte("garbage"))
 	c.isEnded("garbage")
@@ -202,7 +202,7 @@ func TestClosingKeepsNothingOfAMessage(t *testing.T) {
 				if server.inboundBytes == 0 {
 					t.Error("nothing of the message is kept")
 				}
-				server.finishCode(fd, reason)
+				server.dismiss(fd, reason)
 				if server.inboundBytes != 0 {
 					t.Errorf("%s, %v: %d bytes are kept after our close", way, reason, server.inboundBytes)
 				}

@@ -99,11 +99,7 @@ func plausibleSince(since []byte) bool {
 }
 
 // command does what a two-way client says.
-func (s *Server) command(message []byte) Reason {
-	fd := s.current
-	if s.loop.Record(fd).Phase != phaseOpen {
-		return reasonNone
-	}
+func (s *Server) command(fd uint32, message []byte) Reason {
 	c, refusal := parseCommand(message, s.nameScratch[:0])
 	s.stats.Commands.Add(1)
 	if refusal == nil {

@@ -146,24 +146,9 @@ func (s *Server) joined(fd, n uint32, name []byte) {
 	}
 }
 
-// memberIn returns as which member a connection is in the channel with this number
-// (Find).
-func (s *Server) memberIn(fd, number uint32) (n uint32, isIn bool) {
-	record := s.loop.Record(fd)
-	if record.Marks&markTwoWay == 0 {
-		return fd, s.registry.IsMember(fd, number)
-	}
-	for n := twoWayOf(record).first; n != 0; n = s.members.at(n).next {
-		if s.registry.IsMember(n, number) {
-			return n, true
-		}
-	}
-	return 0, false
-}
-
 // disconnectMember closes fd if it is in the channel and was when this began.
 func (s *Server) disconnectMember(d *disconnectState, fd, number uint32) {
-	n, isIn := s.memberIn(fd, number)
+	n, isIn := s.protocolOf(fd).channels.memberIn(s, fd, number)
 	if !isIn || s.loop.CameAfter(fd, d.latest) {
 		return
 	}
@@ -174,16 +159,11 @@ func (s *Server) disconnectMember(d *disconnectState, fd, number uint32) {
 	}
 }
 
-// disconnectOne closes fd if it is in a channel, and reports whether it was. A poll
-// gets a status, since it knows no close codes.
+// disconnectOne closes fd if it is in a channel, and reports whether it was.
 func (s *Server) disconnectOne(fd uint32) (there bool) {
-	switch s.loop.Record(fd).Phase {
-	case phaseOpen:
-		s.finishCode(fd, Disconnected)
-	case phasePoll:
-		s.refuse(fd, RequestDisconnected)
-	default:
+	if s.loop.Record(fd).Phase != phaseOpen {
 		return false
 	}
+	s.dismiss(fd, Disconnected)
 	return true
 }

@@ -5,10 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"c10m/conn/wire"
 	"c10m/poller"
-
-	"github.com/gobwas/ws"
 )
 
 // DrainNotice is the payload of the ping that a connection gets some seconds
@@ -16,9 +13,6 @@ import (
 // may carry up to 125 bytes, and every client answers it) opens another
 // connection then, and misses nothing if it keeps both until this one is closed.
 const DrainNotice = "drain"
-
-// noticeFrame is that ping.
-var noticeFrame = wire.AppendFrame(nil, ws.OpPing, []byte(DrainNotice))
 
 // Drain tells all connections that they will be closed and closes each with
 // 1012 (service restart) a notice later, both at an even rate, so that their
@@ -124,24 +118,22 @@ func (s *Server) tell(d *drainState, now int64) {
 	d.steps = append(d.steps, tellingsStep{now, d.told})
 }
 
-// tellOne tells an open connection, a WebSocket by a ping with the notice. A socket that is full may
-// have so much in it that the close would come first: its client learns of the
-// drain by that.
+// tellOne tells an open connection.
 func (s *Server) tellOne(fd uint32) {
-	record := s.loop.Record(fd)
-	if record.Phase == phasePoll {
-		s.drainPoll(fd)
-		return
+	if record := s.loop.Record(fd); record.Phase == phaseOpen {
+		protocolOf(record).notice(s, fd)
 	}
-	if record.Phase != phaseOpen {
-		return
-	}
-	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.blocked(fd) {
+}
+
+// giveNotice says a notice to a stream. A socket that is full may have so much in it that
+// the close would come first: its client learns of the drain by that.
+func (s *Server) giveNotice(fd uint32, notice []byte) {
+	if s.isStuck(fd) {
 		s.stats.NoticesSkipped.Add(1)
 		return
 	}
 	s.stats.Notices.Add(1)
-	s.sayNotice(fd)
+	s.say(fd, notice)
 }
 
 // closeTold closes those who have had the notice for long enough.
@@ -171,7 +163,7 @@ func (s *Server) closeTold(d *drainState, now int64) {
 func (s *Server) drainOne(fd uint32) {
 	switch s.loop.Record(fd).Phase {
 	case phaseOpen:
-		s.finishCode(fd, Draining)
+		s.dismiss(fd, Draining)
 	case phaseKept:
 		if s.cold[fd] == nil {
 			s.end(fd, Draining)
@@ -192,8 +184,6 @@ func (s *Server) drainLast(fd uint32) {
 		}
 		s.end(fd, Draining)
 	case phaseOpen:
-		s.finishCode(fd, Draining)
-	case phasePoll:
-		s.drainPoll(fd)
+		s.dismiss(fd, Draining)
 	}
 }

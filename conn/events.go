@@ -3,14 +3,34 @@ package conn
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 
 	"c10m/channel"
 	"c10m/conn/wire"
 )
 
-// Connections whose messages go as server-sent events. They are members like all
-// others and in phaseOpen; what differs is the answer to their request, the
-// words that we say to them, and that nothing they say means anything.
+// eventStream is the protocol of connections whose messages go as server-sent events.
+// What differs is the answer to their request, the words that we say to them, and that
+// nothing they say means anything: it is read and dropped.
+var eventStream = &protocol{
+	answers:  (*wire.Head).AcceptsEvents,
+	begin:    (*Server).openEvents,
+	channels: oneChannel{},
+	isStream: true,
+	gauges:   []func(*Stats) *atomic.Int64{openGauge, func(s *Stats) *atomic.Int64 { return &s.OpenEvents }},
+
+	mayRead:      func(*Server, uint32) bool { return true },
+	readBytesMax: wholeRead,
+	received:     func(*Server, uint32, []byte) {},
+	hungUp:       hungUp,
+
+	ping:     func(s *Server, fd uint32) { s.say(fd, heartbeat) },
+	notice:   func(s *Server, fd uint32) { s.giveNotice(fd, drainEvents[rand.IntN(len(drainEvents))]) },
+	finish:   func(s *Server, fd uint32, reason Reason) { s.finish(fd, reason, closeEvents[reason]) },
+	answered: (*Server).resumed,
+	gone:     (*Server).sayGap,
+	started:  func(s *Server, fd uint32, a *channel.Answer) { s.sayID(fd, a.AppendStart) },
+}
 
 // encodeEvent is the channel.Encoder of channel.Event.
 func encodeEvent(m *channel.Message) []byte {
@@ -21,27 +41,6 @@ func encodeEvent(m *channel.Message) []byte {
 
 // heartbeat says that the server is there.
 var heartbeat = []byte(wire.EventsHeartbeat)
-
-// isEvents reports whether fd, which is open, gets events.
-func (s *Server) isEvents(fd uint32) bool { return s.formatOf(fd) == channel.Event }
-
-// sayHeartbeat says that the server is there.
-func (s *Server) sayHeartbeat(fd uint32) {
-	if s.isEvents(fd) {
-		s.say(fd, heartbeat)
-		return
-	}
-	s.say(fd, pingFrame)
-}
-
-// sayNotice says that a drain will close fd.
-func (s *Server) sayNotice(fd uint32) {
-	if s.isEvents(fd) {
-		s.say(fd, drainEvents[rand.IntN(len(drainEvents))])
-		return
-	}
-	s.say(fd, noticeFrame)
-}
 
 // drainEvents are notices of a drain with different pauses. The closes are
 // spread already, so the pause may be short; it has to be there, as an
@@ -65,18 +64,9 @@ var closeEvents = func() (all [reasons][]byte) {
 	return all
 }()
 
-// lastWords are those of an open connection that ends for a reason.
-func (s *Server) lastWords(fd uint32, reason Reason) []byte {
-	if s.isEvents(fd) {
-		return closeEvents[reason]
-	}
-	info := &reasonTable[reason]
-	return wire.AppendClose(nil, info.code, info.text)
-}
-
 // openEvents answers a request for events. An EventSource that comes back says in
 // Last-Event-ID where it was, and keeps the query that it began with.
-func (s *Server) openEvents(fd uint32, h *wire.Head) verdict {
+func (s *Server) openEvents(p *protocol, fd uint32, h *wire.Head, _ []byte) verdict {
 	reason := s.judgeReader(h, h.Path())
 	if reason == reasonNone {
 		if err := s.admit(fd); err != nil {
@@ -91,10 +81,10 @@ func (s *Server) openEvents(fd uint32, h *wire.Head) verdict {
 		return s.respond(fd, true, s.eventsAnswer(nil))
 	}
 	since := eventsSince(h)
-	grant := s.shake.grant
-	grant.Publish = false // nothing that it says is read
+	n := newcomer{s.shake.channel, s.shake.grant, s.dressed(s.eventsAnswer([]byte(wire.EventsPrelude)), s.asking), since}
+	n.grant.Publish = false // nothing that it says is read
 	s.stats.EventStreams.Add(1)
-	s.admitMember(fd, channel.Event, s.shake.channel, grant, s.dressed(s.eventsAnswer([]byte(wire.EventsPrelude)), s.asking), since)
+	s.admitMember(p, fd, channel.Event, &n)
 	if len(since) == 0 && s.shared.Config.History.Keeps() && !s.loop.Closing(fd) && s.loop.Record(fd).Phase == phaseOpen {
 		s.askPosition(fd)
 	}

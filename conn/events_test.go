@@ -277,7 +277,9 @@ func TestEventsCutAnywhere(t *testing.T) {
 		kernel.room.Store(int64(1 + cut))
 		s.publish(t, "news", "a\nb")
 		waitFor(t, "the socket is full", func() bool { return blocked(s) == 1 })
-		s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1, server.sayHeartbeat) })
+		s.onLoops(func(l *poller.Loop, server *Server) {
+			l.Walk(0, 1, func(fd uint32) { server.protocolOf(fd).ping(server, fd) })
+		})
 		s.publish(t, "news", "\xff")
 		kernel.room.Store(0)
 		first := c.block()

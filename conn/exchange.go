@@ -15,6 +15,49 @@ import (
 // requests of that kind are begun (their answers come in the order of the messages);
 // any other waits in cold.request, and nothing more is read.
 
+// plainHTTP is the protocol that every connection begins with.
+var plainHTTP = &protocol{
+	channels:     oneChannel{}, // and it is in none
+	mayRead:      (*Server).mayReadRequests,
+	readBytesMax: wholeRead,
+	received:     (*Server).receivedRequests,
+	hungUp:       (*Server).hungUpAsking,
+}
+
+// wholeRead is protocol.readBytesMax of who has nothing against long reads.
+func wholeRead(*Server, uint32) int { return scratchBytes }
+
+func (s *Server) mayReadRequests(fd uint32) bool {
+	switch s.loop.Record(fd).Phase {
+	case phaseRequest, phaseKept:
+		return !s.tokensWait() // else epoll tells it again
+	case phaseAnswer:
+		s.readAnswering(fd)
+		return false
+	}
+	return true
+}
+
+func (s *Server) receivedRequests(fd uint32, p []byte) {
+	if s.loop.Record(fd).Phase == phaseBody {
+		s.readBody(fd, p)
+		return
+	}
+	s.readRequest(fd, p)
+}
+
+func (s *Server) hungUpAsking(fd uint32, isReset bool) Reason {
+	switch phase := s.loop.Record(fd).Phase; {
+	case phase == phaseRequest:
+		return s.goneReason(fd)
+	case phase == phaseKept && s.cold[fd] == nil:
+		return RequestsDone
+	case (phase == phaseKept || phase == phaseBody) && !isReset:
+		return RequestGone
+	}
+	return hungUp(s, fd, isReset)
+}
+
 // verdict says what becomes of a connection after a request.
 type verdict uint8
 
@@ -124,7 +167,7 @@ func (s *Server) dropHead(c *cold) {
 // request, frames of a client that did not wait; after is what of it is left for
 // verdictNext.
 func (s *Server) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, then verdict) {
-	way := routeOf(h)
+	way, chosen := routeOf(h)
 	s.asking = s.originOf(h)
 	defer func() { s.asking = nil }()
 	if c := s.cold[fd]; c != nil && c.pending > 0 && (way != routePublish || c.isCounting || !bytes.Equal(c.origin, s.asking)) {
@@ -142,10 +185,8 @@ func (s *Server) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, the
 		return rest, s.rootPage(fd, h)
 	case routePage:
 		return rest, s.ownPage(fd, h)
-	case routeEvents:
-		return nil, s.openEvents(fd, h)
-	case routePoll:
-		return nil, s.poll(fd, h, rest)
+	case routeProtocol:
+		return nil, chosen.begin(s, chosen, fd, h, rest)
 	case routeInvite:
 		s.refuseRequest(fd, h.Bytes(), s.judgeInvite(h))
 		return nil, verdictOver
@@ -392,7 +433,7 @@ func (s *Server) Published(outcomes []channel.Outcome) {
 				if fd != s.current {
 					s.sayPongs() // to who was answered before
 				}
-				s.answerPub(fd, o)
+				s.protocolOf(fd).published(s, fd, o)
 				continue
 			}
 			s.answerLater(o.From, func(out []byte, isLast bool) []byte {

@@ -408,27 +408,28 @@ func TestRoutes(t *testing.T) {
 	for _, c := range []struct {
 		request string
 		want    route
+		chosen  *protocol
 	}{
-		{upgradeRequest("/news"), routeUpgrade},
-		{"GET /news HTTP/1.1\r\nHost: h\r\n\r\n", routeInvite},
-		{"GET /news HTTP/1.1\r\nHost: h\r\nAccept: text/html, text/event-stream;q=0.9\r\n\r\n", routeEvents},
-		{"GET /news HTTP/1.1\r\nHost: h\r\nACCEPT:text/event-stream\r\n\r\n", routeEvents},
-		{"GET /news HTTP/1.1\r\nHost: h\r\nAccept: text/event-streams\r\n\r\n", routeInvite},
-		{edit("Host: h", "Host: h\r\nAccept: text/event-stream"), routeUpgrade},
-		{"GET /news?since=first&wait=30 HTTP/1.1\r\nHost: h\r\n\r\n", routePoll},
-		{"GET /news?await=30 HTTP/1.1\r\nHost: h\r\n\r\n", routeInvite},
-		{"POST /news?wait=1 HTTP/1.1\r\nHost: h\r\n\r\n", routePublish},
-		{"PUT /news HTTP/1.1\r\nHost: h\r\n\r\n", routeMethod},
-		{"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", routePreflight},
-		{"GET /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
-		{"HEAD /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
-		{"HEAD /news?wait=1 HTTP/1.1\r\nHost: h\r\n\r\n", routePoll},
-		{"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", routeRoot},
-		{"GET http://h/-/c10m.js HTTP/1.1\r\nHost: h\r\n\r\n", routePage},
+		{upgradeRequest("/news"), routeUpgrade, nil},
+		{"GET /news HTTP/1.1\r\nHost: h\r\n\r\n", routeInvite, nil},
+		{"GET /news HTTP/1.1\r\nHost: h\r\nAccept: text/html, text/event-stream;q=0.9\r\n\r\n", routeProtocol, eventStream},
+		{"GET /news HTTP/1.1\r\nHost: h\r\nACCEPT:text/event-stream\r\n\r\n", routeProtocol, eventStream},
+		{"GET /news HTTP/1.1\r\nHost: h\r\nAccept: text/event-streams\r\n\r\n", routeInvite, nil},
+		{edit("Host: h", "Host: h\r\nAccept: text/event-stream"), routeUpgrade, nil},
+		{"GET /news?since=first&wait=30 HTTP/1.1\r\nHost: h\r\n\r\n", routeProtocol, longPoll},
+		{"GET /news?await=30 HTTP/1.1\r\nHost: h\r\n\r\n", routeInvite, nil},
+		{"POST /news?wait=1 HTTP/1.1\r\nHost: h\r\n\r\n", routePublish, nil},
+		{"PUT /news HTTP/1.1\r\nHost: h\r\n\r\n", routeMethod, nil},
+		{"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", routePreflight, nil},
+		{"GET /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage, nil},
+		{"HEAD /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage, nil},
+		{"HEAD /news?wait=1 HTTP/1.1\r\nHost: h\r\n\r\n", routeProtocol, longPoll},
+		{"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", routeRoot, nil},
+		{"GET http://h/-/c10m.js HTTP/1.1\r\nHost: h\r\n\r\n", routePage, nil},
 	} {
 		h, _ := headOf(c.request)
-		if got := routeOf(h); got != c.want {
-			t.Errorf("%q goes to %d, want %d", c.request, got, c.want)
+		if got, chosen := routeOf(h); got != c.want || chosen != c.chosen {
+			t.Errorf("%q goes to %d and %p, want %d and %p", c.request, got, chosen, c.want, c.chosen)
 		}
 	}
 }

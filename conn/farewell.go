@@ -13,7 +13,8 @@ import (
 )
 
 // How a connection ends: end closes it at once, finish says a last word first, and
-// finishCode takes leave of a WebSocket. All count the reason, whichever is called first.
+// dismiss does what its protocol has for that. All count the reason, whichever is called
+// first.
 
 // end counts why fd ends and has the reaper close it.
 func (s *Server) end(fd uint32, reason Reason) {
@@ -33,37 +34,18 @@ func (s *Server) finish(fd uint32, reason Reason, lastWords []byte) {
 	}
 }
 
-// finishCode closes a WebSocket with the code of a reason, or ends a stream of events
-// with an event. Our side of a WebSocket stays open until the client's close frame has
-// come, for lingerTimeout at most: the server is the first to close TCP, but after both
-// have said goodbye (RFC 6455, 7.1.1), and a browser that sees the end of the stream
-// before it has answered takes the close for an unclean one. Who broke the protocol
-// is not listened to any more (7.1.7), and has its stream ended at once. It is not for
-// the middle of a read: the parser of the connection may be used here.
-//
-// What it is owed by its channels comes first, if one write takes it: whoever is closed
-// was open when that was published. After 1012 a client that had its next connection in
-// time takes it that it missed nothing: who does not get all then, or is untold of an
-// interruption, is told that.
-func (s *Server) finishCode(fd uint32, reason Reason) {
-	if reason != MissedMessages && !s.flush(fd) && reason == Draining {
+// dismiss ends a connection that is open in the words of its protocol. What a stream is
+// owed by its channels comes first, if one write takes it: whoever is closed was open when
+// that was published. After 1012 a client that had its next connection in time takes it
+// that it missed nothing: who does not get all then, or is untold of an interruption, is
+// told that.
+func (s *Server) dismiss(fd uint32, reason Reason) {
+	p := s.protocolOf(fd)
+	if p.isStream && reason != MissedMessages && !s.flush(fd) && reason == Draining {
 		reason = MissedMessages
 	}
-	if s.loop.Closing(fd) {
-		return
-	}
-	words := s.lastWords(fd, reason)
-	if reason == ProtocolError || reason == InvalidUTF8 || s.isEvents(fd) {
-		s.finish(fd, reason, words)
-		return
-	}
-	if c := s.cold[fd]; c != nil { // what it says is not wanted any more
-		s.inboundBytes -= c.in.KeptBytes()
-		c.in.Unwant()
-	}
-	s.sayLast(fd, phaseClosing, reason, words)
 	if !s.loop.Closing(fd) {
-		s.thaw(fd)
+		p.finish(s, fd, reason)
 	}
 }
 
@@ -72,13 +54,7 @@ func (s *Server) finishCode(fd uint32, reason Reason) {
 func (s *Server) flush(fd uint32) (isWhole bool) {
 	c := s.cold[fd]
 	isWhole = c == nil || c.resume == nil
-	if !s.isTwoWay(fd) {
-		return s.registry.Flush(fd) && isWhole
-	}
-	for n := twoWayOf(s.loop.Record(fd)).first; n != 0 && !s.loop.Closing(fd); n = s.members.at(n).next {
-		isWhole = s.registry.Flush(n) && isWhole
-	}
-	return isWhole
+	return s.protocolOf(fd).channels.flush(s, fd) && isWhole
 }
 
 // sayLast writes the last words, gives the client lingerTimeout from here on, and
@@ -90,7 +66,7 @@ func (s *Server) sayLast(fd uint32, phase uint8, reason Reason, lastWords []byte
 	if c := s.cold[fd]; c != nil {
 		s.dropResume(fd, c)
 	}
-	s.leaveAll(fd)
+	s.protocolOf(fd).channels.leave(s, fd)
 	if s.loop.Closing(fd) {
 		return false
 	}
@@ -153,67 +129,37 @@ func (s *Server) expireLingers() (next int64) {
 
 // count adds one to the counter of reason, unless fd has had its reason.
 func (s *Server) count(fd uint32, reason Reason) {
-	switch s.loop.Record(fd).Phase {
-	case phaseOpen:
-		s.recent.add(s.loop.Now(), reason, s.registry.Name(fd))
-		fallthrough
-	case phaseRequest, phaseKept, phaseBody, phaseAnswer, phasePoll:
-		s.stats.Closes[reason].Add(1)
+	record := s.loop.Record(fd)
+	if record.Phase > phaseOpen {
+		return
 	}
+	if record.Phase == phaseOpen && protocolOf(record).isStream {
+		s.recent.add(s.loop.Now(), reason, s.registry.Name(fd))
+	}
+	s.stats.Closes[reason].Add(1)
 }
 
 // setPhase moves fd to another phase and keeps the numbers of connections in
 // each.
 func (s *Server) setPhase(fd uint32, phase uint8) {
 	record := s.loop.Record(fd)
-	if record.Marks&markTwoWay != 0 {
-		s.listen(fd)
+	if record.Phase == phaseOpen {
+		protocolOf(record).channels.listen(s, fd)
 	}
 	if record.Marks&markPaused != 0 {
 		s.readOn(fd)
 	}
-	switch record.Phase {
-	case phaseRequest:
-		s.stats.Unfinished.Add(-1)
-	case phaseAnswer:
-		if c := s.cold[fd]; c != nil {
-			c.held = false
-		}
-		s.loop.ArmRead(fd, true)
-		s.stats.HTTP.Add(-1)
-	case phaseKept, phaseBody:
-		s.stats.HTTP.Add(-1)
-	case phasePoll:
-		if c := s.cold[fd]; c != nil && c.held {
+	if record.Marks&markCold != 0 {
+		if c := s.cold[fd]; c.held {
 			c.held = false
 			s.loop.ArmRead(fd, true)
 		}
-		s.stats.OpenPolls.Add(-1)
-	case phaseOpen:
-		s.stats.Open.Add(-1)
-		if record.Marks&markTwoWay != 0 {
-			s.stats.TwoWay.Add(-1)
-		}
-		if s.isEvents(fd) {
-			s.stats.OpenEvents.Add(-1)
-		}
 	}
-	if isLeaving(record.Phase) {
-		s.stats.Lingering.Add(-1)
-	}
-	switch phase {
-	case phaseKept, phaseBody, phaseAnswer:
-		s.stats.HTTP.Add(1)
-	case phasePoll:
-		s.stats.OpenPolls.Add(1)
-	case phaseOpen:
-		s.stats.Open.Add(1)
-		if s.isEvents(fd) {
-			s.stats.OpenEvents.Add(1)
-		}
-	}
-	if isLeaving(phase) {
-		s.stats.Lingering.Add(1)
+	p := protocolOf(record)
+	s.gauge(p, record.Phase, -1)
+	s.gauge(p, phase, 1)
+	if record.Phase == phaseOpen && inExchange(phase) { // it was given what it waited for
+		s.speak(fd, protocols[0])
 	}
 	if had, has := holdsPlace(record.Phase), holdsPlace(phase); had != has {
 		if has {
@@ -223,6 +169,22 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 		}
 	}
 	record.Phase = phase
+}
+
+// gauge counts a connection that comes to a phase, or leaves it.
+func (s *Server) gauge(p *protocol, phase uint8, change int64) {
+	switch {
+	case phase == phaseRequest:
+		s.stats.Unfinished.Add(change)
+	case inExchange(phase):
+		s.stats.HTTP.Add(change)
+	case phase == phaseOpen:
+		for _, of := range p.gauges {
+			of(&s.stats).Add(change)
+		}
+	case isLeaving(phase):
+		s.stats.Lingering.Add(change)
+	}
 }
 
 // Overrun, Failed and Owe make Server the registry's channel.Owner.

@@ -1,11 +1,95 @@
 package conn
 
 import (
+	"sync/atomic"
+
+	"c10m/channel"
 	"c10m/conn/wire"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
 )
+
+// webSocket is the protocol of a WebSocket of one channel: what is published to that
+// comes as it is, and what the client says is published there, if it may.
+var webSocket = &protocol{
+	upgraded: func(s *Server, p *protocol, fd uint32, n *newcomer) { s.admitMember(p, fd, channel.Framed, n) },
+	channels: oneChannel{},
+	isStream: true,
+	gauges:   []func(*Stats) *atomic.Int64{openGauge},
+
+	mayRead:      func(s *Server, fd uint32) bool { return !s.holdBack(fd) },
+	readBytesMax: frameReadBytes,
+	received:     receivedFrames,
+	hungUp:       hungUp,
+	acceptsBytes: func(s *Server, fd uint32) (int64, bool) {
+		if !s.mayPublish(fd) {
+			return inboundBytesMax, false
+		}
+		return int64(s.shared.Config.PublishBytesMax), true
+	},
+	message:     (*Server).publishOwn,
+	unpublished: func(s *Server, fd uint32, _ *channel.Outcome) { s.dismiss(fd, PublishFailed) },
+
+	ping:     pingFrames,
+	notice:   noticeFrames,
+	finish:   (*Server).closeFrames,
+	answered: (*Server).resumed,
+	gone:     func(s *Server, fd uint32, _ *channel.Answer) { s.dismiss(fd, PositionGone) },
+}
+
+func openGauge(s *Stats) *atomic.Int64 { return &s.Open }
+
+// pingFrame is an empty ping. The kernel tells a dead peer by the missing
+// acknowledgement (TCP_USER_TIMEOUT), so nobody waits for the pong.
+var pingFrame = []byte{0x89, 0}
+
+func pingFrames(s *Server, fd uint32) { s.say(fd, pingFrame) }
+
+// noticeFrame is a ping with DrainNotice.
+var noticeFrame = wire.AppendFrame(nil, ws.OpPing, []byte(DrainNotice))
+
+func noticeFrames(s *Server, fd uint32) { s.giveNotice(fd, noticeFrame) }
+
+// closeFrames are the close frames, by reason.
+var closeFrames = func() (all [reasons][]byte) {
+	for r, info := range reasonTable {
+		if info.code != 0 {
+			all[r] = wire.AppendClose(nil, info.code, info.text)
+		}
+	}
+	return all
+}()
+
+// closeFrames closes a WebSocket with the code of a reason. Our side stays open until
+// the client's close frame has come, for lingerTimeout at most: the server is the first to
+// close TCP, but after both have said goodbye (RFC 6455, 7.1.1), and a browser that sees
+// the end of the stream before it has answered takes the close for an unclean one. Who
+// broke the protocol is not listened to any more (7.1.7), and has its stream ended at
+// once. It is not for the middle of a read: the parser of the connection may be used here.
+func (s *Server) closeFrames(fd uint32, reason Reason) {
+	if reason == ProtocolError || reason == InvalidUTF8 {
+		s.finish(fd, reason, closeFrames[reason])
+		return
+	}
+	if c := s.cold[fd]; c != nil { // what it says is not wanted any more
+		s.inboundBytes -= c.in.KeptBytes()
+		c.in.Unwant()
+	}
+	s.sayLast(fd, phaseClosing, reason, closeFrames[reason])
+	if !s.loop.Closing(fd) {
+		s.thaw(fd)
+	}
+}
+
+// receivedFrames takes what the client of a WebSocket says.
+func receivedFrames(s *Server, fd uint32, p []byte) {
+	if s.loop.Record(fd).Phase == phaseClosing {
+		s.readClosing(fd, p)
+		return
+	}
+	s.readFrames(fd, p)
+}
 
 // readFrames feeds a client's bytes to its inbound stream.
 func (s *Server) readFrames(fd uint32, p []byte) {
@@ -26,9 +110,9 @@ func (s *Server) readFrames(fd uint32, p []byte) {
 	switch {
 	case s.loop.Record(fd).Phase != phaseOpen: // ended by what it said
 	case !isKept:
-		s.finish(fd, StateMemory, s.lastWords(fd, StateMemory))
+		s.finish(fd, StateMemory, closeFrames[StateMemory])
 	case reason != reasonNone:
-		if s.finishCode(fd, reason); s.loop.Record(fd).Phase == phaseClosing && len(rest) > 0 {
+		if s.dismiss(fd, reason); s.loop.Record(fd).Phase == phaseClosing && len(rest) > 0 {
 			s.readClosing(fd, rest)
 		}
 	}
@@ -55,9 +139,9 @@ func (s *Server) keepParser(fd uint32, in *wire.Inbound) (kept bool) {
 	return kept
 }
 
-// readBytesMax is how much is read from fd at once: little of what may be many frames,
-// as each is work, and much of a long one.
-func (s *Server) readBytesMax(fd uint32) int {
+// frameReadBytes is how much is read from a WebSocket at once: little of what may be many
+// frames, as each is work, and much of a long one.
+func frameReadBytes(s *Server, fd uint32) int {
 	record := s.loop.Record(fd)
 	if record.Phase != phaseOpen {
 		return scratchBytes
@@ -70,6 +154,20 @@ func (s *Server) readBytesMax(fd uint32) int {
 
 // A sink takes what the connection s.current says.
 type sink struct{ *Server }
+
+// Accepts bounds a message of a client by what becomes of it.
+func (s sink) Accepts() (bytesMax int64, isWanted bool) {
+	return s.protocolOf(s.current).acceptsBytes(s.Server, s.current)
+}
+
+// Message takes what a client says, or leaves in s.refused why it does not.
+func (s sink) Message(_ ws.OpCode, payload []byte) (taken bool) {
+	if s.loop.Record(s.current).Phase != phaseOpen {
+		return true // a pong before it found a broken socket
+	}
+	s.refused = s.protocolOf(s.current).message(s.Server, s.current, payload)
+	return s.refused == reasonNone
+}
 
 // Ping answers with the same payload (RFC 6455, 5.5.3). Pongs are collected in
 // a buffer that the loop reuses, so that a read full of pings, of which it holds
@@ -121,19 +219,19 @@ func (s sink) Closed(code uint16) {
 
 // say writes bytes of our own (never a channel's frame) to fd: at once if no
 // frame is partly in the socket and nothing is owed, else behind that.
-func (s *Server) say(fd uint32, p []byte) {
-	c := s.cold[fd]
+func (s *Server) say(fd uint32, words []byte) {
+	c, p := s.cold[fd], s.protocolOf(fd)
 	if c == nil || !c.owes() {
-		if !s.midFrame(fd) {
-			n, errno := s.loop.Send(fd, p)
+		if !p.channels.midFrame(s, fd) {
+			n, errno := s.loop.Send(fd, words)
 			if errno != 0 && !poller.WouldBlock(errno) {
 				s.end(fd, errnoReason(errno))
 				return
 			}
 			if errno == 0 {
-				p = p[n:]
+				words = words[n:]
 			}
-			if len(p) == 0 {
+			if len(words) == 0 {
 				return
 			}
 		}
@@ -141,13 +239,13 @@ func (s *Server) say(fd uint32, p []byte) {
 			s.end(fd, StateMemory)
 			return
 		}
-		s.owe(fd, c, s.holdFrame(fd))
+		s.owe(fd, c, p.channels.hold(s, fd))
 		s.loop.ArmWrite(fd, true)
 	}
-	c.owed = append(c.owed, p...)
-	s.owedBytes += len(p)
-	isTwoWay := s.isTwoWay(fd)
-	if isTwoWay && len(c.owed) > repliesBytesMax || (isTwoWay || len(p) > owedBytesMax) && s.owedBytes > owedBytesTotalMax {
+	c.owed = append(c.owed, words...)
+	s.owedBytes += len(words)
+	replies := p.repliesBytesMax
+	if replies > 0 && len(c.owed) > replies || (replies > 0 || len(words) > owedBytesMax) && s.owedBytes > owedBytesTotalMax {
 		s.end(fd, StateMemory)
 	}
 }
@@ -155,16 +253,9 @@ func (s *Server) say(fd uint32, p []byte) {
 // writable continues with what is owed, first the rest of a frame, then our
 // own words, then the channel's log.
 func (s *Server) writable(fd uint32) {
-	c := s.cold[fd]
+	c, channels := s.cold[fd], s.protocolOf(fd).channels
 	if c == nil || !c.owes() {
-		switch {
-		case s.isTwoWay(fd):
-			s.serveMembers(fd)
-		case c != nil && c.resume != nil:
-			s.writeBacklog(fd, c)
-		default:
-			s.registry.Writable(fd)
-		}
+		channels.writable(s, fd)
 		return
 	}
 	if len(c.owedFrame) > 0 {
@@ -195,12 +286,7 @@ func (s *Server) writable(fd uint32) {
 		s.thaw(fd)
 		return
 	}
-	if c.resume != nil && !s.isTwoWay(fd) {
-		s.writeBacklog(fd, c)
-		return
-	}
-	s.thaw(fd)
-	s.release(fd)
+	channels.release(s, fd)
 	if s.loop.Record(fd).Phase == phaseAnswer {
 		s.continueRequests(fd)
 	}

@@ -73,6 +73,14 @@ func (s *Shared) newClients() *fdtable.Table[access.Key] {
 	return s.gate.clients
 }
 
+// proxyMarks are of a connection from one of Access.Trusted that has not said for whom
+// it speaks.
+type proxyMarks struct {
+	isTrusted   bool // the peer, or whom it has named, is a proxy of ours
+	hasHeader   bool // its PROXY header is still to come
+	isForwarded bool // its request's X-Forwarded-For says who the client is
+}
+
 // arrive looks at who is there and reports whether to go on with fd.
 func (s *Server) arrive(fd uint32) bool {
 	if !s.shared.gate.wantsAddress {
@@ -84,26 +92,24 @@ func (s *Server) arrive(fd uint32) bool {
 		s.end(fd, RequestGone)
 		return false
 	}
-	a, record := &s.shared.Config.Access, s.loop.Record(fd)
+	a := &s.shared.Config.Access
 	if !a.Trusted.Contains(peer.Addr()) {
 		return s.admitAddress(fd, access.KeyOf(peer.Addr()), nil)
 	}
-	record.Marks |= markTrusted
-	switch {
-	case a.ProxyProtocol:
-		record.Marks |= markProxyHeader
-	case a.ForwardedFor:
-		record.Marks |= markForwarded
+	c := s.coldOf(fd)
+	if c == nil {
+		s.refuse(fd, RequestMemory)
+		return false
 	}
+	c.proxy = proxyMarks{isTrusted: true, hasHeader: a.ProxyProtocol, isForwarded: a.ForwardedFor && !a.ProxyProtocol}
 	return true
 }
 
 // readProxyHeader collects the PROXY header of a trusted peer, and goes on with
 // what follows it.
-func (s *Server) readProxyHeader(fd uint32, p []byte) {
+func (s *Server) readProxyHeader(fd uint32, c *cold, p []byte) {
 	whole, isNew := p, true
-	c := s.cold[fd]
-	if c != nil && len(c.request) > 0 {
+	if len(c.request) > 0 {
 		s.keepRequest(c, p, 0)
 		whole, isNew = c.request, false
 	}
@@ -122,19 +128,17 @@ func (s *Server) readProxyHeader(fd uint32, p []byte) {
 		return
 	}
 	rest := whole[header.Size:]
-	if c != nil {
-		s.takeRequest(c)
-	}
-	a, record := &s.shared.Config.Access, s.loop.Record(fd)
-	record.Marks &^= markProxyHeader
+	s.takeRequest(c)
+	a := &s.shared.Config.Access
+	c.proxy.hasHeader = false
 	switch {
 	case header.Client.IsValid() && !a.Trusted.Contains(header.Client):
-		record.Marks &^= markTrusted
+		c.proxy.isTrusted = false
 		if !s.admitAddress(fd, access.KeyOf(header.Client), rest) {
 			return
 		}
 	case a.ForwardedFor:
-		record.Marks |= markForwarded
+		c.proxy.isForwarded = true
 	}
 	if len(rest) == 0 {
 		s.awaitRequest(fd, nil, 0)
@@ -146,8 +150,8 @@ func (s *Server) readProxyHeader(fd uint32, p []byte) {
 // judgeForwarded looks at a request's X-Forwarded-For, if it is a proxy's that
 // has to have one, and reports whether to go on.
 func (s *Server) judgeForwarded(fd uint32, h *wire.Head) bool {
-	record := s.loop.Record(fd)
-	if record.Marks&markForwarded == 0 {
+	c := s.cold[fd]
+	if c == nil || !c.proxy.isForwarded {
 		return true
 	}
 	a := &s.shared.Config.Access
@@ -157,11 +161,11 @@ func (s *Server) judgeForwarded(fd uint32, h *wire.Head) bool {
 		s.refuseRequest(fd, h.Bytes(), RequestForwardedFor)
 		return false
 	}
-	record.Marks &^= markForwarded
+	c.proxy.isForwarded = false
 	if !client.IsValid() || a.Trusted.Contains(client) {
 		return true
 	}
-	record.Marks &^= markTrusted
+	c.proxy.isTrusted = false
 	return s.admitAddress(fd, access.KeyOf(client), h.Bytes())
 }
 
@@ -213,11 +217,8 @@ func (s *Server) releaseAddress(fd uint32) {
 // checks of the proxies in front come and go all the time, and are not to look like
 // clients who give up.
 func (s *Server) goneReason(fd uint32) Reason {
-	if s.loop.Record(fd).Marks&markTrusted == 0 {
-		return RequestGone
+	if c := s.cold[fd]; c != nil && c.proxy.isTrusted && len(c.request) == 0 {
+		return RequestProxyCheck
 	}
-	if c := s.cold[fd]; c != nil && len(c.request) > 0 {
-		return RequestGone
-	}
-	return RequestProxyCheck
+	return RequestGone
 }

@@ -194,8 +194,8 @@ func (s *testServer) pieceIsRead() bool {
 	read := false
 	s.onLoops(func(l *poller.Loop, server *Server) {
 		for fd, c := range server.cold {
-			if r := l.Record(fd); r.Phase == phaseRequest {
-				read = len(c.request) > 0 || r.Marks&(markTrusted|markProxyHeader) == 0
+			if l.Record(fd).Phase == phaseRequest {
+				read = len(c.request) > 0 || !c.proxy.isTrusted && !c.proxy.hasHeader
 			}
 		}
 	})

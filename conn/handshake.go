@@ -14,7 +14,8 @@ import (
 type handshake struct {
 	channel   []byte // empty if it is two-way and names none
 	grant     access.Grant
-	protocol  string // the subprotocol that is answered
+	protocol  string    // the subprotocol that is answered
+	chosen    *protocol // what is spoken
 	response  []byte
 	protocols [protocolLinesMax][]byte
 }
@@ -42,16 +43,31 @@ func (s *Server) judgeUpgrade(h *wire.Head) Reason {
 		return RequestKey
 	}
 	shake := &s.shake
-	shake.protocol = access.SelectProtocol(s.protocolLines(h))
+	shake.protocol = access.SelectProtocol(s.protocolLines(h), subprotocols)
+	shake.chosen = upgradeTo(shake.protocol)
 	shake.channel = shake.channel[:0]
 	var err error
-	if string(h.Path()) != "/" || shake.protocol != access.TwoWayProtocol {
+	if string(h.Path()) != "/" || !shake.chosen.isRootFree {
 		shake.channel, err = appendChannel(shake.channel, h.Path())
 	}
 	if err != nil {
 		return requestReason(err)
 	}
 	return reasonNone
+}
+
+// upgradeTo returns what is spoken after an upgrade with this subprotocol.
+func upgradeTo(subprotocol string) (chosen *protocol) {
+	for _, p := range protocols {
+		switch {
+		case p.upgraded == nil:
+		case p.subprotocol == subprotocol:
+			return p
+		case p.subprotocol == "":
+			chosen = p
+		}
+	}
+	return chosen
 }
 
 // admitUpgrade asks whether there is room for a good request, and for its token, which

@@ -36,11 +36,12 @@ func newHandshaker() *handshaker { return &handshaker{&Server{shared: NewShared(
 func (h *handshaker) upgrade(request string) (response []byte, reason Reason) {
 	head, reason := headOf(request)
 	s := h.server
+	way, _ := routeOf(head)
 	switch {
 	case reason != reasonNone:
-	case routeOf(head) == routeMethod:
+	case way == routeMethod:
 		reason = methodReason(head)
-	case routeOf(head) == routeInvite:
+	case way == routeInvite:
 		reason = s.judgeInvite(head)
 	default:
 		reason = s.judgeUpgrade(head)

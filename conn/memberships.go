@@ -195,5 +195,5 @@ func (t *memberships) ArmWrite(n uint32, on bool) {
 	}
 }
 
-// twoWayOf returns the state of a connection with markTwoWay.
+// twoWayOf returns the state of a connection of many channels.
 func twoWayOf(record *poller.Record) *twoWay { return (*twoWay)(unsafe.Pointer(&record.Room)) }

@@ -89,38 +89,24 @@ func (s *Server) tellMissed() (next int64) {
 
 // missedOne tells one connection, if it is untold.
 func (s *Server) missedOne(fd uint32) {
-	switch phase := s.loop.Record(fd).Phase; {
-	case phase != phaseOpen && phase != phasePoll || !s.isUntold(fd):
+	if s.loop.Record(fd).Phase != phaseOpen || !s.isUntold(fd) {
 		return
-	case phase == phasePoll:
-		s.missedPoll(fd)
-	default:
-		s.finishCode(fd, MissedMessages)
 	}
+	s.dismiss(fd, MissedMessages)
 	if s.missed != nil {
 		s.missed.left--
 	}
 }
 
 // isUntold reports whether a connection has a member that is untold.
-func (s *Server) isUntold(fd uint32) bool {
-	if !s.isTwoWay(fd) {
-		return s.registry.Untold(fd)
-	}
-	for n := twoWayOf(s.loop.Record(fd)).first; n != 0; n = s.members.at(n).next {
-		if s.registry.Untold(n) {
-			return true
-		}
-	}
-	return false
-}
+func (s *Server) isUntold(fd uint32) bool { return s.protocolOf(fd).channels.isUntold(s, fd) }
 
-// Interrupted implements channel.Owner: a message is due to a member that is untold. A
-// poll is told at once, since its client does not connect anew for it. The registry
-// must not be called from here.
+// Interrupted implements channel.Owner: a message is due to a member that is untold. Who
+// is no stream is told at once, since its client does not connect anew for it. The
+// registry must not be called from here.
 func (s *Server) Interrupted(member uint32, atOnce bool) {
 	fd := s.members.owner(member)
-	if s.loop.Record(fd).Phase != phasePoll && !atOnce {
+	if s.protocolOf(fd).isStream && !atOnce {
 		if s.dueBudget < 1 {
 			return // the walk tells it
 		}

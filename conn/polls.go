@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"sync/atomic"
 	"time"
 
 	"c10m/channel"
@@ -12,6 +13,52 @@ import (
 // sweep that comes to it makes it no member any more and writes its whole answer
 // (channel/once.go). While it waits it costs what a
 // WebSocket does, its record, and 12 bytes for its time-out.
+
+// longPoll is the protocol of a poll that waits; with its answer, the connection speaks
+// HTTP again.
+var longPoll = &protocol{
+	answers: func(h *wire.Head) bool {
+		_, isPoll := h.Parameter("wait")
+		return isPoll
+	},
+	begin:    (*Server).poll,
+	channels: oneChannel{},
+	gauges:   []func(*Stats) *atomic.Int64{func(s *Stats) *atomic.Int64 { return &s.OpenPolls }},
+
+	mayRead:      (*Server).mayReadBehindPoll,
+	readBytesMax: wholeRead,
+	received:     func(s *Server, fd uint32, p []byte) { s.keepBehindPoll(fd, p) },
+	hungUp:       hungUp,
+
+	notice:   (*Server).drainPoll,
+	finish:   (*Server).finishPoll,
+	answered: (*Server).pollAnswered,
+}
+
+// finishPoll ends a poll with a status, since it knows no close codes.
+func (s *Server) finishPoll(fd uint32, reason Reason) {
+	switch reason {
+	case MissedMessages:
+		s.missedPoll(fd)
+	case Draining:
+		s.drainPoll(fd)
+	case Disconnected:
+		s.refuse(fd, RequestDisconnected)
+	case StateMemory:
+		s.refuse(fd, RequestMemory)
+	default:
+		panic("BUG: a poll does not end with " + reason.String())
+	}
+}
+
+// mayReadBehindPoll is protocol.mayRead: no more than one read is kept.
+func (s *Server) mayReadBehindPoll(fd uint32) bool {
+	if c := s.cold[fd]; c != nil && c.held {
+		s.brokeOff(fd)
+		return false
+	}
+	return true
+}
 
 // joinResponses is the encoder of polls' answers.
 func joinResponses(format channel.Format, messages []*channel.Message) []byte {
@@ -34,7 +81,7 @@ func responseFormat(isLast bool) channel.Format {
 }
 
 // poll answers a request with ?wait=, now or later. rest is what came behind it.
-func (s *Server) poll(fd uint32, h *wire.Head, rest []byte) verdict {
+func (s *Server) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verdict {
 	reason := s.judgeReader(h, h.Path())
 	wait, isTime := pollWait(h)
 	switch {
@@ -56,7 +103,8 @@ func (s *Server) poll(fd uint32, h *wire.Head, rest []byte) verdict {
 		panic("BUG: a bad channel was let through")
 	}
 	s.stats.Polls.Add(1)
-	s.setPhase(fd, phasePoll)
+	s.speak(fd, p)
+	s.setPhase(fd, phaseOpen)
 	if (len(s.asking) > 0 || isHead(h.Bytes())) && !s.keepPollAsker(fd, h) || h.IsLast() && !s.keepLast(fd) || len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
 		return verdictOver
 	}
@@ -69,7 +117,7 @@ func (s *Server) poll(fd uint32, h *wire.Head, rest []byte) verdict {
 	case wait == 0:
 		s.overPoll(fd)
 	}
-	if !s.loop.Closing(fd) && s.loop.Record(fd).Phase == phasePoll {
+	if !s.loop.Closing(fd) && s.isWaiting(fd) {
 		s.timePoll(fd, wait)
 		s.thaw(fd)
 	}
@@ -139,8 +187,13 @@ func (s *Server) isPoll(e expiry) bool {
 	if s.loop.Generation(e.fd) != e.generation || s.loop.Closing(e.fd) {
 		return false
 	}
-	record := s.loop.Record(e.fd)
-	return record.Phase == phasePoll && record.Stamp == uint8(e.at)
+	return s.isWaiting(e.fd) && s.loop.Record(e.fd).Stamp == uint8(e.at)
+}
+
+// isWaiting reports whether fd is a poll that waits.
+func (s *Server) isWaiting(fd uint32) bool {
+	record := s.loop.Record(fd)
+	return record.Phase == phaseOpen && !protocolOf(record).isStream
 }
 
 // expirePolls answers polls whose time is over and returns when to look again.
@@ -166,8 +219,7 @@ func (s *Server) overPoll(fd uint32) {
 }
 
 // pollAnswered goes on with a poll that asked the history.
-func (s *Server) pollAnswered(fd uint32, a *channel.Answer) {
-	c := s.cold[fd]
+func (s *Server) pollAnswered(fd uint32, c *cold, a *channel.Answer) {
 	r := c.resume
 	c.resume = nil
 	// A question without a position says nothing of what was missed.

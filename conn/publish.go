@@ -3,8 +3,6 @@ package conn
 import (
 	"c10m/channel"
 	"c10m/poller"
-
-	"github.com/gobwas/ws"
 )
 
 // What clients publish (Config.NewPublisher). A data message of a client with
@@ -72,35 +70,11 @@ func (s *Server) mayPublish(fd uint32) bool {
 	return s.publisher != nil && s.loop.Record(fd).Marks&markPublish != 0
 }
 
-// Accepts bounds a message of a client by what becomes of it.
-func (s sink) Accepts() (bytesMax int64, isWanted bool) {
-	isTwoWay := s.isTwoWay(s.current)
-	switch {
-	case !s.mayPublish(s.current):
-		return inboundBytesMax, isTwoWay
-	case isTwoWay:
-		return commandBytesMax + int64(s.shared.Config.PublishBytesMax), true
-	}
-	return int64(s.shared.Config.PublishBytesMax), true
-}
-
-// Message takes what a client says, or leaves in s.refused why it does not.
-func (s sink) Message(_ ws.OpCode, payload []byte) (taken bool) {
-	s.refused = s.message(payload)
-	return s.refused == reasonNone
-}
-
-// message publishes what a client says, or refuses it: this server only pushes.
-func (s *Server) message(payload []byte) Reason {
-	fd := s.current
-	if s.isTwoWay(fd) {
-		return s.command(payload)
-	}
+// publishOwn publishes what a client says to its own channel, or refuses it: this server
+// only pushes.
+func (s *Server) publishOwn(fd uint32, payload []byte) Reason {
 	if !s.mayPublish(fd) {
 		return DataRefused
-	}
-	if s.loop.Record(fd).Phase != phaseOpen {
-		return reasonNone // a pong before it found a broken socket
 	}
 	if !s.publisher.Publish(s.identityOf(fd), s.registry.Name(fd), payload) {
 		return PublishFull
@@ -116,14 +90,8 @@ func (s *Server) PublishFailed(failed []channel.Outcome) {
 	s.loop.Run(func(l *poller.Loop) {
 		s.stats.PublishesFailed.Add(uint64(len(failed)))
 		for i := range failed {
-			fd, isHere := s.connectionOf(failed[i].From)
-			switch {
-			case !isHere || l.Record(fd).Phase != phaseOpen:
-			case s.isTwoWay(fd):
-				s.answerPub(fd, &failed[i])
-				s.sayPongs()
-			default:
-				s.finishCode(fd, PublishFailed)
+			if fd, isHere := s.connectionOf(failed[i].From); isHere && l.Record(fd).Phase == phaseOpen {
+				s.protocolOf(fd).unpublished(s, fd, &failed[i])
 			}
 		}
 	})

@@ -12,8 +12,7 @@ type route uint8
 
 const (
 	routeUpgrade   route = iota // a WebSocket, or an error as ever
-	routeEvents                 // GET with Accept: text/event-stream
-	routePoll                   // GET with ?wait=
+	routeProtocol               // GET or HEAD that asks for one of the table: events, a poll
 	routePublish                // POST
 	routePreflight              // OPTIONS
 	routeRoot                   // GET or HEAD of /
@@ -22,34 +21,34 @@ const (
 	routeMethod                 // all else
 )
 
-// routeOf says who answers a request. What makes a GET an upgrade makes nothing of
+// routeOf says who answers a request, and with routeProtocol, which. What makes a GET an upgrade makes nothing of
 // another method (RFC 6455, 4.2.1).
-func routeOf(h *wire.Head) route {
+func routeOf(h *wire.Head) (route, *protocol) {
 	switch string(h.Method()) {
 	case "POST":
-		return routePublish
+		return routePublish, nil
 	case "OPTIONS":
-		return routePreflight
+		return routePreflight, nil
 	case "GET":
 		if h.IsUpgrade() {
-			return routeUpgrade
+			return routeUpgrade, nil
 		}
 		fallthrough
 	case "HEAD":
-		_, isPoll := h.Parameter("wait")
-		switch {
-		case isOwn(h):
-			return routePage
-		case h.AcceptsEvents():
-			return routeEvents
-		case isPoll:
-			return routePoll
-		case string(h.Path()) == "/":
-			return routeRoot
+		if isOwn(h) {
+			return routePage, nil
 		}
-		return routeInvite
+		for _, p := range protocols {
+			if p.answers != nil && p.answers(h) {
+				return routeProtocol, p
+			}
+		}
+		if string(h.Path()) == "/" {
+			return routeRoot, nil
+		}
+		return routeInvite, nil
 	}
-	return routeMethod
+	return routeMethod, nil
 }
 
 // methodReason says how a method that is nobody's is refused (RFC 9110, 9.1).

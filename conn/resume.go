@@ -37,7 +37,7 @@ type resume struct {
 // from the answer on, and is to hear of its subscription only then.
 func (s *Server) resumeAt(fd uint32, since []byte) {
 	if s.shared.Config.History == nil {
-		s.tellGone(fd, nil)
+		s.protocolOf(fd).gone(s, fd, nil)
 		return
 	}
 	s.ask(fd, since, &resume{waiting: true, isFirst: string(since) == channel.SinceFirst})
@@ -49,19 +49,14 @@ func (s *Server) askPosition(fd uint32) { s.ask(fd, nil, &resume{waiting: true, 
 
 func (s *Server) ask(fd uint32, since []byte, r *resume) {
 	c := s.coldOf(fd)
-	switch {
-	case c != nil:
-	case s.loop.Record(fd).Phase == phasePoll:
-		s.refuse(fd, RequestMemory)
-		return
-	default:
-		s.finishCode(fd, StateMemory)
+	if c == nil {
+		s.dismiss(fd, StateMemory)
 		return
 	}
 	s.registry.Hold(fd)
 	c.resume = r
 	most := 0
-	if s.loop.Record(fd).Phase == phasePoll {
+	if !s.protocolOf(fd).isStream {
 		most = channel.ResponseMessagesMax // the next poll asks for the rest
 	}
 	s.shared.Config.History.Ask(channel.Question{
@@ -70,11 +65,10 @@ func (s *Server) ask(fd uint32, since []byte, r *resume) {
 	})
 }
 
-// answered continues a member that asked.
+// answered continues a connection that asked.
 func (s *Server) answered(a *channel.Answer) {
-	fd, generation := uint32(a.ID), uint32(a.ID>>32)
-	phase := s.loop.Record(fd).Phase
-	if s.loop.Generation(fd) != generation || s.loop.Closing(fd) || phase != phaseOpen && phase != phasePoll {
+	fd, isHere := s.connectionOf(a.ID)
+	if !isHere || s.loop.Record(fd).Phase != phaseOpen {
 		s.stats.AnswersStale.Add(1)
 		return
 	}
@@ -82,14 +76,12 @@ func (s *Server) answered(a *channel.Answer) {
 	if c == nil || c.resume == nil {
 		panic("BUG: an answer to a connection that did not ask")
 	}
-	if phase == phasePoll {
-		s.pollAnswered(fd, a)
-		return
-	}
-	if s.isTwoWay(fd) {
-		s.confirmed(fd, c, a)
-		return
-	}
+	s.protocolOf(fd).answered(s, fd, c, a)
+}
+
+// resumed is protocol.answered of a stream of one channel.
+func (s *Server) resumed(fd uint32, c *cold, a *channel.Answer) {
+	p := s.protocolOf(fd)
 	switch {
 	case c.resume.isAhead:
 		s.sayPosition(fd, a)
@@ -98,9 +90,9 @@ func (s *Server) answered(a *channel.Answer) {
 		s.registry.Told(fd)
 		switch {
 		case a.Gone:
-			s.tellGone(fd, a)
-		case c.resume.isFirst && s.isEvents(fd):
-			s.sayID(fd, a.AppendStart)
+			p.gone(s, fd, a)
+		case c.resume.isFirst && p.started != nil:
+			p.started(s, fd, a)
 		}
 	}
 	if s.loop.Closing(fd) || s.loop.Record(fd).Phase != phaseOpen {
@@ -111,16 +103,6 @@ func (s *Server) answered(a *channel.Answer) {
 		return // writable goes on with it
 	}
 	s.writeBacklog(fd, c)
-}
-
-// tellGone tells fd that its position is gone: a WebSocket is closed for it, a
-// stream of events goes on from now.
-func (s *Server) tellGone(fd uint32, a *channel.Answer) {
-	if s.isEvents(fd) {
-		s.sayGap(fd, a)
-		return
-	}
-	s.finishCode(fd, PositionGone)
 }
 
 // kept is how many messages of a channel the server keeps for those who come back.
@@ -218,7 +200,7 @@ func (s *Server) dropResume(fd uint32, c *cold) {
 	if c.resume == nil {
 		return
 	}
-	format := s.formatOf(fd)
+	format := s.protocolOf(fd).channels.format(s, fd)
 	for r := c.resume; r != nil; r = r.next {
 		s.unpinBacklog(r, format)
 	}

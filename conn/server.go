@@ -88,8 +88,7 @@ const (
 	phaseKept             // its next request is not complete, or has not begun
 	phaseBody             // the body of its POST is not complete
 	phaseAnswer           // answers of ours are to come, or wait for room; not read from
-	phasePoll             // a member of its channel until it is given something
-	phaseOpen             // upgraded, or a stream of events: a member of its channel
+	phaseOpen             // it speaks another protocol than HTTP, as a member of channels
 	phaseClosing          // our close frame is said or owed; the client's is to come
 	phaseLingering        // we ended it; it may still read our last words
 	phaseEnded            // counted and marked for the reaper
@@ -104,17 +103,13 @@ func isLeaving(phase uint8) bool { return phase == phaseClosing || phase == phas
 
 // The bits of Record.Marks.
 const (
-	markCold        = 1 << iota // there is an entry in Server.cold
-	markPublish                 // its data messages are published
-	markPaused                  // it is not read from, since too many of those are under way
-	markTrusted                 // the peer is a proxy of ours, and has not said for whom it speaks
-	markProxyHeader             // its PROXY header is still to come
-	markTimed                   // it has an entry in Server.exchanges
-	markForwarded               // its request's X-Forwarded-For says who the client is
+	markCold    = 1 << iota // there is an entry in Server.cold
+	markPublish             // its data messages are published
+	markPaused              // it is not read from, since too many of those are under way
+	markTimed               // it has an entry in Server.exchanges
 
-	// markTwoWay: it has many channels, and its room holds a twoWay. It is the last
-	// bit; others are to come from below.
-	markTwoWay = 1 << 7
+	// protocolShift: the bits from here on are the index of its protocol.
+	protocolShift = 4
 )
 
 // cold is the state of a connection that does not fit its record: it exists
@@ -124,6 +119,7 @@ type cold struct {
 	request      []byte     // what came of the request so far; in phaseAnswer, of those to come
 	requestArray int        // the size of the array that request is the end of
 	head         *wire.Head // its parser, once it has begun; nil in phaseAnswer
+	proxy        proxyMarks // of its peer, before the first request is judged
 	in           wire.Inbound
 
 	// Of requests that are no upgrades.
@@ -136,7 +132,7 @@ type cold struct {
 	// isCounting: the one that is to come is not the bus's, so a message that is
 	// published now could be answered before it.
 	isCounting bool
-	held       bool // EPOLLIN is off
+	held       bool // EPOLLIN is off until the phase changes
 
 	// owedFrame is the rest of a frame that was partly in the socket, shared
 	// with its log; owed is what we have to say after it.
@@ -148,7 +144,7 @@ type cold struct {
 // isBlank reports whether nothing is in it that has to be kept.
 func (c *cold) isBlank() bool {
 	return c.in.Between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && !c.isLast && c.resume == nil &&
-		c.origin == nil && !c.isHead
+		c.origin == nil && !c.isHead && !c.held
 }
 
 func (c *cold) owes() bool { return len(c.owedFrame) > 0 || len(c.owed) > 0 }
@@ -297,70 +293,37 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 			return
 		}
 	}
-	switch s.loop.Record(fd).Phase {
-	case phaseRequest, phaseKept:
-		if s.tokensWait() {
-			return // epoll tells it again
-		}
-	case phaseAnswer:
-		if event&poller.Readable != 0 {
-			s.readAnswering(fd)
-		}
+	if event&poller.Readable == 0 {
 		return
-	case phasePoll:
-		if c := s.cold[fd]; c != nil && c.held {
-			if event&poller.Readable != 0 {
-				s.brokeOff(fd)
-			}
-			return
-		}
 	}
-	if event&poller.Readable != 0 && !s.isDeaf(fd) && !s.holdBack(fd) {
-		n, errno := s.loop.Recv(fd, s.scratch[:s.readBytesMax(fd)])
+	if p := s.protocolOf(fd); p.mayRead(s, fd) {
+		n, errno := s.loop.Recv(fd, s.scratch[:p.readBytesMax(s, fd)])
 		s.received(fd, n, errno)
 	}
 }
 
 // received takes the result of one read.
 func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
-	phase := s.loop.Record(fd).Phase
+	p := s.protocolOf(fd)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
-		return
-	case phase == phaseRequest && (errno == unix.ECONNRESET || errno == 0 && n == 0):
-		s.end(fd, s.goneReason(fd))
-		return
-	case phase == phaseKept && s.cold[fd] == nil && (errno == unix.ECONNRESET || errno == 0 && n == 0):
-		s.end(fd, RequestsDone)
-		return
-	case (phase == phaseKept || phase == phaseBody) && errno == 0 && n == 0:
-		s.end(fd, RequestGone)
-		return
+	case errno == unix.ECONNRESET || errno == 0 && n == 0:
+		s.end(fd, p.hungUp(s, fd, errno != 0))
 	case errno != 0:
 		s.end(fd, errnoReason(errno))
-		return
-	case n == 0:
-		s.end(fd, ClientGone)
-		return
-	}
-	p := s.scratch[:n]
-	switch phase {
-	case phaseRequest, phaseKept:
-		s.readRequest(fd, p)
-	case phaseBody:
-		s.readBody(fd, p)
-	case phasePoll:
-		s.keepBehindPoll(fd, p)
-	case phaseOpen:
-		if !s.isEvents(fd) {
-			s.readFrames(fd, p)
-		}
-	case phaseClosing:
-		s.readClosing(fd, p)
+	case s.loop.Record(fd).Phase != phaseLingering:
+		p.received(s, fd, s.scratch[:n])
 	}
 	// phaseLingering: what comes after our last words is read and dropped, so
-	// that the kernel does not answer it with a reset that overtakes them. The
-	// same with what comes after a request for events, one read a turn.
+	// that the kernel does not answer it with a reset that overtakes them.
+}
+
+// hungUp is protocol.hungUp where no phase matters.
+func hungUp(_ *Server, _ uint32, isReset bool) Reason {
+	if isReset {
+		return ClientReset
+	}
+	return ClientGone
 }
 
 func errnoReason(errno syscall.Errno) Reason {
@@ -375,14 +338,13 @@ func errnoReason(errno syscall.Errno) Reason {
 
 // readRequest takes bytes of a connection of which a request is to come.
 func (s *Server) readRequest(fd uint32, p []byte) {
-	record := s.loop.Record(fd)
-	if record.Marks&markProxyHeader != 0 {
-		s.readProxyHeader(fd, p)
+	c := s.cold[fd]
+	if c != nil && c.proxy.hasHeader {
+		s.readProxyHeader(fd, c, p)
 		return
 	}
-	c := s.cold[fd]
 	if c == nil || len(c.request) == 0 {
-		record.Stamp = secondOf(s.loop.Now()) // of the request, and not of the wait for it
+		s.loop.Record(fd).Stamp = secondOf(s.loop.Now()) // of the request, and not of the wait for it
 		s.readRequests(fd, p, 0)
 		return
 	}
@@ -406,35 +368,28 @@ func (s *Server) upgrade(fd uint32, h *wire.Head, rest []byte) {
 	s.stats.Handshakes.Add(1)
 	s.letPublish(fd)
 	since, _ := h.Parameter("since")
-	if s.shake.protocol == access.TwoWayProtocol {
-		s.admitTwoWay(fd, s.shake.channel, s.shake.grant, s.shake.response, since)
-	} else {
-		s.admitMember(fd, channel.Framed, s.shake.channel, s.shake.grant, s.shake.response, since)
-	}
-	switch phase := s.loop.Record(fd).Phase; {
-	case len(rest) == 0:
-	case phase == phaseOpen:
-		s.readFrames(fd, rest)
-	case phase == phaseClosing:
-		s.readClosing(fd, rest)
+	p := s.shake.chosen
+	p.upgraded(s, p, fd, &newcomer{s.shake.channel, s.shake.grant, s.shake.response, since})
+	if phase := s.loop.Record(fd).Phase; len(rest) > 0 && (phase == phaseOpen || phase == phaseClosing) {
+		p.received(s, fd, rest)
 	}
 	s.thaw(fd)
 }
 
-// admitMember makes fd, whose request was found good, a member that gets its
-// channel's messages in this format, and answers it. since is where it continues,
-// empty if it begins now.
-func (s *Server) admitMember(fd uint32, format channel.Format, name []byte, grant access.Grant, response, since []byte) {
+// admitMember makes fd, whose request was found good, a member of one channel that gets
+// its messages in this format, and answers it.
+func (s *Server) admitMember(p *protocol, fd uint32, format channel.Format, n *newcomer) {
 	// A member before the client can know that it is one: a message that is
 	// published after the client saw the answer reaches it.
-	if err := s.registry.SubscribeAs(fd, name, format); err != nil {
+	if err := s.registry.SubscribeAs(fd, n.channel, format); err != nil {
 		panic("BUG: a bad channel was let through")
 	}
+	s.speak(fd, p)
 	s.setPhase(fd, phaseOpen)
-	s.grant(fd, grant)
-	s.say(fd, response)
-	if len(since) > 0 && !s.loop.Closing(fd) {
-		s.resumeAt(fd, since)
+	s.grant(fd, n.grant)
+	s.say(fd, n.response)
+	if len(n.since) > 0 && !s.loop.Closing(fd) {
+		s.resumeAt(fd, n.since)
 	}
 	if s.drain != nil && !s.loop.Closing(fd) {
 		s.tellOne(fd) // the walk may have passed it
@@ -547,6 +502,6 @@ func (s *Server) Closed(fd uint32) {
 		s.end(fd, reason)
 	}
 	s.dropCold(fd) // while it is a member: what is pinned is of its format
-	s.leaveAll(fd)
+	s.protocolOf(fd).channels.leave(s, fd)
 	s.releaseAddress(fd)
 }

@@ -42,21 +42,24 @@ func (s *Server) Tick() (next int64) {
 	return min(next, s.disconnectSome())
 }
 
-// pingFrame is an empty ping. The kernel tells a dead peer by the missing
-// acknowledgement (TCP_USER_TIMEOUT), so nobody waits for the pong.
-var pingFrame = []byte{0x89, 0}
-
 func (s *Server) pingOne(fd uint32) {
 	record := s.loop.Record(fd)
-	if record.Phase != phaseOpen {
+	p := protocolOf(record)
+	if record.Phase != phaseOpen || p.ping == nil {
 		return
 	}
-	if record.Marks&markCold != 0 && s.cold[fd].owes() || s.blocked(fd) {
+	if s.isStuck(fd) {
 		s.stats.PingsSkipped.Add(1)
 		return
 	}
 	s.stats.Pings.Add(1)
-	s.sayHeartbeat(fd)
+	p.ping(s, fd)
+}
+
+// isStuck reports whether the socket of fd is full, or what is to be said to it waits.
+func (s *Server) isStuck(fd uint32) bool {
+	record := s.loop.Record(fd)
+	return record.Marks&markCold != 0 && s.cold[fd].owes() || protocolOf(record).channels.isBlocked(s, fd)
 }
 
 // A pacer walks over a loop's connections again and again, each round in one

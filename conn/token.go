@@ -75,5 +75,5 @@ func (s *Server) holdsToken(e expiry) bool {
 // expireTokens ends connections whose token is over and returns when to look
 // again.
 func (s *Server) expireTokens() (next int64) {
-	return s.expiries.expire(s.loop.Now(), s.holdsToken, func(fd uint32) { s.finishCode(fd, TokenExpired) })
+	return s.expiries.expire(s.loop.Now(), s.holdsToken, func(fd uint32) { s.dismiss(fd, TokenExpired) })
 }

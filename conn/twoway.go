@@ -1,34 +1,69 @@
 package conn
 
 import (
-	"c10m/access"
+	"sync/atomic"
+
 	"c10m/channel"
 )
 
 // A connection of many channels: joining, leaving, and going on when its socket
 // has room. What it says is in commands.go.
 
+// twoWayProtocol is c10m.v1 (docs/c10m.v1.md): a WebSocket of many channels, whose
+// client may publish to others than these.
+var twoWayProtocol = &protocol{
+	subprotocol:     "c10m.v1",
+	isRootFree:      true,
+	upgraded:        (*Server).admitTwoWay,
+	channels:        manyChannels{},
+	isStream:        true,
+	gauges:          []func(*Stats) *atomic.Int64{openGauge, func(s *Stats) *atomic.Int64 { return &s.TwoWay }},
+	repliesBytesMax: repliesBytesMax,
+
+	mayRead:      func(s *Server, fd uint32) bool { return !s.isDeaf(fd) && !s.holdBack(fd) },
+	readBytesMax: frameReadBytes,
+	received:     receivedFrames,
+	hungUp:       hungUp,
+	acceptsBytes: func(s *Server, fd uint32) (int64, bool) {
+		if !s.mayPublish(fd) {
+			return inboundBytesMax, true
+		}
+		return commandBytesMax + int64(s.shared.Config.PublishBytesMax), true
+	},
+	message:   (*Server).command,
+	published: (*Server).answerPub,
+	unpublished: func(s *Server, fd uint32, o *channel.Outcome) {
+		s.answerPub(fd, o)
+		s.sayPongs()
+	},
+
+	ping:     pingFrames,
+	notice:   noticeFrames,
+	finish:   (*Server).closeFrames,
+	answered: (*Server).confirmed,
+}
+
 // admitTwoWay makes fd, whose request was found good and chose c10m.v1, a connection
 // of many channels, and a member of the first if it named one, and answers it.
-func (s *Server) admitTwoWay(fd uint32, name []byte, grant access.Grant, response, since []byte) {
-	record := s.loop.Record(fd)
+func (s *Server) admitTwoWay(p *protocol, fd uint32, n *newcomer) {
+	s.speak(fd, p)
 	s.setPhase(fd, phaseOpen)
-	record.Marks |= markTwoWay
-	*twoWayOf(record) = twoWay{}
-	s.stats.TwoWay.Add(1)
+	w := twoWayOf(s.loop.Record(fd))
+	*w = twoWay{}
+	grant := n.grant
 	if s.shared.Config.Tokens != nil {
 		s.packed = grant.Patterns.Pack(s.packed[:0])
 		if len(s.packed) > 0 {
-			twoWayOf(record).grant = s.grants.keep(s.packed)
+			w.grant = s.grants.keep(s.packed)
 		}
 		grant.Publish = s.publisher != nil && len(grant.Patterns.Publish) > 0
 	}
 	s.grant(fd, grant)
-	if len(name) > 0 {
-		s.join(fd, name)
+	if len(n.channel) > 0 {
+		s.join(fd, n.channel)
 	}
-	if s.say(fd, response); !s.loop.Closing(fd) && len(name) > 0 {
-		s.confirmFirst(fd, since)
+	if s.say(fd, n.response); !s.loop.Closing(fd) && len(n.channel) > 0 {
+		s.confirmFirst(fd, n.since)
 	}
 	if s.drain != nil && !s.loop.Closing(fd) {
 		s.tellOne(fd) // the walk may have passed it
@@ -45,24 +80,13 @@ func (s *Server) confirmFirst(fd uint32, since []byte) {
 	case len(since) == 0:
 		s.replyPosition("OK SUB ", s.registry.Name(n), nil)
 	case !s.mayAsk(fd):
-		s.finishCode(fd, StateMemory)
+		s.dismiss(fd, StateMemory)
 		return
 	default:
 		s.confirm(fd, n, since)
 	}
 	s.sayPongs()
 }
-
-// formatOf is in which format fd gets its messages.
-func (s *Server) formatOf(fd uint32) channel.Format {
-	if s.isTwoWay(fd) {
-		return channel.Named
-	}
-	return s.registry.Format(fd)
-}
-
-// isTwoWay reports whether fd has many channels.
-func (s *Server) isTwoWay(fd uint32) bool { return s.loop.Record(fd).Marks&markTwoWay != 0 }
 
 // find returns the membership of fd in a channel, 0 if there is none.
 func (s *Server) find(fd uint32, name []byte) (n uint32) {
@@ -127,13 +151,12 @@ func (s *Server) part(w *twoWay, n uint32) {
 	s.stats.Memberships.Add(-1)
 }
 
-// leaveAll ends all memberships of a connection: nothing more is due to it but
-// what it is owed.
-func (s *Server) leaveAll(fd uint32) {
-	if !s.isTwoWay(fd) {
-		s.registry.Unsubscribe(fd)
-		return
-	}
+// manyChannels: each channel of the connection is a membership.
+type manyChannels struct{}
+
+func (manyChannels) format(*Server, uint32) channel.Format { return channel.Named }
+
+func (manyChannels) leave(s *Server, fd uint32) {
 	w := twoWayOf(s.loop.Record(fd))
 	for w.first != 0 {
 		n := w.first
@@ -144,43 +167,35 @@ func (s *Server) leaveAll(fd uint32) {
 	w.grant = 0
 }
 
-// midFrame reports whether a channel's frame is partly in fd's socket.
-func (s *Server) midFrame(fd uint32) bool {
-	if !s.isTwoWay(fd) {
-		return s.registry.MidFrame(fd)
-	}
+func (manyChannels) midFrame(s *Server, fd uint32) bool {
 	w := twoWayOf(s.loop.Record(fd))
 	return w.busy != 0 && s.registry.MidFrame(w.busy)
 }
 
-// holdFrame keeps fd from being given another frame and returns the rest of the one
-// that is partly in its socket (channel.Registry.Hold). The memberships of a
-// two-way connection are kept back by what it owes, in memberships.mayWrite.
-func (s *Server) holdFrame(fd uint32) (rest []byte) {
-	if !s.isTwoWay(fd) {
-		return s.registry.Hold(fd)
-	}
-	if s.midFrame(fd) {
+// hold needs to hold nobody but who is in the middle of a frame: the others are kept
+// back by what the connection owes (memberships.mayWrite).
+func (m manyChannels) hold(s *Server, fd uint32) (rest []byte) {
+	if m.midFrame(s, fd) {
 		return s.registry.Hold(twoWayOf(s.loop.Record(fd)).busy)
 	}
 	return nil
 }
 
-// blocked reports whether fd is behind because its socket was full.
-func (s *Server) blocked(fd uint32) bool {
-	if s.isTwoWay(fd) {
-		return twoWayOf(s.loop.Record(fd)).marks&twoWayFull != 0
+func (manyChannels) flush(s *Server, fd uint32) (isWhole bool) {
+	isWhole = true
+	for n := twoWayOf(s.loop.Record(fd)).first; n != 0 && !s.loop.Closing(fd); n = s.members.at(n).next {
+		isWhole = s.registry.Flush(n) && isWhole
 	}
-	return s.registry.Blocked(fd)
+	return isWhole
 }
 
-// release goes on with fd's channels when all that it owed is said.
-func (s *Server) release(fd uint32) {
-	if !s.isTwoWay(fd) {
-		s.registry.Release(fd)
-		return
-	}
-	s.listen(fd)
+func (manyChannels) isBlocked(s *Server, fd uint32) bool {
+	return twoWayOf(s.loop.Record(fd)).marks&twoWayFull != 0
+}
+
+func (m manyChannels) release(s *Server, fd uint32) {
+	s.thaw(fd)
+	m.listen(s, fd)
 	w := twoWayOf(s.loop.Record(fd))
 	if n := w.busy; n != 0 {
 		w.busy = 0
@@ -191,13 +206,41 @@ func (s *Server) release(fd uint32) {
 	}
 }
 
+func (manyChannels) writable(s *Server, fd uint32) { s.serveMembers(fd) }
+
+func (manyChannels) isUntold(s *Server, fd uint32) bool {
+	for n := twoWayOf(s.loop.Record(fd)).first; n != 0; n = s.members.at(n).next {
+		if s.registry.Untold(n) {
+			return true
+		}
+	}
+	return false
+}
+
+func (manyChannels) memberIn(s *Server, fd, number uint32) (n uint32, isIn bool) {
+	for n := twoWayOf(s.loop.Record(fd)).first; n != 0; n = s.members.at(n).next {
+		if s.registry.IsMember(n, number) {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// listen ends what isDeaf began.
+func (manyChannels) listen(s *Server, fd uint32) {
+	if w := twoWayOf(s.loop.Record(fd)); w.marks&twoWayDeaf != 0 {
+		w.marks &^= twoWayDeaf
+		s.loop.ArmRead(fd, true)
+	}
+}
+
 // serveMembers goes on with the channels of a connection whose socket has room:
 // first with the one whose frame is unfinished, then with those that are on their way
 // from a position to their log, then with the others in turn, for at most
 // memberWritesPerEventMax writes. epoll tells again that there is room.
 func (s *Server) serveMembers(fd uint32) {
 	w := twoWayOf(s.loop.Record(fd))
-	if s.midFrame(fd) && !s.serveMember(fd, w.busy) {
+	if w.busy != 0 && s.registry.MidFrame(w.busy) && !s.serveMember(fd, w.busy) {
 		return
 	}
 	stuck, behind := s.serveBacklogs(fd)
@@ -244,7 +287,7 @@ func (s *Server) serveMember(fd, n uint32) (more bool) {
 // it until it does.
 func (s *Server) isDeaf(fd uint32) bool {
 	record := s.loop.Record(fd)
-	if record.Marks&(markTwoWay|markCold|markPaused) != markTwoWay|markCold || record.Phase != phaseOpen {
+	if record.Marks&(markCold|markPaused) != markCold || record.Phase != phaseOpen {
 		return false // who is paused is not to be deaf, too: holdBack's
 	}
 	w := twoWayOf(record)
@@ -258,12 +301,4 @@ func (s *Server) isDeaf(fd uint32) bool {
 	w.marks |= twoWayDeaf
 	s.loop.ArmRead(fd, false)
 	return true
-}
-
-// listen ends what isDeaf began.
-func (s *Server) listen(fd uint32) {
-	if w := twoWayOf(s.loop.Record(fd)); w.marks&twoWayDeaf != 0 {
-		w.marks &^= twoWayDeaf
-		s.loop.ArmRead(fd, true)
-	}
 }

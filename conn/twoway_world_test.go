@@ -233,7 +233,7 @@ func (w *twoWayWorld) check() {
 	}
 	w.loop.Walk(0, 1<<12, func(fd uint32) {
 		record := w.loop.Record(fd)
-		if record.Marks&markTwoWay == 0 {
+		if protocolOf(record) != twoWayProtocol {
 			return
 		}
 		if record.Marks&markPaused != 0 && twoWayOf(record).marks&twoWayDeaf != 0 {
