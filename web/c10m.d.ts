@@ -136,9 +136,10 @@ export class C10mError extends Error {
   readonly retryAfterSeconds?: number;
   /** The message's key, with which it may be published again. */
   readonly key?: string;
+  constructor(code: string, message: string, fields?: { status?: number; retryAfterSeconds?: number; key?: string });
 }
 
-interface ClientEvents {
+export interface ClientEvents {
   state: StateEvent;
   drop: DropEvent;
   error: CommandErrorEvent;
@@ -164,6 +165,8 @@ export class C10m extends EventTarget {
   close(): void;
   addEventListener<K extends keyof ClientEvents>(type: K, listener: (event: ClientEvents[K]) => void, options?: boolean | AddEventListenerOptions): void;
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener<K extends keyof ClientEvents>(type: K, listener: (event: ClientEvents[K]) => void, options?: boolean | EventListenerOptions): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }
 
 export interface MessageEvent extends Event {
@@ -195,12 +198,23 @@ export interface SubscriptionErrorEvent extends Event {
   readonly message: string;
 }
 
-interface SubscriptionEvents {
+/** The subscription is over: by close(), or as the error before it says, or because the client is closed. */
+export interface SubscriptionCloseEvent extends Event {
+  readonly channel: string;
+  /** Of the error, or of the client's state. */
+  readonly code?: string;
+  /** With an error. */
+  readonly message?: string;
+  /** Why the client is closed. */
+  readonly reason?: string;
+}
+
+export interface SubscriptionEvents {
   message: MessageEvent;
   gap: GapEvent;
   open: OpenEvent;
   error: SubscriptionErrorEvent;
-  close: Event;
+  close: SubscriptionCloseEvent;
 }
 
 /**
@@ -218,4 +232,6 @@ export class Subscription extends EventTarget implements AsyncIterable<MessageEv
   [Symbol.asyncIterator](): AsyncIterableIterator<MessageEvent>;
   addEventListener<K extends keyof SubscriptionEvents>(type: K, listener: (event: SubscriptionEvents[K]) => void, options?: boolean | AddEventListenerOptions): void;
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener<K extends keyof SubscriptionEvents>(type: K, listener: (event: SubscriptionEvents[K]) => void, options?: boolean | EventListenerOptions): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }

@@ -12,6 +12,7 @@ const latenciesMax = 200; // for a median
 
 const preset = new URLSearchParams(location.search);
 const here = new URL("..", location.href).href.replace(/\/$/, "");
+/** @type {(id: string) => any} */
 const find = (id) => document.getElementById(id);
 const now = () => performance.timeOrigin + performance.now();
 
@@ -108,6 +109,7 @@ class Pane {
     }
   }
 
+  /** @param {import("./c10m.js").StateEvent} event */
   #show({ state, transport, reason, retryInSeconds }) {
     const names = { websocket: "WebSocket", sse: "events (SSE)", poll: "long-poll" };
     const text = {
@@ -211,7 +213,7 @@ find("api").addEventListener("submit", (event) => {
   publish();
 });
 let timer;
-find("often").addEventListener("change", (event) => {
+find("often").addEventListener("change", () => {
   clearInterval(timer);
-  if (event.target.checked) timer = setInterval(publish, 1000);
+  if (find("often").checked) timer = setInterval(publish, 1000);
 });

@@ -85,6 +85,8 @@ go test ./web runs all of them.
 	                    (fake.mjs), with nothing left to chance; outcomes.test.mjs has
 	                    the rows of the table, recovery.test.mjs outages, middleboxes,
 	                    the way back, clocks that are set and frozen pages
+	test/types          c10m.d.ts: a page that uses each of its names, what it has to refuse,
+	                    and the modules and the demo, which the compiler holds to it
 	test/scenario.mjs   the one file against real servers, in Node (node.mjs), in Chromium
 	                    and in Firefox (page.html); real_test.go starts, drains and kills
 	                    these, over a network that can be cut (servertest.Line), a
@@ -94,6 +96,6 @@ go test ./web runs all of them.
 	demo_test.go        the demo page in Chromium; with -screenshots ../docs/images it
 	                    keeps the pictures
 
-scripts/install-test-deps installs Node, Chromium, Firefox and npm's ws.
+scripts/install-test-deps installs Node, Chromium, Firefox, and npm's ws and typescript.
 */
 package web

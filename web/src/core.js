@@ -67,6 +67,11 @@ export class Core {
     return 1000 * ((ending.retryAfter ?? 0) + random() * Math.max(seconds, ending.retrySeconds ?? 0));
   }
 
+  /**
+   * @template {keyof import("../c10m.d.ts").ClientEvents} K
+   * @param {K} type
+   * @param {Omit<import("../c10m.d.ts").ClientEvents[K], keyof Event>} fields
+   */
   dispatch(type, fields) { this.#face.dispatchEvent(new C10mEvent(type, fields)); }
 
   #set(state, fields) {
@@ -137,7 +142,7 @@ export class Core {
   }
 
   // Subscriptions.
-  subscribe(channel, { since } = {}) {
+  subscribe(channel, { since = undefined } = {}) {
     checkChannel(channel);
     if (since !== undefined && !/^[\w-]+$/.test(since)) throw new TypeError(`${since} is not a position`);
     if (this.state === "closed") throw new C10mError("closed", "the client is closed");

@@ -73,6 +73,11 @@ export class Feed {
 
   get isOver() { return this.state === "refused" || this.state === "closed"; }
 
+  /**
+   * @template {keyof import("../c10m.d.ts").SubscriptionEvents} K
+   * @param {K} type
+   * @param {Omit<import("../c10m.d.ts").SubscriptionEvents[K], keyof Event | "channel">} fields
+   */
   dispatch(type, fields) { this.public.dispatchEvent(new C10mEvent(type, { channel: this.channel, ...fields })); }
 
   // confirm: the server has subscribed us, asked to continue after asked. Its own

@@ -9,6 +9,8 @@
  *   gap      the subscription is told, and goes on
  *   end      the client is over
  *   move     the subscriptions move to the better transport
+ *
+ * @type {typeof import("../c10m.d.ts").outcomes}
  */
 export const outcomes = {
   refused: { when: "a WebSocket is refused, or nobody is there: browsers do not say which", server: "?", network: "?", transport: "suspect", next: "another" },

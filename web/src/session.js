@@ -8,6 +8,7 @@ export class Session {
   #ended = deferred();
   isOpen = false; // it has had its first answer
   isOver = false;
+  openedAt = undefined;
 
   constructor(core, kind, feeds) {
     this.core = core;
@@ -16,6 +17,11 @@ export class Session {
     this.opened = this.#opened.promise;
     this.ended = this.#ended.promise;
   }
+
+  // What each kind of session does in its way: stop is the last that is called.
+  subscribe(feed) {}
+  unsubscribe(feed) {}
+  stop() {}
 
   open() {
     this.isOpen = true;

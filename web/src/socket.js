@@ -131,15 +131,13 @@ export class SocketSession extends Session {
       this.#pingedAt = undefined;
       this.#watch();
     }
-    const payload = typeof data === "string" ? data : new Uint8Array(data);
-    const at = payload.indexOf(typeof data === "string" ? "\n" : 10);
-    let head = at < 0 ? payload : payload.slice(0, at);
-    if (typeof head !== "string") head = String.fromCharCode(...head); // short, and ASCII
-    this.#command(head.split(" "), at < 0 ? "" : typeof data === "string" ? payload.slice(at + 1) : payload.subarray(at + 1));
+    const [head, body] = cut(data);
+    this.#command(head.split(" "), body);
     if (isFirst && !this.isOver) this.open();
   }
 
-  #command([verb, first, second, third, fourth], body) {
+  #command(words, body) {
+    const [verb, first, second, third, fourth] = words;
     const channel = decodeURIComponent((verb === "MSG" || verb === "GAP" ? first : second) ?? "");
     const feed = this.#leaving.has(channel) ? undefined : this.feeds.get(channel);
     switch (verb) {
@@ -191,4 +189,20 @@ export class SocketSession extends Session {
     if (count > 0) this.#leaving.set(channel, count);
     else this.#leaving.delete(channel);
   }
+}
+
+/**
+ * cut parts the line of a command from what follows it, "" if nothing does.
+ *
+ * @returns {[string, string | Uint8Array]}
+ */
+function cut(data) {
+  if (typeof data === "string") {
+    const at = data.indexOf("\n");
+    return at < 0 ? [data, ""] : [data.slice(0, at), data.slice(at + 1)];
+  }
+  const bytes = new Uint8Array(data);
+  const at = bytes.indexOf(10);
+  const line = String.fromCharCode(...(at < 0 ? bytes : bytes.subarray(0, at))); // short, and ASCII
+  return [line, at < 0 ? "" : bytes.subarray(at + 1)];
 }
