@@ -14,6 +14,26 @@ import (
 // begun waits until an interruption has reached all loops.
 func (s *testServer) begun() { s.hub.Channels(func(string) bool { return false }, 1) }
 
+// Who came after the interruption is not told of it, wherever the walk is.
+func TestWalkTellsNoNewcomers(t *testing.T) {
+	s := startServer(t, 2, testConfig())
+	clients := s.members(t, 20)
+	s.hub.Interrupted(time.Hour)
+	s.begun()
+	newcomers := s.members(t, 20)
+	s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1<<16, server.missedOne) })
+	for _, c := range clients {
+		c.expect(closing(CodeMissedMessages))
+	}
+	s.publish(t, "news", "hello")
+	for _, c := range newcomers {
+		c.expect(wireFrame{opcode: ws.OpText, payload: "hello"})
+	}
+	closeAll(clients)
+	closeAll(newcomers)
+	s.checkNothingLeft(t)
+}
+
 func TestInterruptedTellsThoseWhoWereOpenAndNobodyElse(t *testing.T) {
 	for _, over := range []time.Duration{0, 50 * time.Millisecond} {
 		s := startServer(t, 2, testConfig())
