@@ -12,21 +12,20 @@ import (
 // first member of that format is served, and shared by all loops.
 type Format uint8
 
-// The formats. This room only counts them; what they look like is the Encoders'.
-const (
-	// Framed is the frame that Publish makes of every message.
-	Framed Format = iota
-	// Event is a server-sent event.
-	Event
-	// Response is the answer to a long-poll, LastResponse that to one whose connection
-	// ends with it.
-	Response
-	LastResponse
-	// Named is a frame that says of which channel it is.
-	Named
+// Framed is the frame that Publish makes of every message. What the others are is
+// HubConfig.Formats'.
+const Framed Format = 0
 
-	Formats
-)
+// FormatsMax bounds the formats.
+const FormatsMax = 16
+
+// A Shape is how messages look in a format.
+type Shape struct {
+	Encode Encoder
+	// Join makes one response of several messages, for members that are given only one
+	// (Registry.SubscribeOnce); nil: nobody subscribes so.
+	Join func(messages []*Message) []byte
+}
 
 // An Encoder makes the bytes that all members of one format get for a message.
 // Loops call it at the same time, also for one message. It must not keep or
@@ -34,8 +33,21 @@ const (
 type Encoder func(message *Message) []byte
 
 // alternates are the bytes of a message in the formats but Framed, made when they
-// are wanted.
-type alternates [Formats - 1]atomic.Pointer[[]byte]
+// are wanted; so is the list of them.
+type alternates struct {
+	all atomic.Pointer[[FormatsMax]atomic.Pointer[[]byte]]
+}
+
+func (a *alternates) of(format Format) *atomic.Pointer[[]byte] {
+	all := a.all.Load()
+	if all == nil {
+		all = new([FormatsMax]atomic.Pointer[[]byte])
+		if !a.all.CompareAndSwap(nil, all) {
+			all = a.all.Load()
+		}
+	}
+	return &all[format]
+}
 
 // As returns the message's bytes in a format. They are shared: not to be changed.
 func (m *Message) As(format Format) []byte {
@@ -48,11 +60,11 @@ func (m *Message) As(format Format) []byte {
 // encoded is As for the other formats. Two loops may both encode a message; one
 // result is kept, since a member may stand in the middle of it.
 func (m *Message) encoded(format Format) []byte {
-	kept := &m.alternates[format-1]
+	kept := m.alternates.of(format)
 	if bytes := kept.Load(); bytes != nil {
 		return *bytes
 	}
-	bytes := m.hub.config.Encoders[format-1](m)
+	bytes := m.hub.config.Formats[format].Encode(m)
 	if !kept.CompareAndSwap(nil, &bytes) {
 		return *kept.Load()
 	}

@@ -47,7 +47,7 @@ func newWorld(tb testing.TB, choice byte) *world {
 		w.config.LogBytesTotal = 1 << 20
 	}
 	w.host = newHost(tb, w.config, worldFDs)
-	w.hub = &Hub{config: HubConfig{Encoders: worldEncoders, Join: joinWorld}}
+	w.hub = &Hub{config: HubConfig{Formats: worldFormats}}
 	w.onServed = w.served
 	w.onOverrun = w.judge
 	w.onClose = w.gone
@@ -73,19 +73,30 @@ func (w *world) frame(kind byte, size int) (uint32, []byte) {
 
 // formatOf is the format that a connection subscribes in.
 func formatOf(fd uint32) Format {
-	return []Format{Framed, Framed, Event, Named, Response, LastResponse}[fd%6]
+	return []Format{Framed, Framed, event, named, response, lastResponse}[fd%6]
 }
 
-var worldEncoders = [Formats - 1]Encoder{
-	Event - 1: func(m *Message) []byte { return reshape(m.frame, Event) },
-	Named - 1: func(m *Message) []byte { return reshape(m.frame, Named) },
-	// A response of several is one after the other.
-	Response - 1:     func(m *Message) []byte { return reshape(m.frame, Response) },
-	LastResponse - 1: func(m *Message) []byte { return reshape(m.frame, LastResponse) },
-}
+// The formats of the world, and those of other tests.
+const (
+	event Format = 1 + iota
+	response
+	lastResponse
+	named
+)
+
+var worldFormats = func() (all [FormatsMax]Shape) {
+	for format := event; format <= named; format++ {
+		// A response of several is one after the other.
+		all[format] = Shape{
+			func(m *Message) []byte { return reshape(m.frame, format) },
+			func(messages []*Message) []byte { return joinWorld(format, messages) },
+		}
+	}
+	return all
+}()
 
 // getsOnce reports whether a connection is a member until it is given something.
-func getsOnce(fd uint32) bool { return formatOf(fd) == Response || formatOf(fd) == LastResponse }
+func getsOnce(fd uint32) bool { return formatOf(fd) == response || formatOf(fd) == lastResponse }
 
 func joinWorld(format Format, messages []*Message) (response []byte) {
 	bytes := 0
@@ -102,7 +113,7 @@ func joinWorld(format Format, messages []*Message) (response []byte) {
 // reshape is what a frame of the world looks like in a format: longer or shorter,
 // with other filling.
 func reshape(frame []byte, format Format) []byte {
-	size := map[Format]int{Framed: len(frame), Event: len(frame) + 30, Named: max(9, len(frame)/2), Response: len(frame) + 100, LastResponse: len(frame) + 119}[format]
+	size := map[Format]int{Framed: len(frame), event: len(frame) + 30, named: max(9, len(frame)/2), response: len(frame) + 100, lastResponse: len(frame) + 119}[format]
 	b := make([]byte, size)
 	copy(b, frame)
 	binary.BigEndian.PutUint32(b[1:], uint32(size))
@@ -236,7 +247,11 @@ func (w *world) join(fd uint32, name string) {
 	}
 	w.conns[fd].channel = name
 	fresh := w.registry.index.find([]byte(name), hashName([]byte(name))) == 0
-	if err := w.registry.SubscribeAs(fd, []byte(name), formatOf(fd)); err != nil {
+	subscribe := w.registry.SubscribeAs
+	if getsOnce(fd) {
+		subscribe = w.registry.SubscribeOnce
+	}
+	if err := subscribe(fd, []byte(name), formatOf(fd)); err != nil {
 		panic(err)
 	}
 	if fresh && w.newborn {

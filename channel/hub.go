@@ -26,12 +26,8 @@ type Framer func(payload []byte) []byte
 type HubConfig struct {
 	// Frame makes what members get whose format is Framed.
 	Frame Framer
-	// Encoders make the other formats, Encoders[0] the first after Framed. Nobody
-	// may subscribe in a format that has none.
-	Encoders [Formats - 1]Encoder
-	// Join makes one response, in the format Response or LastResponse, of several
-	// messages. It is an Encoder of more than one, needed where these have an Encoder.
-	Join func(format Format, messages []*Message) []byte
+	// Formats are the others, by number. Nobody may subscribe in one that is not there.
+	Formats [FormatsMax]Shape
 	// PayloadBytesMax is the longest payload that is taken.
 	PayloadBytesMax int
 	// Now is the clock of the loops, in nanoseconds.

@@ -33,8 +33,7 @@ const (
 	// memberDead: a write failed, or it was overrun. It gets nothing more; the
 	// owner closes it.
 	memberDead
-	// memberOnce: its format is Response or LastResponse, so it is a member until it
-	// was given something (respond).
+	// memberOnce: it is a member until it was given something (respond).
 	memberOnce
 
 	// The upper four bits are the epoch (interruption.go).

@@ -2,8 +2,8 @@ package channel
 
 import "c10m/poller"
 
-// Members whose format is Response or LastResponse are members until they are given something:
-// long-polls. A response is all that such a member is owed, in one piece, and has
+// Who subscribes with SubscribeOnce is a member until it is given something: long-polls.
+// A response is all that such a member is owed, in one piece, and has
 // to be whole from its first byte (its length comes first), so it is never begun
 // and continued here: what the socket does not take is the owner's to write.
 
@@ -25,8 +25,8 @@ func (c *responseCache) forget() {
 	}
 }
 
-// responseCaches are those of Response and of LastResponse.
-type responseCaches [2]responseCache
+// responseCaches are those of each format.
+type responseCaches [FormatsMax]responseCache
 
 func (c *responseCaches) forget() {
 	for i := range c {
@@ -67,7 +67,7 @@ func (r *Registry) responseOf(g *log, format Format, seq, until uint32) (respons
 	if seq+1 == until {
 		return first.As(format), 1
 	}
-	c := &r.responses[format-Response]
+	c := &r.responses[format]
 	if c.first == first {
 		return c.bytes, len(c.messages)
 	}
@@ -80,7 +80,7 @@ func (r *Registry) responseOf(g *log, format Format, seq, until uint32) (respons
 	if len(c.messages) == 1 {
 		c.bytes = first.As(format)
 	} else {
-		c.bytes = first.hub.config.Join(format, c.messages)
+		c.bytes = first.hub.config.Formats[format].Join(c.messages)
 	}
 	return c.bytes, len(c.messages)
 }

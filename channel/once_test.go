@@ -10,27 +10,31 @@ import (
 // newPolls is a host whose descriptors may subscribe for one response.
 func newPolls(tb testing.TB, fds int) (h *host, joins *int) {
 	h, joins = newHost(tb, roomy, fds), new(int)
-	h.hub = &Hub{config: HubConfig{Join: func(format Format, messages []*Message) (all []byte) {
-		*joins++
-		for _, m := range messages {
-			all = append(all, m.As(format)...)
+	h.hub = &Hub{}
+	for format, letter := range map[Format]string{response: "r", lastResponse: "l"} {
+		h.hub.config.Formats[format] = Shape{
+			func(m *Message) []byte { return append([]byte(letter), m.Payload()...) },
+			func(messages []*Message) (all []byte) {
+				*joins++
+				for _, m := range messages {
+					all = append(all, m.As(format)...)
+				}
+				return all
+			},
 		}
-		return all
-	}}}
-	h.hub.config.Encoders[Response-1] = func(m *Message) []byte { return append([]byte("r"), m.Payload()...) }
-	h.hub.config.Encoders[LastResponse-1] = func(m *Message) []byte { return append([]byte("l"), m.Payload()...) }
+	}
 	return h, joins
 }
 
 func (h *host) poll(name string, fds ...uint32) {
 	h.tb.Helper()
-	h.pollAs(Response, name, fds...)
+	h.pollAs(response, name, fds...)
 }
 
 func (h *host) pollAs(format Format, name string, fds ...uint32) {
 	h.tb.Helper()
 	for _, fd := range fds {
-		if err := h.registry.SubscribeAs(fd, []byte(name), format); err != nil {
+		if err := h.registry.SubscribeOnce(fd, []byte(name), format); err != nil {
 			h.tb.Fatal(err)
 		}
 	}
@@ -75,20 +79,20 @@ func TestLastResponsesAreMadeOnce(t *testing.T) {
 	h, joins := newPolls(t, 40)
 	for _, burst := range []string{"a", "bcd"} {
 		for fd := uint32(1); fd <= 40; fd += 2 {
-			h.pollAs(Response, "c", fd)
-			h.pollAs(LastResponse, "c", fd+1)
+			h.pollAs(response, "c", fd)
+			h.pollAs(lastResponse, "c", fd+1)
 		}
 		want := map[Format]string{}
 		for _, payload := range burst {
 			h.publish("c", []byte(string(payload)))
-			want[Response] += "r" + string(payload)
-			want[LastResponse] += "l" + string(payload)
+			want[response] += "r" + string(payload)
+			want[lastResponse] += "l" + string(payload)
 		}
 		h.settle()
 		h.checkEmpty()
 		for fd := uint32(1); fd <= 40; fd += 2 {
-			h.wantStream(fd, want[Response])
-			h.wantStream(fd+1, want[LastResponse])
+			h.wantStream(fd, want[response])
+			h.wantStream(fd+1, want[lastResponse])
 		}
 	}
 	if *joins != 2 {

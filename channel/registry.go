@@ -36,8 +36,8 @@ type Socket interface {
 	Room(fd uint32) *[3]uint64
 	Send(fd uint32, p []byte) (int, syscall.Errno)
 	Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno)
-	// Respond is Send for a member whose format is Response or LastResponse. What it
-	// says is written is not the registry's any more.
+	// Respond is Send for a member that subscribed once. What it says is written is not
+	// the registry's any more.
 	Respond(fd uint32, response []byte) (int, syscall.Errno)
 	ArmWrite(fd uint32, on bool)
 	Now() int64
@@ -59,8 +59,7 @@ type Owner interface {
 	// Owe: fd was moved forward from the middle of a frame, and rest has to
 	// be written before anything else. rest is immutable. The member is held.
 	Owe(fd uint32, rest []byte)
-	// Served: fd, whose format is Response or LastResponse, got its response and is no member
-	// any more. rest of it is not in the socket yet and is the owner's to write;
+	// Served: fd, which subscribed once, got its response and is no member any more. rest of it is not in the socket yet and is the owner's to write;
 	// it is immutable.
 	Served(fd uint32, rest []byte)
 	// Interrupted: something is due to fd that was published after an interruption of
@@ -153,13 +152,20 @@ func (r *Registry) SubscribeAs(fd uint32, name []byte, format Format) error {
 	}
 	c := r.cells.at(at)
 	*m = member{channel: at, seq: c.head, flags: m.flags&memberHeld | r.interruptions.epoch, format: format}
-	if format == Response || format == LastResponse {
-		m.flags |= memberOnce
-	}
 	r.push(&c.first, fd, m)
 	c.members++
 	r.stats.Members.Add(1)
 	r.changed(name, 1, 0)
+	return nil
+}
+
+// SubscribeOnce is SubscribeAs for one response: with it, fd is no member any more
+// (Owner.Served). The format needs a Shape.Join.
+func (r *Registry) SubscribeOnce(fd uint32, name []byte, format Format) error {
+	if err := r.SubscribeAs(fd, name, format); err != nil {
+		return err
+	}
+	r.member(fd).flags |= memberOnce
 	return nil
 }
 

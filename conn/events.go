@@ -15,6 +15,7 @@ import (
 var eventStream = &protocol{
 	answers:  (*wire.Head).AcceptsEvents,
 	begin:    (*Server).openEvents,
+	shapes:   []func(wire.FrameMode) channel.Shape{func(wire.FrameMode) channel.Shape { return channel.Shape{Encode: encodeEvent} }},
 	channels: oneChannel{},
 	isStream: true,
 	gauges:   []func(*Stats) *atomic.Int64{openGauge, func(s *Stats) *atomic.Int64 { return &s.OpenEvents }},
@@ -32,7 +33,7 @@ var eventStream = &protocol{
 	started:  func(s *Server, fd uint32, a *channel.Answer) { s.sayID(fd, a.AppendStart) },
 }
 
-// encodeEvent is the channel.Encoder of channel.Event.
+// encodeEvent is the channel.Encoder of events.
 func encodeEvent(m *channel.Message) []byte {
 	var room [idBytesMax]byte
 	id, payload := m.AppendID(room[:0]), m.Payload()
@@ -84,7 +85,7 @@ func (s *Server) openEvents(p *protocol, fd uint32, h *wire.Head, _ []byte) verd
 	n := newcomer{s.shake.channel, s.shake.grant, s.dressed(s.eventsAnswer([]byte(wire.EventsPrelude)), s.asking), since}
 	n.grant.Publish = false // nothing that it says is read
 	s.stats.EventStreams.Add(1)
-	s.admitMember(p, fd, channel.Event, &n)
+	s.admitMember(p, fd, &n)
 	if len(since) == 0 && s.shared.Config.History.Keeps() && !s.loop.Closing(fd) && s.loop.Record(fd).Phase == phaseOpen {
 		s.askPosition(fd)
 	}

@@ -9,13 +9,10 @@ import (
 // package: how its messages look in each format. now is the clock of the loops.
 func HubConfig(mode wire.FrameMode, payloadBytesMax int, now func() int64) channel.HubConfig {
 	config := channel.HubConfig{Frame: mode.Frame, PayloadBytesMax: payloadBytesMax, Now: now}
-	config.Encoders[channel.Named-1] = named(mode)
-	config.Encoders[channel.Event-1] = encodeEvent
-	for _, format := range []channel.Format{channel.Response, channel.LastResponse} {
-		config.Encoders[format-1] = func(m *channel.Message) []byte { return wire.Dated(joinResponses(format, []*channel.Message{m})) }
-	}
-	config.Join = func(format channel.Format, messages []*channel.Message) []byte {
-		return wire.Dated(joinResponses(format, messages))
+	for _, p := range protocols {
+		for i, shape := range p.shapes {
+			config.Formats[p.format+channel.Format(i)] = shape(mode)
+		}
 	}
 	return config
 }

@@ -5,17 +5,16 @@ import (
 	"c10m/conn/wire"
 )
 
-// named is the channel.Encoder of channel.Named: the frame of a delivery that says
-// of which channel it is (docs/c10m.v1.md).
-func named(mode wire.FrameMode) channel.Encoder {
-	return func(message *channel.Message) []byte {
+// named is the shape of a delivery that says of which channel it is (docs/c10m.v1.md).
+func named(mode wire.FrameMode) channel.Shape {
+	return channel.Shape{Encode: func(message *channel.Message) []byte {
 		payload := message.Payload()
 		body := make([]byte, 0, 4+escapedBytesMax+idBytesMax+1+len(payload))
 		body = appendEscaped(append(body, "MSG "...), message.Name())
 		body = message.AppendID(append(body, ' '))
 		body = append(append(body, '\n'), payload...)
 		return wire.AppendFrame(make([]byte, 0, len(body)+10), mode.Opcode(payload), body)
-	}
+	}}
 }
 
 // escapedBytesMax is the longest name of a channel in a command: each byte may

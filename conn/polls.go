@@ -9,8 +9,7 @@ import (
 )
 
 // Long-polls. A poll that finds nothing waits as a member of its channel in the
-// format channel.Response, or channel.LastResponse if it wants no other answer: the
-// sweep that comes to it makes it no member any more and writes its whole answer
+// first format of longPoll, or the second if it wants no other answer: the sweep that comes to it makes it no member any more and writes its whole answer
 // (channel/once.go). While it waits it costs what a
 // WebSocket does, its record, and 12 bytes for its time-out.
 
@@ -22,6 +21,7 @@ var longPoll = &protocol{
 		return isPoll
 	},
 	begin:    (*Server).poll,
+	shapes:   []func(wire.FrameMode) channel.Shape{responses(false), responses(true)},
 	channels: oneChannel{},
 	gauges:   []func(*Stats) *atomic.Int64{func(s *Stats) *atomic.Int64 { return &s.OpenPolls }},
 
@@ -60,8 +60,8 @@ func (s *Server) mayReadBehindPoll(fd uint32) bool {
 	return true
 }
 
-// joinResponses is the encoder of polls' answers.
-func joinResponses(format channel.Format, messages []*channel.Message) []byte {
+// joinResponses is the answer to a poll.
+func joinResponses(messages []*channel.Message, isLast bool) []byte {
 	list := make([]wire.PollMessage, len(messages))
 	ids := make([]byte, 0, len(messages)*idBytesMax)
 	for i, m := range messages {
@@ -69,15 +69,15 @@ func joinResponses(format channel.Format, messages []*channel.Message) []byte {
 		ids = m.AppendID(ids)
 		list[i] = wire.PollMessage{ID: ids[from:], Payload: m.Payload()}
 	}
-	return wire.AppendPollResponse(make([]byte, 0, wire.PollResponseBytes(list)), list, format == channel.LastResponse)
+	return wire.AppendPollResponse(make([]byte, 0, wire.PollResponseBytes(list)), list, isLast)
 }
 
-// responseFormat is the format of a poll's answer.
-func responseFormat(isLast bool) channel.Format {
-	if isLast {
-		return channel.LastResponse
+// responses are the shape of polls' answers. isLast: the connection ends with it.
+func responses(isLast bool) func(wire.FrameMode) channel.Shape {
+	return func(wire.FrameMode) channel.Shape {
+		join := func(messages []*channel.Message) []byte { return wire.Dated(joinResponses(messages, isLast)) }
+		return channel.Shape{Encode: func(m *channel.Message) []byte { return join([]*channel.Message{m}) }, Join: join}
 	}
-	return channel.Response
 }
 
 // poll answers a request with ?wait=, now or later. rest is what came behind it.
@@ -99,7 +99,7 @@ func (s *Server) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verdict
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
-	if err := s.registry.SubscribeAs(fd, s.shake.channel, responseFormat(h.IsLast())); err != nil {
+	if err := s.registry.SubscribeOnce(fd, s.shake.channel, p.format+channel.Format(indexOf(h.IsLast()))); err != nil {
 		panic("BUG: a bad channel was let through")
 	}
 	s.stats.Polls.Add(1)
@@ -232,7 +232,7 @@ func (s *Server) pollAnswered(fd uint32, c *cold, a *channel.Answer) {
 	case len(a.Messages) > 0:
 		first := channel.FirstOf(a.Messages)
 		s.stats.Resent.Add(uint64(len(first)))
-		s.answerPoll(fd, joinResponses(responseFormat(s.isLastPoll(fd)), first))
+		s.answerPoll(fd, joinResponses(first, s.isLastPoll(fd)))
 	case r.isOver:
 		s.emptyPoll(fd, a.AppendPosition(nil))
 	default:

@@ -1,11 +1,12 @@
 package conn
 
 import (
+	"sync/atomic"
+
 	"c10m/access"
 	"c10m/channel"
 	"c10m/conn/wire"
 	"c10m/poller"
-	"sync/atomic"
 )
 
 // protocols is the table of what connections may speak; Record.Marks has the index. A
@@ -24,8 +25,13 @@ func init() {
 	if len(protocols) > 1<<(8-protocolShift) {
 		panic("BUG: the bits of Record.Marks do not hold so many protocols")
 	}
+	next := channel.Framed + 1
 	for i, p := range protocols {
 		p.number = uint8(i)
+		if len(p.shapes) > 0 {
+			p.format = next
+			next += channel.Format(len(p.shapes))
+		}
 		if p.subprotocol != "" {
 			subprotocols = append(subprotocols, p.subprotocol)
 		}
@@ -50,6 +56,10 @@ type protocol struct {
 	answers     func(h *wire.Head) bool
 	begin       func(s *Server, p *protocol, fd uint32, h *wire.Head, rest []byte) verdict
 
+	// shapes are how its messages look: formats of which format is the first. One that
+	// has none gets frames as they are (channel.Framed).
+	shapes []func(wire.FrameMode) channel.Shape
+	format channel.Format
 	// channels is how a connection is a member.
 	channels subscriptions
 	// isStream: it gets message after message, and is not over with the first.

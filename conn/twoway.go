@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 )
 
 // A connection of many channels: joining, leaving, and going on when its socket
@@ -15,6 +16,7 @@ var twoWayProtocol = &protocol{
 	subprotocol:     "c10m.v1",
 	isRootFree:      true,
 	upgraded:        (*Server).admitTwoWay,
+	shapes:          []func(wire.FrameMode) channel.Shape{named},
 	channels:        manyChannels{},
 	isStream:        true,
 	gauges:          []func(*Stats) *atomic.Int64{openGauge, func(s *Stats) *atomic.Int64 { return &s.TwoWay }},
@@ -105,7 +107,7 @@ func (s *Server) join(fd uint32, name []byte) (n uint32) {
 	n = s.members.take()
 	m := s.members.at(n)
 	m.fd, m.next = fd, w.first
-	if err := s.registry.SubscribeAs(n, name, channel.Named); err != nil {
+	if err := s.registry.SubscribeAs(n, name, s.protocolOf(fd).format); err != nil {
 		panic("BUG: a bad channel was let through")
 	}
 	w.first = n
@@ -154,7 +156,7 @@ func (s *Server) part(w *twoWay, n uint32) {
 // manyChannels: each channel of the connection is a membership.
 type manyChannels struct{}
 
-func (manyChannels) format(*Server, uint32) channel.Format { return channel.Named }
+func (manyChannels) format(s *Server, fd uint32) channel.Format { return s.protocolOf(fd).format }
 
 func (manyChannels) leave(s *Server, fd uint32) {
 	w := twoWayOf(s.loop.Record(fd))

@@ -159,7 +159,7 @@ func (s *Server) unconfirm(fd, n uint32) {
 			s.replySubs(r, s.registry.Name(n), nil)
 			r.member = 0
 		} else {
-			s.unpinBacklog(r, channel.Named)
+			s.unpinBacklog(r, s.protocolOf(fd).format)
 			c.unlink(r)
 		}
 		return
@@ -216,7 +216,7 @@ func (s *Server) serveBacklogs(fd uint32) (stuck, more bool) {
 
 // writeSome makes one write of a backlog and reports whether the socket took less.
 func (s *Server) writeSome(fd uint32, c *cold, r *resume) (stuck bool) {
-	iov := s.gatherBacklog(r.backlog, channel.Named)
+	iov := s.gatherBacklog(r.backlog, s.protocolOf(fd).format)
 	bytes := 0
 	for i := range iov {
 		bytes += int(iov[i].Len)
@@ -224,7 +224,7 @@ func (s *Server) writeSome(fd uint32, c *cold, r *resume) (stuck bool) {
 	n, errno := s.loop.Sendv(fd, iov)
 	switch {
 	case errno == 0:
-		s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, r, n, channel.Named)))
+		s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, r, n, s.protocolOf(fd).format)))
 	case poller.WouldBlock(errno):
 		n = 0
 	default:
@@ -232,7 +232,7 @@ func (s *Server) writeSome(fd uint32, c *cold, r *resume) (stuck bool) {
 		return true
 	}
 	if len(r.backlog) > 0 && !r.pinned && !s.loop.Closing(fd) {
-		s.pinBacklog(fd, r, channel.Named)
+		s.pinBacklog(fd, r, s.protocolOf(fd).format)
 	}
 	return n < bytes
 }
