@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -103,5 +104,78 @@ func TestAdminPassword(t *testing.T) {
 	}
 	if got := s.Get("/readyz"); !strings.HasPrefix(got, "200") {
 		t.Errorf("/readyz: %.40s", got)
+	}
+}
+
+// Passwords from files, which change at SIGHUP. A file with a fault changes nothing, and
+// whoever gave the former password stays.
+func TestPasswordFiles(t *testing.T) {
+	file := newKeyFile(t)
+	file.write("first-s3cret\n")
+	s := servertest.StartServer(t, 0, "--bus-password-file", file.path, "--admin-password-file", file.path)
+	if out := s.Output.String(); !strings.Contains(out, "-a PASSWORD") || !strings.Contains(out, "-u admin:PASSWORD") {
+		t.Errorf("the greeting names no password:\n%s", out)
+	}
+	opens := func(password string) (bus, admin bool) {
+		t.Helper()
+		request, err := http.NewRequest("GET", fmt.Sprintf("http://127.0.0.1:%d/metrics", s.Admin), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if password != "" {
+			request.SetBasicAuth("admin", password)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		args := []string{"PING"}
+		if password != "" {
+			args = []string{"--no-auth-warning", "-a", password, "PING"}
+		}
+		return servertest.RedisCLI(t, s.Bus, args...) == "PONG", answer.StatusCode == 200
+	}
+	peer, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.Bus))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	says := func(command, answer string) {
+		t.Helper()
+		got := make([]byte, len(answer))
+		fmt.Fprint(peer, command+"\r\n")
+		if _, err := io.ReadFull(peer, got); err != nil || string(got) != answer {
+			t.Errorf("%s: %q, %v", command, got, err)
+		}
+	}
+	says("AUTH first-s3cret", "+OK\r\n")
+	for i, step := range []struct{ holds, says, opens, refused string }{
+		{"first-s3cret", "", "first-s3cret", "next-s3cret"},
+		{"next-s3cret\n", "were read again", "next-s3cret", "first-s3cret"},
+		{"\n", "stay as they were", "next-s3cret", "first-s3cret"},
+	} {
+		if i > 0 {
+			file.write(step.holds)
+			s.Signal(syscall.SIGHUP)
+			servertest.Eventually(t, "both are answered", func() bool { return strings.Count(s.Output.String(), "SIGHUP: ") == 2*i })
+			for _, flag := range []string{"--bus-password-file", "--admin-password-file"} {
+				if want := "SIGHUP: the contents of " + flag + " " + step.says; !strings.Contains(s.Output.String(), want) {
+					t.Errorf("%q is not logged:\n%s", want, s.Output.String())
+				}
+			}
+		}
+		if bus, admin := opens(step.opens); !bus || !admin {
+			t.Errorf("%q: the right password opens the bus: %t, the pages: %t", step.holds, bus, admin)
+		}
+		for _, wrong := range []string{step.refused, ""} {
+			if bus, admin := opens(wrong); bus || admin {
+				t.Errorf("%q: %q opens the bus: %t, the pages: %t", step.holds, wrong, bus, admin)
+			}
+		}
+		says("PING", "+PONG\r\n")
+	}
+	if strings.Contains(s.Output.String(), "s3cret") {
+		t.Errorf("a password is in the log:\n%s", s.Output.String())
 	}
 }

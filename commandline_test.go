@@ -138,6 +138,7 @@ func TestSecretsAreNotEchoed(t *testing.T) {
 	const secret = "s3cret+s3cret+s3cret+s3cret+s3cret+s3cret"
 	for _, args := range [][]string{
 		{"--token-key", secret}, {"--token-jwks", secret}, {"--token-key", "x", secret}, {"--bus-password", "=", secret},
+		{"--bus-password-file", secret}, {"--admin-password-file", secret, "--bus-listen", "127.0.0.1:0"}, {"--bus-password", secret, "--bus-password-file", "x"},
 		{"--bus", "redis://:" + secret + " x@127.0.0.1:1"}, {"--bus", "redis://" + secret + "@"}, {"--bus", "redis://:" + secret + "@127.0.0.1:1/x"},
 	} {
 		text, status := output(t, "10m-server", nil, append(args, "--admin", "off")...)

@@ -91,7 +91,7 @@ func (r *addressRate) UnmarshalText(text []byte) error {
 }
 
 // closing are the flags without which a door is open.
-var closing = []string{"token-key", "token-jwks", "token-audience", "origin"}
+var closing = []string{"token-key", "token-jwks", "token-audience", "origin", "bus-password", "bus-password-file", "admin-password", "admin-password-file"}
 
 // refuseEmpty returns an error for the operator if a flag that closes a door is
 // there and empty, as it is if somebody writes --token-key "$KEY" and KEY is not

@@ -56,7 +56,6 @@ func serve(f *serveFlags, warnings []string) error {
 
 	// The loops first: with private descriptor tables, each keeps a copy of
 	// whatever is open now.
-	go reloadOnHangup(plan.conn.Tokens, log)
 	handlers := handlers{shared: conn.NewShared(plan.conn)}
 	loops, err := poller.Start(plan.poller(f, handlers.add))
 	if err != nil {
@@ -87,13 +86,14 @@ func serve(f *serveFlags, warnings []string) error {
 	}
 	defer watchMemory(f, handlers.shared, &sources, log)()
 	defer f.pace(plan.conn.Channel.Pace, &sources)()
+	var pages *admin.Server
 	if f.Admin != "off" {
-		pages, err := admin.Listen(f.adminConfig(), sources, log)
-		if err != nil {
+		if pages, err = admin.Listen(f.adminConfig(), sources, log); err != nil {
 			return err
 		}
 		defer closeSoon(pages)
 	}
+	go reloadOnHangup(f.reloads(plan.conn.Tokens, driver, pages), log)
 	f.greet(plan, driver, log)
 	f.drainOnSignal(loops, &handlers, &draining, log)
 	return nil

@@ -41,6 +41,9 @@ const refusalsMax = 100
 
 func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 	f.openDemo()
+	if err := f.readPasswords(); err != nil {
+		return nil, err
+	}
 	p := &plan{maxConnections: f.MaxConnections}
 	var err error
 	if p.listen, err = addressesOf(f.Listen); err != nil {

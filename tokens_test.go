@@ -245,7 +245,7 @@ func TestWhatAnOperatorDoesWrongWithTokens(t *testing.T) {
 // A variable that is there and empty is a mistake in a unit or a compose file, and
 // does not open the server to everybody.
 func TestAnEmptyVariableLetsNobodyIn(t *testing.T) {
-	for _, name := range []string{"C10M_TOKEN_KEY", "C10M_TOKEN_JWKS", "C10M_ORIGIN"} {
+	for _, name := range []string{"C10M_TOKEN_KEY", "C10M_TOKEN_JWKS", "C10M_ORIGIN", "C10M_BUS_PASSWORD", "C10M_BUS_PASSWORD_FILE", "C10M_ADMIN_PASSWORD_FILE"} {
 		p := servertest.Start(t, "env", name+"=", servertest.Binary("10m-server"),
 			"--listen", fmt.Sprintf("127.0.0.1:%d", servertest.FreePort(t)), "--bus-listen", "127.0.0.1:0", "--admin", "off")
 		if status := p.Wait(); status <= 0 || !strings.Contains(p.Output.String(), name+" is set and empty") {

@@ -13,10 +13,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
-	"strings"
+
+	"c10m/internal/secret"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -129,26 +128,14 @@ func readKeys(keyFiles []string, jwksFile string) (*keySet, error) {
 	return s, nil
 }
 
-// addFile reads one file. A name of which there is no file stays out of the error,
-// unless it can only be a path: some give the secret itself for it.
+// addFile reads one file.
 func (s *keySet) addFile(name string, parse func([]byte) ([]key, error)) error {
-	info, err := os.Stat(name)
-	if err != nil {
-		var path *fs.PathError
-		if errors.As(err, &path) && !isPath(name) {
-			err = path.Err
-		}
+	data, err := secret.Read(name, keyFileBytesMax)
+	if errors.Is(err, secret.ErrName) {
 		return fmt.Errorf("cannot read keys for tokens: %w; --token-key and --token-jwks take the name of a file that holds the key, and not the key", err)
 	}
-	if !info.Mode().IsRegular() || info.Size() > keyFileBytesMax {
-		return fmt.Errorf("%s is not a file of keys: it has to be a regular file of at most %d bytes", name, keyFileBytesMax)
-	}
-	data, err := os.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("cannot read keys for tokens: %w", err)
-	}
-	if what := notASCII(data); what != "" {
-		return fmt.Errorf("%s: the file is %s; save it as plain UTF-8", name, what)
 	}
 	keys, err := parse(data)
 	if err != nil {
@@ -164,20 +151,6 @@ func (s *keySet) addFile(name string, parse func([]byte) ([]key, error)) error {
 		}
 	}
 	return nil
-}
-
-// isPath reports whether a name begins like a path, and has no part that is as long as
-// those of a secret in base64, where slashes stand, too.
-func isPath(name string) bool {
-	if !strings.HasPrefix(name, "/") && !strings.HasPrefix(name, "./") && !strings.HasPrefix(name, "../") {
-		return false
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		if len(part) > pathPartBytesMax {
-			return false
-		}
-	}
-	return true
 }
 
 func (k key) equals(other key) bool {
@@ -214,29 +187,6 @@ func parseKeyFile(data []byte) ([]key, error) {
 		return nil, errBlank
 	}
 	return []key{{algorithm: jose.HS256, public: secret}}, nil
-}
-
-// notASCII says as what an editor has saved a file if it begins with a byte order mark
-// or has a NUL in each second byte, which would make another secret of it.
-func notASCII(data []byte) string {
-	switch {
-	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
-		return "UTF-8 with a byte order mark in front"
-	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
-		return "UTF-16"
-	}
-	for first := range 2 {
-		nuls := 0
-		for i := first; i < len(data); i += 2 {
-			if data[i] == 0 {
-				nuls++
-			}
-		}
-		if nuls > 0 && nuls >= len(data)/2 && bytes.Count(data, []byte{0}) < len(data) {
-			return "UTF-16"
-		}
-	}
-	return ""
 }
 
 // isText reports whether a secret was written by letters, and not drawn from all bytes.

@@ -15,9 +15,6 @@ const (
 	keysMax = 16
 	// keyFileBytesMax bounds a file of keys. A key takes 2 KB at most.
 	keyFileBytesMax = 256 << 10
-	// pathPartBytesMax is the longest part of a path that is shown where there is no
-	// file: a secret of 32 bytes without a slash among them is longer.
-	pathPartBytesMax = 24
 	// secretBytesMin is the hash's size, as RFC 7518, 3.2, demands.
 	secretBytesMin = 32
 	// rsaBitsMin is RFC 7518, 3.3. rsaBitsMax bounds what a signature costs:

@@ -1,9 +1,9 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
+
+	"c10m/internal/secret"
 )
 
 // guard asks for the password (RFC 7617) before it lets anybody see a page. The
@@ -12,17 +12,14 @@ import (
 //
 // Health pages answer without it, with the status and nothing that it is
 // made of: cloud load balancers cannot send a password with their probes.
-func guard(password string, pages http.Handler) http.Handler {
-	if password == "" {
+func guard(password *secret.Password, pages http.Handler) http.Handler {
+	if !password.IsSet() {
 		return pages
 	}
-	// Of hashes, since the time of a comparison depends on the length.
-	want := sha256.Sum256([]byte(password))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, given, _ := r.BasicAuth()
-		got := sha256.Sum256([]byte(given))
 		switch {
-		case subtle.ConstantTimeCompare(got[:], want[:]) == 1:
+		case password.Is([]byte(given)):
 			pages.ServeHTTP(w, r)
 		case isHealth(r.URL.Path):
 			bare := &statusOnly{ResponseWriter: w}

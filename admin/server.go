@@ -11,6 +11,7 @@ import (
 	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
+	"c10m/internal/secret"
 	"c10m/poller"
 
 	"go.uber.org/zap"
@@ -118,6 +119,9 @@ type Server struct {
 	closing   chan struct{} // closed by the first Close
 	closeOnce sync.Once
 	door      *door
+
+	// Shared: atomic.
+	password secret.Password
 }
 
 // Listen binds the admin pages and serves them until Close. An error is one
@@ -168,10 +172,11 @@ func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listen
 		panic("BUG: " + err.Error()) // only for a level that does not exist
 	}
 	registry := newRegistry(sources, log)
+	s.password.Set(cfg.Password)
 	site := &site{names: cfg.Hosts, anyName: cfg.Password != ""}
 	registry.MustRegister(s.publish, s.door, site)
 	s.http = &http.Server{
-		Handler:           s.door.through(site.guard(guard(cfg.Password, s.handler(registry, errorLog)))),
+		Handler:           s.door.through(site.guard(guard(&s.password, s.handler(registry, errorLog)))),
 		ReadHeaderTimeout: headerSecondsMax * time.Second,
 		ReadTimeout:       requestSecondsMax * time.Second,
 		WriteTimeout:      responseSecondsMax * time.Second,
@@ -193,6 +198,9 @@ func (s *Server) serve() {
 		s.log.Error("the admin pages are gone", zap.Error(err))
 	}
 }
+
+// SetPassword replaces the password of a server that has one.
+func (s *Server) SetPassword(password string) { s.password.Set(password) }
 
 // Addr is host:port of the listener.
 func (s *Server) Addr() string { return s.listener.Addr().String() }

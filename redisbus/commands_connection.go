@@ -1,8 +1,6 @@
 package redisbus
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"strconv"
 	"time"
 
@@ -59,17 +57,10 @@ func ping(p *peer, args [][]byte) {
 	p.replies = b
 }
 
-// passwordIs compares digests, which have one length and no meaning, in
-// constant time: neither the password's length nor its prefix leaks.
-func (b *Embedded) passwordIs(word []byte) bool {
-	digest := sha256.Sum256(word)
-	return subtle.ConstantTimeCompare(digest[:], b.password[:]) == 1
-}
-
 // login tries a user and a password. As in Redis, the user "default" without a
 // password takes any.
 func (p *peer) login(user string, password []byte) bool {
-	good := !p.bus.hasPassword || p.bus.passwordIs(password)
+	good := !p.bus.password.IsSet() || p.bus.password.Is(password)
 	if user != "default" || !good {
 		p.bus.count.authFailures.Add(1)
 		p.wrong++
@@ -88,7 +79,7 @@ func auth(p *peer, args [][]byte) {
 		return
 	case len(args) == 3:
 		user = string(args[1])
-	case !p.bus.hasPassword:
+	case !p.bus.password.IsSet():
 		p.fail(errNoPass)
 		return
 	}
@@ -188,6 +179,6 @@ func reset(p *peer, _ [][]byte) {
 	p.bus.registry.clear(p)
 	p.setName(nil)
 	p.multi, p.tracking, p.redirect = transaction{}, trackingOff, 0
-	p.authed = !p.bus.hasPassword
+	p.authed = !p.bus.password.IsSet()
 	p.out.hello(redcon.AppendString(p.scratch[:0], "RESET"), false)
 }

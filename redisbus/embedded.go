@@ -2,7 +2,6 @@ package redisbus
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"net"
 	"sync"
@@ -11,6 +10,7 @@ import (
 
 	"c10m/bus"
 	"c10m/channel"
+	"c10m/internal/secret"
 
 	"go.uber.org/zap"
 )
@@ -31,8 +31,6 @@ type Embedded struct {
 	// Fixed after construction.
 	door        bus.Door
 	log         *zap.Logger
-	password    [sha256.Size]byte
-	hasPassword bool
 	authTimeout time.Duration
 	authDelay   time.Duration // for a wrong password
 	started     time.Time
@@ -49,9 +47,10 @@ type Embedded struct {
 	rude     bus.LogLimit // lines about peers that misbehave
 
 	// Shared: atomic.
-	closing atomic.Bool
-	queued  atomic.Int64 // bytes in all outboxes
-	count   embeddedCounters
+	closing  atomic.Bool
+	queued   atomic.Int64 // bytes in all outboxes
+	count    embeddedCounters
+	password secret.Password
 }
 
 // A lane gives the messages that go through it one order, the same for the Door
@@ -96,11 +95,9 @@ func CheckEmbedded(cfg EmbeddedConfig) error {
 
 func newEmbedded(cfg EmbeddedConfig, door bus.Door, log *zap.Logger) *Embedded {
 	now := time.Now()
-	return &Embedded{
+	b := &Embedded{
 		door:        door,
 		log:         log,
-		password:    sha256.Sum256([]byte(cfg.Password)),
-		hasPassword: cfg.Password != "",
 		authTimeout: unauthSecondsMax * time.Second,
 		authDelay:   authFailureDelayMilliseconds * time.Millisecond,
 		started:     now,
@@ -108,7 +105,13 @@ func newEmbedded(cfg EmbeddedConfig, door bus.Door, log *zap.Logger) *Embedded {
 		peers:       make(map[*peer]struct{}),
 		health:      bus.Health{Up: true, Since: now},
 	}
+	b.password.Set(cfg.Password)
+	return b
 }
+
+// SetPassword replaces the password of a bus that has one. Peers that have given the
+// former one stay, as at a Redis.
+func (b *Embedded) SetPassword(password string) { b.password.Set(password) }
 
 func (b *Embedded) start(listener net.Listener) {
 	b.mu.Lock()
@@ -166,7 +169,7 @@ func (b *Embedded) acceptLoop(listener net.Listener) {
 // admit starts a peer, or tells it that there are too many.
 func (b *Embedded) admit(conn net.Conn) {
 	b.count.accepted.Add(1)
-	p := &peer{bus: b, conn: conn, since: time.Now(), out: newOutbox(&b.queued), authed: !b.hasPassword}
+	p := &peer{bus: b, conn: conn, since: time.Now(), out: newOutbox(&b.queued), authed: !b.password.IsSet()}
 	p.active.Store(p.since.Unix())
 	b.mu.Lock()
 	refused := closeNone
