@@ -13,7 +13,7 @@ import (
 // webSocket is the protocol of a WebSocket of one channel: what is published to that
 // comes as it is, and what the client says is published there, if it may.
 var webSocket = &protocol{
-	upgraded: func(s *Server, p *protocol, fd uint32, n *newcomer) { s.admitMember(p, fd, n) },
+	upgraded: (*Server).admitMember,
 	channels: oneChannel{},
 	isStream: true,
 	gauges:   []func(*Stats) *atomic.Int64{openGauge},

@@ -1,0 +1,49 @@
+package conn
+
+import (
+	"sync/atomic"
+
+	"c10m/channel"
+	"c10m/conn/wire"
+
+	"github.com/gobwas/ws"
+)
+
+// netstrings is the subprotocol "netstrings": a WebSocket of one channel whose messages
+// are netstrings, both ways.
+var netstrings = &protocol{
+	subprotocol: "netstrings",
+	upgraded:    (*Server).admitMember,
+	shapes:      []func(wire.FrameMode) channel.Shape{netstringShape},
+	channels:    oneChannel{},
+	isStream:    true,
+	gauges:      []func(*Stats) *atomic.Int64{openGauge},
+
+	mayRead:      func(s *Server, fd uint32) bool { return !s.holdBack(fd) },
+	readBytesMax: frameReadBytes,
+	received:     receivedFrames,
+	hungUp:       hungUp,
+	acceptsBytes: func(s *Server, fd uint32) (int64, bool) {
+		return int64(s.shared.Config.PublishBytesMax) + 12, s.mayPublish(fd)
+	},
+	message: func(s *Server, fd uint32, p []byte) Reason {
+		payload, ok := wire.ParseNetstring(p)
+		if !ok {
+			return ProtocolError
+		}
+		return s.publishOwn(fd, payload)
+	},
+	unpublished: func(s *Server, fd uint32, _ *channel.Outcome) { s.dismiss(fd, PublishFailed) },
+
+	ping:     pingFrames,
+	notice:   noticeFrames,
+	finish:   (*Server).closeFrames,
+	answered: (*Server).resumed,
+	gone:     func(s *Server, fd uint32, _ *channel.Answer) { s.dismiss(fd, PositionGone) },
+}
+
+func netstringShape(wire.FrameMode) channel.Shape {
+	return channel.Shape{Encode: func(m *channel.Message) []byte {
+		return wire.AppendFrame(nil, ws.OpBinary, wire.AppendNetstring(nil, m.Payload()))
+	}}
+}
