@@ -31,16 +31,25 @@ Operator, which send the loops orders (poller.Loop.Run).
 An idle connection has its record and nothing else: no buffer, timer, heap object or
 map entry.
 
+# Protocols
+
+What a connection speaks is an index in its Record.Marks, of the table in protocol.go:
+plain HTTP, with which each begins; a WebSocket; c10m.v1; a stream of events; a poll that
+waits. A value of protocol has all that differs: how a request chooses it, its formats, how
+it is a member of channels, when it is read from and who takes that, its pings, notices
+and last words. Nobody asks for one by name (TestProtocolsAreAskedNothingByName).
+docs/examples/protocol adds one.
+
 # Phases
 
 	request    -> kept       answered, and not upgraded: the next request may come
 	request    -> body       a POST whose body is not complete
 	request    -> answer     the answer comes later, or waits for room
-	request    -> poll       a poll waits for the next message
-	kept, body, answer, poll to each other, as requests come and are answered
+	kept, body, answer to each other, as requests come and are answered
 	request, kept, answer
-	           -> open       a good upgrade, or a request for events: subscribe, then
-	                         answer, then read on
+	           -> open       a good upgrade, a request for events, a poll that waits:
+	                         subscribe, then answer, if there is one, and read on
+	open       -> kept, answer   a poll that was answered: it speaks HTTP again
 	any so far -> lingering  refused, or its last answer: that was written or is owed
 	any so far -> ended      gone, silent for too long, or stopped
 	open       -> closing    our close frame was written or is owed
@@ -65,15 +74,16 @@ membership and the cold state go. farewell.go has the ways to end.
   - Sum of Stats.Closes = connections accepted - connections that are in a phase
     before closing. Closes[0] stays 0.
   - Stats.Unfinished and Open = the number of records in phase request and open,
-    OpenPolls in poll, Lingering in closing and lingering, HTTP in kept, body and
-    answer. Shared.open = those in all phases from kept to open, of all loops.
+    Lingering in closing and lingering, HTTP in kept, body and answer; OpenEvents, TwoWay
+    and OpenPolls are those of open by protocol, and Open has no polls. Shared.open =
+    those in all phases from kept to open, of all loops.
   - cold.pending > 0 only in phase answer, and as many answers come with Published,
     or from a goroutine of Server.counts.
   - markTimed in a record <=> one entry in exchanges with its generation.
   - markCold in a record <=> an entry in Server.cold. It exists in phase request, or
     while isBlank is false; thaw drops it in the call that ends this.
-  - markTwoWay in a record <=> its room is a twoWay; the registry never hears of the
-    descriptor then, but of its memberships.
+  - Its protocol's channels are manyChannels <=> a record's room is a twoWay; the
+    registry never hears of the descriptor then, but of its memberships.
   - At most one membership of a connection is in the middle of a frame, and it is
     twoWay.busy. A blocked one that is not held <=> twoWayFull and EPOLLOUT.
   - owedBytes = the sum of len(cold.owed), requestBytes that of cold.requestArray,
