@@ -169,9 +169,9 @@ func keyOf(r *http.Request, single bool) (key []byte, err error) {
 	if !single {
 		return nil, refuse(resultBadRequest, http.StatusBadRequest, `in a batch each message has its key: {"channel":"news","data":"hello","key":"2f1c"}`)
 	}
-	key, ok := conn.ParseKey([]byte(values[0]))
+	key, ok := wire.ParseKey([]byte(values[0]))
 	if !ok || len(values) > 1 {
-		return nil, refuse(resultBadRequest, http.StatusBadRequest, "Idempotency-Key has to be one key of 1 to %d printable ASCII characters without blanks", conn.KeyBytesMax)
+		return nil, refuse(resultBadRequest, http.StatusBadRequest, "Idempotency-Key has to be one key of 1 to %d printable ASCII characters without blanks", wire.KeyBytesMax)
 	}
 	return key, nil
 }

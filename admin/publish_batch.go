@@ -9,7 +9,7 @@ import (
 
 	"c10m/bus"
 	"c10m/channel"
-	"c10m/conn"
+	"c10m/conn/wire"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -109,8 +109,8 @@ func (b *batchParser) message(d *jsontext.Decoder) error {
 			}
 			if key, err = text(d, field); err == nil {
 				var ok bool
-				if key, ok = conn.ParseKey(key); !ok {
-					err = fmt.Errorf("a key is 1 to %d printable ASCII characters without blanks", conn.KeyBytesMax)
+				if key, ok = wire.ParseKey(key); !ok {
+					err = fmt.Errorf("a key is 1 to %d printable ASCII characters without blanks", wire.KeyBytesMax)
 				}
 			}
 		default:

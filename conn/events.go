@@ -35,7 +35,7 @@ var eventStream = &protocol{
 
 // encodeEvent is the channel.Encoder of events.
 func encodeEvent(m *channel.Message) []byte {
-	var room [idBytesMax]byte
+	var room [wire.IDBytesMax]byte
 	id, payload := m.AppendID(room[:0]), m.Payload()
 	return wire.AppendEvent(make([]byte, 0, wire.EventBytes(id, payload)), id, payload)
 }
@@ -124,7 +124,7 @@ func (s *Server) sayPosition(fd uint32, a *channel.Answer) {
 
 // sayID says an id without data.
 func (s *Server) sayID(fd uint32, appendPosition func(to []byte) []byte) {
-	var room [len("id: \n\n") + idBytesMax]byte
+	var room [len("id: \n\n") + wire.IDBytesMax]byte
 	s.say(fd, wire.AppendEventID(room[:0], appendPosition))
 }
 

@@ -5,6 +5,9 @@ import (
 	"c10m/conn/wire"
 )
 
+// wire knows channels by the length of their names alone.
+var _ = [1]struct{}{}[wire.NameBytesMax-channel.NameBytesMax]
+
 // HubConfig is the configuration of a hub whose members are connections of this
 // package: how its messages look in each format. now is the clock of the loops.
 func HubConfig(mode wire.FrameMode, payloadBytesMax int, now func() int64) channel.HubConfig {

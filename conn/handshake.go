@@ -89,7 +89,7 @@ func appendChannel(to, path []byte) ([]byte, error) {
 	if len(path) == 0 || path[0] != '/' {
 		return to, errChannel
 	}
-	to, ok := appendUnescaped(to, path[1:])
+	to, ok := wire.AppendUnescaped(to, path[1:])
 	if !ok {
 		return to, errChannel
 	}
@@ -100,17 +100,6 @@ func appendChannel(to, path []byte) ([]byte, error) {
 		return to, errChannel
 	}
 	return to, nil
-}
-func unhex(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
-	case c >= 'A' && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 255
 }
 
 // requestReason says which of our reasons an error is.

@@ -78,11 +78,6 @@ const (
 	// memberWritesPerEventMax bounds the writes to one connection of many channels
 	// when its socket has room again, at 4 to 10 us each.
 	memberWritesPerEventMax = 16
-	// commandBytesMax is what a command may have beside its payload: the verb, a
-	// channel and a key or a position.
-	commandBytesMax = 8 + escapedBytesMax + KeyBytesMax
-	// replyBytesMax is the longest answer to one: ERR, the channel, a key, a sentence.
-	replyBytesMax = 32 + escapedBytesMax + KeyBytesMax + 200
 	// repliesBytesMax is when a client has asked for too much without reading the
 	// answers. It is not read from meanwhile, so they are those of one read.
 	repliesBytesMax = 128 << 10
@@ -142,11 +137,6 @@ const (
 	// EventSource, and eventRetryChoices how many there are up to twice as much.
 	eventDrainRetryMillis = 500
 	eventRetryChoices     = 16
-	// KeyBytesMax is the longest key that a publisher may give its message: a UUID has
-	// 36 bytes, and some people put a name in front of it.
-	KeyBytesMax = 128
-	// idBytesMax is the longest id of a message: a life, a hyphen, 20 digits.
-	idBytesMax = 32
 	// pollSecondsMax is for how long a poll waits: below what proxies allow a
 	// backend at the most, as a rule, and below the 256 s of Record.Stamp.
 	pollSecondsMax = 120

@@ -63,7 +63,7 @@ func (s *Server) mayReadBehindPoll(fd uint32) bool {
 // joinResponses is the answer to a poll.
 func joinResponses(messages []*channel.Message, isLast bool) []byte {
 	list := make([]wire.PollMessage, len(messages))
-	ids := make([]byte, 0, len(messages)*idBytesMax)
+	ids := make([]byte, 0, len(messages)*wire.IDBytesMax)
 	for i, m := range messages {
 		from := len(ids)
 		ids = m.AppendID(ids)

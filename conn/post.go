@@ -76,7 +76,7 @@ func keyOf(h *wire.Head) (key []byte, ok bool) {
 	case 0:
 		return nil, true
 	case 1:
-		return ParseKey(h.Value(wire.IdempotencyKey))
+		return wire.ParseKey(h.Value(wire.IdempotencyKey))
 	}
 	return nil, false
 }

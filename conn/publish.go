@@ -38,26 +38,6 @@ type Feedback interface {
 	Published(outcomes []channel.Outcome)
 }
 
-// ParseKey takes the key of a message as publishers write it: bare, or as a string of RFC
-// 9651 (3.3.3), which the draft of Idempotency-Key asks for ("2f1c"). It has 1 to
-// KeyBytesMax printable ASCII characters, no blanks, quotes and backslashes. The key is a
-// part of text.
-func ParseKey(text []byte) (key []byte, ok bool) {
-	if n := len(text); n >= 2 && text[0] == '"' && text[n-1] == '"' {
-		text = text[1 : n-1]
-	}
-	return text, validKeyOfMessage(text)
-}
-
-func validKeyOfMessage(key []byte) bool {
-	for _, c := range key {
-		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return len(key) > 0 && len(key) <= KeyBytesMax
-}
-
 // letPublish marks a new connection as one whose data messages are published, if
 // no token has to say so (grant).
 func (s *Server) letPublish(fd uint32) {

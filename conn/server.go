@@ -205,8 +205,8 @@ type Server struct {
 	iov          [backlogFramesPerWriteMax]unix.Iovec
 	pongs        []byte // answers to the pings and commands of the read at hand
 	packed       access.PackedPatterns
-	nameScratch  [escapedBytesMax]byte // the channel of a command
-	replyScratch [replyBytesMax]byte
+	nameScratch  [wire.EscapedBytesMax]byte // the channel of a command
+	replyScratch [wire.ReplyBytesMax]byte
 
 	// Shared: atomic.
 	stats        Stats

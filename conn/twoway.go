@@ -30,7 +30,7 @@ var twoWayProtocol = &protocol{
 		if !s.mayPublish(fd) {
 			return inboundBytesMax, true
 		}
-		return commandBytesMax + int64(s.shared.Config.PublishBytesMax), true
+		return wire.CommandBytesMax + int64(s.shared.Config.PublishBytesMax), true
 	},
 	message:   (*Server).command,
 	published: (*Server).answerPub,
@@ -80,7 +80,7 @@ func (s *Server) confirmFirst(fd uint32, since []byte) {
 	s.current = fd
 	switch {
 	case len(since) == 0:
-		s.replyPosition("OK SUB ", s.registry.Name(n), nil)
+		s.replyPosition(wire.ReplySub, s.registry.Name(n), nil)
 	case !s.mayAsk(fd):
 		s.dismiss(fd, StateMemory)
 		return

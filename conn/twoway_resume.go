@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 	"c10m/poller"
 )
 
@@ -38,7 +39,7 @@ func (s *Server) confirm(fd, n uint32, since []byte) {
 		if len(since) > 0 {
 			s.replyGap(name, nil)
 		}
-		s.replyPosition("OK SUB ", name, nil)
+		s.replyPosition(wire.ReplySub, name, nil)
 		return
 	}
 	s.registry.Hold(n)
@@ -70,7 +71,7 @@ func (s *Server) confirmed(fd uint32, c *cold, a *channel.Answer) {
 	}
 	s.registry.CatchUp(r.member)
 	s.registry.Told(r.member)
-	var room [idBytesMax]byte
+	var room [wire.IDBytesMax]byte
 	name, position := s.registry.Name(r.member), a.AppendPosition(room[:0])
 	s.current = fd
 	switch {
@@ -104,13 +105,13 @@ func (c *cold) unconfirmed(n uint32) *resume {
 
 // subAgain answers a SUB of a channel that the connection has. If the first is not
 // answered yet, that one's answer comes first, and is this one's, too.
-func (s *Server) subAgain(fd, n uint32) *refusalOf {
+func (s *Server) subAgain(fd, n uint32) *wire.CommandError {
 	r := s.cold[fd].unconfirmed(n)
 	switch {
 	case r == nil:
-		s.replyPosition("OK SUB ", s.registry.Name(n), nil)
+		s.replyPosition(wire.ReplySub, s.registry.Name(n), nil)
 	case r.again == subsAgainMax:
-		return &errOverload
+		return wire.ErrOverload
 	default:
 		r.again++
 	}
@@ -121,28 +122,24 @@ func (s *Server) subAgain(fd, n uint32) *refusalOf {
 // stand at one position.
 func (s *Server) replySubs(r *resume, name, position []byte) {
 	for range 1 + r.again {
-		s.replyPosition("OK SUB ", name, position)
+		s.replyPosition(wire.ReplySub, name, position)
 	}
 }
 
 // replyPosition replies with a channel and, if it is known, a position.
 func (s *Server) replyPosition(what string, name, position []byte) {
-	reply := appendEscaped(append(s.replyScratch[:0], what...), name)
-	if len(position) > 0 {
-		reply = append(append(reply, ' '), position...)
-	}
-	s.reply(reply)
+	s.reply(wire.AppendReply(s.replyScratch[:0], what, name, position))
 }
 
 // replyGap tells that the position of a SUB cannot be continued, from where it goes
 // on, and how many messages of a channel the server keeps.
 func (s *Server) replyGap(name, position []byte) {
 	if len(position) == 0 {
-		s.replyPosition("GAP ", name, nil)
+		s.replyPosition(wire.ReplyGap, name, nil)
 		return
 	}
-	var room [idBytesMax + 20]byte
-	s.replyPosition("GAP ", name, strconv.AppendInt(append(append(room[:0], position...), ' '), int64(s.kept()), 10))
+	var room [wire.IDBytesMax + 20]byte
+	s.replyPosition(wire.ReplyGap, name, strconv.AppendInt(append(append(room[:0], position...), ' '), int64(s.kept()), 10))
 }
 
 // unconfirm forgets the question or the backlog of a membership that leaves.

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"c10m/channel"
+	"c10m/conn/wire"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -477,8 +478,8 @@ func TestTwoWayAnswersWaitForTheirReader(t *testing.T) {
 func TestEscapedNames(t *testing.T) {
 	for i := range 256 {
 		name := []byte{'a', byte(i), 'b'}
-		escaped := appendEscaped(nil, name)
-		back, ok := appendUnescaped(nil, escaped)
+		escaped := wire.AppendEscaped(nil, name)
+		back, ok := wire.AppendUnescaped(nil, escaped)
 		if string(back) != string(name) || !ok {
 			t.Errorf("%q becomes %q becomes %q", name, escaped, back)
 		}

@@ -15,6 +15,8 @@ no socket, no session, no configuration.
 	inbound.go    what a client says in frames
 	events.go     server-sent events (HTML Standard, 9.2)
 	poll.go       the answers to long polls
+	names.go      channels, positions and keys, as all of them write them
+	commands.go   c10m.v1: what a client of many channels says, and what it is answered
 
 Package wiretest is the clients' side of it all, for tests.
 

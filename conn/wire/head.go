@@ -1,12 +1,6 @@
 package wire
 
-import (
-	"encoding/binary"
-	"math"
-)
-
-// HeadBytesMax is the longest head that a Head can hold: its offsets have 16 bits.
-const HeadBytesMax = math.MaxUint16
+import "encoding/binary"
 
 // A Fault is why a head is none, or why a stream of frames has to end.
 type Fault uint8

@@ -1,0 +1,88 @@
+package wire
+
+// How channels, positions and keys are written.
+
+// AppendEscaped appends a channel's name, percent-encoded as in the path of a URL
+// (RFC 3986, 3.3): a slash and the characters of pchar stay as they are.
+func AppendEscaped(to, name []byte) []byte {
+	const digits = "0123456789ABCDEF"
+	for _, b := range name {
+		if isPathByte[b] {
+			to = append(to, b)
+		} else {
+			to = append(to, '%', digits[b>>4], digits[b&15])
+		}
+	}
+	return to
+}
+
+var isPathByte = func() (is [256]bool) {
+	for _, b := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/") {
+		is[b] = true
+	}
+	return is
+}()
+
+// AppendUnescaped appends what a percent-encoded name means (RFC 3986, 2.1), and
+// reports whether it is well formed.
+func AppendUnescaped(to, name []byte) (decoded []byte, ok bool) {
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		if c == '%' {
+			if i+2 >= len(name) {
+				return to, false
+			}
+			high, low := unhex(name[i+1]), unhex(name[i+2])
+			if high > 15 || low > 15 {
+				return to, false
+			}
+			c = high<<4 | low
+			i += 2
+		}
+		to = append(to, c)
+	}
+	return to, true
+}
+
+func unhex(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 255
+}
+
+// ParseKey takes the key of a message as publishers write it: bare, or as a string of RFC
+// 9651 (3.3.3), which the draft of Idempotency-Key asks for ("2f1c"). It has 1 to
+// KeyBytesMax printable ASCII characters, no blanks, quotes and backslashes. The key is a
+// part of text.
+func ParseKey(text []byte) (key []byte, ok bool) {
+	if n := len(text); n >= 2 && text[0] == '"' && text[n-1] == '"' {
+		text = text[1 : n-1]
+	}
+	return text, isMessageKey(text)
+}
+
+func isMessageKey(key []byte) bool {
+	for _, c := range key {
+		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return len(key) > 0 && len(key) <= KeyBytesMax
+}
+
+// isPosition reports whether since can be a position: printable ASCII without
+// blanks, of no more than IDBytesMax bytes.
+func isPosition(since []byte) bool {
+	for _, b := range since {
+		if b <= ' ' || b > '~' {
+			return false
+		}
+	}
+	return len(since) > 0 && len(since) <= IDBytesMax
+}
