@@ -122,8 +122,12 @@ bounded() { # seconds command...
 	return "$status"
 }
 
+# metrics_told are those of the server that a run says beside what the client does;
+# bench/tables reads them there.
+metrics_told='^(c10m_gc_stop_max_seconds|c10m_loop_turn_p99_seconds|go_goroutines|go_memstats_heap_objects) '
+
 # run_client runs 10m-client and keeps all that it says under a name, with the
-# server's metrics.
+# server's metrics. What is for programs and browsers stays out of git.
 run_client() { # name connections scenario flag...
 	local name=$1 connections=$2 scenario=$3 status=0
 	shift 3
@@ -136,5 +140,6 @@ run_client() { # name connections scenario flag...
 	bounded "$(seconds_for "$connections")" "${command[@]}" || status=$?
 	end_process "$watcher"
 	watcher=
+	grep -E "$metrics_told" "$RESULTS/$name.metrics" 2>/dev/null || true
 	return "$status"
 }

@@ -11,7 +11,6 @@ type figure struct {
 	value  *regexp.Regexp // of one number
 	by     *regexp.Regexp // values are quotients: the same match of this one divides
 	match  int            // only this one of each file, from 1 on; 0: all
-	file   string         // if not run.txt
 	scale  float64        // if not 1
 	unit   string
 }
@@ -54,14 +53,14 @@ var figures = []figure{
 	{run: "million", what: "deliveries a second, a message to all", value: deliveries, match: 1},
 	{run: "million", what: "lost of three messages to all", target: "0", lower: true, value: lost, match: 1},
 	{run: "million", what: "a message to one of a million channels, p99", lower: true, value: unicastP99, unit: "ms"},
-	{run: "million", what: "longest stop by the collector", target: "1 ms", lower: true, value: gcStop, file: "million-one-1000000.metrics", scale: 1000, unit: "ms"},
-	{run: "million", what: "goroutines", target: "do not grow", lower: true, value: goroutines, file: "million-one-1000000.metrics"},
-	{run: "million", what: "heap objects", target: "do not grow", lower: true, value: heapObjects, file: "million-one-1000000.metrics"},
+	{run: "million", what: "longest stop by the collector", target: "1 ms", lower: true, value: gcStop, match: 1, scale: 1000, unit: "ms"},
+	{run: "million", what: "goroutines", target: "do not grow", lower: true, value: goroutines, match: 1},
+	{run: "million", what: "heap objects", target: "do not grow", lower: true, value: heapObjects, match: 1},
 	{run: "most", what: "resident memory at 2,500,000", lower: true, value: residentMiB, unit: "MiB"},
 	{run: "most", what: "connects a second to 2,500,000", value: opened},
 	{run: "most", what: "deliveries a second, a message to all", value: deliveries},
 	{run: "most", what: "lost of three messages to all", target: "0", lower: true, value: lost},
-	{run: "most", what: "longest stop by the collector", lower: true, value: gcStop, file: "million-one-2500000.metrics", scale: 1000, unit: "ms"},
+	{run: "most", what: "longest stop by the collector", lower: true, value: gcStop, scale: 1000, unit: "ms"},
 	{run: "connects-1000000", what: "whole host per pair, of the bare program's, 1,000,000", target: "1.02", lower: true, value: bareMemory},
 	{run: "connects-1000000", what: "connects, of the bare program's, 1,000,000", target: "0.8", value: bareRate},
 	{run: "connects-1000000", what: "connects, of the program's that answers", value: exchangeRate},
@@ -95,7 +94,7 @@ var figures = []figure{
 	{run: "five-million-*", what: "resident memory, 5,000,000 and more with the client's ends in user space", lower: true, value: residentMiB, unit: "MiB"},
 	{run: "five-million-*", what: "whole host per connection", target: "4,200 B", lower: true, value: hostPerPair, unit: "B"},
 	{run: "five-million-*", what: "connects a second", target: "30,000", value: opened},
-	{run: "five-million-*", what: "longest stop by the collector", lower: true, value: gcStop, file: "five-million-*.metrics", scale: 1000, unit: "ms"},
+	{run: "five-million-*", what: "longest stop by the collector", lower: true, value: gcStop, scale: 1000, unit: "ms"},
 	{run: "five-million-mixed-5000000", what: "a message to one meanwhile, p99", target: "10 ms", lower: true, value: unicastP99, unit: "ms"},
 	{run: "five-million-*", what: "lost", target: "0", lower: true, value: lost},
 }

@@ -53,16 +53,12 @@ var commitLine = regexp.MustCompile(`(?m)^commit (\S+), Linux \S+, (\d{4}-\d\d-\
 
 // read takes the values from all runs.
 func (f *figure) read(directory string) (r reading, err error) {
-	file := f.file
-	if file == "" {
-		file = f.run + ".txt"
-	}
 	for _, place := range []string{directory, filepath.Join(directory, "run*")} {
-		texts, err := filepath.Glob(filepath.Join(place, f.run+".txt"))
+		files, err := filepath.Glob(filepath.Join(place, f.run+".txt"))
 		if err != nil {
 			return r, err
 		}
-		for _, path := range texts {
+		for _, path := range files {
 			text, err := os.ReadFile(path)
 			if err != nil {
 				return r, err
@@ -73,16 +69,6 @@ func (f *figure) read(directory string) (r reading, err error) {
 			}
 			if !slices.Contains(r.commits, commit) {
 				r.commits = append(r.commits, commit)
-			}
-		}
-		files, err := filepath.Glob(filepath.Join(place, file))
-		if err != nil {
-			return r, err
-		}
-		for _, path := range files {
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return r, err
 			}
 			values, err := f.values(string(text))
 			if err != nil {
