@@ -81,6 +81,26 @@ func opened(handlers []*echo) (n int64) {
 	return n
 }
 
+// startEchoes starts a poller that listens at an address, until the test ends, and notes
+// its handlers.
+func startEchoes(t *testing.T, config poller.Config, address string, kernel poller.Kernel, handlers *[]*echo) *poller.Poller {
+	t.Helper()
+	config.DescriptorsMax, config.Kernel = 1<<16, kernel
+	config.Listen = []poller.Address{netip.MustParseAddrPort(address)}
+	config.Options = poller.ListenOptions{DeferAccept: true}
+	config.NewHandler = func(l *poller.Loop) poller.Handler {
+		e := &echo{loop: l}
+		*handlers = append(*handlers, e)
+		return e
+	}
+	p, err := poller.Start(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return p
+}
+
 // Listeners that stop end the handshakes that they have begun, and leave all
 // newcomers to those of another process, on IPv4 and IPv6.
 func TestStopAcceptingHandsOver(t *testing.T) {
@@ -95,30 +115,14 @@ func handOver(t *testing.T, host string, config poller.Config) {
 	address := freeAddress(t, host)
 	kernel := &heldKernel{}
 	kernel.clock.Store(int64(time.Hour))
-	start := func(kernel poller.Kernel, handlers *[]*echo) *poller.Poller {
-		config.DescriptorsMax, config.Kernel = 1<<16, kernel
-		config.Listen = []poller.Address{netip.MustParseAddrPort(address)}
-		config.Options = poller.ListenOptions{DeferAccept: true}
-		config.NewHandler = func(l *poller.Loop) poller.Handler {
-			e := &echo{loop: l}
-			*handlers = append(*handlers, e)
-			return e
-		}
-		p, err := poller.Start(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(p.Stop)
-		return p
-	}
 	const each = 20
 	var old, young []*echo
-	oldPoller := start(kernel, &old)
+	oldPoller := startEchoes(t, config, address, kernel, &old)
 	var waiting []net.Conn
 	for range each {
 		waiting = append(waiting, halfway(t, address))
 	}
-	start(nil, &young)
+	startEchoes(t, config, address, nil, &young)
 	done := make(chan struct{})
 	go func() { oldPoller.StopAccepting(poller.HandoverGrace); close(done) }()
 	eventually(t, "the old listeners take nobody new", func() bool { return kernel.diverted.Load() == 2 })

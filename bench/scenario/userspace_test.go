@@ -2,8 +2,6 @@ package scenario
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
@@ -11,32 +9,30 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"c10m/bench/child"
 	"c10m/bench/load"
 	"c10m/bench/report"
 	"c10m/bench/usertcp"
+	"c10m/internal/netspace"
 )
 
 // namespaceVariable holds the server's program in the process that runs in a
-// network namespace of its own.
+// network of its own.
 const namespaceVariable = "C10M_TEST_NAMESPACE"
 
 // A caseInNamespace runs there, and everything in it is bounded by namespaceMax.
 const namespaceMax = 4 * time.Minute
 
-// inNamespace runs the calling test once more, as the only process of a network
-// namespace, and returns false here and true there. It skips where the kernel
-// or its rights do not allow that.
+// inNamespace runs the calling test once more, in a network of its own with the server's
+// program, and returns false here and true there. It skips where the kernel or its rights
+// do not allow that.
 func inNamespace(t *testing.T) bool {
 	t.Helper()
-	if os.Getenv(namespaceVariable) != "" {
-		return true
+	if netspace.Inside() {
+		return netspace.Again(t, namespaceMax)
 	}
 	if testing.Short() {
 		t.Skip("-short")
@@ -50,29 +46,7 @@ func inNamespace(t *testing.T) bool {
 	if out, err := exec.Command("go", "build", "-o", program, "c10m").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), namespaceMax)
-	defer cancel()
-	again := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	again.Env = append(os.Environ(), namespaceVariable+"="+program)
-	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() != 0 {
-		// A user namespace gives the rights over a network that is ours alone.
-		again.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		again.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		again.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := again.CombinedOutput()
-	var exit *exec.ExitError
-	switch {
-	case errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EINVAL):
-		t.Skipf("no network namespace for us here: %v", err)
-	case errors.As(err, &exit):
-		t.Errorf("in the namespace: %v\n%s", err, out)
-	case err != nil:
-		t.Fatal(err)
-	}
-	t.Logf("%s", out)
-	return false
+	return netspace.Again(t, namespaceMax, namespaceVariable+"="+program)
 }
 
 const (
@@ -84,9 +58,6 @@ const (
 // serveInNamespace starts the server there.
 func serveInNamespace(t *testing.T, flags ...string) (pid int) {
 	t.Helper()
-	if err := loopbackUp(); err != nil {
-		t.Fatal(err)
-	}
 	flags = append([]string{"--listen", "0.0.0.0:10000-10001", "--max-connections", "60000", "--max-memory", "off"}, flags...)
 	server, err := child.Start(exec.Command(os.Getenv(namespaceVariable), flags...), child.Kill)
 	if err != nil {
@@ -101,20 +72,6 @@ func serveInNamespace(t *testing.T, flags ...string) (pid int) {
 		}
 	}
 	return server.PID
-}
-
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
 }
 
 // userSpaceOptions are for connections of which most are in user space.
