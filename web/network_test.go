@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -15,7 +16,7 @@ import (
 
 // newProxy is a proxy as some offices have it: it refuses upgrades and, if buffers,
 // gives an answer only when it has all of it.
-func newProxy(t *testing.T, server string, buffers bool) string {
+func newProxy(t *testing.T, host, server string, buffers bool) string {
 	t.Helper()
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: server})
 	proxy.FlushInterval = -1
@@ -28,13 +29,18 @@ func newProxy(t *testing.T, server string, buffers bool) string {
 			return err
 		}
 	}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	listener, err := net.Listen("tcp", host+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 			http.Error(w, "No upgrades here.", http.StatusForbidden)
 			return
 		}
 		proxy.ServeHTTP(w, r)
-	}))
+	})}}
+	front.Start()
 	t.Cleanup(func() {
 		front.CloseClientConnections()
 		front.Close()

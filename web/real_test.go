@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -27,27 +26,58 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A director is the test's end of test/scenario.mjs: it serves it, has a server and
+// A director is the test's end of test/scenario.mjs: it serves it, has servers and
 // what is between, and does to them what the scenario asks for.
 type director struct {
 	t       *testing.T
 	server  *servertest.Server
 	guarded *servertest.Server // asks for tokens
-	line    *servertest.Line
-	box     *servertest.Middlebox
-	at      string // the addresses, as JSON
 	http    *httptest.Server
 	ended   chan string // "" if all went well
 	orders  chan func() // for the test's own goroutine, which alone may fail it
 
 	mu    sync.Mutex
-	steps []string
+	rigs  []*rig
+	begun []string // steps
+	steps []string // that were taken
+	waits []string // that are long
 }
+
+// A rig is what one step of the scenario has to itself, since all are taken side by side: a
+// network, and a loopback address of the server. Browsers limit what they do at an address
+// at once, and remember where a WebSocket has failed.
+type rig struct {
+	// Fixed after construction.
+	number string
+	host   string
+	line   *servertest.Line
+	box    *servertest.Middlebox
+	flags  []string // of a server of its own
+
+	// Owned by the test's goroutine.
+	server *servertest.Server
+}
+
+// rigsMax is how many addresses the server has for them.
+const rigsMax = 32
 
 // secret signs the tokens of the guarded server.
 const secret = "0123456789abcdef0123456789abcdef"
 
 var serverFlags = []string{"--publish", "own", "--history", "5000", "--ping-interval", "1s", "--drain", "1s"}
+
+func hostOf(rig int) string { return fmt.Sprintf("127.0.0.%d", 2+rig) }
+
+// listenAt starts a server at the addresses of so many rigs, the first of which is given.
+func listenAt(t *testing.T, first, rigs int, flags ...string) (*servertest.Server, []string) {
+	t.Helper()
+	server := &servertest.Server{Port: servertest.FreePort(t), Bus: servertest.FreePort(t), Admin: servertest.FreePort(t)}
+	flags = append(flags, serverFlags...)
+	for i := range rigs {
+		flags = append(flags, "--listen", fmt.Sprintf("%s:%d", hostOf(first+i), server.Port))
+	}
+	return server.StartAgain(t, 0, flags...), flags
+}
 
 func direct(t *testing.T) *director {
 	t.Helper()
@@ -56,21 +86,51 @@ func direct(t *testing.T) *director {
 		t.Fatal(err)
 	}
 	d := &director{t: t, ended: make(chan string, 1), orders: make(chan func())}
-	d.server = servertest.StartServer(t, 0, serverFlags...)
-	d.guarded = servertest.StartServer(t, 0, append([]string{"--token-key", key}, serverFlags...)...)
-	server := addressOf(d.server.Port)
-	d.line = servertest.NewLine(t, server)
-	d.box = servertest.NewMiddlebox(t, server)
-	at, err := json.Marshal(map[string]string{
-		"direct": "http://" + server, "guarded": "http://" + addressOf(d.guarded.Port), "line": d.line.URL(), "box": d.box.URL(),
-		"noUpgrades": newProxy(t, server, false), "buffers": newProxy(t, server, true),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.at = string(at)
+	d.server, _ = listenAt(t, 0, rigsMax)
+	d.guarded, _ = listenAt(t, 0, rigsMax, "--token-key", key)
 	d.serve()
 	return d
+}
+
+// rig answers with the addresses of a new one, as JSON. With own it has a server of its own.
+func (d *director) rig(_ *rig, query url.Values, _ string) (answer string, err error) {
+	d.inTest(func() {
+		d.t.Helper()
+		number := len(d.rigs)
+		if number == rigsMax {
+			d.t.Fatalf("the scenario has more than %d rigs", rigsMax)
+		}
+		r := &rig{number: strconv.Itoa(number), host: hostOf(number), server: d.server}
+		if query.Has("own") {
+			r.server, r.flags = listenAt(d.t, number, 1)
+		}
+		server := fmt.Sprintf("%s:%d", r.host, r.server.Port)
+		r.line = servertest.NewLine(d.t, r.host, server)
+		r.box = servertest.NewMiddlebox(d.t, r.host, server)
+		at := map[string]string{
+			"rig": r.number, "direct": "http://" + server, "guarded": fmt.Sprintf("http://%s:%d", r.host, d.guarded.Port),
+			"line": r.line.URL(), "box": r.box.URL(),
+			"noUpgrades": newProxy(d.t, r.host, server, false), "buffers": newProxy(d.t, r.host, server, true),
+		}
+		d.mu.Lock()
+		d.rigs = append(d.rigs, r)
+		d.mu.Unlock()
+		var text []byte
+		text, err = json.Marshal(at)
+		answer = string(text)
+	})
+	return answer, err
+}
+
+// rigOf is the rig that a question names, nil if it names none.
+func (d *director) rigOf(query url.Values) *rig {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	number, err := strconv.Atoi(query.Get("rig"))
+	if err != nil || number >= len(d.rigs) {
+		return nil
+	}
+	return d.rigs[number]
 }
 
 func (d *director) serve() {
@@ -80,31 +140,39 @@ func (d *director) serve() {
 		w.Header().Set("Content-Type", javaScript)
 		w.Write(module)
 	})
-	for what, do := range map[string]func(query url.Values, body string) (string, error){
-		"publish":         func(q url.Values, body string) (string, error) { return publish(d.server, q, body) },
-		"publish-guarded": func(q url.Values, body string) (string, error) { return publish(d.guarded, q, body) },
+	type answering = func(r *rig, query url.Values, body string) (string, error)
+	said := func(hear func(body string)) answering {
+		return func(_ *rig, _ url.Values, body string) (string, error) { hear(body); return "", nil }
+	}
+	done := func(do func(r *rig)) answering {
+		return func(r *rig, _ url.Values, _ string) (string, error) { do(r); return "", nil }
+	}
+	for what, do := range map[string]answering{
+		"rig":             d.rig,
+		"publish":         func(r *rig, q url.Values, body string) (string, error) { return publish(r.server, q, body) },
+		"publish-guarded": func(_ *rig, q url.Values, body string) (string, error) { return publish(d.guarded, q, body) },
 		"order":           d.order,
 		"token":           tokenFor,
-		"cut":             func(url.Values, string) (string, error) { d.line.Cut(); return "", nil },
-		"heal":            func(url.Values, string) (string, error) { d.line.Heal(); return "", nil },
-		"reset":           func(url.Values, string) (string, error) { d.line.Reset(); return "", nil },
-		"box":             func(q url.Values, _ string) (string, error) { d.box.Set(q.Get("mode")); return "", nil },
-		"cut-after":       d.cutAfter,
-		"disconnect":      d.disconnect,
-		"drain":           func(url.Values, string) (string, error) { return d.stop(syscall.SIGTERM) },
-		"kill":            func(url.Values, string) (string, error) { return d.stop(syscall.SIGKILL) },
-		"start": func(url.Values, string) (string, error) {
-			return d.inTest(func() { d.server = d.server.StartAgain(d.t, 0, serverFlags...) })
-		},
-		"step":   func(_ url.Values, body string) (string, error) { d.step(body); return "", nil },
-		"done":   func(url.Values, string) (string, error) { d.ended <- ""; return "", nil },
-		"failed": func(_ url.Values, body string) (string, error) { d.ended <- "failed: " + body; return "", nil },
+		"cut":             done(func(r *rig) { r.line.Cut() }),
+		"heal":            done(func(r *rig) { r.line.Heal() }),
+		"reset":           done(func(r *rig) { r.line.Reset() }),
+		"box":             func(r *rig, q url.Values, _ string) (string, error) { r.box.Set(q.Get("mode")); return "", nil },
+		"cut-after":       cutAfter,
+		"disconnect":      disconnect,
+		"drain":           done(func(r *rig) { d.stop(r, syscall.SIGTERM) }),
+		"kill":            done(func(r *rig) { d.stop(r, syscall.SIGKILL) }),
+		"start":           done(func(r *rig) { d.inTest(func() { r.server = r.server.StartAgain(d.t, 0, r.flags...) }) }),
+		"begins":          said(func(step string) { d.note(&d.begun, step) }),
+		"waits":           said(func(why string) { d.note(&d.waits, why) }),
+		"step":            said(func(step string) { d.note(&d.steps, step) }),
+		"done":            said(func(string) { d.end("") }),
+		"failed":          said(func(why string) { d.end("failed: " + why) }),
 	} {
 		pages.HandleFunc("POST /"+what, func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			answer := ""
 			if err == nil {
-				answer, err = do(r.URL.Query(), string(body))
+				answer, err = do(d.rigOf(r.URL.Query()), r.URL.Query(), string(body))
 			}
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusBadGateway)
@@ -120,33 +188,49 @@ func (d *director) serve() {
 	})
 }
 
-func (d *director) step(step string) {
+func (d *director) note(list *[]string, step string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.steps = append(d.steps, step)
+	*list = append(*list, step)
 }
 
-func (d *director) stepsTaken() int {
+// heard counts what the scenario has said of its steps.
+func (d *director) heard() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.steps)
+	return len(d.begun) + len(d.steps) + len(d.waits)
 }
 
-// inTest has the test's goroutine do something.
-func (d *director) inTest(do func()) (string, error) {
+// inTest has the test's goroutine do something, unless the test has ended: when a step
+// fails, others are still under way.
+func (d *director) inTest(do func()) {
 	done := make(chan struct{})
-	d.orders <- func() {
+	order := func() {
+		defer close(done) // though it fails the test
 		do()
-		close(done)
 	}
-	<-done
-	return "", nil
+	select {
+	case d.orders <- order:
+		<-done
+	case <-d.t.Context().Done():
+	}
 }
 
-func (d *director) stop(signal syscall.Signal) (string, error) {
-	return d.inTest(func() {
-		d.server.Signal(signal)
-		d.server.Wait()
+// end ends the wait, with what is said first.
+func (d *director) end(how string) {
+	select {
+	case d.ended <- how:
+	default:
+	}
+}
+
+func (d *director) stop(r *rig, signal syscall.Signal) {
+	d.inTest(func() {
+		if r.server == d.server {
+			d.t.Fatal("a step stops the server that others use")
+		}
+		r.server.Signal(signal)
+		r.server.Wait()
 	})
 }
 
@@ -158,21 +242,21 @@ func publish(server *servertest.Server, query url.Values, payload string) (strin
 	return strconv.FormatInt(n, 10), err
 }
 
-func (d *director) cutAfter(query url.Values, _ string) (string, error) {
+func cutAfter(r *rig, query url.Values, _ string) (string, error) {
 	n, err := strconv.Atoi(query.Get("bytes"))
 	if err == nil {
-		d.box.CutAfter(n)
+		r.box.CutAfter(n)
 	}
 	return "", err
 }
 
 // disconnect has the operator disconnect a channel.
-func (d *director) disconnect(query url.Values, _ string) (string, error) {
+func disconnect(r *rig, query url.Values, _ string) (string, error) {
 	body, err := json.Marshal(map[string]any{"channel": query.Get("channel"), "overSeconds": 0})
 	if err != nil {
 		return "", err
 	}
-	answer, err := http.Post("http://"+addressOf(d.server.Admin)+"/operator/disconnect", "application/json", bytes.NewReader(body))
+	answer, err := http.Post("http://"+addressOf(r.server.Admin)+"/operator/disconnect", "application/json", bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}
@@ -183,8 +267,8 @@ func (d *director) disconnect(query url.Values, _ string) (string, error) {
 	return "", nil
 }
 
-func (d *director) order(query url.Values, _ string) (string, error) {
-	bus := redis.NewClient(&redis.Options{Addr: addressOf(d.server.Bus)})
+func (d *director) order(r *rig, query url.Values, _ string) (string, error) {
+	bus := redis.NewClient(&redis.Options{Addr: addressOf(r.server.Bus)})
 	defer bus.Close()
 	messages, err := strconv.Atoi(query.Get("messages"))
 	if err != nil {
@@ -199,7 +283,7 @@ func (d *director) order(query url.Values, _ string) (string, error) {
 	return "", err
 }
 
-func tokenFor(query url.Values, _ string) (string, error) {
+func tokenFor(_ *rig, query url.Values, _ string) (string, error) {
 	seconds, err := strconv.Atoi(query.Get("seconds"))
 	if err != nil {
 		return "", err
@@ -208,6 +292,9 @@ func tokenFor(query url.Values, _ string) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
 }
 
+// stepsMin are those that are taken in Node, too. A scenario without any would do well.
+const stepsMin = 18
+
 // wait does what the scenario orders until it ends. gone says that whoever runs it is
 // gone, and why.
 func (d *director) wait(gone func() string) {
@@ -215,36 +302,39 @@ func (d *director) wait(gone func() string) {
 	seen, hangs := 0, time.After(hangGuard)
 	for {
 		// Each step has this time, not all of them.
-		if n := d.stepsTaken(); n > seen {
+		if n := d.heard(); n > seen {
 			seen, hangs = n, time.After(hangGuard)
 		}
 		select {
 		case do := <-d.orders:
 			do()
 		case how := <-d.ended:
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			if how != "" {
-				d.t.Fatalf("%s, after %q", how, d.steps)
-			}
-			for _, step := range d.steps {
-				if !strings.HasPrefix(step, "begins: ") {
-					d.t.Log(step)
-				}
-			}
-			if last := "a token that ends is followed by a new one, and the channel goes on"; !slices.Contains(d.steps, last) {
-				d.t.Error("the last step was not taken")
-			}
+			d.judge(how)
 			return
 		case <-time.After(100 * time.Millisecond):
 			if why := gone(); why != "" && len(d.ended) == 0 {
 				d.t.Fatalf("it ended without a word: %s", why)
 			}
 		case <-hangs:
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			d.t.Fatalf("it hangs, after %q", d.steps)
+			d.judge("it hangs")
 		}
+	}
+}
+
+// judge fails the test unless all went well.
+func (d *director) judge(how string) {
+	d.t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	left := slices.DeleteFunc(slices.Clone(d.begun), func(step string) bool { return slices.Contains(d.steps, step) })
+	if how != "" {
+		d.t.Fatalf("%s, after %q, while %q were taken; what was waited for: %q", how, d.steps, left, d.waits)
+	}
+	if len(left) > 0 || len(d.steps) < stepsMin {
+		d.t.Errorf("%d steps were taken, and not %q", len(d.steps), left)
+	}
+	for _, step := range d.steps {
+		d.t.Log(step)
 	}
 }
 
@@ -258,7 +348,7 @@ func TestModuleInNode(t *testing.T) {
 	if err := os.WriteFile(file, module, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	client := servertest.Start(t, servertest.Find(t, "node", "nodejs"), "test/node.mjs", d.http.URL, d.at, file)
+	client := servertest.Start(t, servertest.Find(t, "node", "nodejs"), "test/node.mjs", d.http.URL, file)
 	d.wait(client.Gone)
 }
 
@@ -266,7 +356,7 @@ func TestModuleInFirefox(t *testing.T) {
 	t.Parallel()
 	d := direct(t)
 	browser := firefox.Start(t)
-	browser.Open(d.http.URL + "/test/page.html?at=" + url.QueryEscape(d.at))
+	browser.Open(d.http.URL + "/test/page.html")
 	d.wait(browser.Gone)
 }
 
@@ -274,6 +364,6 @@ func TestModuleInChromium(t *testing.T) {
 	t.Parallel()
 	d := direct(t)
 	browser := chromium.Start(t)
-	browser.Open(d.http.URL + "/test/page.html?at=" + url.QueryEscape(d.at))
+	browser.Open(d.http.URL + "/test/page.html")
 	d.wait(browser.Gone)
 }

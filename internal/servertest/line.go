@@ -18,10 +18,11 @@ type Line struct {
 	isCut bool
 }
 
-// NewLine is a line to the server at that address, until the test ends.
-func NewLine(t testing.TB, server string) *Line {
+// NewLine is a line to the server at that address, until the test ends. host is the
+// loopback address that it has itself.
+func NewLine(t testing.TB, host, server string) *Line {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", host+":0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,9 +37,10 @@ type boxed struct {
 }
 
 // NewMiddlebox is a middlebox in front of the server at that address, until the test ends.
-func NewMiddlebox(t testing.TB, server string) *Middlebox {
+// host is the loopback address that it has itself.
+func NewMiddlebox(t testing.TB, host, server string) *Middlebox {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", host+":0")
 	if err != nil {
 		t.Fatal(err)
 	}

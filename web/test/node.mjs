@@ -1,10 +1,10 @@
 // The scenario in Node, with the WebSocket of npm's ws. Arguments: the test's
-// address, those of the servers as JSON, and the file c10m.js.
+// address and the file c10m.js.
 import { createRequire } from "node:module";
 import { scenario } from "./scenario.mjs";
 
 const { WebSocket } = createRequire(new URL("../../conn/realclients/node.mjs", import.meta.url))("ws");
-const [test, at, file] = process.argv.slice(2);
+const [test, file] = process.argv.slice(2);
 
 async function ask(what, body) {
   const response = await fetch(`${test}/${what}`, { method: "POST", body });
@@ -14,7 +14,7 @@ async function ask(what, body) {
 
 try {
   const { C10m } = await import(file);
-  await scenario({ C10m, at: JSON.parse(at), ask, options: { WebSocket } });
+  await scenario({ C10m, ask, options: { WebSocket } });
   await ask("done");
 } catch (error) {
   await ask("failed", error.message);
