@@ -2,6 +2,7 @@ package channel
 
 import (
 	"fmt"
+	"os"
 	"sync/atomic"
 	"testing"
 
@@ -139,6 +140,52 @@ func BenchmarkPublish(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// A wakingLoop makes a system call for each letter, as a post does that wakes a loop.
+type wakingLoop struct {
+	instantLoop
+	to *os.File
+}
+
+func (l *wakingLoop) Post(letter *poller.Letter) bool {
+	l.to.Write([]byte{0})
+	return l.instantLoop.Post(letter)
+}
+
+// Publishers to different channels at once, four for each processor: what they cost each
+// other. docs/internals/channel.md has figures of one lock, of 64, and of one per channel.
+//
+//	go test -run '^$' -bench PublishInParallel -benchmem -cpu 1,2,4 ./channel
+func BenchmarkPublishInParallel(b *testing.B) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer null.Close()
+	for name, loops := range map[string][]Poster{
+		"loops=awake":  {&instantLoop{}, &instantLoop{}},
+		"loops=asleep": {&wakingLoop{to: null}, &wakingLoop{to: null}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			hub := NewHub(loops, HubConfig{
+				Frame: func(p []byte) []byte { return append([]byte{0x81, byte(len(p))}, p...) }, PayloadBytesMax: 1 << 20,
+				Now: func() int64 { return 0 },
+			})
+			var publishers atomic.Int64
+			payload := make([]byte, 100)
+			b.ReportAllocs()
+			b.SetParallelism(4)
+			b.RunParallel(func(more *testing.PB) {
+				name := fmt.Appendf(nil, "channel/%d", publishers.Add(1))
+				for more.Next() {
+					if receipt, err := hub.Publish(name, payload); err != nil || receipt.Wait() != 2 {
+						b.Error(err)
+					}
+				}
+			})
 		})
 	}
 }

@@ -29,9 +29,9 @@
 // # Who owns what
 //
 //	Hub        any goroutine but a loop's. Publishers of one channel take turns
-//	           under one of 64 striped locks, so that all loops see one order.
-//	           No loop takes these locks, and no lock is held on the way from a
-//	           mailbox to a socket.
+//	           under its lock (Order), so that all loops see one order. No loop
+//	           takes these locks, and no lock is held on the way from a mailbox to
+//	           a socket. Locks: Hub.cut, a channel's, History.mu.
 //	Registry   one loop's thread: cells, index, logs, queues, members. Publishers
 //	           read the index through Wants, under a version that the loop
 //	           makes odd while it writes: a loop without the channel is not
@@ -123,8 +123,9 @@
 //     its length, too; a round of age passes over its free slots.
 //   - The hash is 32 bits and the seed random per process: nobody outside can
 //     choose names that collide.
-//   - A publisher holds its order lock while a mailbox is full. Others of the
-//     same stripe wait with it, since they may not overtake.
-//   - Message.at is read before the order lock is taken, so a log's times need
+//   - A publisher holds its channel's lock while a mailbox is full. Others of the
+//     channel wait with it, since they may not overtake. While an Interruption waits for
+//     a full mailbox, all publishers do.
+//   - Message.at is read before the channel is locked, so a log's times need
 //     not ascend. Age stops at the first frame that is young enough.
 package channel

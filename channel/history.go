@@ -36,7 +36,7 @@ type History struct {
 	// Fixed after construction.
 	config HistoryConfig
 
-	// Guarded by mu, which publishers take under their order lock.
+	// Guarded by mu, which publishers take under their channel's lock.
 	mu             sync.Mutex
 	channels       map[string]*past
 	oldest, newest *kept // of all channels
@@ -84,8 +84,8 @@ func (h *History) Kept() int {
 	return h.config.Messages
 }
 
-// keep adds a message that is about to be posted. Its publisher holds the order
-// lock of its channel.
+// keep adds a message that is about to be posted. Its publisher has
+// locked its channel.
 func (h *History) keep(message *Message) {
 	if !h.Keeps() {
 		return
@@ -179,8 +179,8 @@ func (h *History) expire(now int64) {
 
 // since returns what a channel got after a number, in order, at most so many of it (0
 // is all); isWhole is false if
-// some of it, or perhaps some of it, is not kept any more. The caller holds the
-// order lock of the channel; now is the hub's clock.
+// some of it, or perhaps some of it, is not kept any more. The caller has
+// locked the channel; now is the hub's clock.
 func (h *History) since(name []byte, hash uint32, number uint64, most int, now int64) (messages []*Message, isWhole bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

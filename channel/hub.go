@@ -44,9 +44,11 @@ type Hub struct {
 	config HubConfig
 	life   string // of this process, in the ids of its messages
 
-	// Guarded by itself: publishers of one channel take turns, so that all
-	// loops see its messages in one order. No loop ever takes these locks.
-	order [64]sync.Mutex
+	// Publishers of one channel take turns, so that all loops see its messages in one
+	// order. No loop ever takes these locks. cut is held by all of them, and by
+	// Interrupted alone; it comes first.
+	cut   sync.RWMutex
+	order Order
 
 	// Shared: atomic.
 	stats  HubStats
@@ -124,9 +126,9 @@ func (h *Hub) post(name, frame []byte, payloadBytes int) *Receipt {
 		hub:          h,
 	}
 	letters := make([]poller.Letter, len(h.loops))
-	turn := &h.order[message.hash%uint32(len(h.order))]
-	turn.Lock()
-	defer turn.Unlock()
+	h.cut.RLock()
+	defer h.cut.RUnlock()
+	defer h.order.lock(message.hash).Unlock()
 	if frame != nil {
 		message.number = h.number.Add(1)
 		receipt.hub, receipt.number = h, message.number

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime"
@@ -9,7 +10,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"c10m/internal/patience"
 	"c10m/poller"
 )
 
@@ -211,6 +214,71 @@ func TestFullMailboxMakesPublishersWait(t *testing.T) {
 	}
 	if hub.Stats().Waits.Load() == 0 {
 		t.Error("a post was refused, and no wait was counted")
+	}
+}
+
+// A fullLoop wants one channel, whose hash it is told, and takes no letters until it is
+// released.
+type fullLoop struct {
+	wants    uint32
+	released atomic.Bool
+	seen     []string // by one publisher at a time, under the channel's lock
+}
+
+func (l *fullLoop) Wants(hash uint32) bool { return hash == l.wants }
+
+func (l *fullLoop) Post(letter *poller.Letter) bool {
+	if !l.released.Load() {
+		return false
+	}
+	message := letter.Body.(*Message)
+	l.seen = append(l.seen, string(message.frame))
+	message.receipt.Settle(1)
+	return true
+}
+
+// A loop whose mailbox is full holds up who publishes to a channel that it wants, in
+// their order, and nobody else.
+func TestFullMailboxHoldsUpItsOwnChannels(t *testing.T) {
+	full, other := &fullLoop{wants: hashName([]byte("hot"))}, &instantLoop{}
+	hub := NewHub([]Poster{full, other}, HubConfig{Frame: bytes.Clone, PayloadBytesMax: 100, Now: func() int64 { return 0 }})
+	var hot sync.WaitGroup
+	for i := range 3 {
+		hot.Go(func() {
+			if receipt, err := hub.Publish([]byte("hot"), fmt.Append(nil, i)); err != nil || receipt.Wait() != 2 {
+				t.Error(err)
+			}
+		})
+	}
+	for hub.Stats().Waits.Load() == 0 {
+		runtime.Gosched()
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 100 * orderBuckets {
+			name := fmt.Sprint("other ", i)
+			if receipt, err := hub.Publish([]byte(name), nil); err != nil || receipt.Wait() != 1 {
+				t.Error(err)
+			}
+			if counts := hub.Count([]string{name}); counts[0] != 1 {
+				t.Errorf("%s has %d members", name, counts[0])
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience.Guard):
+		t.Fatal("a loop that is full held up who publishes to channels that it does not want")
+	}
+	if n := other.letters.Load(); n != 2*100*orderBuckets {
+		// The first of hot is at the full loop before it comes to the other.
+		t.Errorf("the other loop has %d letters", n)
+	}
+	full.released.Store(true)
+	hot.Wait()
+	if len(full.seen) != 3 {
+		t.Errorf("the full loop got %q", full.seen)
 	}
 }
 

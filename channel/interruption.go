@@ -31,12 +31,10 @@ type Interruption struct {
 // to the hub, and has the loops tell their members, evenly over a time. It waits
 // where Publish does. It must come before what the bus has after the interruption.
 func (h *Hub) Interrupted(over time.Duration) {
-	// All locks: no message and no answer is on its way to one loop before the cut
-	// and to another one behind it.
-	for i := range h.order {
-		h.order[i].Lock()
-		defer h.order[i].Unlock()
-	}
+	// Alone: no message and no answer is on its way to one loop before the cut and to
+	// another one behind it.
+	h.cut.Lock()
+	defer h.cut.Unlock()
 	number := h.number.Add(1)
 	h.unbroken.Store(number)
 	for _, loop := range h.loops {

@@ -10,7 +10,7 @@ import (
 
 // How a member comes to what was published while it was away. The loop makes it a
 // member and holds it, so that nothing is written, and asks. The answer is made
-// under the order lock of the channel and posted before the lock is released, so
+// under the lock of the channel and posted before the lock is released, so
 // in the loop's mailbox it stands between the messages that are in it and those
 // that are not: the loop has the member pass over its log so far (CatchUp), writes
 // the answer's messages, and releases it. Nobody gets a message twice or misses
@@ -113,9 +113,9 @@ func (h *History) answerAll() {
 // messages.
 func (h *Hub) answer(history *History, q *Question) {
 	hash := hashName(q.Name)
-	turn := &h.order[hash%uint32(len(h.order))]
-	turn.Lock()
-	defer turn.Unlock()
+	h.cut.RLock()
+	defer h.cut.RUnlock()
+	defer h.order.lock(hash).Unlock()
 	// Other channels count, too, at this moment: all numbers of this one are at
 	// most the one that is read here.
 	answer := &Answer{ID: q.ID, hub: h, number: h.number.Load()}
