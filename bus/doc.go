@@ -28,7 +28,8 @@
 // # What a driver has to do
 //
 //   - It hands each message to Door.Publish once, in one order per channel, and lets
-//     the Door block: that is the backpressure of the loops.
+//     the Door block: that is the backpressure of the loops. Who publishes to one
+//     channel does not wait for the Door to take another's message (channel.Order).
 //   - A message on a channel that begins with channel.Reserved never reaches the Door.
 //   - PublishBatch keeps the order of a batch, and of two batches one after the other.
 //     It sets Err, Subscribers and, where the message is at the loops already, Receipt.
@@ -46,7 +47,8 @@
 // An Uplink has a queue per loop and a goroutine per queue: a few, as loops are.
 // The loop pushes onto an atomic stack and takes no lock; to wake the goroutine,
 // once per edge from idle to busy, it sends a token into a channel that has room
-// for it. A message then waits where publishers wait.
+// for it. A message then waits where publishers wait, and the messages behind it in its
+// queue wait, too: they are in one order over all channels.
 //
 // Who waits for an answer (POST on the public ports) uses PublishAnswered: a batch's
 // receipts are asked together, and answered in one letter. PublishAll is the same way for

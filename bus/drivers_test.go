@@ -3,6 +3,7 @@ package bus_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,16 +55,6 @@ func ids(driver bus.Bus, n int) []string {
 	return all
 }
 
-// eventually polls for a state that no event announces.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience.Guard); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("gave up waiting: %s", what)
-		}
-	}
-}
-
 // What main and admin ask of a driver.
 func TestDrivers(t *testing.T) {
 	onEachDriver(t, func(t *testing.T, driver bus.Bus, door *bustest.Door) {
@@ -93,6 +84,50 @@ func TestDrivers(t *testing.T) {
 		driver.PublishBatch(t.Context(), []*bus.Publication{late})
 		if h := driver.Health(); h.Up || h.Reason == "" || !isUnpublished(late) || driver.Stats().Unpublished["bus_down"] != 1 {
 			t.Errorf("after Close %+v, %v", h, late.Err)
+		}
+	})
+}
+
+// A Door that blocks for one channel, as the hub does while a loop that wants it is full,
+// holds up who publishes to that one, and nobody else.
+func TestADriverHoldsUpOneChannel(t *testing.T) {
+	onEachDriver(t, func(t *testing.T, driver bus.Bus, door *bustest.Door) {
+		const others = 1000
+		waits, release := make(chan struct{}, 2), make(chan struct{})
+		door.Before = func(name string) {
+			if name == "hot" {
+				waits <- struct{}{}
+				<-release
+			}
+		}
+		var hot sync.WaitGroup
+		hot.Go(func() { publishOne(driver, message("hot", "first")) })
+		<-waits
+		hot.Go(func() { publishOne(driver, message("hot", "second")) })
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range others {
+				if p := publishOne(driver, message(fmt.Sprint("other ", i), "")); p.Err != nil {
+					t.Error(p.Err)
+				}
+			}
+		}()
+		select {
+		case <-done:
+		case <-time.After(patience.Guard):
+			t.Fatal("who publishes to other channels waits, too")
+		}
+		select {
+		case <-waits:
+			t.Error("the second of a channel is at the Door before the first has left it")
+		default:
+		}
+		close(release)
+		hot.Wait()
+		all := door.All()
+		if len(all) != others+2 || all[others] != bustest.To("hot", "first") || all[others+1] != bustest.To("hot", "second") {
+			t.Errorf("the Door has %d messages, at last %v", len(all), all[max(0, len(all)-2):])
 		}
 	})
 }

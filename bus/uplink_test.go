@@ -11,6 +11,7 @@ import (
 	"c10m/bus"
 	"c10m/bus/bustest"
 	"c10m/channel"
+	"c10m/internal/patience"
 
 	"go.uber.org/zap"
 )
@@ -79,11 +80,11 @@ func TestUplinkFull(t *testing.T) {
 				t.Fatal("there is room, and nothing was published")
 			}
 			close(driver.Hold)
-			eventually(t, "there is room", func() bool { return ear.Rooms() == 1 })
+			patience.Eventually(t, "there is room", func() bool { return ear.Rooms() == 1 })
 			if q.Full() {
 				t.Error("there is room, and Full says no")
 			}
-			eventually(t, "all is published", func() bool { messages, bytes := q.UnderWay(); return messages == 0 && bytes == 0 })
+			patience.Eventually(t, "all is published", func() bool { messages, bytes := q.UnderWay(); return messages == 0 && bytes == 0 })
 			if n := len(door.All()); n != c.hard {
 				t.Errorf("the bus has %d messages, and %d were taken", n, c.hard)
 			}

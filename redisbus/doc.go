@@ -27,13 +27,15 @@
 // writes to a socket under a lock: this is why redcon's server and its PubSub are
 // not used.
 //
-// Locks, always in this order: a lane, the registry, an outbox. Embedded.mu is
-// apart and is never held with a lane.
+// Locks, always in this order: a channel's, the registry, an outbox. Embedded.mu is
+// apart and is never held with a channel's.
 //
-//   - lane.mu makes one order of all publishing, for the Door and for RESP
-//     subscribers alike. It is held while Door.Publish blocks: that is how
-//     backpressure reaches all publishers. Reserved channels have a lane of their
-//     own, so that another server's probe does not wait for this one's loops.
+//   - Embedded.order has a lock for each channel (channel.Order), which makes one order
+//     of what is published to it, for the Door and for RESP subscribers alike. It is
+//     held while Door.Publish blocks: that is how backpressure reaches those who publish
+//     to this channel. Publishers of others go on, and so does another server's probe.
+//     There is no order of two publishers in two channels, as Redis has it; each
+//     publisher's own is kept, since it publishes one message after the other.
 //   - registry.mu covers the subscription tables and the peers' own sets. A
 //     confirmation is queued under it.
 //   - outbox.mu covers the queue and the peer's protocol, so that HELLO switches
@@ -76,9 +78,9 @@
 // # What clients publish
 //
 // With the embedded bus a message of a client (bus.Uplink, bus.PublishAll) is what a
-// peer's PUBLISH is: it goes by the lane to the Door and the subscribers, and waits
-// where publishers wait. At a real Redis it is one of a pipeline, on up to
-// publishConnectionsMax connections that are dialed when the first message comes.
+// peer's PUBLISH is, and waits where publishers wait. At a real Redis it is one of a
+// pipeline, on up to publishConnectionsMax connections that are dialed when the first
+// message comes.
 //
 // Nothing is retried. What Redis refused, or did not answer, is reported to the
 // loop, which closes the client, or tells it if it speaks c10m.v1; while health is

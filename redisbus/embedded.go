@@ -35,7 +35,7 @@ type Embedded struct {
 	authDelay   time.Duration // for a wrong password
 	started     time.Time
 	registry    *registry
-	lanes       [2]lane // for the Door's channels, and for the reserved ones
+	order       channel.Order // the same of each channel for the Door and for RESP subscribers
 	ended       sync.WaitGroup
 
 	mu sync.Mutex
@@ -51,15 +51,6 @@ type Embedded struct {
 	queued   atomic.Int64 // bytes in all outboxes
 	count    embeddedCounters
 	password secret.Password
-}
-
-// A lane gives the messages that go through it one order, the same for the Door
-// and for every RESP subscriber. It is held while the Door blocks, so that
-// backpressure reaches every publisher. Locks: lane, then registry, then outbox.
-type lane struct {
-	mu sync.Mutex
-	// Guarded by mu.
-	frames pushFrames
 }
 
 type embeddedCounters struct {
@@ -220,19 +211,12 @@ func (b *Embedded) evict() bool {
 	return true
 }
 
-// publish hands a message to the Door and to the RESP subscribers, in one order
-// for all of them.
+// publish hands a message to the Door and to the RESP subscribers, in one order of its
+// channel for all of them. The channel is locked while the Door blocks, so backpressure
+// reaches its publishers, and nobody else.
 func (b *Embedded) publish(shard bool, name, payload []byte) (reply publishReply) {
-	reserved := channel.IsReserved(name)
-	l := &b.lanes[0]
-	if reserved {
-		// Of its own, so that another server's probe measures its way here and
-		// back and not how busy the loops are.
-		l = &b.lanes[1]
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if reserved {
+	defer b.order.Lock(name).Unlock()
+	if channel.IsReserved(name) {
 		b.count.Reserved.Add(1)
 	} else {
 		b.count.Messages.Add(1)
@@ -245,7 +229,7 @@ func (b *Embedded) publish(shard bool, name, payload []byte) (reply publishReply
 			return reply
 		}
 	}
-	reply.local = b.registry.route(&l.frames, shard, name, payload)
+	reply.local = b.registry.route(shard, name, payload)
 	return reply
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -139,59 +138,6 @@ func TestPipelineWaitsOnce(t *testing.T) {
 	}
 	r.send(send.String())
 	r.expect(want.String())
-}
-
-// TestOrder: concurrent publishers to one channel; the Door and every RESP
-// subscriber see one and the same order, and each publisher's own in it.
-func TestOrder(t *testing.T) {
-	const publishers, each = 4, 500
-	door := newDoor(nil)
-	// Between the Door and the subscribers is where two publishers would swap.
-	door.After = runtime.Gosched
-	b := startEmbedded(t, door, "")
-	var subs []*raw
-	for _, s := range [][]string{{"SUBSCRIBE", "a"}, {"PSUBSCRIBE", "*"}, {"SUBSCRIBE", "a"}} {
-		r := dialRaw(t, b.Addr().String())
-		r.do(s...)
-		subs = append(subs, r)
-	}
-	var all sync.WaitGroup
-	for p := range publishers {
-		r := dialRaw(t, b.Addr().String())
-		all.Go(func() {
-			var send strings.Builder
-			for i := range each {
-				send.WriteString(cmd("PUBLISH", "a", fmt.Sprintf("%d-%d", p, i)))
-			}
-			_, _ = r.Write([]byte(send.String()))
-			for range each {
-				if _, err := r.in.ReadString('\n'); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	all.Wait()
-	messages := door.All()
-	if len(messages) != publishers*each {
-		t.Fatalf("%d messages", len(messages))
-	}
-	next := map[string]int{}
-	for i, m := range messages {
-		var p string
-		if c := strings.IndexByte(m.Payload, '-'); c > 0 {
-			p = m.Payload[:c]
-		}
-		if m.Payload != fmt.Sprintf("%s-%d", p, next[p]) {
-			t.Fatalf("message %d is %s, and publisher %s is at %d", i, m.Payload, p, next[p])
-		}
-		next[p]++
-		for j, r := range subs {
-			if got := r.readReply(); !strings.HasSuffix(got, bulk("a")+bulk(m.Payload)) {
-				t.Fatalf("subscriber %d at %d: %q, and the Door has %s", j, i, got, m.Payload)
-			}
-		}
-	}
 }
 
 // TestLaggard: a subscriber that does not read is disconnected and counted, and

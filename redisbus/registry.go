@@ -32,10 +32,12 @@ type registry struct {
 	// its own reader changes them, and so reads them without the lock.
 	sets  [kinds]map[string]map[*peer]struct{}
 	count int // subscriptions of all kinds
+
+	frames sync.Pool // of *pushFrames; guarded by itself
 }
 
 func newRegistry() *registry {
-	r := &registry{}
+	r := &registry{frames: sync.Pool{New: func() any { return &pushFrames{} }}}
 	for kind := range r.sets {
 		r.sets[kind] = make(map[string]map[*peer]struct{})
 	}
@@ -113,14 +115,18 @@ func (r *registry) remove(p *peer, kind int, name string) {
 }
 
 // route queues a message to each subscription it matches and returns how many
-// took it. The caller holds the lane of m.
-func (r *registry) route(m *pushFrames, shard bool, channel, payload []byte) (receivers int) {
+// took it. The caller has locked the channel (Embedded.order).
+func (r *registry) route(shard bool, channel, payload []byte) (receivers int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if r.count == 0 {
 		return 0
 	}
-	defer m.release()
+	m := r.frames.Get().(*pushFrames)
+	defer func() {
+		m.release()
+		r.frames.Put(m)
+	}()
 	kind, word := kindChannel, "message"
 	if shard {
 		kind, word = kindShard, "smessage"

@@ -50,7 +50,7 @@ func appendText(b []byte, resp3 bool, s string) []byte {
 }
 
 // pushFrames is one message to subscribers, encoded at most once per protocol.
-// It is borrowed from its lane: valid until the next set.
+// It is borrowed from registry.frames: valid until the next set.
 type pushFrames struct {
 	kind    string // message, pmessage, smessage
 	pattern string // of a pmessage

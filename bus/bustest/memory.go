@@ -4,14 +4,15 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"c10m/bus"
 	"c10m/channel"
 )
 
-// A Memory is a bus of one process: what is published goes to its Door, at once and in
-// one order. It stands for a driver that numbers messages itself, and fails, waits and
+// A Memory is a bus of one process: what is published goes to its Door at once, in one
+// order per channel. It stands for a driver that numbers messages itself, and fails, waits and
 // is silent as a test tells it.
 type Memory struct {
 	// Fixed once somebody publishes.
@@ -22,14 +23,15 @@ type Memory struct {
 	// they are there.
 	Hold, Entered chan struct{}
 
+	order  channel.Order
+	number atomic.Uint64 // of the latest message
+	count  bus.Counters
+
 	mu sync.Mutex
 	// Guarded by mu.
 	fail   func(*bus.Publication) error
-	number uint64
 	tried  int
 	health bus.Health
-
-	count bus.Counters
 }
 
 var _ bus.Bus = (*Memory)(nil)
@@ -55,26 +57,16 @@ func (m *Memory) PublishBatch(_ context.Context, batch []*bus.Publication) {
 	if m.Hold != nil {
 		<-m.Hold
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	for _, p := range batch {
 		m.publish(p)
 	}
 }
 
 func (m *Memory) publish(p *bus.Publication) {
-	m.tried++
-	switch {
-	case !m.health.Up:
-		p.Err = bus.Unpublished(m.health.Reason)
-		m.count.Unpublished[bus.PublishDown].Add(1)
+	if p.Err = m.refuses(p); p.Err != nil {
 		return
-	case m.fail != nil:
-		if p.Err = m.fail(p); p.Err != nil {
-			m.count.Unpublished[bus.PublishUnconfirmed].Add(1)
-			return
-		}
 	}
+	defer m.order.Lock(p.Channel).Unlock()
 	m.count.Messages.Add(1)
 	m.count.Bytes.Add(uint64(len(p.Payload)))
 	loops, err := m.Door.Publish(p.Channel, p.Payload)
@@ -84,9 +76,26 @@ func (m *Memory) publish(p *bus.Publication) {
 		return
 	}
 	p.Subscribers = m.Subscribers
-	if m.number++; !m.IsLate {
-		p.Receipt = receipt{loops, fmt.Sprint("memory-", m.number)}
+	if !m.IsLate {
+		p.Receipt = receipt{loops, fmt.Sprint("memory-", m.number.Add(1))}
 	}
+}
+
+// refuses is why a message is not published.
+func (m *Memory) refuses(p *bus.Publication) (err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tried++
+	if !m.health.Up {
+		m.count.Unpublished[bus.PublishDown].Add(1)
+		return bus.Unpublished(m.health.Reason)
+	}
+	if m.fail != nil {
+		if err = m.fail(p); err != nil {
+			m.count.Unpublished[bus.PublishUnconfirmed].Add(1)
+		}
+	}
+	return err
 }
 
 // Fail sets what fails from now on, nil for nothing.
