@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"c10m/conn/wire"
+	"c10m/internal/patience"
 
 	"golang.org/x/sys/unix"
 )
@@ -76,7 +77,7 @@ func (d *drainedPort) await(bytes int) {
 		select {
 		case n := <-d.bytes:
 			bytes -= n
-		case <-time.After(hangGuard):
+		case <-time.After(patience.Guard):
 			d.tb.Fatalf("%d bytes are missing", bytes)
 		}
 	}

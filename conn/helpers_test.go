@@ -21,9 +21,6 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// hangGuard is when a test gives up. No test asserts a time.
-var hangGuard = patience.Guard
-
 // upgradeRequest is a good request with the sample key of RFC 6455, 1.3, whose
 // answer is sampleAccept.
 func upgradeRequest(path string) string {
@@ -173,7 +170,7 @@ func (c *rawClient) expect(want ...wireFrame) {
 
 func waitFor(t testing.TB, what string, isDone func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(hangGuard); !isDone(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience.Guard); !isDone(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still waiting: %s", what)
 		}

@@ -10,9 +10,6 @@ import (
 	"c10m/internal/patience"
 )
 
-// hangGuard is no expectation of speed: who is forgotten waits for ever.
-var hangGuard = patience.Guard
-
 // As many as there are seats are inside, never more, and everybody gets in
 // again and again: if a call to who sleeps were lost, this would hang.
 func TestTurnstile(t *testing.T) {
@@ -51,7 +48,7 @@ func TestTurnstile(t *testing.T) {
 		go func() { running.Wait(); close(done) }()
 		select {
 		case <-done:
-		case <-time.After(hangGuard):
+		case <-time.After(patience.Guard):
 			t.Fatalf("%d seats: loops wait for ever; free %d, waiting %d", seats, turns.free.Load(), turns.waiting.Load())
 		}
 		if turns.free.Load() != int32(seats) || turns.waiting.Load() != 0 {
@@ -82,7 +79,7 @@ func TestTurnstileYield(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	// The other may be slow to wake, and then the nap ends first; not always.
-	for end := time.Now().Add(hangGuard); visits.Load() == 0; {
+	for end := time.Now().Add(patience.Guard); visits.Load() == 0; {
 		if turns.yield(0, &pass); time.Now().After(end) {
 			t.Fatal("who waits never gets the seat")
 		}

@@ -12,6 +12,7 @@ import (
 	"c10m/bus"
 	"c10m/bus/bustest"
 	"c10m/channel"
+	"c10m/internal/servertest"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -186,21 +187,8 @@ type strangeRedis struct {
 
 func startStrange(t *testing.T) *strangeRedis {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &strangeRedis{Listener: listener, t: t}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go s.serve(conn)
-		}
-	}()
+	s := &strangeRedis{t: t}
+	s.Listener = servertest.Accept(t, "127.0.0.1", s.serve)
 	return s
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"c10m/internal/chromium"
 	"c10m/internal/firefox"
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -299,11 +300,11 @@ const stepsMin = 18
 // gone, and why.
 func (d *director) wait(gone func() string) {
 	d.t.Helper()
-	seen, hangs := 0, time.After(hangGuard)
+	seen, hangs := 0, time.After(patience.Guard)
 	for {
 		// Each step has this time, not all of them.
 		if n := d.heard(); n > seen {
-			seen, hangs = n, time.After(hangGuard)
+			seen, hangs = n, time.After(patience.Guard)
 		}
 		select {
 		case do := <-d.orders:

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"regexp"
 	"testing"
+
+	"c10m/internal/patience"
 )
 
 // TypeScript's compiler over c10m.d.ts, with what a page may do and what it may not, and
@@ -16,7 +18,7 @@ func TestTypes(t *testing.T) {
 	if _, err := os.Stat(compiler); err != nil {
 		t.Fatal("the npm package typescript is not there: run make test, which installs it")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 	defer cancel()
 	for _, project := range []string{"test/types/tsconfig.json", "test/types/source.json"} {
 		if out, err := exec.CommandContext(ctx, compiler, "-p", project).CombinedOutput(); err != nil {

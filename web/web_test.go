@@ -14,9 +14,6 @@ import (
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
-// hangGuard ends what hangs; it is no expectation of speed.
-var hangGuard = patience.Guard
-
 // The modules as one file: an engine takes it, with what c10m.d.ts names and nothing else.
 func TestJoined(t *testing.T) {
 	t.Parallel()
@@ -34,7 +31,7 @@ func TestJoined(t *testing.T) {
 // The unit tests of c10m.js. node is content with no test at all, so they are counted.
 func TestModule(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, servertest.Find(t, "node", "nodejs"), "--test", "--test-reporter=tap", "test/c10m.test.mjs", "test/outcomes.test.mjs", "test/publish.test.mjs", "test/recovery.test.mjs").CombinedOutput()
 	if err != nil {

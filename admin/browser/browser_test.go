@@ -21,9 +21,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// hangGuard ends what hangs; it is no expectation of speed.
-var hangGuard = patience.Guard
-
 func TestMain(m *testing.M) { servertest.Main(m) }
 
 var (

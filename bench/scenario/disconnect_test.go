@@ -10,6 +10,7 @@ import (
 	"c10m/bench/load"
 	"c10m/bench/load/loadtest"
 	"c10m/bench/report"
+	"c10m/internal/patience"
 )
 
 // memories are a host's, one after the other; the last stays.
@@ -69,7 +70,7 @@ func TestMemoryOfADisconnect(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			result, d := runDisconnect(t, loadtest.Fault{}, func(o *Options) {
-				o.Probes, o.Within, o.hostUsed = 40, hangGuard, memories(test.used...)
+				o.Probes, o.Within, o.hostUsed = 40, patience.Guard, memories(test.used...)
 				if name == "not all" {
 					o.Within = 5 * time.Second
 				}

@@ -8,6 +8,7 @@ import (
 
 	"c10m/bench/load"
 	"c10m/bench/load/loadtest"
+	"c10m/internal/patience"
 )
 
 func TestTimetable(t *testing.T) {
@@ -60,7 +61,7 @@ func TestPublisherIsOnTime(t *testing.T) {
 			}
 			due := timetable{begin: start, rate: 100}.due(c.published - 1)
 			last := string(load.AppendStamped(nil, c.published, due, 64))
-			for end := time.Now().Add(hangGuard); s.Last() != last; time.Sleep(time.Millisecond) {
+			for end := time.Now().Add(patience.Guard); s.Last() != last; time.Sleep(time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatalf("the last message is %q instead of %q", s.Last(), last)
 				}

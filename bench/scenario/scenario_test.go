@@ -26,9 +26,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// hangGuard is no expectation of speed.
-var hangGuard = patience.Guard
-
 const connections = 200
 
 // options are small ones for a scenario.
@@ -37,8 +34,8 @@ func options(name string, port int, bus string) Options {
 		Name: name, Bus: bus, Bytes: 100, Duration: 200 * time.Millisecond, Rate: 50,
 		ProbeRate: 500, Probes: 5, InFlight: 4,
 		Jitter: 100 * time.Millisecond, Reset: true, ChurnRate: 100, Patience: 500 * time.Millisecond,
-		Baseline: 100 * time.Millisecond, Within: hangGuard, hostUsed: memories(100, 200, 100),
-		Load: load.Config{Retries: 3, Loops: 2, HandshakeTimeout: hangGuard,
+		Baseline: 100 * time.Millisecond, Within: patience.Guard, hostUsed: memories(100, 200, 100),
+		Load: load.Config{Retries: 3, Loops: 2, HandshakeTimeout: patience.Guard,
 			Spread: load.Spread{Host: netip.MustParseAddr("127.0.0.1"),
 				FirstPort: port, PerPort: 50_000, Connections: connections}},
 	}
@@ -46,7 +43,7 @@ func options(name string, port int, bus string) Options {
 
 func runScenario(t *testing.T, o Options) (*report.Result, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 	defer cancel()
 	result, err := Run(ctx, o)
 	if result == nil {
@@ -72,7 +69,7 @@ func startServer(t *testing.T) (port int, bus string, pid int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Stop)
-	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 	defer cancel()
 	for i := range 2 {
 		if err := server.AwaitListener(ctx, address(i)); err != nil {
@@ -336,7 +333,7 @@ func TestInterrupted(t *testing.T) {
 	s := loadtest.Start(t, loadtest.Fault{})
 	ctx, cancel := context.WithCancel(t.Context())
 	o := options("fanout", s.Port, s.Bus)
-	o.Duration = hangGuard
+	o.Duration = patience.Guard
 	o.Progress = func(sample *report.Sample, _ *load.Snapshot) {
 		if sample.Phase == "measuring" {
 			cancel()

@@ -17,6 +17,7 @@ import (
 	"c10m/bench/report"
 	"c10m/bench/usertcp"
 	"c10m/internal/netspace"
+	"c10m/internal/patience"
 )
 
 // namespaceVariable holds the server's program in the process that runs in a
@@ -64,7 +65,7 @@ func serveInNamespace(t *testing.T, flags ...string) (pid int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Stop)
-	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 	defer cancel()
 	for _, address := range []string{"127.0.0.1:10000", namespaceBus} {
 		if err := server.AwaitListener(ctx, address); err != nil {

@@ -22,9 +22,6 @@ import (
 	"go.uber.org/zap"
 )
 
-// hangGuard is when a test gives up. No test asserts a time.
-var hangGuard = patience.Guard
-
 // messageBytesDefault is that of --message-bytes.
 const messageBytesDefault = 1 << 20
 
@@ -49,7 +46,7 @@ func start(t *testing.T, mode wire.FrameMode, messageBytesMax int) *server {
 	// No pings, so that all that is heard is an answer.
 	shared := conn.NewShared(conn.Config{
 		ConnectionsMax:  1 << 20,
-		Channel:         channel.Config{LogBytes: 4 * messageBytesMax, LogAge: hangGuard, LogBytesTotal: 256 << 20},
+		Channel:         channel.Config{LogBytes: 4 * messageBytesMax, LogAge: patience.Guard, LogBytesTotal: 256 << 20},
 		NewPublisher:    func(f conn.Feedback) conn.Publisher { return uplink.Queue(f) },
 		PublishBytesMax: messageBytesMax, InboundBytesTotal: 256 << 20,
 	})
@@ -75,7 +72,7 @@ func start(t *testing.T, mode wire.FrameMode, messageBytesMax int) *server {
 	}
 	uplink.Start(embedded, hub)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), hangGuard)
+		ctx, cancel := context.WithTimeout(context.Background(), patience.Guard)
 		defer cancel()
 		if err := errors.Join(uplink.Close(ctx), embedded.Close(ctx)); err != nil {
 			t.Error(err)
@@ -101,7 +98,7 @@ func (s *server) hasRead() {
 func (s *server) checkNothingLeft(t *testing.T) {
 	t.Helper()
 	var accepted, ended uint64
-	for deadline := time.Now().Add(hangGuard); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience.Guard); ; time.Sleep(time.Millisecond) {
 		open := int64(0)
 		for _, l := range s.poller.Loops() {
 			open += l.Stats().Connections.Load()

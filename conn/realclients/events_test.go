@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"c10m/internal/patience"
 	"c10m/internal/servertest"
 )
 
@@ -29,7 +30,7 @@ func TestEventSource(t *testing.T) {
 func TestCurlReadsEvents(t *testing.T) {
 	t.Parallel()
 	d := direct(t)
-	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 	defer cancel()
 	var stderr bytes.Buffer
 	curl := exec.CommandContext(ctx, servertest.Find(t, "curl"), "-sN", "-H", "Accept: text/event-stream", fmt.Sprintf("http://127.0.0.1:%d/news", d.server.Port))
@@ -66,7 +67,7 @@ func TestCurlPolls(t *testing.T) {
 	d := direct(t)
 	poll := func(query string) (head, body string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
+		ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
 		defer cancel()
 		out, err := exec.CommandContext(ctx, servertest.Find(t, "curl"), "-si", fmt.Sprintf("http://127.0.0.1:%d/news?%s", d.server.Port, query)).Output()
 		if err != nil {

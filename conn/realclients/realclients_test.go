@@ -24,9 +24,6 @@ import (
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
-// hangGuard ends what hangs; it is no expectation of speed.
-var hangGuard = patience.Guard
-
 // A director is the test's end of a scenario: it serves the page, publishes what
 // it is asked to, and hears how the scenario ends.
 type director struct {
@@ -108,7 +105,7 @@ func (d *director) order(w http.ResponseWriter, r *http.Request) {
 // says that whoever plays it is gone, and why.
 func (d *director) wait(gone func() string) {
 	d.t.Helper()
-	hangs := time.After(hangGuard)
+	hangs := time.After(patience.Guard)
 	for ended := false; !ended; {
 		select {
 		case how := <-d.ended:

@@ -1,53 +1,40 @@
 package chromium
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
-	"c10m/internal/patience"
+	"c10m/internal/devtools"
 	"c10m/internal/servertest"
-
-	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsutil"
 )
-
-// hangGuard ends what hangs; it is no expectation of speed.
-var hangGuard = patience.Guard
 
 // A Browser is a Chromium with one page.
 type Browser struct {
 	// Fixed after construction.
 	t       testing.TB
 	process *servertest.Process
-	conn    net.Conn
+	session *devtools.Session
 
 	// Owned by the test.
 	front string // a tab in front of the page
 
+	// Shared: atomic.
+	page atomic.Pointer[string] // nil while there is none
+
+	// Guarded by mu.
 	mu       sync.Mutex
-	last     int
-	session  string // "" while there is no page
-	answers  map[int]chan answer
 	requests []string
 	thrown   []string
 	logged   []string
-}
-
-type answer struct {
-	Result json.RawMessage
-	Error  *struct{ Message string }
 }
 
 var listening = regexp.MustCompile(`DevTools listening on (ws://\S+)`)
@@ -64,22 +51,8 @@ func Start(t testing.TB, flags ...string) *Browser {
 		args = append(args, "--no-sandbox")
 	}
 	process := servertest.Start(t, servertest.Find(t, "chromium", "chromium-browser", "google-chrome"), append(args, "about:blank")...)
-	var address string
-	servertest.Eventually(t, "Chromium listens", func() bool {
-		if found := listening.FindStringSubmatch(process.Output.String()); found != nil {
-			address = found[1]
-		}
-		return address != ""
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), hangGuard)
-	defer cancel()
-	conn, _, _, err := ws.Dial(ctx, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	b := &Browser{t: t, process: process, conn: conn, answers: make(map[int]chan answer)}
-	go b.read()
+	b := &Browser{t: t, process: process}
+	b.session = devtools.Open(t, process, listening, "", b.note)
 	b.attach()
 	return b
 }
@@ -90,54 +63,39 @@ func (b *Browser) attach() {
 	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
 	var attached struct{ SessionID string }
 	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
-	b.mu.Lock()
-	b.session = attached.SessionID
-	b.mu.Unlock()
+	b.page.Store(&attached.SessionID)
 	for _, domain := range []string{"Page", "Runtime", "Network", "Log"} {
 		b.call(domain+".enable", nil, nil)
 	}
 }
 
-// read hands answers to who waits for them, and notes events.
-func (b *Browser) read() {
-	for {
-		text, err := wsutil.ReadServerText(b.conn)
-		if err != nil {
-			return // the test is over, or whoever waits will say so
-		}
-		var message struct {
-			answer
-			ID     int
-			Method string
-			Params struct {
-				Request          struct{ URL string }
-				ExceptionDetails struct {
-					Text      string
-					Exception struct{ Description string }
-				}
-				Entry struct{ Level, Text string }
+// note notes what happens in the page.
+func (b *Browser) note(text []byte) {
+	var event struct {
+		Method string
+		Params struct {
+			Request          struct{ URL string }
+			ExceptionDetails struct {
+				Text      string
+				Exception struct{ Description string }
 			}
+			Entry struct{ Level, Text string }
 		}
-		if json.Unmarshal(text, &message) != nil {
-			continue // an event whose parameters have other types: none of ours
-		}
-		b.mu.Lock()
-		switch message.Method {
-		case "Network.requestWillBeSent":
-			b.requests = append(b.requests, message.Params.Request.URL)
-		case "Runtime.exceptionThrown":
-			details := message.Params.ExceptionDetails
-			b.thrown = append(b.thrown, details.Text+" "+details.Exception.Description)
-		case "Log.entryAdded":
-			if entry := message.Params.Entry; entry.Level == "error" {
-				b.logged = append(b.logged, entry.Text)
-			}
-		}
-		waiting := b.answers[message.ID]
-		delete(b.answers, message.ID)
-		b.mu.Unlock()
-		if waiting != nil {
-			waiting <- message.answer
+	}
+	if json.Unmarshal(text, &event) != nil {
+		return // its parameters have other types: none of ours
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch event.Method {
+	case "Network.requestWillBeSent":
+		b.requests = append(b.requests, event.Params.Request.URL)
+	case "Runtime.exceptionThrown":
+		details := event.Params.ExceptionDetails
+		b.thrown = append(b.thrown, details.Text+" "+details.Exception.Description)
+	case "Log.entryAdded":
+		if entry := event.Params.Entry; entry.Level == "error" {
+			b.logged = append(b.logged, entry.Text)
 		}
 	}
 }
@@ -145,45 +103,19 @@ func (b *Browser) read() {
 // call sends a command and waits for its result, which may be nil.
 func (b *Browser) call(method string, params map[string]any, result any) {
 	b.t.Helper()
-	if err := b.try(method, params, result); err != nil {
-		b.t.Fatalf("%s: %v", method, err)
-	}
+	b.session.Call(b.command(method, params), result)
 }
 
-func (b *Browser) try(method string, params map[string]any, result any) error {
-	waiting := make(chan answer, 1)
-	b.mu.Lock()
-	b.last++
-	id := b.last
-	b.answers[id] = waiting
-	command := map[string]any{"id": id, "method": method}
+func (b *Browser) command(method string, params map[string]any) map[string]any {
+	command := map[string]any{"method": method}
 	if params != nil {
 		command["params"] = params
 	}
 	// Tabs are the browser's affair, the rest is the page's.
-	if b.session != "" && !strings.HasPrefix(method, "Target.") {
-		command["sessionId"] = b.session
+	if page := b.page.Load(); page != nil && !strings.HasPrefix(method, "Target.") {
+		command["sessionId"] = *page
 	}
-	text, err := json.Marshal(command)
-	if err == nil {
-		err = wsutil.WriteClientText(b.conn, text)
-	}
-	b.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	select {
-	case a := <-waiting:
-		if a.Error != nil {
-			return errors.New(a.Error.Message)
-		}
-		if result == nil {
-			return nil
-		}
-		return json.Unmarshal(a.Result, result)
-	case <-time.After(hangGuard):
-		return errors.New("no answer")
-	}
+	return command
 }
 
 // Open goes to a page and does not wait for it.
@@ -221,7 +153,7 @@ func (b *Browser) Text(expression string) string {
 		ExceptionDetails *struct{}
 	}
 	params := map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}
-	if err := b.try("Runtime.evaluate", params, &got); err != nil || got.ExceptionDetails != nil {
+	if err := b.session.Try(b.command("Runtime.evaluate", params), &got); err != nil || got.ExceptionDetails != nil {
 		return ""
 	}
 	return fmt.Sprint(got.Result.Value)

@@ -6,22 +6,13 @@ scripts/install-test-deps installs Firefox. What hangs or fails ends the test.
 package firefox
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
-	"sync"
 	"testing"
-	"time"
 
-	"c10m/internal/patience"
+	"c10m/internal/devtools"
 	"c10m/internal/servertest"
-
-	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsutil"
 )
 
 // A Browser is a Firefox with one page.
@@ -29,19 +20,8 @@ type Browser struct {
 	// Fixed after construction.
 	t       testing.TB
 	process *servertest.Process
-	conn    net.Conn
+	session *devtools.Session
 	page    string // its browsing context
-
-	mu      sync.Mutex
-	last    int
-	answers map[int]chan answer
-}
-
-type answer struct {
-	Type    string
-	Result  json.RawMessage
-	Error   string
-	Message string
 }
 
 var listening = regexp.MustCompile(`WebDriver BiDi listening on (ws://\S+)`)
@@ -79,22 +59,7 @@ func Start(t testing.TB) *Browser {
 		t.Fatal(err)
 	}
 	process := servertest.Start(t, servertest.Find(t, "firefox-esr", "firefox"), "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0", "about:blank")
-	var address string
-	servertest.Eventually(t, "Firefox listens", func() bool {
-		if found := listening.FindStringSubmatch(process.Output.String()); found != nil {
-			address = found[1]
-		}
-		return address != ""
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), patience.Guard)
-	defer cancel()
-	conn, _, _, err := ws.Dial(ctx, address+"/session")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	b := &Browser{t: t, process: process, conn: conn, answers: make(map[int]chan answer)}
-	go b.read()
+	b := &Browser{t: t, process: process, session: devtools.Open(t, process, listening, "/session", nil)}
 	b.call("session.new", map[string]any{"capabilities": map[string]any{}}, nil)
 	var tree struct{ Contexts []struct{ Context string } }
 	b.call("browsingContext.getTree", map[string]any{}, &tree)
@@ -105,63 +70,10 @@ func Start(t testing.TB) *Browser {
 	return b
 }
 
-// read hands answers to who waits for them.
-func (b *Browser) read() {
-	for {
-		text, err := wsutil.ReadServerText(b.conn)
-		if err != nil {
-			return // the test is over, or whoever waits will say so
-		}
-		var message struct {
-			answer
-			ID int
-		}
-		if json.Unmarshal(text, &message) != nil {
-			continue
-		}
-		b.mu.Lock()
-		waiting := b.answers[message.ID]
-		delete(b.answers, message.ID)
-		b.mu.Unlock()
-		if waiting != nil {
-			waiting <- message.answer
-		}
-	}
-}
-
 // call sends a command and waits for its result, which may be nil.
 func (b *Browser) call(method string, params map[string]any, result any) {
 	b.t.Helper()
-	if err := b.try(method, params, result); err != nil {
-		b.t.Fatalf("%s: %v", method, err)
-	}
-}
-
-func (b *Browser) try(method string, params map[string]any, result any) error {
-	waiting := make(chan answer, 1)
-	b.mu.Lock()
-	b.last++
-	b.answers[b.last] = waiting
-	text, err := json.Marshal(map[string]any{"id": b.last, "method": method, "params": params})
-	if err == nil {
-		err = wsutil.WriteClientText(b.conn, text)
-	}
-	b.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	select {
-	case a := <-waiting:
-		if a.Type == "error" {
-			return errors.New(a.Error + ": " + a.Message)
-		}
-		if result == nil {
-			return nil
-		}
-		return json.Unmarshal(a.Result, result)
-	case <-time.After(patience.Guard):
-		return errors.New("no answer")
-	}
+	b.session.Call(map[string]any{"method": method, "params": params}, result)
 }
 
 // Open goes to a page and does not wait for it.

@@ -25,7 +25,7 @@ type Client struct {
 // of the test ends what hangs.
 func (s *Server) Dial(t testing.TB, channel string, protocols ...string) *Client {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), hangGuard)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Guard)
 	defer cancel()
 	c, early, _, err := ws.Dialer{Protocols: protocols}.Dial(ctx, fmt.Sprintf("ws://127.0.0.1:%d/%s", s.Port, channel))
 	if err != nil {

@@ -22,26 +22,14 @@ type Line struct {
 // loopback address that it has itself.
 func NewLine(t testing.TB, host, server string) *Line {
 	t.Helper()
-	listener, err := net.Listen("tcp", host+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &Line{listener: listener, server: server, conns: make(map[net.Conn]bool), whole: make(chan struct{})}
+	l := &Line{server: server, conns: make(map[net.Conn]bool), whole: make(chan struct{})}
 	close(l.whole)
+	l.listener = Accept(t, host, l.carry)
 	t.Cleanup(func() {
-		listener.Close()
+		l.listener.Close()
 		l.Heal()
 		l.Reset()
 	})
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go l.carry(client)
-		}
-	}()
 	return l
 }
 

@@ -40,24 +40,12 @@ type boxed struct {
 // host is the loopback address that it has itself.
 func NewMiddlebox(t testing.TB, host, server string) *Middlebox {
 	t.Helper()
-	listener, err := net.Listen("tcp", host+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &Middlebox{listener: listener, server: server, mode: BoxPasses, left: -1, conns: make(map[*boxed]bool)}
+	m := &Middlebox{server: server, mode: BoxPasses, left: -1, conns: make(map[*boxed]bool)}
+	m.listener = Accept(t, host, m.carry)
 	t.Cleanup(func() {
-		listener.Close()
+		m.listener.Close()
 		m.Reset()
 	})
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go m.carry(client)
-		}
-	}()
 	return m
 }
 

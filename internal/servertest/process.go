@@ -19,9 +19,6 @@ import (
 	"c10m/internal/patience"
 )
 
-// hangGuard ends what hangs; it is no expectation of speed.
-var hangGuard = patience.Guard
-
 // binaries is where Main put 10m-server and 10m-client.
 var binaries string
 
@@ -114,7 +111,7 @@ func (p *Process) Wait() int {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(hangGuard):
+	case <-time.After(patience.Guard):
 		p.t.Fatalf("the process does not end:\n%s", p.Output.String())
 	}
 	return p.Cmd.ProcessState.ExitCode()
@@ -160,7 +157,7 @@ func Find(t testing.TB, programs ...string) string {
 // Eventually waits until ok.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(hangGuard); !ok(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience.Guard); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain: %s", what)
 		}

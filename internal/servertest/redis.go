@@ -8,12 +8,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"c10m/internal/patience"
 )
 
 // RedisCLI runs the real redis-cli and returns what it prints.
 func RedisCLI(t testing.TB, port int, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), hangGuard)
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Guard)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, Find(t, "redis-cli"), append([]string{"-p", strconv.Itoa(port)}, args...)...).CombinedOutput()
 	if err != nil {

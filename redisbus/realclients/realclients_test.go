@@ -64,21 +64,10 @@ type line struct {
 
 func newLine(t *testing.T, server string) *line {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &line{server: server, port: listener.Addr().(*net.TCPAddr).Port, conns: map[net.Conn]bool{}, errors: map[string]bool{}}
+	l := &line{server: server, conns: map[net.Conn]bool{}, errors: map[string]bool{}}
+	listener := servertest.Accept(t, "127.0.0.1", l.carry)
+	l.port = listener.Addr().(*net.TCPAddr).Port
 	t.Cleanup(func() { listener.Close(); l.cut() })
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go l.carry(client)
-		}
-	}()
 	return l
 }
 
