@@ -10,56 +10,67 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"unicode/utf8"
 
 	"c10m/bus"
+	"c10m/bus/bustest"
 	"c10m/channel"
+	"c10m/redisbus"
 )
-
-// A recordingBus remembers what is published, and fails or blocks as it is told.
-type recordingBus struct {
-	fakeBus
-
-	mu       sync.Mutex
-	messages []string
-	fail     map[string]error // by payload
-	hold     chan struct{}    // PublishBatch waits for its end, if it is there
-	entered  chan struct{}    // gets one for each PublishBatch, if it is there
-}
-
-func (b *recordingBus) PublishBatch(_ context.Context, batch []*bus.Publication) {
-	if b.entered != nil {
-		b.entered <- struct{}{}
-	}
-	if b.hold != nil {
-		<-b.hold
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, p := range batch {
-		if p.Err = b.fail[string(p.Payload)]; p.Err == nil {
-			p.Subscribers = 7
-			b.messages = append(b.messages, string(p.Channel)+" "+string(p.Payload))
-		}
-	}
-}
-
-func (b *recordingBus) all() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.messages
-}
 
 const testMessageBytesMax = 1000
 
-func startPublishing(t testing.TB, fake *recordingBus) *Server {
+// newDriver makes a driver whose messages come to the loops later, as from a Redis.
+func newDriver() (*bustest.Memory, *bustest.Door) {
+	door := bustest.NewDoor(map[string]int{"news": 3, "a/b": 1, "ä": 2})
+	driver := bustest.NewMemory(door)
+	driver.IsLate, driver.Subscribers = true, 7
+	return driver, door
+}
+
+// onEachDriver runs a test on that driver, on one that numbers messages and has receipts,
+// and on the embedded bus, which have so many subscribers for each message.
+func onEachDriver(t *testing.T, test func(t *testing.T, driver bus.Bus, door *bustest.Door, subscribers int)) {
+	for name, isLate := range map[string]bool{"late": true, "memory": false} {
+		t.Run(name, func(t *testing.T) {
+			driver, door := newDriver()
+			driver.IsLate = isLate
+			test(t, driver, door, driver.Subscribers)
+		})
+	}
+	t.Run("embedded", func(t *testing.T) {
+		_, door := newDriver()
+		driver, err := redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: "127.0.0.1:0"}, door, newLog(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { bustest.Close(t, driver) })
+		test(t, driver, door, 0)
+	})
+}
+
+// published are the messages that came to a Door after the first n.
+func published(door *bustest.Door, n int) string {
+	var all []string
+	for _, m := range door.All()[n:] {
+		all = append(all, m.Channel+" "+m.Payload)
+	}
+	return strings.Join(all, "|")
+}
+
+// failures fail messages with these payloads.
+func failures(of map[string]error) func(*bus.Publication) error {
+	return func(p *bus.Publication) error { return of[string(p.Payload)] }
+}
+
+func startPublishing(t testing.TB, driver bus.Bus, door *bustest.Door, repeats *bus.Repeats) *Server {
 	t.Helper()
-	fake.setHealth(bus.Health{Up: true})
 	sources, _ := newSources(0)
-	sources.Bus, sources.Channels = fake, fakeChannels{"news": 3, "a/b": 1, "ä": 2}
+	sources.Bus, sources.Channels, sources.Repeats = driver, door, repeats
 	s, err := Listen(Config{Addr: "127.0.0.1:0", MessageBytesMax: testMessageBytesMax}, sources, newLog(t))
 	if err != nil {
 		t.Fatal(err)
@@ -86,9 +97,13 @@ func send(t testing.TB, s *Server, method, target, body string, headers ...strin
 	return response, strings.TrimSuffix(text, "\n")
 }
 
-func TestPublish(t *testing.T) {
-	fake := &recordingBus{}
-	s := startPublishing(t, fake)
+// idInAnswer is what a driver that has ids adds to the answer for each message.
+var idInAnswer = regexp.MustCompile(`,"id":"memory-\d+"`)
+
+func TestPublish(t *testing.T) { onEachDriver(t, testPublish) }
+
+func testPublish(t *testing.T, driver bus.Bus, door *bustest.Door, subscribers int) {
+	s := startPublishing(t, driver, door, nil)
 	long := strings.Repeat("x", testMessageBytesMax)
 	for _, c := range []struct{ target, body, answer, messages string }{
 		{"/publish/news", "hello", `{"channel":"news","connections":3,"subscribers":7}`, "news hello"},
@@ -104,12 +119,18 @@ func TestPublish(t *testing.T) {
 		{"/publish", ` [ {"channel":"a","data":""} , {"channel":"a","base64":""}]`,
 			`{"messages":[{"channel":"a","connections":0,"subscribers":7},{"channel":"a","connections":0,"subscribers":7}]}`, "a |a "},
 	} {
-		fake.messages = nil
+		before := len(door.All())
 		response, answer := send(t, s, "POST", c.target, c.body, "Content-Type", "text/x-anything")
-		if response.StatusCode != 200 || answer != c.answer || response.Header.Get("Content-Type") != "application/json" {
+		ids := len(idInAnswer.FindAllString(answer, -1))
+		if m, isMemory := driver.(*bustest.Memory); isMemory && !m.IsLate && ids != len(door.All())-before {
+			t.Errorf("%s %.40q has %d ids: %s", c.target, c.body, ids, answer)
+		}
+		answer = idInAnswer.ReplaceAllString(answer, "")
+		want := strings.ReplaceAll(c.answer, `"subscribers":7`, fmt.Sprintf(`"subscribers":%d`, subscribers))
+		if response.StatusCode != 200 || answer != want || response.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s %.40q: %d %s", c.target, c.body, response.StatusCode, answer)
 		}
-		if got := strings.Join(fake.all(), "|"); got != c.messages {
+		if got := published(door, before); got != c.messages {
 			t.Errorf("%s %.40q published %.60q", c.target, c.body, got)
 		}
 	}
@@ -117,18 +138,27 @@ func TestPublish(t *testing.T) {
 
 // A message that is repeated with its key is published once, and answered as the
 // first time.
-func TestPublishWithKeys(t *testing.T) {
-	fake := &recordingBus{fail: map[string]error{"lost": errors.New("no answer"), "down": bus.ErrUnpublished}}
-	fake.setHealth(bus.Health{Up: true})
-	sources, _ := newSources(0)
-	channels := fakeChannels{"news": 3}
-	sources.Bus, sources.Channels, sources.Repeats = fake, channels, bus.NewRepeats(fake, channels, 100)
-	s, err := Listen(Config{Addr: "127.0.0.1:0", MessageBytesMax: testMessageBytesMax}, sources, newLog(t))
-	if err != nil {
-		t.Fatal(err)
+func TestPublishWithKeys(t *testing.T) { onEachDriver(t, testPublishWithKeys) }
+
+func testPublishWithKeys(t *testing.T, driver bus.Bus, door *bustest.Door, subscribers int) {
+	memory, isMemory := driver.(*bustest.Memory)
+	lost := 0
+	if isMemory {
+		memory.Fail(func(p *bus.Publication) error {
+			switch string(p.Payload) {
+			case "down":
+				return bus.ErrUnpublished
+			case "lost":
+				if lost++; lost == 1 { // the second time it could be published
+					return errors.New("no answer")
+				}
+			}
+			return nil
+		})
 	}
-	t.Cleanup(func() { s.Close(context.Background()) })
-	const one = `{"channel":"news","connections":3,"subscribers":7}`
+	s := startPublishing(t, driver, door, bus.NewRepeats(driver, door, 100))
+	answers := make(map[string]string)
+	one := fmt.Sprintf(`{"channel":"news","connections":3,"subscribers":%d}`, subscribers)
 	for _, c := range []struct {
 		target, body, key string
 		status            int
@@ -150,22 +180,30 @@ func TestPublishWithKeys(t *testing.T) {
 		{"/publish", `{"channel":"news","data":"other","key":"k"} {"channel":"old","data":"more"}`, "", 422,
 			`{"error":"keys were those of other messages, and the messages with them were not published","messages":[{"channel":"news","published":"no"},{"channel":"old","published":"yes"}]}`, 4},
 	} {
+		if !isMemory && c.status == 503 {
+			continue // the embedded bus does not fail
+		}
 		var headers []string
 		if c.key != "" {
 			headers = []string{"Idempotency-Key", c.key}
 		}
 		response, answer := send(t, s, "POST", c.target, c.body, headers...)
-		if response.StatusCode != c.status || !strings.HasPrefix(answer, c.answer) || len(fake.all()) != c.messages {
-			t.Errorf("%s %s with %q: %d %s, %d messages", c.target, c.body, c.key, response.StatusCode, answer, len(fake.all()))
+		bare := idInAnswer.ReplaceAllString(answer, "")
+		if response.StatusCode != c.status || !strings.HasPrefix(bare, c.answer) || len(door.All()) != c.messages {
+			t.Errorf("%s %s with %q: %d %s, %d messages", c.target, c.body, c.key, response.StatusCode, answer, len(door.All()))
 		}
-		fake.mu.Lock()
-		delete(fake.fail, "lost") // the second time it could be published
-		fake.mu.Unlock()
-		if c.body != "lost" {
-			fake.fail["lost"] = errors.New("no answer")
+		if first, isKnown := answers[c.body+c.target]; isKnown && c.key != "" && c.status == 200 && answer != first {
+			t.Errorf("%s %s with %q is answered with %s, and first with %s", c.target, c.body, c.key, answer, first)
+		} else if !isKnown {
+			answers[c.body+c.target] = answer
 		}
 	}
-	if _, text := send(t, s, "GET", "/metrics", ""); !strings.Contains(text, "c10m_publish_repeats_total 6\n") || !strings.Contains(text, "c10m_publish_keys_reused_total 3\n") || !strings.Contains(text, "c10m_publish_keys 3\n") {
+	repeats, reused, keys := 6, 3, 3
+	if !isMemory {
+		repeats, reused, keys = 5, 2, 2
+	}
+	if _, text := send(t, s, "GET", "/metrics", ""); !strings.Contains(text, fmt.Sprintf("c10m_publish_repeats_total %d\n", repeats)) ||
+		!strings.Contains(text, fmt.Sprintf("c10m_publish_keys_reused_total %d\n", reused)) || !strings.Contains(text, fmt.Sprintf("c10m_publish_keys %d\n", keys)) {
 		t.Errorf("metrics: %s", text)
 	}
 }
@@ -173,8 +211,8 @@ func TestPublishWithKeys(t *testing.T) {
 // TestPublishRefuses: each with a status, one sentence and a counter, and nothing
 // is published.
 func TestPublishRefuses(t *testing.T) {
-	fake := &recordingBus{}
-	s := startPublishing(t, fake)
+	driver, door := newDriver()
+	s := startPublishing(t, driver, door, nil)
 	s.publish.batchBytesMax = 64 << 10 // net/http reads so much of a refused body, so that the answer gets there
 	long := strings.Repeat("x", testMessageBytesMax+1)
 	const good = `{"channel":"a","data":"1"}`
@@ -256,7 +294,7 @@ func TestPublishRefuses(t *testing.T) {
 			counted[resultBadRequest]++
 		}
 	}
-	if got := fake.all(); len(got) != 0 {
+	if got := door.All(); len(got) != 0 {
 		t.Errorf("published all the same: %.100q", got)
 	}
 	for result := range publishResults {
@@ -271,8 +309,8 @@ func TestPublishRefuses(t *testing.T) {
 
 // TestPublishFromABrowserHere: a page of this address may publish.
 func TestPublishFromABrowserHere(t *testing.T) {
-	fake := &recordingBus{}
-	s := startPublishing(t, fake)
+	driver, door := newDriver()
+	s := startPublishing(t, driver, door, nil)
 	for _, headers := range [][]string{
 		{"Origin", "http://" + s.Addr()},
 		{"Origin", "http://" + s.Addr(), "Sec-Fetch-Site", "same-origin"},
@@ -302,8 +340,9 @@ func TestPublishTotalOfABatch(t *testing.T) {
 // who is told that it may have been must decide.
 func TestPublishFailures(t *testing.T) {
 	surely := fmt.Errorf("no: %w", bus.ErrUnpublished)
-	fake := &recordingBus{fail: map[string]error{"no": surely, "perhaps": io.ErrUnexpectedEOF}}
-	s := startPublishing(t, fake)
+	driver, door := newDriver()
+	driver.Fail(failures(map[string]error{"no": surely, "perhaps": io.ErrUnexpectedEOF}))
+	s := startPublishing(t, driver, door, nil)
 	const batch = `{"channel":"a","data":"yes"}{"channel":"b","data":"no"}`
 	for _, c := range []struct {
 		target, body, say, messages string
@@ -338,8 +377,9 @@ func TestPublishFailures(t *testing.T) {
 // waits for a bounded time, and the others are told to come back; who was told so
 // is not published.
 func TestPublishOverload(t *testing.T) {
-	fake := &recordingBus{hold: make(chan struct{}), entered: make(chan struct{}, publishesMax+publishesWaitingMax)}
-	s := startPublishing(t, fake)
+	driver, door := newDriver()
+	driver.Hold, driver.Entered = make(chan struct{}), make(chan struct{}, publishesMax+publishesWaitingMax)
+	s := startPublishing(t, driver, door, nil)
 	const patient = 1 << 62
 	s.publish.wait = patient
 	var publishing sync.WaitGroup
@@ -354,7 +394,7 @@ func TestPublishOverload(t *testing.T) {
 		in()
 	}
 	for range publishesMax {
-		<-fake.entered
+		<-driver.Entered
 	}
 	for range publishesWaitingMax {
 		in()
@@ -367,9 +407,9 @@ func TestPublishOverload(t *testing.T) {
 		}
 	}
 	refused("one too many")
-	close(fake.hold)
+	close(driver.Hold)
 	publishing.Wait()
-	if got := fake.all(); len(got) != publishesMax+publishesWaitingMax || strings.Contains(fmt.Sprint(got), "out") {
+	if got := door.All(); len(got) != publishesMax+publishesWaitingMax || door.Times("out") != 0 {
 		t.Errorf("published: %v", got)
 	}
 
@@ -388,7 +428,8 @@ func TestPublishOverload(t *testing.T) {
 }
 
 func TestChannelsPages(t *testing.T) {
-	s := startPublishing(t, &recordingBus{})
+	driver, door := newDriver()
+	s := startPublishing(t, driver, door, nil)
 	for _, c := range []struct {
 		target string
 		status int
@@ -430,7 +471,9 @@ func TestChannelsPages(t *testing.T) {
 // BenchmarkPublish is a request on a connection that is kept, and its answer,
 // without bus and loops.
 func BenchmarkPublish(b *testing.B) {
-	s := startPublishing(b, &recordingBus{fail: map[string]error{}})
+	driver, door := newDriver()
+	door.Discard = true
+	s := startPublishing(b, driver, door, nil)
 	conn, err := net.Dial("tcp", s.Addr())
 	if err != nil {
 		b.Fatal(err)
