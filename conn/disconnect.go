@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"c10m/conn/timers"
 	"c10m/poller"
 )
 
@@ -81,13 +82,11 @@ type disconnectState struct {
 	latest uint32 // generation: who came after it stays
 	// later are memberships that began since, of connections from before: they stay, too.
 	// One that has ended stays in it: whoever has its number next begins even later.
-	later  map[uint32]struct{}
-	cursor uint32
-	left   int // how many may still have to be closed
-	over   time.Duration
-	until  int64 // 0 before its turn has come
-	last   int64 // time of the last step
-	credit float64
+	later   map[uint32]struct{}
+	members int // how many may have to be closed
+	over    time.Duration
+	walk    timers.EvenWalk
+	hasTurn bool // walk has begun
 }
 
 func (s *Server) startDisconnect(name []byte, members int, over time.Duration) {
@@ -96,7 +95,7 @@ func (s *Server) startDisconnect(name []byte, members int, over time.Duration) {
 		return
 	}
 	s.disconnects = append(s.disconnects, &disconnectState{
-		name: name, latest: s.loop.Latest(), left: members, over: over,
+		name: name, latest: s.loop.Latest(), members: members, over: over,
 	})
 	s.loop.TickNow()
 }
@@ -109,29 +108,28 @@ func (s *Server) disconnectSome() (next int64) {
 		return math.MaxInt64
 	}
 	d, now := queue[0], s.loop.Now()
-	if d.until == 0 {
-		d.until, d.last = now+int64(d.over), now
-		if d.over == 0 {
-			d.credit = drainPerTickMax
+	w := &d.walk
+	if !d.hasTurn {
+		d.hasTurn = true
+		if *w = timers.BeginWalk(now, now+int64(d.over), d.members); d.over == 0 {
+			w.Hurry()
 		}
 	}
-	rate := float64(d.left) / float64(max(d.until-now, int64(walkTickMin)))
-	d.credit = min(d.credit+rate*float64(now-d.last), drainPerTickMax)
-	d.last = now
+	w.Earn(now)
 	number, _ := s.registry.Find(d.name)
-	over := number == 0 || d.left <= 0
-	for looks := disconnectLooksPerTickMax; !over && d.credit >= 1 && looks > 0; {
+	over := number == 0 || w.Left <= 0
+	for looks := disconnectLooksPerTickMax; !over && w.Due() > 0 && looks > 0; {
 		// No more at a time than may be closed, if all of them are members.
-		batch := min(int(d.credit), looks)
+		batch := min(w.Due(), looks)
 		looks -= batch
-		d.cursor = s.loop.Walk(d.cursor, batch, func(fd uint32) { s.disconnectMember(d, fd, number) })
-		over = d.cursor == 0 || d.left <= 0
+		w.Cursor = s.loop.Walk(w.Cursor, batch, func(fd uint32) { s.disconnectMember(d, fd, number) })
+		over = w.Cursor == 0 || w.Left <= 0
 	}
 	if over {
 		s.disconnects = slices.Delete(queue, 0, 1)
 		s.disconnecting.Add(-1)
 	}
-	return now + int64(drainTick)
+	return now + int64(timers.EvenTick)
 }
 
 // joined notes a new membership of fd for the disconnects that it is not meant by.
@@ -153,8 +151,8 @@ func (s *Server) disconnectMember(d *disconnectState, fd, number uint32) {
 		return
 	}
 	if _, isLater := d.later[n]; !isLater {
-		d.left--
-		d.credit--
+		d.walk.Left--
+		d.walk.Spend(1)
 		s.disconnectOne(fd)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"c10m/conn/timers"
+	"c10m/internal/fifo"
 	"c10m/poller"
 )
 
@@ -41,31 +43,27 @@ type drainer struct {
 // the same time to move, however many of those before them have left.
 type drainState struct {
 	*drainer
-	notice int64 // between the ping and the close
-	until  int64
-	last   int64 // time of the last step
-	credit float64
-	untold int // connections that the telling has not come to, or more
-
-	told   uint32         // it has come to all descriptors below
-	steps  []tellingsStep // that the closing has not followed, oldest first
-	due    uint32         // the closing may go on to here
-	closed uint32         // and has come to here
-	cursor uint32         // of the walk over who is left at the end
-	ended  int64          // when that walk had come to all; 0: not yet
+	notice  int64 // between the ping and the close
+	until   int64
+	telling timers.EvenWalk          // its Cursor is above all descriptors when all are told
+	steps   fifo.Queue[tellingsStep] // that the closing has not followed
+	due     uint32                   // the closing may go on to here
+	closed  uint32                   // and has come to here
+	cursor  uint32                   // of the walk over who is left at the end
+	ended   int64                    // when that walk had come to all; 0: not yet
 }
 
-// tellingsStep is how far the telling had come at a time.
+// tellingsStep is how far the telling had come at a time: to all descriptors below told.
 type tellingsStep struct {
 	at   int64
 	told uint32
 }
 
 func (s *Server) startDrain(d *drainer) {
-	now := s.loop.Now()
+	now, notice := s.loop.Now(), int64(min(drainNotice, d.over/2))
+	until := now + int64(d.over)
 	s.drain = &drainState{
-		drainer: d, notice: int64(min(drainNotice, d.over/2)),
-		until: now + int64(d.over), last: now, untold: s.loop.Connections(),
+		drainer: d, notice: notice, until: until, telling: timers.BeginWalk(now, until-notice, s.loop.Connections()),
 	}
 	s.loop.TickNow()
 }
@@ -73,20 +71,20 @@ func (s *Server) startDrain(d *drainer) {
 // drainSome does what is due and returns when the next step is.
 func (s *Server) drainSome() (next int64) {
 	d, now := s.drain, s.loop.Now()
-	next = now + int64(drainTick)
+	next = now + int64(timers.EvenTick)
 	switch {
 	case s.loop.Connections() == 0:
 		s.drain = nil
 		d.loops.Done()
 		return now + int64(time.Second)
 	case d.ended != 0 && now > d.ended+int64(s.shared.lingerTimeout):
-		d.cursor = s.loop.Walk(d.cursor, drainPerTickMax, func(fd uint32) { s.end(fd, Draining) })
-		return now + int64(walkTickMin)
+		d.cursor = s.loop.Walk(d.cursor, timers.EvenPerTickMax, func(fd uint32) { s.end(fd, Draining) })
+		return now + int64(timers.TickMin)
 	case now >= d.until:
 		// Whoever the walks have passed over or not come to: requests that were
 		// not complete, upgrades that came late.
 		// A loop that is late tells all of them, too, before it waits no longer.
-		d.cursor = s.loop.Walk(d.cursor, drainPerTickMax, s.drainLast)
+		d.cursor = s.loop.Walk(d.cursor, timers.EvenPerTickMax, s.drainLast)
 		if d.cursor == 0 && d.ended == 0 {
 			d.ended = now
 		}
@@ -100,22 +98,19 @@ func (s *Server) drainSome() (next int64) {
 // tell sends the notice to as many as are due: those who do not have it yet,
 // over the time until the last must have it.
 func (s *Server) tell(d *drainState, now int64) {
-	if d.told == math.MaxUint32 {
+	w := &d.telling
+	if w.Cursor == math.MaxUint32 {
 		return
 	}
-	rate := float64(d.untold) / float64(max(d.until-d.notice-now, int64(walkTickMin)))
-	d.credit = min(d.credit+rate*float64(now-d.last), drainPerTickMax)
-	d.last = now
-	due := int(d.credit)
-	d.credit -= float64(due)
-	if due > 0 {
-		d.told = s.loop.Walk(d.told, due, func(fd uint32) { d.untold--; s.tellOne(fd) })
+	due := w.Earn(now)
+	if w.Spend(due); due > 0 {
+		w.Cursor = s.loop.Walk(w.Cursor, due, func(fd uint32) { w.Left--; s.tellOne(fd) })
 	}
 	// Nobody comes any more, so all are told when so many are.
-	if due > 0 && d.told == 0 || d.untold <= 0 {
-		d.told = math.MaxUint32
+	if due > 0 && w.Cursor == 0 || w.Left <= 0 {
+		w.Cursor = math.MaxUint32
 	}
-	d.steps = append(d.steps, tellingsStep{now, d.told})
+	d.steps.Push(tellingsStep{now, w.Cursor})
 }
 
 // tellOne tells an open connection.
@@ -138,16 +133,13 @@ func (s *Server) giveNotice(fd uint32, notice []byte) {
 
 // closeTold closes those who have had the notice for long enough.
 func (s *Server) closeTold(d *drainState, now int64) {
-	followed := 0
-	for followed < len(d.steps) && d.steps[followed].at <= now-d.notice {
-		d.due = d.steps[followed].told
-		followed++
+	for d.steps.Len() > 0 && d.steps.Front().at <= now-d.notice {
+		d.due = d.steps.Pop().told
 	}
-	d.steps = d.steps[followed:]
 	if d.closed == d.due {
 		return
 	}
-	next := s.loop.Walk(d.closed, drainPerTickMax, func(fd uint32) {
+	next := s.loop.Walk(d.closed, timers.EvenPerTickMax, func(fd uint32) {
 		if fd < d.due {
 			s.drainOne(fd)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/timers"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -161,7 +162,7 @@ func TestDrainLeavesTimeToMove(t *testing.T) {
 
 // A loop that was held up past the end of the drain still says 1012 to each.
 func TestDrainThatIsLateStillSays1012(t *testing.T) {
-	const n = drainPerTickMax + 20
+	const n = timers.EvenPerTickMax + 20
 	var clients []*rawClient
 	d := startHeldDrain(t, 10*time.Second, func(s *testServer) { clients = s.members(t, n) })
 	d.step(d.kernel, 10*time.Second+2*lingerTimeout)

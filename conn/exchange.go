@@ -290,7 +290,7 @@ func (s *Server) deferRequests(fd uint32, p []byte, own int) {
 	s.dropHead(c)
 	s.enter(fd, phaseAnswer)
 	if c.pending == 0 && !c.owes() {
-		s.ready = append(s.ready, pausedEntry{fd, s.loop.Generation(fd)})
+		s.ready.Push(s.identityOf(fd))
 	}
 }
 
@@ -314,14 +314,12 @@ func (s *Server) continueRequests(fd uint32) {
 // continueReady goes on with connections that waited for a turn, and reports whether
 // there are more.
 func (s *Server) continueReady() (more bool) {
-	for n := 0; n < resumesPerTurnMax && len(s.ready) > 0 && !s.tokensWait(); n++ {
-		next := s.ready[0]
-		s.ready = s.ready[1:]
-		if s.loop.Generation(next.fd) == next.generation && !s.loop.Closing(next.fd) && s.loop.Record(next.fd).Phase == phaseAnswer {
-			s.continueRequests(next.fd)
+	for n := 0; n < resumesPerTurnMax && s.ready.Len() > 0 && !s.tokensWait(); n++ {
+		if fd, isHere := s.connectionOf(s.ready.Pop()); isHere && s.loop.Record(fd).Phase == phaseAnswer {
+			s.continueRequests(fd)
 		}
 	}
-	return len(s.ready) > 0
+	return s.ready.Len() > 0
 }
 
 // readAnswering hears of a connection that is not to be read from now.
@@ -362,7 +360,7 @@ func (s *Server) enter(fd uint32, phase uint8) {
 	}
 	if record.Marks&markTimed == 0 {
 		record.Marks |= markTimed
-		s.exchanges.add(s.loop, fd, exchangeLook)
+		s.expireAfter(&s.exchanges, fd, exchangeLook)
 	}
 }
 
@@ -378,7 +376,7 @@ func secondOf(now int64) uint8 { return uint8(now / int64(time.Second)) }
 // it does meanwhile: an entry per request would be a million for a client who is
 // quick.
 func (s *Server) expireExchanges() (next int64) {
-	return s.exchanges.visit(s.loop, func(fd uint32) (late bool) {
+	return s.visit(&s.exchanges, func(fd uint32) (late bool) {
 		record := s.loop.Record(fd)
 		record.Marks &^= markTimed
 		if !inExchange(record.Phase) {
@@ -394,7 +392,7 @@ func (s *Server) expireExchanges() (next int64) {
 			return true
 		}
 		record.Marks |= markTimed
-		s.exchanges.add(s.loop, fd, exchangeLook)
+		s.expireAfter(&s.exchanges, fd, exchangeLook)
 		return false
 	})
 }
@@ -491,7 +489,12 @@ func (s *Server) sayAnswers() {
 // connectionOf returns the connection that identityOf named, if it is still there.
 func (s *Server) connectionOf(identity uint64) (fd uint32, isHere bool) {
 	fd = uint32(identity)
-	return fd, s.loop.Generation(fd) == uint32(identity>>32) && !s.loop.Closing(fd)
+	return fd, s.isHere(fd, uint32(identity>>32))
+}
+
+// isHere reports whether a connection is still there.
+func (s *Server) isHere(fd, generation uint32) bool {
+	return s.loop.Generation(fd) == generation && !s.loop.Closing(fd)
 }
 
 // identityOf names a connection to those who answer later.

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/timers"
 	"c10m/conn/wire"
-	"c10m/poller"
 
 	"github.com/gobwas/ws"
 )
@@ -70,7 +70,7 @@ func (s *Server) sayLast(fd uint32, phase uint8, reason Reason, lastWords []byte
 	if s.loop.Closing(fd) {
 		return false
 	}
-	s.lingers.add(s.loop, fd, s.shared.lingerTimeout)
+	s.expireAfter(&s.lingers, fd, s.shared.lingerTimeout)
 	c := s.cold[fd]
 	return c == nil || !c.owes()
 }
@@ -118,7 +118,7 @@ func (farewell) Message(ws.OpCode, []byte) bool { return true }
 
 // expireLingers ends those who did not end their side in time.
 func (s *Server) expireLingers() (next int64) {
-	return s.lingers.visit(s.loop, func(fd uint32) bool {
+	return s.visit(&s.lingers, func(fd uint32) bool {
 		isLate := isLeaving(s.loop.Record(fd).Phase)
 		if isLate {
 			s.end(fd, reasonNone)
@@ -212,38 +212,15 @@ func (s *Server) Owe(member uint32, rest []byte) {
 	s.owe(fd, c, rest)
 }
 
-// deadlines is a queue of connections that have to get somewhere in time. All
-// have the same time, so the queue is in order by itself. Who got there stays
-// in the queue and is passed over by generation and phase.
-type deadlines struct {
-	queue []deadline
-	first int
-}
-
-// deadlinesPerTickMax bounds what a tick looks at, late or not: of a storm of
-// good handshakes only stale entries are left, and all come due at once.
-const deadlinesPerTickMax = 16 * latePerTickMax
-
-type deadline struct {
-	at         int64
-	fd         uint32
-	generation uint32
-}
-
-func (d *deadlines) add(loop *poller.Loop, fd uint32, timeout time.Duration) {
-	// Only when half of it is free, or a queue that stays nearly full would
-	// be moved again and again.
-	if d.first > len(d.queue)/2 && len(d.queue) == cap(d.queue) {
-		d.queue = d.queue[:copy(d.queue, d.queue[d.first:])]
-		d.first = 0
-	}
-	d.queue = append(d.queue, deadline{loop.Now() + int64(timeout), fd, loop.Generation(fd)})
+// expireAfter gives fd a time in which to get somewhere, which all in d have.
+func (s *Server) expireAfter(d *timers.Deadlines, fd uint32, timeout time.Duration) {
+	d.Add(s.loop.Now()+int64(timeout), fd, s.loop.Generation(fd))
 }
 
 // expire calls late for connections of this phase whose time is over, as visit does.
-func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32)) (next int64) {
-	return d.visit(loop, func(fd uint32) bool {
-		isLate := loop.Record(fd).Phase == phase
+func (s *Server) expire(d *timers.Deadlines, phase uint8, late func(fd uint32)) (next int64) {
+	return s.visit(d, func(fd uint32) bool {
+		isLate := s.loop.Record(fd).Phase == phase
 		if isLate {
 			late(fd)
 		}
@@ -251,23 +228,7 @@ func (d *deadlines) expire(loop *poller.Loop, phase uint8, late func(fd uint32))
 	})
 }
 
-// visit calls look for each connection whose entry is due, which reports whether it
-// was late: for at most latePerTickMax that are, and deadlinesPerTickMax entries. It
-// returns when to call it again if there are more. look may add entries.
-func (d *deadlines) visit(loop *poller.Loop, look func(fd uint32) (late bool)) (next int64) {
-	now, calls := loop.Now(), 0
-	for looks := 0; d.first < len(d.queue) && d.queue[d.first].at <= now; looks++ {
-		if calls == latePerTickMax || looks == deadlinesPerTickMax {
-			return now + int64(walkTickMin)
-		}
-		due := d.queue[d.first]
-		d.first++
-		if loop.Generation(due.fd) == due.generation && !loop.Closing(due.fd) && look(due.fd) {
-			calls++
-		}
-	}
-	if d.first == len(d.queue) {
-		*d = deadlines{}
-	}
-	return math.MaxInt64
+// visit is timers.Deadlines.Visit, for connections that are still there.
+func (s *Server) visit(d *timers.Deadlines, look func(fd uint32) (isLate bool)) (next int64) {
+	return d.Visit(s.loop.Now(), func(fd, generation uint32) bool { return s.isHere(fd, generation) && look(fd) })
 }

@@ -45,9 +45,6 @@ const (
 	// lingerTimeout is how long a connection that we ended may take to read
 	// our last words and end its side.
 	lingerTimeout = 5 * time.Second
-	// latePerTickMax bounds what a tick does with connections whose time is
-	// over, 5 us each: after a flood of silent newcomers all come due at once.
-	latePerTickMax = 256
 	// coldMax bounds the connections of a loop that have state outside their
 	// record: unfinished requests, partial frames, unsent control frames.
 	coldMax = 1 << 17
@@ -103,10 +100,6 @@ const (
 	// drainNotice is how long before its close a drain tells a connection: time
 	// for its client to resolve, connect, shake hands and be let in.
 	drainNotice = 5 * time.Second
-	// drainPerTickMax and drainTick bound a drain to 50,000 notices and as many
-	// closes a second and loop.
-	drainPerTickMax = 256
-	drainTick       = 5 * time.Millisecond
 	// missedDuePerSecondMax and missedDueMax, at once, bound those of a loop who are
 	// told of a gap out of turn, as a message was due to them: as many connect anew.
 	missedDuePerSecondMax = 1000
@@ -128,11 +121,6 @@ const (
 	// a storm of bad signatures must not cost those already connected more
 	// than the accepts of a turn do.
 	tokenNanosPerTurnMax = int64(500 * time.Microsecond)
-	// expiryLooksPerTickMax bounds the records that a tick looks up for tokens
-	// that are over, and expiryChunksPerTickMax the lists that it goes through
-	// for them, 5 us each.
-	expiryLooksPerTickMax  = 16 * latePerTickMax
-	expiryChunksPerTickMax = 32
 	// eventDrainRetryMillis is the shortest pause that a drain's notice asks of an
 	// EventSource, and eventRetryChoices how many there are up to twice as much.
 	eventDrainRetryMillis = 500
@@ -140,28 +128,11 @@ const (
 	// pollSecondsMax is for how long a poll waits: below what proxies allow a
 	// backend at the most, as a rule, and below the 256 s of Record.Stamp.
 	pollSecondsMax = 120
-	// walkPerTickMax bounds the pings in one tick, like a slice of a sweep, and
-	// pingBatchMax those of one beat: the more at a time, the less each costs
-	// (docs/internals/conn.md), and they take 15 ms then.
-	walkPerTickMax = 16
-	pingBatchMax   = 1024
-	// pingBurstMax bounds the pings of the loops that beat together: a network
-	// device has room for some thousand packets, and drops what comes beyond it. At
-	// 5,000,000 connections pings came 16,000 at a time, and sweeps, which saw the
-	// drops, slowed down for them.
-	pingBurstMax = 4096
-	// walkTickMin and walkTickMax are between two beats, of which there are
-	// beatsPerIntervalMin in a ping interval, or one a second.
-	walkTickMin         = time.Millisecond
-	walkTickMax         = 4 * time.Second
-	beatsPerIntervalMin = 64
 	// refusalsKept is how many refusals of a loop wait to be logged, which is done
 	// every 100 ms (only with --log-level debug), refusalLineBytesMax what is shown of
 	// a request line.
 	refusalsKept        = 256
 	refusalLineBytesMax = 200
-	// beatGroups is how many groups of loops beat at different times.
-	beatGroups = 4
 	// napMax is how long a loop lets the pongs to its pings gather, and
 	// napShare the part of its time, so that data from clients and newcomers
 	// wait at most so long, and seldom.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/timers"
 )
 
 // CodeMissedMessages is the close code that says: messages may have been
@@ -30,13 +31,9 @@ const CodeMissedMessages = 4001
 // missedState is a loop's walk over the connections that are to be told.
 type missedState struct {
 	round  channel.Round
-	cursor uint32
+	walk   timers.EvenWalk
 	again  time.Duration // of the round after this one, if isLast is false
 	isLast bool
-	last   int64 // time of the last step
-	until  int64
-	left   int64   // how many may still have to be told
-	credit float64 // connections that are due
 }
 
 // interrupted begins to tell who is there. During a walk, it goes on as it is, and
@@ -56,35 +53,32 @@ func (s *Server) interrupted(over time.Duration) {
 func (s *Server) roundOfMissed(over time.Duration) {
 	now := s.loop.Now()
 	s.missed = &missedState{
-		round: s.registry.BeginRound(), isLast: true, last: now, until: now + int64(over),
-		left: s.stats.Open.Load() + s.stats.OpenPolls.Load(),
+		round: s.registry.BeginRound(), isLast: true,
+		walk: timers.BeginWalk(now, now+int64(over), int(s.stats.Open.Load()+s.stats.OpenPolls.Load())),
 	}
 }
 
 // tellMissed tells those whose turn it is and returns when the next step is.
 func (s *Server) tellMissed() (next int64) {
 	m, now := s.missed, s.loop.Now()
-	s.dueBudget = min(s.dueBudget+float64(now-m.last)*missedDuePerSecondMax/float64(time.Second), missedDueMax)
-	// What is left, over the time that is left. Newcomers on the way use up
-	// credit too, so the last are up to a second late for each 50,000 of them.
-	rate := float64(m.left) / float64(max(m.until-now, int64(walkTickMin)))
-	m.credit = min(m.credit+rate*float64(now-m.last), drainPerTickMax)
-	m.last = now
-	if due := int(m.credit); due > 0 {
-		m.credit -= float64(due)
-		m.cursor = s.loop.Walk(m.cursor, due, s.missedOne)
-	} else if m.left > 0 {
-		return now + int64(drainTick)
+	s.dueBudget = min(s.dueBudget+float64(m.walk.Elapsed(now))*missedDuePerSecondMax/float64(time.Second), missedDueMax)
+	// Newcomers on the way use up visits, too, so the last are up to a second late for
+	// each 50,000 of them.
+	if due := m.walk.Earn(now); due > 0 {
+		m.walk.Spend(due)
+		m.walk.Cursor = s.loop.Walk(m.walk.Cursor, due, s.missedOne)
+	} else if m.walk.Left > 0 {
+		return now + int64(timers.EvenTick)
 	}
-	// left is below 0 if newcomers were told, of an interruption during this round.
-	if m.cursor == 0 || m.left <= 0 {
+	// Left is below 0 if newcomers were told, of an interruption during this round.
+	if m.walk.Cursor == 0 || m.walk.Left <= 0 {
 		s.registry.EndRound(m.round)
 		if s.missed = nil; m.isLast {
 			return math.MaxInt64
 		}
 		s.roundOfMissed(m.again)
 	}
-	return now + int64(drainTick)
+	return now + int64(timers.EvenTick)
 }
 
 // missedOne tells one connection, if it is untold.
@@ -94,7 +88,7 @@ func (s *Server) missedOne(fd uint32) {
 	}
 	s.dismiss(fd, MissedMessages)
 	if s.missed != nil {
-		s.missed.left--
+		s.missed.walk.Left--
 	}
 }
 
@@ -112,14 +106,14 @@ func (s *Server) Interrupted(member uint32, atOnce bool) {
 		}
 		s.dueBudget--
 	}
-	s.due = append(s.due, pausedEntry{fd, s.loop.Generation(fd)})
+	s.due = append(s.due, s.identityOf(fd))
 }
 
 // tellDue tells those to whom a message was due in this turn.
 func (s *Server) tellDue() {
-	for _, each := range s.due {
-		if s.loop.Generation(each.fd) == each.generation && !s.loop.Closing(each.fd) {
-			s.missedOne(each.fd)
+	for _, identity := range s.due {
+		if fd, isHere := s.connectionOf(identity); isHere {
+			s.missedOne(fd)
 		}
 	}
 	s.due = s.due[:0]

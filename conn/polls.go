@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/timers"
 	"c10m/conn/wire"
 )
 
@@ -177,17 +178,17 @@ func (s *Server) keepBehindPoll(fd uint32, p []byte) (kept bool) {
 // earlier polls of the same connection, which stay in the list until they are due:
 // no poll waits for 256 s.
 func (s *Server) timePoll(fd uint32, wait time.Duration) {
-	at := secondAfter(s.loop.Now(), int64(wait))
+	at := timers.SecondAfter(s.loop.Now(), int64(wait))
 	s.loop.Record(fd).Stamp = uint8(at)
-	s.polls.add(expiry{at: at, fd: fd, generation: s.loop.Generation(fd)}, s.isPoll)
+	s.polls.Add(timers.Expiry{At: at, FD: fd, Generation: s.loop.Generation(fd)}, s.isPoll)
 }
 
 // isPoll reports whether e is about a poll that still waits.
-func (s *Server) isPoll(e expiry) bool {
-	if s.loop.Generation(e.fd) != e.generation || s.loop.Closing(e.fd) {
+func (s *Server) isPoll(e timers.Expiry) bool {
+	if !s.isHere(e.FD, e.Generation) {
 		return false
 	}
-	return s.isWaiting(e.fd) && s.loop.Record(e.fd).Stamp == uint8(e.at)
+	return s.isWaiting(e.FD) && s.loop.Record(e.FD).Stamp == uint8(e.At)
 }
 
 // isWaiting reports whether fd is a poll that waits.
@@ -198,7 +199,7 @@ func (s *Server) isWaiting(fd uint32) bool {
 
 // expirePolls answers polls whose time is over and returns when to look again.
 func (s *Server) expirePolls() (next int64) {
-	return s.polls.expire(s.loop.Now(), s.isPoll, s.overPoll)
+	return s.polls.Expire(s.loop.Now(), s.isPoll, s.overPoll)
 }
 
 // overPoll answers a poll whose time is over. Where positions can be continued it
@@ -317,7 +318,7 @@ func (s *Server) Served(fd uint32, rest []byte) {
 			return
 		}
 		s.enter(fd, phaseAnswer)
-		s.ready = append(s.ready, pausedEntry{fd, s.loop.Generation(fd)})
+		s.ready.Push(s.identityOf(fd))
 		return
 	}
 	c := s.coldOf(fd)
@@ -338,6 +339,6 @@ func (s *Server) goOn(fd uint32) {
 	}
 	s.enter(fd, phaseAnswer)
 	if !c.owes() {
-		s.ready = append(s.ready, pausedEntry{fd, s.loop.Generation(fd)})
+		s.ready.Push(s.identityOf(fd))
 	}
 }

@@ -157,8 +157,8 @@ func TestPollsTimeOut(t *testing.T) {
 		closeAll([]*rawClient{c, long})
 		s.checkNothingLeft(t)
 		s.onLoops(func(_ *poller.Loop, server *Server) {
-			if server.polls.count > 4 {
-				t.Errorf("%d entries are left of 5 polls", server.polls.count)
+			if server.polls.Len() > 4 {
+				t.Errorf("%d entries are left of 5 polls", server.polls.Len())
 			}
 		})
 	}

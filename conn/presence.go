@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/timers"
 	"c10m/conn/wire"
 )
 
@@ -31,9 +32,9 @@ func (s *Server) tellPresence() (next int64) {
 		payload := wire.AppendPresenceChange(room[:0], joined, left, partOf(now))
 		return s.presence.Publish(0, []byte(channel.PresencePrefix+name), payload)
 	})
-	s.presenceNext = now + int64(walkTickMin)
+	s.presenceNext = now + int64(timers.TickMin)
 	if !more {
-		s.presenceNext = onBeat(now, int64(time.Second), s.loop.ID())
+		s.presenceNext = timers.OnBeat(now, int64(time.Second), s.loop.ID())
 	}
 	return s.presenceNext
 }

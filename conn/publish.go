@@ -2,6 +2,7 @@ package conn
 
 import (
 	"c10m/channel"
+	"c10m/internal/fifo"
 	"c10m/poller"
 )
 
@@ -83,14 +84,11 @@ func (s *Server) Room() {
 }
 
 // A pausedList holds the connections that are not read from, oldest first. Who
-// has left meanwhile is passed over by generation.
+// has left meanwhile is passed over.
 type pausedList struct {
-	queue []pausedEntry
-	first int
-	room  bool // the oldest may be read from again
+	queue fifo.Queue[uint64] // their identities
+	room  bool               // the oldest may be read from again
 }
-
-type pausedEntry struct{ fd, generation uint32 }
 
 // holdBack reports whether fd is not to be read from now, and sees to it that
 // the loop hears no more of it until there is room: what its client goes on to
@@ -112,10 +110,10 @@ func (s *Server) holdBack(fd uint32) bool {
 	s.stats.PublishPaused.Add(1)
 	s.loop.ArmRead(fd, false)
 	l := &s.paused
-	if live := int(s.stats.PublishPaused.Load()); len(l.queue) > 2*live+pausedStaleMax {
-		s.forgetStale()
+	if live := int(s.stats.PublishPaused.Load()); l.queue.Len() > 2*live+pausedStaleMax {
+		l.queue.Keep(s.isPaused)
 	}
-	l.queue = append(l.queue, pausedEntry{fd, s.loop.Generation(fd)})
+	l.queue.Push(s.identityOf(fd))
 	return true
 }
 
@@ -140,18 +138,16 @@ func (s *Server) resumeSome() (more bool) {
 		return false
 	}
 	for range resumesPerTurnMax {
-		if l.first == len(l.queue) {
-			*l = pausedList{}
+		if l.queue.Len() == 0 {
+			l.room = false
 			return false
 		}
 		if s.publisher.Full() {
 			l.room = false
 			return false
 		}
-		entry := l.queue[l.first]
-		l.first++
-		if s.isPaused(entry) {
-			s.readOn(entry.fd)
+		if next := l.queue.Pop(); s.isPaused(next) {
+			s.readOn(uint32(next))
 		}
 	}
 	return true
@@ -164,18 +160,7 @@ func (s *Server) readOn(fd uint32) {
 	s.loop.ArmRead(fd, true)
 }
 
-func (s *Server) isPaused(e pausedEntry) bool {
-	return s.loop.Generation(e.fd) == e.generation && s.loop.Record(e.fd).Marks&markPaused != 0
-}
-
-// forgetStale drops the entries of those who have left.
-func (s *Server) forgetStale() {
-	l := &s.paused
-	kept := l.queue[:0]
-	for _, entry := range l.queue[l.first:] {
-		if s.isPaused(entry) {
-			kept = append(kept, entry)
-		}
-	}
-	l.queue, l.first = kept, 0
+func (s *Server) isPaused(identity uint64) bool {
+	fd, isHere := s.connectionOf(identity)
+	return isHere && s.loop.Record(fd).Marks&markPaused != 0
 }

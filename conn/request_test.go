@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/timers"
 	"c10m/poller"
 )
 
@@ -149,7 +150,7 @@ func TestTimeoutsOfAFloodAreSpread(t *testing.T) {
 	kernel := &testKernel{}
 	s := startServer(t, 1, testConfig(), kernel.install)
 	kernel.clock.Store(kernel.Now())
-	const flood = 2*latePerTickMax + 50
+	const flood = 2*timers.LatePerTickMax + 50
 	clients := make([]*rawClient, flood)
 	for i := range clients {
 		clients[i] = s.connect(t)
@@ -160,15 +161,15 @@ func TestTimeoutsOfAFloodAreSpread(t *testing.T) {
 	s.onLoops(func(*poller.Loop, *Server) {}) // the loop ticks once by itself
 	s.onLoops(func(_ *poller.Loop, server *Server) {
 		before := server.Stats().Closes[RequestTimeout].Load()
-		if next := server.Tick(); next > server.loop.Now()+int64(walkTickMin) {
+		if next := server.Tick(); next > server.loop.Now()+int64(timers.TickMin) {
 			t.Errorf("the next tick is %d ns away", next-server.loop.Now())
 		}
-		if n := server.Stats().Closes[RequestTimeout].Load() - before; n > latePerTickMax {
+		if n := server.Stats().Closes[RequestTimeout].Load() - before; n > timers.LatePerTickMax {
 			t.Errorf("one tick ended %d", n)
 		}
 	})
 	for range 3 {
-		s.step(kernel, walkTickMin)
+		s.step(kernel, timers.TickMin)
 	}
 	for _, c := range clients {
 		c.expectRefusal(t, 408, RequestTimeout, "")

@@ -189,7 +189,7 @@ func (s *Server) pinBacklog(fd uint32, r *resume, format channel.Format) {
 		s.pinned.add(message.As(format))
 	}
 	s.stats.Pinned.Store(int64(s.pinned.bytes))
-	s.backlogs.add(s.loop, fd, s.shared.Config.Channel.LogAge)
+	s.expireAfter(&s.backlogs, fd, s.shared.Config.Channel.LogAge)
 	if s.pinned.bytes > s.shared.Config.Channel.LogBytesTotal {
 		s.end(fd, SlowTotal)
 	}
@@ -223,7 +223,7 @@ func (s *Server) expireBacklogs() (next int64) {
 	if s.shared.Config.Channel.LogAge == 0 {
 		return math.MaxInt64
 	}
-	return s.backlogs.expire(s.loop, phaseOpen, func(fd uint32) {
+	return s.expire(&s.backlogs, phaseOpen, func(fd uint32) {
 		if c := s.cold[fd]; c != nil {
 			for r := c.resume; r != nil; r = r.next {
 				if r.pinned && s.loop.Now() >= r.due {

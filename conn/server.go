@@ -7,8 +7,10 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/timers"
 	"c10m/conn/wire"
 	"c10m/internal/fdtable"
+	"c10m/internal/fifo"
 	"c10m/poller"
 
 	"golang.org/x/sys/unix"
@@ -180,21 +182,22 @@ type Server struct {
 	presenceNext int64     // when it is told again
 	paused       pausedList
 	pinned       pins
-	handshakes   deadlines
-	exchanges    deadlines     // one entry for each connection that keeps on asking
-	ready        []pausedEntry // whose requests waited for a turn, oldest first
-	answering    []uint32      // whose answers are in cold.answers; empty between two letters
-	counts       int           // goroutines that count a channel's connections
-	lingers      deadlines
-	backlogs     deadlines
-	expiries     expiries // of tokens
-	polls        expiries // of polls that wait
-	tokenNanos   int64    // spent on tokens in this turn
-	pings        pacer
+	handshakes   timers.Deadlines
+	exchanges    timers.Deadlines   // one entry for each connection that keeps on asking
+	ready        fifo.Queue[uint64] // identities of those whose requests waited for a turn
+	answering    []uint32           // whose answers are in cold.answers; empty between two letters
+	counts       int                // goroutines that count a channel's connections
+	lingers      timers.Deadlines
+	backlogs     timers.Deadlines
+	expiries     timers.Expiries // of tokens
+	polls        timers.Expiries // of polls that wait
+	tokenNanos   int64           // spent on tokens in this turn
+	pings        timers.Rounds
+	pingCursor   uint32
 	drain        *drainState
 	missed       *missedState
-	due          []pausedEntry // who is to be told of an interruption at the end of the turn
-	dueBudget    float64       // how many may be, out of turn
+	due          []uint64 // identities of those to be told of an interruption at the end of the turn
+	dueBudget    float64  // how many may be, out of turn
 	recent       recentRing
 	disconnects  []*disconnectState // the first is being worked on
 	in           wire.Inbound       // of the connection at hand if it has no cold state
@@ -230,7 +233,7 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	s.clients, s.refusals = shared.newClients(), shared.Config.Refusals.newRing(&s.stats.RefusalsDropped)
 	s.members = &memberships{Loop: loop, server: s}
 	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
-	s.pings.start(loop.Now())
+	s.pings.Begin(loop.Now())
 	return s
 }
 
@@ -276,12 +279,12 @@ func (s *Server) Open(fd uint32) {
 			s.refuse(fd, RequestMemory)
 			return
 		}
-		s.handshakes.add(s.loop, fd, s.shared.handshakeTimeout)
+		s.expireAfter(&s.handshakes, fd, s.shared.handshakeTimeout)
 		return
 	}
 	s.received(fd, n, errno)
 	if s.loop.Record(fd).Phase == phaseRequest {
-		s.handshakes.add(s.loop, fd, s.shared.handshakeTimeout)
+		s.expireAfter(&s.handshakes, fd, s.shared.handshakeTimeout)
 	}
 }
 

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"c10m/access"
+	"c10m/conn/timers"
 	"c10m/conn/wire"
 )
 
@@ -61,19 +62,19 @@ func (s *Server) grant(fd uint32, grant access.Grant) {
 		s.loop.Record(fd).Marks |= markPublish
 	}
 	if grant.Lifetime > 0 {
-		s.expiries.add(expiry{
-			at: secondAfter(s.loop.Now(), int64(grant.Lifetime)), fd: fd, generation: s.loop.Generation(fd),
+		s.expiries.Add(timers.Expiry{
+			At: timers.SecondAfter(s.loop.Now(), int64(grant.Lifetime)), FD: fd, Generation: s.loop.Generation(fd),
 		}, s.holdsToken)
 	}
 }
 
 // holdsToken reports whether e is about a connection that is still open.
-func (s *Server) holdsToken(e expiry) bool {
-	return s.loop.Generation(e.fd) == e.generation && !s.loop.Closing(e.fd) && s.loop.Record(e.fd).Phase == phaseOpen
+func (s *Server) holdsToken(e timers.Expiry) bool {
+	return s.isHere(e.FD, e.Generation) && s.loop.Record(e.FD).Phase == phaseOpen
 }
 
 // expireTokens ends connections whose token is over and returns when to look
 // again.
 func (s *Server) expireTokens() (next int64) {
-	return s.expiries.expire(s.loop.Now(), s.holdsToken, func(fd uint32) { s.dismiss(fd, TokenExpired) })
+	return s.expiries.Expire(s.loop.Now(), s.holdsToken, func(fd uint32) { s.dismiss(fd, TokenExpired) })
 }

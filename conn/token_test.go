@@ -2,7 +2,6 @@ package conn
 
 import (
 	"bytes"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -333,19 +332,5 @@ func TestAStormOfTokensIsBoundedPerTurn(t *testing.T) {
 	}
 	if n := server.stats.TokenPauses.Load(); n < storm {
 		t.Errorf("%d pauses were counted", n)
-	}
-}
-
-func TestSecondAfter(t *testing.T) {
-	for _, c := range []struct {
-		now, nanos int64
-		want       uint32
-	}{
-		{0, 1, 1}, {0, 1e9, 1}, {0, 1e9 + 1, 2}, {5e8, 5e8, 1}, {1e18, math.MaxInt64, expiryNever},
-		{7e18, math.MaxInt64 - 7e18, expiryNever}, {0, int64(40 * 24 * time.Hour), 40 * 24 * 3600}, {0, 4294967295e9, expiryNever},
-	} {
-		if got := secondAfter(c.now, c.nanos); got != c.want {
-			t.Errorf("%d ns after %d: second %d, want %d", c.nanos, c.now, got, c.want)
-		}
 	}
 }

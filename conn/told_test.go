@@ -204,7 +204,7 @@ func TestWalkEndsThoughNewcomersWereTold(t *testing.T) {
 	server, ended := s.servers[0], make(chan bool)
 	server.loop.Run(func(*poller.Loop) {
 		server.roundOfMissed(time.Hour)
-		server.missed.cursor, server.missed.left = 1, -1
+		server.missed.walk.Cursor, server.missed.walk.Left = 1, -1
 		server.tellMissed()
 		ended <- server.missed == nil
 	})

@@ -106,6 +106,6 @@
 //     it, and sysmon then looks every 20 us for some milliseconds: 38 % of what
 //     200,000 connections with a ping a minute cost. entersyscallblock would give
 //     the P back at once, and is not for us to call. So loops sleep seldom and
-//     together: their ticks share a clock (conn, onBeat), and a loop naps (Nap)
+//     together: their ticks share a clock (conn/timers, OnBeat), and a loop naps (Nap)
 //     while answers to its pings gather.
 package poller

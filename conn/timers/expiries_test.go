@@ -1,4 +1,4 @@
-package conn
+package timers
 
 import (
 	"math"
@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"c10m/internal/slab"
 )
 
 // FuzzExpiries compares the list with a map: whatever comes and goes, everybody
@@ -18,31 +20,31 @@ func FuzzExpiries(f *testing.F) {
 	f.Add(uint64(4), uint16(12289), uint8(0), true)
 	f.Fuzz(func(t *testing.T, seed uint64, steps uint16, spread uint8, isChurn bool) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		var x expiries
-		live := make(map[uint32]expiry) // by generation
+		var x Expiries
+		live := make(map[uint32]Expiry) // by generation
 		var order []uint32
 		peak, second := 0, uint32(1000)
-		valid := func(e expiry) bool { _, ok := live[e.generation]; return ok }
+		valid := func(e Expiry) bool { _, ok := live[e.Generation]; return ok }
 		tick := func() (next int64) {
 			calls := 0
-			next = x.expire(int64(second)*int64(time.Second), valid, func(fd uint32) {
+			next = x.Expire(int64(second)*int64(time.Second), valid, func(fd uint32) {
 				calls++
 				e, ok := live[fd] // a test of its own: fd is the generation
-				if !ok || e.at > second {
-					t.Fatalf("%d was called at %d and is due at %d (%v)", fd, second, e.at, ok)
+				if !ok || e.At > second {
+					t.Fatalf("%d was called at %d and is due at %d (%v)", fd, second, e.At, ok)
 				}
 				delete(live, fd)
 			})
-			if calls > latePerTickMax {
+			if calls > LatePerTickMax {
 				t.Fatalf("%d calls in a tick", calls)
 			}
 			return next
 		}
 		for step := range uint32(steps) {
 			generation := step + 1
-			live[generation] = expiry{second + 1 + random.Uint32N(uint32(spread)+1)*random.Uint32N(100), generation, generation}
+			live[generation] = Expiry{second + 1 + random.Uint32N(uint32(spread)+1)*random.Uint32N(100), generation, generation}
 			order = append(order, generation)
-			x.add(live[generation], valid)
+			x.Add(live[generation], valid)
 			peak = max(peak, len(live))
 			if isChurn && len(live) > 300 {
 				at := random.IntN(len(order))
@@ -63,8 +65,8 @@ func FuzzExpiries(f *testing.F) {
 			for tick() != math.MaxInt64 {
 			}
 			for _, e := range live {
-				if e.at <= second {
-					t.Fatalf("%d was due at %d, and it is %d", e.fd, e.at, second)
+				if e.At <= second {
+					t.Fatalf("%d was due at %d, and it is %d", e.FD, e.At, second)
 				}
 			}
 		}
@@ -72,7 +74,7 @@ func FuzzExpiries(f *testing.F) {
 			t.Fatalf("%d connections and %d entries are left", len(live), x.count)
 		}
 		for i, first := range x.first {
-			if first != expiryNever {
+			if first != Never {
 				t.Fatalf("chunk %d is empty and due at %d", i, first)
 			}
 		}
@@ -82,19 +84,19 @@ func FuzzExpiries(f *testing.F) {
 // A look with nothing due reads no entries, and an entry is as small as the docs
 // say.
 func TestExpiriesAreSmallAndIdle(t *testing.T) {
-	if size := unsafe.Sizeof(expiry{}); size != 12 {
+	if size := unsafe.Sizeof(Expiry{}); size != 12 {
 		t.Errorf("an entry has %d bytes", size)
 	}
-	var x expiries
-	always := func(expiry) bool { return true }
-	for i := range uint32(3 * expiryChunkEntries) {
-		x.add(expiry{5000 + i, i, i}, always)
+	var x Expiries
+	always := func(Expiry) bool { return true }
+	for i := range uint32(3 * slab.ChunkEntries) {
+		x.Add(Expiry{5000 + i, i, i}, always)
 	}
-	if n := testing.AllocsPerRun(10, func() { x.add(expiry{6000, 1, 1}, always) }); n != 0 {
+	if n := testing.AllocsPerRun(10, func() { x.Add(Expiry{6000, 1, 1}, always) }); n != 0 {
 		t.Errorf("adding allocates %v times", n)
 	}
-	never := func(expiry) bool { t.Fatal("an entry was looked up"); return false }
-	if next := x.expire(4999*int64(time.Second), never, nil); next != math.MaxInt64 {
+	never := func(Expiry) bool { t.Fatal("an entry was looked up"); return false }
+	if next := x.Expire(4999*int64(time.Second), never, nil); next != math.MaxInt64 {
 		t.Errorf("something is due at %d", next)
 	}
 }
@@ -102,43 +104,58 @@ func TestExpiriesAreSmallAndIdle(t *testing.T) {
 // BenchmarkExpiries is what an end costs each connection that has one, beside
 // the cache misses of the two records that an add looks up.
 func BenchmarkExpiries(b *testing.B) {
-	var x expiries
-	always := func(expiry) bool { return true }
+	var x Expiries
+	always := func(Expiry) bool { return true }
 	for i := range uint32(1_000_000) {
-		x.add(expiry{1000 + i%3600, i, i}, always)
+		x.Add(Expiry{1000 + i%3600, i, i}, always)
 	}
 	b.Run("add", func(b *testing.B) {
 		for b.Loop() {
-			x.add(expiry{2000, 1, 1}, func(expiry) bool { return true })
+			x.Add(Expiry{2000, 1, 1}, func(Expiry) bool { return true })
 			x.remove(x.count - 1)
 		}
 	})
 	b.Run("look at 1000000", func(b *testing.B) {
 		for b.Loop() {
-			x.expire(999*int64(time.Second), always, nil)
+			x.Expire(999*int64(time.Second), always, nil)
 		}
 	})
 }
 
 // An entry that takes the place of a stale one is due when it was.
 func TestExpiriesThatMove(t *testing.T) {
-	var x expiries
-	valid := func(e expiry) bool { return e.fd != 0 }
-	for i := range uint32(expiryChunkEntries) {
-		x.add(expiry{9000, 1 + i, 1}, valid)
+	var x Expiries
+	valid := func(e Expiry) bool { return e.FD != 0 }
+	for i := range uint32(slab.ChunkEntries) {
+		x.Add(Expiry{9000, 1 + i, 1}, valid)
 	}
-	x.entry(7).fd = 0 // it is gone
+	x.entry(7).FD = 0 // it is gone
 	x.count++
-	x.chunks, x.first = append(x.chunks, new([expiryChunkEntries]expiry)), append(x.first, expiryNever)
-	x.put(expiryChunkEntries, expiry{2000, 5000, 1})
+	x.entries.Grow()
+	x.first = append(x.first, Never)
+	x.put(slab.ChunkEntries, Expiry{2000, 5000, 1})
 	x.swept = 7
-	x.add(expiry{9001, 5001, 1}, valid) // the last one takes its place
-	if x.entry(7).fd != 5000 {
-		t.Fatalf("entry 7 is of %d", x.entry(7).fd)
+	x.Add(Expiry{9001, 5001, 1}, valid) // the last one takes its place
+	if x.entry(7).FD != 5000 {
+		t.Fatalf("entry 7 is of %d", x.entry(7).FD)
 	}
 	var called []uint32
-	x.expire(2000*int64(time.Second), valid, func(fd uint32) { called = append(called, fd) })
+	x.Expire(2000*int64(time.Second), valid, func(fd uint32) { called = append(called, fd) })
 	if len(called) != 1 || called[0] != 5000 {
 		t.Errorf("%v were called", called)
+	}
+}
+
+func TestSecondAfter(t *testing.T) {
+	for _, c := range []struct {
+		now, nanos int64
+		want       uint32
+	}{
+		{0, 1, 1}, {0, 1e9, 1}, {0, 1e9 + 1, 2}, {5e8, 5e8, 1}, {1e18, math.MaxInt64, Never},
+		{7e18, math.MaxInt64 - 7e18, Never}, {0, int64(40 * 24 * time.Hour), 40 * 24 * 3600}, {0, 4294967295e9, Never},
+	} {
+		if got := SecondAfter(c.now, c.nanos); got != c.want {
+			t.Errorf("%d ns after %d: second %d, want %d", c.nanos, c.now, got, c.want)
+		}
 	}
 }
