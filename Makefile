@@ -30,12 +30,12 @@ build: ## Build bin/10m-server and bin/10m-client, and what measures beside them
 	go build -o bin/posts ./bench/posts
 
 baselines: ## Build what make compare measures the server against.
-	go build -o bin/ ./bench/compare
-	go build -o bin/baseline/ ./bench/baseline/evio ./bench/baseline/epoll
-	cd bench/baseline/peers && go build -o ../../../bin/baseline/ ./gorilla ./centrifuge ./bridge github.com/nats-io/nats-server/v2
+	go build -o bin/baseline/ ./bench/baseline/evio
+	cd bench/compare && go build -o ../../bin/ .
+	cd bench/compare && go build -o ../../bin/baseline/ ./peers/epoll ./peers/gorilla ./peers/centrifuge ./peers/bridge github.com/nats-io/nats-server/v2
 
-peers: ## Check the peers, which are a module of their own.
-	cd bench/baseline/peers && go vet ./... && go test -shuffle=on ./...
+peers: deps ## Check make compare's programs, which are a module of their own.
+	staticcheck=$$(go tool -n staticcheck) && cd bench/compare && go vet ./... && $$staticcheck ./... && go test -shuffle=on ./...
 
 deps: ## Install what the tests need and is not there.
 	scripts/install-test-deps
@@ -73,6 +73,7 @@ staticcheck:
 
 race:
 	go test -race -shuffle=on ./...
+	cd bench/compare && go test -race -shuffle=on ./...
 
 fuzz: ## Run every fuzz target for FUZZ_SECONDS.
 	scripts/fuzz $(FUZZ_SECONDS)

@@ -10,8 +10,9 @@
 //   - bench/floor measures the server beside bare programs that do the same
 //     with nothing but system calls, in one run: deliveries, connects and
 //     memory, and the return of all after all were dropped.
-//   - bench/compare measures the server beside its peers (bench/baseline), and
-//     writes a table and plots.
+//   - bench/compare measures the server beside its peers, and writes a table and
+//     plots. It is a module of its own; bench/baseline has the one peer that is not, on
+//     evio.
 //   - bench/soak runs churn, fan-out, unicast, slow readers, garbage and faults
 //     of the bus together for an hour, and checks what is left in the end.
 //   - bench/posts publishes with POST on kept connections as fast as the answers

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"syscall"
 
-	"c10m/bench/baseline"
 	"c10m/bench/child"
+	"c10m/bench/compare/peers"
 )
 
 // A contender is a server of the comparison.
@@ -108,7 +108,7 @@ func startNchan(s *stage) error {
 	// One worker for each core, and more if the descriptors of those do not
 	// suffice: the kernel spreads connections unevenly over workers.
 	workers := max(runtime.NumCPU(), 2*s.connections/s.descriptors)
-	place, config, err := s.configure(baseline.NchanConfig, workers)
+	place, config, err := s.configure(peers.NchanConfig, workers)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func startNchan(s *stage) error {
 
 // startNATS starts one process; its goroutines use all cores.
 func startNATS(s *stage) error {
-	place, config, err := s.configure(baseline.NATSConfig, 1)
+	place, config, err := s.configure(peers.NATSConfig, 1)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,9 @@
 //	compare --servers c10m,gorilla --scenarios fanout
 //
 // It writes compare.json (everything), compare.md (the table) and plots into
-// bench/results. make compare installs and builds what it needs first.
+// bench/results. make compare installs and builds what it needs first. Compare and
+// the peers are a module of their own, so that the server's list of dependencies stays
+// short; make peers checks it. The server's module names evio alone (bench/baseline/evio).
 //
 // # What is the same for all
 //
@@ -22,7 +24,7 @@
 //
 // The way in. Messages for evio, epoll, gorilla and centrifuge go through a
 // Redis and go-redis; for NATS and nchan through a bridge that takes PUBLISH and
-// speaks to them (bench/baseline/peers/bridge). That is one hop each. c10m has an
+// speaks to them (peers/bridge). That is one hop each. c10m has an
 // embedded bus, its default, and no such hop; "c10m, Redis" is the same server
 // behind the same Redis, for whoever wants that out of the picture.
 //

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"text/template"
 
-	"c10m/bench/baseline"
 	"c10m/bench/child"
+	"c10m/bench/compare/peers"
 )
 
 // A stage is where one server runs, with what feeds it.
@@ -107,13 +107,13 @@ func (s *stage) startBridge(to string) error {
 }
 
 // configure writes a configuration file, with free ports.
-func (s *stage) configure(text string, workers int) (place baseline.Place, path string, err error) {
+func (s *stage) configure(text string, workers int) (place peers.Place, path string, err error) {
 	ports, err := child.FreePorts(2)
 	if err != nil {
 		return place, "", err
 	}
 	s.port = ports[0]
-	place = baseline.Place{Directory: s.directory, Port: ports[0], PublishPort: ports[1],
+	place = peers.Place{Directory: s.directory, Port: ports[0], PublishPort: ports[1],
 		Workers: workers, Descriptors: s.descriptors}
 	path = filepath.Join(s.directory, "server.conf")
 	file, err := os.Create(path)

@@ -16,16 +16,13 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/centrifugal/centrifuge"
 
-	"c10m/bench/baseline/peers/internal/feed"
+	"c10m/bench/baseline/feed"
 )
 
 const (
@@ -33,13 +30,7 @@ const (
 	readBufferLen = 512
 )
 
-func main() {
-	listen := flag.String("listen", "127.0.0.1:10000", "address and port to listen on")
-	redis := flag.String("redis", "127.0.0.1:6379", "the Redis to subscribe at")
-	flag.Parse()
-	fmt.Fprintln(os.Stderr, "centrifuge:", run(*listen, *redis))
-	os.Exit(1)
-}
+func main() { feed.Main("centrifuge", run) }
 
 // serve starts a node and returns it with what answers its requests.
 func serve() (*centrifuge.Node, http.Handler, error) {
@@ -79,25 +70,19 @@ func publish(node *centrifuge.Node, channel string, payload []byte) error {
 	return err
 }
 
-func run(listen, redis string) error {
+func run(ctx context.Context, f *feed.Feed, listen string) error {
 	node, handler, err := serve()
 	if err != nil {
 		return err
 	}
-	ended := make(chan error, 2)
+	ended := make(chan error, 3)
 	go func() {
-		ended <- feed.Run(context.Background(), redis, func() {
-			listener, err := net.Listen("tcp", listen)
-			if err != nil {
-				ended <- err
-				return
-			}
-			go func() { ended <- http.Serve(listener, handler) }()
-		}, func(channel string, payload []byte) {
+		ended <- f.Run(ctx, func(channel string, payload []byte) {
 			if err := publish(node, channel, payload); err != nil {
 				ended <- fmt.Errorf("cannot publish: %w", err)
 			}
 		})
 	}()
+	go func() { ended <- http.ListenAndServe(listen, handler) }()
 	return <-ended
 }

@@ -1,4 +1,4 @@
-package baseline
+package peers
 
 import (
 	"context"
@@ -16,15 +16,15 @@ import (
 	"c10m/internal/patience"
 )
 
-// Both baselines of this module deliver each message to each of 200
+// The programs that take plain WebSockets deliver each message to each of 200
 // connections once, one after the other, with the client that measures them;
 // and to channels of their own.
-func TestBaselinesDeliver(t *testing.T) {
+func TestPeersDeliver(t *testing.T) {
 	const connections = 200
-	for _, program := range []string{"evio", "epoll"} {
+	for _, program := range []string{"../../baseline/evio", "epoll", "gorilla"} {
 		for channel, messages := range map[string]int{"a b/ü": 20, "own/%d": connections} {
-			t.Run(program+" "+channel, func(t *testing.T) {
-				port, bus := startBaseline(t, program)
+			t.Run(filepath.Base(program)+" "+channel, func(t *testing.T) {
+				port, bus := startPeer(t, program)
 				client, err := load.Start(load.Config{
 					Spread:  load.Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: port, PerPort: 50_000, Connections: connections},
 					Channel: channel, FirstSequence: 1, Loops: 2})
@@ -59,12 +59,14 @@ func TestBaselinesDeliver(t *testing.T) {
 	}
 }
 
-// startBaseline builds a program and starts it, behind a Redis.
-func startBaseline(t *testing.T, program string) (port, bus int) {
+// startPeer builds a program and starts it, behind a Redis.
+func startPeer(t *testing.T, program string) (port, bus int) {
 	t.Helper()
 	directory := t.TempDir()
-	built := filepath.Join(directory, program)
-	if out, err := exec.Command("go", "build", "-o", built, "./"+program).CombinedOutput(); err != nil {
+	built := filepath.Join(directory, "peer")
+	build := exec.Command("go", "build", "-o", built, ".")
+	build.Dir = program // of the module that it belongs to
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	ports, err := child.FreePorts(2)

@@ -15,11 +15,7 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
-	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +23,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"c10m/bench/baseline/peers/internal/feed"
+	"c10m/bench/baseline/feed"
 )
 
 const (
@@ -41,25 +37,15 @@ const (
 	pongWait     = pingInterval + 30*time.Second
 )
 
-func main() {
-	listen := flag.String("listen", "127.0.0.1:10000", "address and port to listen on")
-	redis := flag.String("redis", "127.0.0.1:6379", "the Redis to subscribe at")
-	flag.Parse()
+func main() { feed.Main("gorilla", serve) }
+
+func serve(ctx context.Context, f *feed.Feed, listen string) error {
 	h := &hub{channels: map[string]map[*client]struct{}{}}
-	server := &http.Server{Addr: *listen, Handler: h, ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() {
-		ended <- feed.Run(context.Background(), *redis, func() {
-			listener, err := net.Listen("tcp", *listen)
-			if err != nil {
-				ended <- err
-				return
-			}
-			go func() { ended <- server.Serve(listener) }()
-		}, h.publish)
-	}()
-	fmt.Fprintln(os.Stderr, "gorilla:", <-ended)
-	os.Exit(1)
+	server := &http.Server{Addr: listen, Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan error, 2)
+	go func() { ended <- f.Run(ctx, h.publish) }()
+	go func() { ended <- server.ListenAndServe() }()
+	return <-ended
 }
 
 // A hub knows who listens to which channel.

@@ -1,10 +1,10 @@
-// Package baseline holds what the server is compared with: small programs on
+// Package peers holds what the server is compared with: small programs on
 // other libraries, and the configurations of servers that are installed. Each
 // has the settings that its authors recommend; README.md has a line on each.
 //
-// The programs evio and epoll belong to this module. Those in peers are a
-// module of their own, so that the server's list of dependencies stays short.
-package baseline
+// The program on evio, and the subscription that all of them share, are in
+// bench/baseline, in the server's own module.
+package peers
 
 import _ "embed"
 
