@@ -38,7 +38,7 @@ func (r *toldRedis) isHeard() bool {
 	time.Sleep(20 * time.Millisecond)
 	r.world.mu.Lock()
 	defer r.world.mu.Unlock()
-	return r.world.seen["witness"+mark]
+	return r.world.seen["witness "+mark]
 }
 
 func startToldRedis(w *toldWorld) *toldRedis {
@@ -104,7 +104,7 @@ func (r *toldRedis) witness() {
 				return
 			}
 			w.mu.Lock()
-			w.seen[m.Channel+m.Payload] = true
+			w.seen[m.Channel+" "+m.Payload] = true
 			w.mu.Unlock()
 		}
 	})
@@ -135,6 +135,7 @@ func (w *toldWorld) play(faults []toldFault) (names string) {
 			}
 			w.calm()
 			w.blur(false, false)
+			w.allow(0)
 		}
 	}
 	return strings.Join(all, ", ")
@@ -250,6 +251,18 @@ var cutOff = toldFault{"connections reset", func(w *toldWorld) {
 	w.way.Stop()
 	w.while(300)
 	w.way.mend()
+}}
+
+// A new server on the same ports, and the old one is told to end.
+var replaced = toldFault{"server replaced", func(w *toldWorld) {
+	old := w.server
+	w.allow(byDrain)
+	w.server = w.startServer("--listen", fmt.Sprintf("127.0.0.1:%d", w.port))
+	green(w.t, w.server)
+	old.Signal(syscall.SIGTERM)
+	if status := old.Wait(); status != 0 {
+		w.failf("the server's exit status is %d", status)
+	}
 }}
 
 // What is published at the master while the link is down is lost, if it is more than

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	"c10m/internal/servertest"
 
 	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsutil"
 )
 
 // The ways out and in of a told world. A client that comes back continues at its
@@ -22,7 +20,7 @@ import (
 // connection.
 
 func (w *toldWorld) listen() {
-	for _, channel := range toldChannels {
+	for _, channel := range w.channels {
 		for way, once := range map[string]func(e *toldEar) func(){"WebSocket": w.plainWay, "events": w.eventsWay, "polls": w.pollsWay} {
 			w.goes(once(w.ear(way, channel)))
 		}
@@ -33,41 +31,7 @@ func (w *toldWorld) listen() {
 	}
 }
 
-func (w *toldWorld) address() string { return fmt.Sprintf("127.0.0.1:%d", w.server.Port) }
-
-// dial opens a WebSocket that ends with the world.
-func (w *toldWorld) dial(path string, protocols ...string) (rw io.ReadWriter, closeIt func(), err error) {
-	conn, early, _, err := ws.Dialer{Protocols: protocols}.Dial(w.over, "ws://"+w.address()+"/"+path)
-	if err != nil {
-		return nil, nil, err
-	}
-	stop := context.AfterFunc(w.over, func() { conn.Close() })
-	if early == nil {
-		early = bufio.NewReader(conn)
-	}
-	return struct {
-		io.Reader
-		io.Writer
-	}{early, conn}, func() { stop(); conn.Close() }, nil
-}
-
-func (w *toldWorld) plainWay(e *toldEar) func() {
-	return func() {
-		rw, closeIt, err := w.dial(e.channel)
-		if err != nil {
-			return
-		}
-		defer closeIt()
-		for {
-			payload, _, err := wsutil.ReadServerData(rw)
-			if err != nil {
-				e.gap()
-				return
-			}
-			e.message(string(payload))
-		}
-	}
-}
+func (w *toldWorld) address() string { return fmt.Sprintf("127.0.0.1:%d", w.port) }
 
 func (w *toldWorld) get(url string, header ...string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(w.over, "GET", "http://"+w.address()+"/"+url, nil)
@@ -152,25 +116,28 @@ func (w *toldWorld) pollsWay(e *toldEar) func() {
 // twoWay is a c10m.v1 client of all channels.
 func (w *toldWorld) twoWay() {
 	ears, positions := make(map[string]*toldEar), make(map[string]string)
-	for _, channel := range toldChannels {
+	for _, channel := range w.channels {
 		ears[channel], positions[channel] = w.ear("c10m.v1", channel), "first"
 	}
 	w.goes(func() {
-		rw, closeIt, err := w.dial("", "c10m.v1")
+		s, err := w.dial("", "c10m.v1")
 		if err != nil {
 			return
 		}
-		defer closeIt()
+		defer s.Close()
 		for channel, position := range positions {
-			if wsutil.WriteClientText(rw, []byte("SUB "+channel+" "+position)) != nil {
+			if s.say(ws.OpText, []byte("SUB "+channel+" "+position)) != nil {
 				return
 			}
 		}
 		for {
-			frame, _, err := wsutil.ReadServerData(rw)
-			if closed, ok := err.(wsutil.ClosedError); ok && closed.Code == missedMessages {
-				for _, e := range ears {
-					e.gap()
+			frame, err := s.next()
+			if code, isEnd := err.(closedWith); isEnd && w.over.Err() == nil {
+				// It has positions: what it missed by another end, it is told when it is back.
+				if w.ended("c10m.v1", ws.StatusCode(code)); code == missedMessages {
+					for _, e := range ears {
+						e.gap()
+					}
 				}
 			}
 			if err != nil {
@@ -194,10 +161,10 @@ func (w *toldWorld) twoWay() {
 // moduleWay is c10m.js in Node, with one transport.
 func (w *toldWorld) moduleWay(transport string) {
 	ears := make(map[string]*toldEar)
-	for _, channel := range toldChannels {
+	for _, channel := range w.channels {
 		ears[channel] = w.ear("c10m.js over "+transport, channel)
 	}
-	node := exec.CommandContext(w.over, servertest.Find(w.t, "node"), "testdata/told.mjs", "http://"+w.address(), transport, strings.Join(toldChannels, ","))
+	node := exec.CommandContext(w.over, servertest.Find(w.t, "node"), "testdata/told.mjs", "http://"+w.address(), transport, strings.Join(w.channels, ","))
 	node.Stderr = os.Stderr
 	out, err := node.StdoutPipe()
 	if err == nil {
@@ -257,37 +224,46 @@ func (w *toldWorld) publish(atReplica bool) {
 
 func (w *toldWorld) post() {
 	n := w.number("post")
-	response, err := http.Post("http://"+w.address()+"/post", "text/plain", strings.NewReader(strconv.Itoa(n)))
+	w.postTo("http://"+w.address()+"/post", "post", n)
+}
+
+// postTo publishes with POST, on a public port or at the admin address, and returns the
+// answer to what was published.
+func (w *toldWorld) postTo(url, channel string, n int) (answer []byte) {
+	response, err := http.Post(url, "text/plain", strings.NewReader(strconv.Itoa(n)))
 	if err != nil {
-		return
+		w.unanswered(channel, n)
+		return nil
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	switch {
 	case err != nil:
+		w.unanswered(channel, n)
 	case response.StatusCode == http.StatusOK:
-		w.told("post", n, published)
-	case strings.Contains(string(body), "was not published"):
-		w.told("post", n, unpublished)
+		w.told(channel, n, published)
+		return body
+	case strings.Contains(string(body), "was not published"), strings.Contains(string(body), "The server restarts."):
+		w.told(channel, n, unpublished)
 	case !strings.Contains(string(body), "may have been published"):
 		w.failf("POST was answered with %s: %s", response.Status, body)
 	}
+	return nil
 }
 
 // pub publishes with c10m.v1 and a key, which is answered, until its connection ends.
 func (w *toldWorld) pub() {
-	rw, closeIt, err := w.dial("", "c10m.v1")
+	s, err := w.dial("", "c10m.v1")
 	if err != nil {
 		return
 	}
-	defer closeIt()
+	defer s.Close()
 	for w.over.Err() == nil {
 		n := w.number("pub")
-		if wsutil.WriteClientText(rw, fmt.Appendf(nil, "PUB pub key-%d\n%d", n, n)) != nil {
-			return
-		}
-		frame, _, err := wsutil.ReadServerData(rw)
-		if err != nil {
+		err := s.say(ws.OpText, fmt.Appendf(nil, "PUB pub key-%d\n%d", n, n))
+		frame, ended := s.next()
+		if err != nil || ended != nil {
+			w.unanswered("pub", n)
 			return
 		}
 		switch answer := string(frame); {
@@ -306,24 +282,20 @@ func (w *toldWorld) pub() {
 // come back when the connection is closed may have been published or not, and what did
 // was.
 func (w *toldWorld) own() {
-	rw, closeIt, err := w.dial("own")
+	s, err := w.dial("own")
 	if err != nil {
 		return
 	}
-	defer closeIt()
+	defer s.Close()
 	for w.over.Err() == nil {
 		n := w.number("own")
-		if wsutil.WriteClientText(rw, []byte(strconv.Itoa(n))) != nil {
-			return
+		ended := s.say(ws.OpText, []byte(strconv.Itoa(n)))
+		for payload := []byte(nil); ended == nil && string(payload) != strconv.Itoa(n); {
+			payload, ended = s.next()
 		}
-		for {
-			payload, _, err := wsutil.ReadServerData(rw)
-			if err != nil {
-				return
-			}
-			if string(payload) == strconv.Itoa(n) {
-				break
-			}
+		if ended != nil {
+			w.unanswered("own", n)
+			return
 		}
 		w.told("own", n, published)
 		w.sleep(20)
