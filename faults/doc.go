@@ -23,10 +23,14 @@ are told. The harness is internal/servertest.
 	                      (movers_test.go)
 	crash_test.go         kill -9
 	told_test.go          all of it at once: a client on every way out (c10m.js in
-	                      Node, too) and a publisher on every way in, under a Redis
-	                      that fails in ten ways (told_faults_test.go,
-	                      told_ways_test.go). TOLD_SEED=n plays the same faults in
-	                      the same order; C10M_TOLD=1h goes on for so long
+	                      Node, too) and a publisher on every way in
+	                      (told_ways_test.go), under a Redis that fails in ten ways
+	                      and a server that is replaced (told_faults_test.go), or at
+	                      the embedded bus (told_embedded_test.go,
+	                      told_door_test.go). told_judge_test.go judges, and says
+	                      what each close code tells a reader (told_socket_test.go).
+	                      TOLD_SEED=n plays the same faults in the same order;
+	                      C10M_TOLD=1h goes on for so long
 	promises_test.go      the page names tests that exist
 
 The network between the server and Redis is github.com/Shopify/toxiproxy, as a

@@ -112,30 +112,31 @@ func (w *toldWorld) stall(long time.Duration) {
 		w.server.Signal(syscall.SIGCONT)
 		return
 	}
-	if err := unix.PtraceInterrupt(thread); err != nil {
-		w.t.Fatal(err)
-	}
+	// A thread that is traced keeps its process from ending.
+	defer unix.PtraceDetach(thread)
 	for {
 		var status unix.WaitStatus
+		if err := unix.PtraceInterrupt(thread); err != nil {
+			w.t.Fatal(err)
+		}
 		if _, err := unix.Wait4(thread, &status, unix.WALL, nil); err != nil || !status.Stopped() {
 			w.t.Fatalf("thread %d of the server: %v, status %x", thread, err, status)
 		}
 		if status>>16 == unix.PTRACE_EVENT_STOP {
 			break
 		}
-		// A signal of the Go runtime's, which must not lose it.
+		// A signal of the Go runtime's, which must not lose it. It took the place of the
+		// stop that was asked for.
 		if err := unix.PtraceCont(thread, int(status.StopSignal())); err != nil {
 			w.t.Fatal(err)
 		}
 	}
 	time.Sleep(long)
-	if err := unix.PtraceDetach(thread); err != nil {
-		w.t.Fatal(err)
-	}
 }
 
 // loopThreads are threads of the server that wait for events of an epoll which is not the
-// Go runtime's, the first that it made.
+// Go runtime's, the first that it made. The process's first thread is left out: that it
+// stopped could be told to whoever waits for the end of the process.
 func (w *toldWorld) loopThreads() (threads []int) {
 	process := fmt.Sprintf("/proc/%d/", w.server.PID())
 	first := 1 << 30
@@ -153,8 +154,8 @@ func (w *toldWorld) loopThreads() (threads []int) {
 		if len(words) < 2 || words[0] != fmt.Sprint(unix.SYS_EPOLL_PWAIT) {
 			continue
 		}
-		if fd, _ := strconv.ParseInt(words[1], 0, 64); int(fd) != first {
-			thread, _ := strconv.Atoi(filepath.Base(path))
+		thread, _ := strconv.Atoi(filepath.Base(path))
+		if fd, _ := strconv.ParseInt(words[1], 0, 64); int(fd) != first && thread != w.server.PID() {
 			threads = append(threads, thread)
 		}
 	}
