@@ -17,6 +17,7 @@ with HS256, RS256, ES256 or EdDSA (Ed25519).
 	token_limits.go   limits, with their reasons
 	protocol.go       which subprotocol is answered
 	patterns.go       what a token allows, for connections of many channels
+	patternstore.go   where that is kept, a store for each loop
 
 A token may be in one of three places, and only in one (RFC 6750, 2; several are
 answered with 400, even equal ones):
@@ -109,8 +110,8 @@ has 107 bytes in version 1, as its specification says, and 4,096 in version 2, w
 allows 65,551. 32 addresses of an X-Forwarded-For are looked at.
 
 Nothing is kept here per connection (conn keeps 8 bytes for an address that is
-counted, 12 bytes for a token with exp, and the PackedPatterns of a connection of many
-channels, which are shorter than its request was).
+counted, 12 bytes for a token with exp, and in a PatternStore the PackedPatterns of a
+connection of many channels, which are shorter than its request was).
 The work is done on the loop's thread, since it does not block; how much of it
 there may be in one turn is conn's to limit. BenchmarkJudge has the times.
 

@@ -127,9 +127,9 @@ func (s *Server) allows(fd uint32, name []byte, toPublish bool) bool {
 	case number == 0:
 		return false
 	case toPublish:
-		return s.grants.of(number).AllowsPublish(name)
+		return s.grants.Of(number).AllowsPublish(name)
 	}
-	return s.grants.of(number).AllowsSubscribe(name)
+	return s.grants.Of(number).AllowsSubscribe(name)
 }
 
 // reply answers the connection at hand with a text frame, in one write with what

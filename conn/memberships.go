@@ -5,7 +5,7 @@ import (
 	"unsafe"
 
 	"c10m/channel"
-	"c10m/internal/offheap"
+	"c10m/internal/slab"
 	"c10m/poller"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +25,7 @@ const firstMembership = 1 << 31
 type membership struct {
 	room [3]uint64 // the registry's
 	fd   uint32    // the connection
-	next uint32    // its next membership, or the next free one; 0 ends
+	next uint32    // its next membership; 0 ends
 }
 
 // twoWay is what a connection of many channels keeps, in the room of its own
@@ -62,48 +62,23 @@ var (
 	_ = uint8(membershipsMax)
 )
 
-const (
-	membershipChunkShift   = 12
-	membershipChunkEntries = 1 << membershipChunkShift
-)
-
 // memberships is the channel.Socket of a registry whose members may be
 // memberships. It belongs to the loop's thread.
 type memberships struct {
 	*poller.Loop
 	server *Server
-	chunks []*[membershipChunkEntries]membership
-	used   uint32 // entries that ever were in use
-	free   uint32 // the list of those that are not now
+	table  slab.Table[membership] // their numbers are above firstMembership
 	// stuck: the last write to a membership found its socket full.
 	stuck bool
 }
 
 // at returns membership n.
-func (t *memberships) at(n uint32) *membership {
-	n -= firstMembership
-	return &t.chunks[n>>membershipChunkShift][n&(membershipChunkEntries-1)]
-}
+func (t *memberships) at(n uint32) *membership { return t.table.At(n - firstMembership) }
 
-// take returns the number of a blank membership.
-func (t *memberships) take() uint32 {
-	if n := t.free; n != 0 {
-		t.free = t.at(n).next
-		*t.at(n) = membership{}
-		return n
-	}
-	if t.used == uint32(len(t.chunks))<<membershipChunkShift {
-		t.chunks = append(t.chunks, offheap.Array[[membershipChunkEntries]membership]())
-	}
-	t.used++
-	return firstMembership + t.used - 1
-}
-
-// give ends the use of a membership, which is in no channel any more.
-func (t *memberships) give(n uint32) {
-	*t.at(n) = membership{next: t.free}
-	t.free = n
-}
+// take returns the number of a blank membership, give ends the use of one, which is in no
+// channel any more.
+func (t *memberships) take() uint32  { return firstMembership + t.table.Take() }
+func (t *memberships) give(n uint32) { t.table.Give(n - firstMembership) }
 
 // owner returns the connection of a member's number.
 func (t *memberships) owner(n uint32) (fd uint32) {

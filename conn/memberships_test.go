@@ -3,6 +3,7 @@ package conn
 import (
 	"testing"
 
+	"c10m/internal/slab"
 	"c10m/poller"
 )
 
@@ -42,7 +43,7 @@ func BenchmarkRoom(b *testing.B) {
 func TestMembershipsAreUsedAgain(t *testing.T) {
 	m := &memberships{}
 	var taken []uint32
-	for range 2*membershipChunkEntries + 1 {
+	for range 2*slab.ChunkEntries + 1 {
 		n := m.take()
 		if *m.at(n) != (membership{}) || n < firstMembership {
 			t.Fatalf("membership %x is %+v", n, *m.at(n))
@@ -61,7 +62,7 @@ func TestMembershipsAreUsedAgain(t *testing.T) {
 		}
 		seen[n] = true
 	}
-	if len(m.chunks) != 3 {
-		t.Errorf("%d chunks", len(m.chunks))
+	if n := m.table.Used(); n != uint32(len(taken)) {
+		t.Errorf("%d were made", n)
 	}
 }

@@ -176,7 +176,7 @@ type Server struct {
 	inboundBytes int // held by cold.in and cold.body, all together
 	owedBytes    int // held in cold.owed, all together
 	members      *memberships
-	grants       grants
+	grants       *access.PatternStore // what tokens of two-way connections allow
 	publisher    Publisher
 	presence     Publisher // nil if nobody is told
 	presenceNext int64     // when it is told again
@@ -221,7 +221,7 @@ type Server struct {
 // NewServer makes the handler of one loop, on that loop's thread.
 func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	s := &Server{
-		loop: loop, shared: shared,
+		loop: loop, shared: shared, grants: access.NewPatternStore(),
 		cold: make(map[uint32]*cold), pongs: make([]byte, 0, replyBatchBytesMax),
 	}
 	if config := &shared.Config; config.NewPublisher != nil {

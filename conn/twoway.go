@@ -56,7 +56,7 @@ func (s *Server) admitTwoWay(p *protocol, fd uint32, n *newcomer) {
 	if s.shared.Config.Tokens != nil {
 		s.packed = grant.Patterns.Pack(s.packed[:0])
 		if len(s.packed) > 0 {
-			w.grant = s.grants.keep(s.packed)
+			w.grant = s.grants.Keep(s.packed)
 		}
 		grant.Publish = s.publisher != nil && len(grant.Patterns.Publish) > 0
 	}
@@ -165,7 +165,7 @@ func (manyChannels) leave(s *Server, fd uint32) {
 		w.first = s.members.at(n).next
 		s.part(w, n)
 	}
-	s.grants.drop(w.grant)
+	s.grants.Drop(w.grant)
 	w.grant = 0
 }
 

@@ -258,7 +258,7 @@ func TestTwoWayLimitOfChannels(t *testing.T) {
 	c.Close()
 	s.checkNothingLeft(t)
 	s.onLoops(func(_ *poller.Loop, server *Server) {
-		if n := server.members.used; n != membershipsMax {
+		if n := server.members.table.Used(); n != membershipsMax {
 			t.Errorf("%d memberships were made for %d at a time", n, membershipsMax)
 		}
 	})
@@ -359,11 +359,8 @@ func TestTwoWayTokens(t *testing.T) {
 	}
 	s.checkNothingLeft(t)
 	s.onLoops(func(_ *poller.Loop, server *Server) {
-		for i, class := range server.grants.classes {
-			free := slices.Sorted(slices.Values(class.free))
-			if once := slices.Compact(slices.Clone(free)); len(free) != int(class.used) || len(once) != len(free) {
-				t.Errorf("class %d: of %d slots %v are free", i, class.used, free)
-			}
+		if n := server.grants.Len(); n != 0 {
+			t.Errorf("the patterns of %d are kept", n)
 		}
 	})
 }
@@ -397,39 +394,6 @@ func TestTwoWayLongBacklog(t *testing.T) {
 	})
 	c.Close()
 	s.checkNothingLeft(t)
-}
-
-// The bytes of each class come back as they were kept, also after others went.
-func TestGrants(t *testing.T) {
-	var g grants
-	kept := make(map[uint32]string)
-	for round := range 3 {
-		for i := range 5000 {
-			text := strings.Repeat(string(rune('a'+i%26)), i*37%(grantBytesMax-1))
-			number := g.keep([]byte(text))
-			if _, twice := kept[number]; twice || number == 0 {
-				t.Fatalf("number %d for %d bytes", number, len(text))
-			}
-			kept[number] = text
-		}
-		for number, text := range kept {
-			if string(g.of(number)) != text {
-				t.Fatalf("round %d: number %d has other bytes", round, number)
-			}
-			g.drop(number)
-			delete(kept, number)
-		}
-	}
-	chunks := 0
-	for i := range g.classes {
-		chunks += len(g.classes[i].chunks)
-	}
-	if chunks > 1<<9 {
-		t.Errorf("%d chunks: what was dropped is not used again", chunks)
-	}
-	if g.keep(make([]byte, grantBytesMax-1)) != 0 || g.keep(make([]byte, grantBytesMax-2)) == 0 {
-		t.Error("the longest")
-	}
 }
 
 // A client that asks and does not read is not read from, and loses no answer.

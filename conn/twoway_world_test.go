@@ -259,12 +259,8 @@ func (w *twoWayWorld) check() {
 			w.failf("two-way connection %d: %+v has %d memberships", fd, *state, count)
 		}
 	})
-	free := 0
-	for n := s.members.free; n != 0; n = s.members.at(n).next {
-		free++
-	}
-	if used+free != int(s.members.used) || s.stats.Memberships.Load() != int64(used) {
-		w.failf("%d memberships are used, %d free, %d were made, %d are counted", used, free, s.members.used, s.stats.Memberships.Load())
+	if taken := s.members.table.Taken(); used != taken || s.stats.Memberships.Load() != int64(used) {
+		w.failf("%d memberships are used, %d are taken, %d are counted", used, taken, s.stats.Memberships.Load())
 	}
 	if owed != s.owedBytes {
 		w.failf("%d bytes are owed, and %d are counted", owed, s.owedBytes)

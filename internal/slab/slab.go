@@ -26,9 +26,19 @@ const (
 // or it is given and taken by number. The zero value is empty.
 type Table[T any] struct {
 	chunks []*[ChunkEntries]T
-	used   uint32 // numbers up to here were taken at least once
-	free   uint32 // the first of those that are free again; 0 is none
+	list
 }
+
+// A list is which numbers are taken.
+type list struct {
+	used  uint32 // numbers up to here were taken at least once
+	free  uint32 // the first of those that are free again; 0 is none
+	taken int
+}
+
+// Used is the largest number that was ever taken, 0 if none was; Taken is how many are.
+func (l *list) Used() uint32 { return l.used }
+func (l *list) Taken() int   { return l.taken }
 
 // At returns the entry with a number that is below Len.
 func (t *Table[T]) At(n uint32) *T { return &t.chunks[n>>chunkShift][n&(ChunkEntries-1)] }
@@ -41,6 +51,7 @@ func (t *Table[T]) Grow() { t.chunks = append(t.chunks, offheap.Array[[ChunkEntr
 
 // Take returns the number, never 0, of an entry that is zero and nobody else's until Give.
 func (t *Table[T]) Take() (n uint32) {
+	t.taken++
 	if n = t.free; n != 0 {
 		t.free = *t.link(n)
 		*t.link(n) = 0
@@ -55,6 +66,7 @@ func (t *Table[T]) Take() (n uint32) {
 // Give ends the use of an entry.
 func (t *Table[T]) Give(n uint32) {
 	var none T
+	t.taken--
 	*t.At(n) = none
 	*t.link(n), t.free = t.free, n
 }
@@ -69,9 +81,9 @@ func (t *Table[T]) link(n uint32) *uint32 {
 // known at run time only. Init comes first.
 type Slots struct {
 	bytes, perChunk uint32
-	used, free      uint32 // as in Table
-	chunks          []*[ChunkBytes]byte
-	view            atomic.Pointer[[]*[ChunkBytes]byte] // the same, for other threads
+	list
+	chunks []*[ChunkBytes]byte
+	view   atomic.Pointer[[]*[ChunkBytes]byte] // the same, for other threads
 }
 
 // Init says the size.
@@ -81,9 +93,6 @@ func (s *Slots) Init(bytes uint32) {
 	}
 	s.bytes, s.perChunk = bytes, ChunkBytes/bytes
 }
-
-// Used is the largest number that was ever taken, 0 if none was.
-func (s *Slots) Used() uint32 { return s.used }
 
 // At returns the slot with a number up to Used.
 func (s *Slots) At(n uint32) unsafe.Pointer {
@@ -102,6 +111,7 @@ func (s *Slots) Peek(n uint32) unsafe.Pointer {
 // Take returns the number, never 0, of a slot that is nobody else's until Give. It has
 // what was in it last.
 func (s *Slots) Take() (n uint32) {
+	s.taken++
 	if n = s.free; n != 0 {
 		s.free = *s.link(n)
 		return n
@@ -115,7 +125,10 @@ func (s *Slots) Take() (n uint32) {
 }
 
 // Give ends the use of a slot. All but its last four bytes stay as they are.
-func (s *Slots) Give(n uint32) { *s.link(n), s.free = s.free, n }
+func (s *Slots) Give(n uint32) {
+	s.taken--
+	*s.link(n), s.free = s.free, n
+}
 
 func (s *Slots) link(n uint32) *uint32 {
 	return (*uint32)(unsafe.Add(s.At(n), s.bytes-4))

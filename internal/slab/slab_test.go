@@ -37,6 +37,9 @@ func TestTableTakeGive(t *testing.T) {
 			break
 		}
 	}
+	if table.Taken() != len(held) {
+		t.Errorf("%d are taken, not %d", table.Taken(), len(held))
+	}
 	if most <= ChunkEntries || table.Len() > most+2*ChunkEntries {
 		t.Errorf("%d entries for %d at a time", table.Len(), most)
 	}
@@ -96,6 +99,9 @@ func TestSlots(t *testing.T) {
 				delete(held, n)
 				break
 			}
+		}
+		if s.Taken() != len(held) {
+			t.Errorf("%d are taken, not %d", s.Taken(), len(held))
 		}
 		if s.Peek(1<<31) != nil {
 			t.Error("there is a slot behind the last")
