@@ -92,8 +92,8 @@ const (
 	// totalLogsPerTurnMax bounds the logs among which a turn looks for one
 	// with slow members when all logs together are over their limit.
 	totalLogsPerTurnMax = 1024
-	// orderBuckets is how many buckets the locks of channels have: 64 publishers at once
-	// meet in few of them (BenchmarkPublishInParallel), in 2 KB.
+	// orderBuckets is how many buckets the locks of channels have: about as many as there are
+	// publishers at once (BenchmarkPublishInParallel has more), in 1.5 KB.
 	orderBuckets = 64
 	// publishRetryMillisMax is the longest pause of a publisher between two tries
 	// to post to a loop whose mailbox is full.

@@ -57,12 +57,17 @@ func dialRaw(t testing.TB, addr string) *raw {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(hang))
-	return &raw{t: t, Conn: conn, in: bufio.NewReader(conn)}
+	r := &raw{t: t, Conn: conn, in: bufio.NewReader(conn)}
+	r.await()
+	return r
 }
+
+// await gives what is done next its time.
+func (r *raw) await() { _ = r.SetDeadline(time.Now().Add(hang)) }
 
 func (r *raw) send(s string) {
 	r.t.Helper()
+	r.await()
 	if _, err := io.WriteString(r.Conn, s); err != nil {
 		r.t.Fatal(err)
 	}
@@ -71,6 +76,7 @@ func (r *raw) send(s string) {
 // expect reads exactly len(want) bytes and compares.
 func (r *raw) expect(want string) {
 	r.t.Helper()
+	r.await()
 	got := make([]byte, len(want))
 	n, err := io.ReadFull(r.in, got)
 	if string(got[:n]) != want {
@@ -81,6 +87,7 @@ func (r *raw) expect(want string) {
 // expectEnd reads to the end of the connection and compares.
 func (r *raw) expectEnd(want string) {
 	r.t.Helper()
+	r.await()
 	got, err := io.ReadAll(r.in)
 	if string(got) != want {
 		r.t.Fatalf("got %q (%v), then the end; want %q", got, err, want)
@@ -101,6 +108,7 @@ func (r *raw) do(args ...string) string {
 // readReply reads one whole RESP value, as bytes.
 func (r *raw) readReply() string {
 	r.t.Helper()
+	r.await()
 	var all bytes.Buffer
 	if err := copyReply(&all, r.in); err != nil {
 		r.t.Fatalf("reading a reply: %v, after %q", err, all.String())
