@@ -27,7 +27,6 @@ build: ## Build bin/10m-server and bin/10m-client, and what measures beside them
 	go build -ldflags '-X c10m/internal/cli.version=$(VERSION)' -o bin/10m-server .
 	go build -ldflags '-X c10m/internal/cli.version=$(VERSION)' -o bin/10m-client ./bench/10m-client
 	go build -o bin/floor ./bench/floor
-	go build -o bin/posts ./bench/posts
 
 baselines: ## Build what make compare measures the server against.
 	go build -o bin/baseline/ ./bench/baseline/evio

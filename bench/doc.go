@@ -15,8 +15,6 @@
 //     evio.
 //   - bench/soak runs churn, fan-out, unicast, slow readers, garbage and faults
 //     of the bus together for an hour, and checks what is left in the end.
-//   - bench/posts publishes with POST on kept connections as fast as the answers
-//     come.
 //   - bench/tables prints every figure of bench/results with its commits, median and
 //     worst.
 //   - bench/mutants proves that named tests catch each bug of scripts/mutants.d.

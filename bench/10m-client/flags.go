@@ -22,7 +22,7 @@ type commonFlags struct {
 
 	FirstPort int    `group:"Where to" default:"10000" help:"The port of the first connections."`
 	PerPort   int    `group:"Where to" default:"50000" help:"Connections to a port before the next port is taken. More spare the server listeners; a loopback client takes another source address of 127.0.0.0/8 every 12,500 (--bind explicit: 50,000)."`
-	Channel   string `group:"Where to" placeholder:"NAME" help:"The channel to subscribe to (default: news; unicast: own/%d). With %d in it, every connection has a channel of its own, with its number: more memory on the server."`
+	Channel   string `group:"Where to" placeholder:"NAME" help:"The channel to subscribe to (default: news; unicast: own/%d; posts, which publishes there: posts-%d). With %d in it, every connection has a channel of its own, with its number: more memory on the server."`
 	Dialect   string `group:"Where to" default:"c10m" enum:"c10m,centrifuge,nats,nchan" help:"How the server is spoken to. All but c10m are for comparisons."`
 	Token     string `group:"Where to" env:"C10M_TOKEN" help:"Token that every connection shows (Authorization: Bearer), for a server with --token-key. Better in the environment, C10M_TOKEN, than on a command line that everybody sees."`
 	Source    string `group:"Where to" placeholder:"ADDRESS,..." help:"Source addresses, for a host that is not loopback. One is needed for every 12,500 connections per port (--bind explicit: 50,000)."`
@@ -169,6 +169,17 @@ type disconnectFlags struct {
 func (f *disconnectFlags) options(o *scenario.Options) {
 	f.set(o)
 	o.Name, o.ProbeRate, o.Probes, o.Baseline, o.Within, o.Reset = "disconnect", f.ProbeRate, f.Probes, f.Baseline, f.Within, f.Reset
+}
+
+type postsFlags struct {
+	commonFlags `embed:""`
+	Depth       int           `group:"Messages" default:"1" help:"Requests that each connection has under way (pipelining), up to 1024. Pipelined ones share the server's reads and writes."`
+	Size        int           `group:"Messages" default:"64" help:"Payload bytes of a message."`
+	Duration    time.Duration `group:"Messages" default:"5s" help:"How long to count, after a second to warm up."`
+}
+
+func (f *postsFlags) options(o *scenario.Options) {
+	o.Name, o.Depth, o.Bytes, o.Duration = "posts", f.Depth, f.Size, f.Duration
 }
 
 // scenario turns the common flags into options.

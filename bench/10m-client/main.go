@@ -38,6 +38,7 @@ type commands struct {
 	Saturate   saturateFlags   `cmd:"" help:"The next message as soon as one has reached everybody: the peak rate of deliveries."`
 	Storm      stormFlags      `cmd:"" help:"All connections end at once and come back; time until the last is served again."`
 	Churn      churnFlags      `cmd:"" help:"Connections leave and come back at a steady rate while messages flow."`
+	Posts      postsFlags      `cmd:"" help:"Publish with POST on kept connections as fast as the answers come: posts a second, and what of a processor the server takes for one (--server-pid)."`
 	Disconnect disconnectFlags `cmd:"" help:"All connections but a few end at once and stay away: what those few see of it, time until the server has let go of all, and until the host has their memory again."`
 }
 

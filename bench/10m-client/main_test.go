@@ -85,6 +85,9 @@ func TestCommandLine(t *testing.T) {
 		"disconnect 127.0.0.1 500 --probe-rate 9 --probes 3 --baseline 2s --within 1m --no-reset --duration 0s": func(o *scenario.Options) bool {
 			return o.ProbeRate == 9 && o.Probes == 3 && o.Baseline == 2*time.Second && o.Within == time.Minute && !o.Reset && o.Duration == 0
 		},
+		"posts 127.0.0.1 16 --depth 16 --size 7 --duration 2s": func(o *scenario.Options) bool {
+			return o.Name == "posts" && o.Depth == 16 && o.Bytes == 7 && o.Duration == 2*time.Second
+		},
 		"churn localhost 5 --churn-rate 7 --cores 0-1,4 --bind explicit --source 10.0.0.1": func(o *scenario.Options) bool {
 			return o.Name == "churn" && o.ChurnRate == 7 && slices.Equal(o.Load.Cores, []int{0, 1, 4}) &&
 				o.Load.Spread.Binding == load.BindExplicit && len(o.Load.Spread.Sources) == 1 && o.Load.Spread.Host.IsLoopback()

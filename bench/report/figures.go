@@ -46,6 +46,9 @@ func latencies(r *Result) (list []latency) {
 	if r.Disconnect != nil {
 		all = append(all, latency{"messages while they were let go", r.Disconnect.Latency})
 	}
+	if p := r.Posts; p != nil {
+		all = append(all, latency{"a round of " + plural(uint64(p.Depth), "post"), p.Round})
+	}
 	return slices.DeleteFunc(all, func(l latency) bool { return l.Count == 0 })
 }
 
@@ -72,6 +75,9 @@ func figures(r *Result) (groups []group) {
 	}
 	if d := r.Disconnect; d != nil {
 		groups = append(groups, disconnectFigures(d))
+	}
+	if r.Posts != nil {
+		groups = append(groups, postsFigures(r.Posts, r.Usage.ServerCores))
 	}
 	if u := r.UserSpace; u != nil {
 		groups = append(groups, userSpaceFigures(u))
@@ -102,6 +108,20 @@ func disconnectFigures(d *Disconnect) group {
 		g.add(of.Before > 0, of.name+" before", "%s", size(of.Before))
 		g.add(of.Connected > 0, of.name+" with all", "%s", size(of.Connected))
 		g.add(of.End > 0, of.name+" at the end", "%s", size(of.End))
+	}
+	return g
+}
+
+// postsFigures begin with what was asked for, so that bench/tables can tell runs apart.
+func postsFigures(p *Posts, serverCores float64) group {
+	g := group{Name: "Posts"}
+	g.add(true, fmt.Sprintf("%s, %s under way on each, %s bytes:", plural(uint64(p.Connections), "connection"), count(p.Depth), count(p.PayloadBytes)),
+		"%s posts a second", number(p.PerSecond))
+	g.add(true, "published", "%s", count(p.Published))
+	g.add(true, "refused (429)", "%s", count(p.Refused))
+	if serverCores > 0 && p.PerSecond > 0 {
+		g.add(true, "of the server", "%s us a post", number(serverCores*1e6/p.PerSecond))
+		g.add(true, "for a whole processor", "%s posts a second", number(p.PerSecond/serverCores))
 	}
 	return g
 }

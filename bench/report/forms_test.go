@@ -52,6 +52,8 @@ func full() *Result {
 	r.Disconnect = &Disconnect{Ended: 9101, Stayed: 9102, LetGoSeconds: 41, Held: 9103, Unknown: "nobody counts them", MemorySeconds: 42,
 		MemoryLeft: 43 << 20, Server: Memories{44 << 20, 45 << 20, 46 << 20}, Host: Memories{47 << 20, 48 << 20, 49 << 20},
 		Latency: Quantiles{9, 21, 22, 23, 24, 25, 26}}
+	r.Posts = &Posts{Connections: 9201, Depth: 9202, PayloadBytes: 9203, Published: 9204, Refused: 9205, PerSecond: 9206,
+		Round: Quantiles{10, 31, 32, 33, 34, 35, 36}}
 	r.Soak = &Soak{Seed: 77, Gaps: 2, Published: 1001, Lost: 31, AtRisk: 41, Certain: 21, SlowReaders: 51, SlowClosed: 49,
 		Garbage: map[string]uint64{"a TLS hello": 61, "half a request": 62},
 		Faults:  []Fault{{Name: "redis-killed", AtSeconds: 12.5, LastedSeconds: 2.5, RecoverySeconds: 0.5, Published: 33}}}

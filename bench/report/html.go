@@ -133,6 +133,9 @@ func tiles(r *Result) (list []tile) {
 		add("until all were back", number(s.RecoverySeconds)+" s", count(s.Dropped)+" dropped at once",
 			known(s.ServedSeconds > 0, "all served after %s s", number(s.ServedSeconds)))
 	}
+	if p := r.Posts; p != nil {
+		add("posts a second", number(p.PerSecond), count(p.Refused)+" refused")
+	}
 	if d := r.Disconnect; d != nil && d.LetGoSeconds > 0 {
 		add("until the server had let go", number(d.LetGoSeconds)+" s", count(d.Ended)+" ended at once",
 			known(d.MemorySeconds > 0, "memory back after %s s", number(d.MemorySeconds)))

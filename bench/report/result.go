@@ -7,7 +7,7 @@ import "time"
 // what --json prints, what the text and the page are made of, and what the
 // comparison with other servers reads.
 type Result struct {
-	Scenario string    `json:"scenario"` // connect, fanout, unicast, mixed, saturate, storm, churn or disconnect
+	Scenario string    `json:"scenario"` // connect, fanout, unicast, mixed, saturate, storm, churn, disconnect or posts
 	Command  []string  `json:"command"`  // the client's own command line
 	Commit   string    `json:"commit,omitempty"`
 	Started  time.Time `json:"started"`
@@ -21,6 +21,7 @@ type Result struct {
 	Storm      *Storm      `json:"storm,omitempty"`
 	Churn      *Churn      `json:"churn,omitempty"`
 	Disconnect *Disconnect `json:"disconnect,omitempty"`
+	Posts      *Posts      `json:"posts,omitempty"`
 	Soak       *Soak       `json:"soak,omitempty"`
 	// UserSpace is there if most of the client's ends were not the kernel's.
 	UserSpace *UserSpace `json:"user_space,omitempty"`
@@ -127,6 +128,17 @@ type Churn struct {
 	Disconnected uint64    `json:"disconnected"`
 	Reconnected  uint64    `json:"reconnected"`
 	Latency      Quantiles `json:"latency"` // of these connects
+}
+
+// Posts says how fast POSTs were answered.
+type Posts struct {
+	Connections  int       `json:"connections"`
+	Depth        int       `json:"depth"` // requests under way on each connection
+	PayloadBytes int       `json:"payload_bytes"`
+	Published    uint64    `json:"published"`
+	Refused      uint64    `json:"refused"` // answered with 429
+	PerSecond    float64   `json:"posts_per_second"`
+	Round        Quantiles `json:"round"` // of as many requests as are under way
 }
 
 // Disconnect says how long it took until the server had let go of all who ended at once

@@ -150,11 +150,11 @@ func (t *texter) stream(s *Stream) {
 	t.line(s.Name, "lost %s, duplicated %s, out of order %s, corrupt %s", count(s.Lost), count(s.Duplicated), count(s.OutOfOrder), count(s.Corrupt))
 }
 
-// comingAndGoing is what storms, churns and disconnects did.
+// comingAndGoing is what storms, churns, disconnects and posts did.
 func (t *texter) comingAndGoing(r *Result) {
 	for _, g := range figures(r) {
 		switch g.Name {
-		case "Storm", "Churn", "Disconnect":
+		case "Storm", "Churn", "Disconnect", "Posts":
 			t.group(strings.ToLower(g.Name), g)
 		}
 	}

@@ -14,6 +14,7 @@
 //	storm       all leave at once and come back over a time
 //	churn       some leave and come back all the time, while messages flow
 //	disconnect  all but a few end at once and stay away, while these get messages
+//	posts       POSTs on kept connections, as fast as the answers come
 //
 // # Who owns what
 //

@@ -40,6 +40,12 @@ const (
 	// lookPause is between two looks at what the server has let go of, and at the
 	// host's memory. The first asks every loop of the server.
 	lookPause = 100 * time.Millisecond
+	// postsWarmUp is before posts count, answerMax how long the last answers may take.
+	postsWarmUp = time.Second
+	answerMax   = 30 * time.Second
+	// depthMax bounds what a connection writes before it reads, which may be more than
+	// what both ends hold of it: with 64 bytes each it is less than 128 KB.
+	depthMax = 1024
 	// shortestSample is 20 of the kernel's ticks.
 	shortestSample = 200 * time.Millisecond
 )

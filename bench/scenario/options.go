@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -36,6 +37,7 @@ type Options struct {
 	Probes    int // 0: 1000 or 1 %, whichever is less
 	Messages  int // saturate: end after so many; 0: after Duration
 	InFlight  int // saturate
+	Depth     int // posts: requests under way on each connection
 
 	Drop      int           // storm: how many; 0: all
 	Jitter    time.Duration // storm
@@ -60,31 +62,29 @@ type Options struct {
 // A plan is a row of the table of scenarios.
 type plan struct {
 	publishes bool
-	own       bool // every connection has a channel of its own
-	rate      bool // it publishes at a rate
-	probes    bool // some connections are measured apart
-	after     bool // what is measured goes on without --duration
-	measure   func(*run) error
+	channel   string           // if not news; with %d each connection has its own
+	rate      bool             // it publishes at a rate
+	probes    bool             // some connections are measured apart
+	after     bool             // what is measured goes on without --duration
+	measure   func(*run) error // none: runPosts, which has no party
 }
 
 var plans = map[string]plan{
 	"connect":    {measure: (*run).wait},
 	"fanout":     {publishes: true, rate: true, measure: (*run).openLoop},
-	"unicast":    {publishes: true, rate: true, own: true, measure: (*run).openLoop},
+	"unicast":    {publishes: true, rate: true, channel: "own/%d", measure: (*run).openLoop},
 	"mixed":      {publishes: true, rate: true, probes: true, measure: (*run).openLoop},
 	"saturate":   {publishes: true, measure: (*run).saturate},
 	"storm":      {publishes: true, rate: true, after: true, measure: (*run).storm},
 	"churn":      {publishes: true, rate: true, measure: (*run).churn},
 	"disconnect": {publishes: true, probes: true, after: true, measure: (*run).disconnect},
+	"posts":      {channel: "posts-%d"},
 }
 
 // ChannelDefault is the channel of a scenario, with %d if each connection has
 // its own.
 func ChannelDefault(name string) string {
-	if plans[name].own {
-		return "own/%d"
-	}
-	return "news"
+	return cmp.Or(plans[name].channel, "news")
 }
 
 // prepare checks the options and fills in what follows from the scenario.
@@ -95,6 +95,9 @@ func (o *Options) prepare() (plan, error) {
 	}
 	if o.Load.Channel == "" {
 		o.Load.Channel = ChannelDefault(o.Name)
+	}
+	if p.measure == nil {
+		return p, o.preparePosts()
 	}
 	o.Load.Publishes = p.publishes
 	if o.hostUsed == nil {

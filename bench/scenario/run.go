@@ -44,6 +44,9 @@ func Run(ctx context.Context, options Options) (*report.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if plan.measure == nil {
+		return runPosts(ctx, &options)
+	}
 	if plan.publishes {
 		// Rather now than after a million connects.
 		bus, err := load.DialBus(options.Bus, options.BusPassword)

@@ -1,6 +1,9 @@
 package main
 
-import "regexp"
+import (
+	"fmt"
+	"regexp"
+)
 
 // A figure is a row. Each match of its pattern in a run's file is a value.
 type figure struct {
@@ -16,6 +19,10 @@ type figure struct {
 }
 
 func of(pattern string) *regexp.Regexp { return regexp.MustCompile("(?m)" + pattern) }
+
+func posts(connections, depth int) string {
+	return fmt.Sprintf(`\b%d connections, %d under way on each, 64 bytes: ([\d,]+) posts`, connections, depth)
+}
 
 var (
 	ratioToFloor    = of(`^\d+ +ratio +([\d.]+)$`)
@@ -84,9 +91,9 @@ var figures = []figure{
 	{run: "idle-45s", what: "idle at 1,000,000, pings every 45 seconds", lower: true, value: serverCores, scale: 100, unit: "% of a core"},
 	{run: "pings-1000000", what: "a ping and its pong, of a bare program's", lower: true, value: serverPing, by: pingerPing},
 	{run: "fanout-10000", what: "a message a second to 10,000, p99", target: "500 ms in the mean", lower: true, value: fanoutP99, unit: "ms"},
-	{run: "posts", what: "posts a second, 256 connections", target: "50,000", value: of(`^256 connections, 1 under way on each, 64 bytes: (\d+) posts`)},
-	{run: "posts", what: "posts a second, 64 connections", target: "50,000", value: of(`^64 connections, 1 under way on each, 64 bytes: (\d+) posts`)},
-	{run: "posts", what: "posts a second, 16 connections, 16 pipelined on each", value: of(`^16 connections, 16 under way on each, 64 bytes: (\d+) posts`)},
+	{run: "posts", what: "posts a second, 256 connections", target: "50,000", value: of(posts(256, 1))},
+	{run: "posts", what: "posts a second, 64 connections", target: "50,000", value: of(posts(64, 1))},
+	{run: "posts", what: "posts a second, 16 connections, 16 pipelined on each", value: of(posts(16, 16))},
 	{run: "events", what: "events, of WebSocket's deliveries", target: "0.95", value: of(`in-flight=1-\d+.*\s([\d.]+) events/websocket`)},
 	{run: "events", what: "the same, 8 under way", target: "0.95", value: of(`in-flight=8-\d+.*\s([\d.]+) events/websocket`)},
 	{run: "signals", what: "from one client's PUB to the other's MSG, p50", target: "200 us", lower: true, value: of(`([\d.]+) p50-us`), unit: "us"},
