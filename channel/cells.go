@@ -1,17 +1,16 @@
 package channel
 
 import (
-	"sync/atomic"
 	"unsafe"
 
-	"c10m/internal/offheap"
+	"c10m/internal/slab"
 )
 
 // A cell is what a loop keeps per channel: these 25 bytes and the name behind
 // them, in one slot of its size class. Cells hold no Go pointers and live
 // outside the collector's sight, so a million channels are no heap objects.
 type cell struct {
-	next    ref    // hash chain while in use, free list otherwise
+	next    ref    // hash chain
 	hash    uint32 // of the name
 	first   uint32 // list of members that are not blocked, by descriptor; 0 ends
 	members uint32 // all of them; 0 marks a free cell
@@ -24,53 +23,39 @@ type cell struct {
 type ref uint32
 
 const (
-	refIndexBits   = 28
-	cellHeadBytes  = 25 // not unsafe.Sizeof(cell{}), which counts padding
-	cellChunkBytes = 64 << 10
+	refIndexBits  = 28
+	cellHeadBytes = 25 // not unsafe.Sizeof(cell{}), which counts padding
 )
 
 // cellSizes are the slot sizes in bytes. Most names have under 24 bytes.
-var cellSizes = [...]uintptr{40, 48, 56, 64, 80, 96, 128, 192, 280}
+var cellSizes = [...]uint32{40, 48, 56, 64, 80, 96, 128, 192, 280}
 
-type cellChunk [cellChunkBytes]byte
-
-// cells is a loop's store of cells: per size class a list of chunks, a number
-// up to which slots were ever used, and a free list. All owned by the loop.
+// cells is a loop's store of cells, slots of a size class each. A ref's number is its
+// slot's. All owned by the loop, but for peek.
 type cells struct {
-	classes [len(cellSizes)]cellClass
+	classes [len(cellSizes)]slab.Slots
 }
 
-type cellClass struct {
-	chunks []*cellChunk
-	view   atomic.Pointer[[]*cellChunk] // the same, for publishers
-	used   uint32                       // slots 1 to used were handed out at least once
-	free   ref
+func (s *cells) init() {
+	for class, size := range cellSizes {
+		s.classes[class].Init(size)
+	}
 }
-
-func cellsPerChunk(class int) uint32 { return uint32(cellChunkBytes / cellSizes[class]) }
 
 // at returns the cell of a ref.
 func (s *cells) at(r ref) *cell {
 	return s.slot(int(r>>refIndexBits), uint32(r)&(1<<refIndexBits-1))
 }
 
-func (s *cells) slot(class int, index uint32) *cell {
-	per := cellsPerChunk(class)
-	chunk := s.classes[class].chunks[index/per]
-	return (*cell)(unsafe.Pointer(&chunk[uintptr(index%per)*cellSizes[class]]))
-}
+func (s *cells) slot(class int, number uint32) *cell { return (*cell)(s.classes[class].At(number)) }
 
 // peek is at for any goroutine, and for a ref that may be nonsense: nil then.
 func (s *cells) peek(r ref) *cell {
-	class, index := int(r>>refIndexBits), uint32(r)&(1<<refIndexBits-1)
+	class := int(r >> refIndexBits)
 	if class >= len(cellSizes) {
 		return nil
 	}
-	chunks, per := s.classes[class].view.Load(), cellsPerChunk(class)
-	if chunks == nil || int(index/per) >= len(*chunks) {
-		return nil
-	}
-	return (*cell)(unsafe.Pointer(&(*chunks)[index/per][uintptr(index%per)*cellSizes[class]]))
+	return (*cell)(s.classes[class].Peek(uint32(r) & (1<<refIndexBits - 1)))
 }
 
 // name returns the name of a cell, valid until the cell is released.
@@ -81,33 +66,18 @@ func (c *cell) name() []byte {
 // make returns a new cell for name, which has at most NameBytesMax bytes.
 func (s *cells) make(name []byte, hash uint32) (ref, *cell) {
 	class := 0
-	for cellHeadBytes+uintptr(len(name)) > cellSizes[class] {
+	for cellHeadBytes+uint32(len(name)) > cellSizes[class] {
 		class++
 	}
-	k := &s.classes[class]
-	r := k.free
-	if r != 0 {
-		k.free = s.at(r).next
-	} else {
-		k.used++ // slot 0 stays empty, so that no ref is 0
-		if int(k.used/cellsPerChunk(class)) >= len(k.chunks) {
-			k.chunks = append(k.chunks, offheap.Array[cellChunk]())
-			chunks := k.chunks
-			k.view.Store(&chunks)
-		}
-		r = ref(class)<<refIndexBits | ref(k.used)
-	}
+	r := ref(class)<<refIndexBits | ref(s.classes[class].Take())
 	c := s.at(r)
 	*c = cell{hash: hash, nameLen: uint8(len(name))}
 	copy(c.name(), name)
 	return r, c
 }
 
-// release puts a cell on the free list of its class.
+// release ends the use of a cell. A publisher who is at it may go on from there.
 func (s *cells) release(r ref) {
-	k := &s.classes[r>>refIndexBits]
-	c := s.at(r)
-	c.members = 0
-	c.next = k.free
-	k.free = r
+	s.at(r).members = 0
+	s.classes[r>>refIndexBits].Give(uint32(r) & (1<<refIndexBits - 1))
 }

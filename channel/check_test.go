@@ -55,7 +55,7 @@ func (h *host) check() {
 
 func (h *host) cellsInUse(visit func(at ref, c *cell)) {
 	for class := range cellSizes {
-		for i := uint32(1); i <= h.registry.cells.classes[class].used; i++ {
+		for i := uint32(1); i <= h.registry.cells.classes[class].Used(); i++ {
 			if c := h.registry.cells.slot(class, i); c.members > 0 {
 				visit(ref(class)<<refIndexBits|ref(i), c)
 			}

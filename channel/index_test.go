@@ -5,11 +5,14 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"c10m/internal/slab"
 )
 
 func indexOf(t *testing.T) (*cells, *index) {
 	t.Helper()
 	store, x := &cells{}, &index{}
+	store.init()
 	x.init(store)
 	return store, x
 }
@@ -137,6 +140,7 @@ func TestIndexPanicsOnAStranger(t *testing.T) {
 // is 0, and what was released is used again before anything new.
 func TestCells(t *testing.T) {
 	var store cells
+	store.init()
 	name := func(n int, round int) []byte {
 		return []byte(strings.Repeat(string(rune('a'+round)), n))
 	}
@@ -176,7 +180,7 @@ func TestCells(t *testing.T) {
 	}
 	slots := uint32(0)
 	for class := range cellSizes {
-		slots += store.classes[class].used
+		slots += store.classes[class].Used()
 	}
 	if slots != NameBytesMax*40 {
 		t.Errorf("%d slots were used for %d cells at a time", slots, NameBytesMax*40)
@@ -184,9 +188,9 @@ func TestCells(t *testing.T) {
 }
 
 func TestCellSizes(t *testing.T) {
-	previous := uintptr(0)
+	previous := uint32(0)
 	for _, size := range cellSizes {
-		if size%8 != 0 || size <= previous || size > cellChunkBytes {
+		if size%8 != 0 || size <= previous || size > slab.ChunkBytes {
 			t.Errorf("cells of %d bytes", size)
 		}
 		previous = size

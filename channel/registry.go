@@ -125,6 +125,7 @@ func NewRegistry(config Config, socket Socket, owner Owner, stats *Stats) *Regis
 		r.presence = presence{name: newLife(), changes: make(map[string]presenceChange)}
 	}
 	r.ageUnit = max(1, int64(config.LogAge)/ageUnits)
+	r.cells.init()
 	r.index.init(&r.cells)
 	return r
 }

@@ -56,7 +56,7 @@ func twelve(name []byte, i int) []byte {
 // mapped is what the registry took from the kernel for channels.
 func (r *Registry) mapped() (bytes int) {
 	for i := range r.cells.classes {
-		bytes += len(r.cells.classes[i].chunks) * cellChunkBytes
+		bytes += r.cells.classes[i].Bytes()
 	}
 	return bytes + len(r.index.chunks)*int(unsafe.Sizeof(indexChunk{}))
 }

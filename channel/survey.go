@@ -20,7 +20,7 @@ type cellWalk struct {
 // there is none in so many, or the walk is over.
 func (w *cellWalk) next(s *cells, budget *int) *cell {
 	for w.class < len(cellSizes) {
-		if w.index >= s.classes[w.class].used {
+		if w.index >= s.classes[w.class].Used() {
 			w.class, w.index = w.class+1, 0
 			continue
 		}

@@ -91,6 +91,7 @@ func TestEmptyMessagesAreNotFree(t *testing.T) {
 func TestWantsWhileTheIndexChanges(t *testing.T) {
 	const steady, churned, rounds = 500, 20_000, 20
 	cells := &cells{}
+	cells.init()
 	x := &index{}
 	x.init(cells)
 	insert := func(name string) ref {

@@ -94,6 +94,9 @@ func (s *Slots) Init(bytes uint32) {
 	s.bytes, s.perChunk = bytes, ChunkBytes/bytes
 }
 
+// Bytes is the memory that is mapped.
+func (s *Slots) Bytes() int { return len(s.chunks) * ChunkBytes }
+
 // At returns the slot with a number up to Used.
 func (s *Slots) At(n uint32) unsafe.Pointer {
 	return unsafe.Pointer(&s.chunks[n/s.perChunk][n%s.perChunk*s.bytes])
