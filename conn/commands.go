@@ -20,7 +20,7 @@ func named(mode wire.FrameMode) channel.Shape {
 }
 
 // command does what a two-way client says.
-func (s *Server) command(fd uint32, message []byte) Reason {
+func (s *twoWays) command(fd uint32, message []byte) Reason {
 	c, refusal := wire.ParseCommand(message, s.nameScratch[:0], channel.ValidName)
 	s.stats.Commands.Add(1)
 	if refusal == nil {
@@ -32,22 +32,22 @@ func (s *Server) command(fd uint32, message []byte) Reason {
 		case "UNSUB":
 			refusal = s.unsub(fd, &c)
 		case "PING":
-			s.reply([]byte(wire.ReplyPong))
+			s.outbox.reply([]byte(wire.ReplyPong))
 		}
 	}
 	if refusal != nil {
 		s.stats.CommandsRefused.Add(1)
-		s.reply(wire.AppendErr(s.replyScratch[:0], c.Verb, c.Name, c.Key, refusal))
+		s.outbox.reply(wire.AppendErr(s.replyScratch[:0], c.Verb, c.Name, c.Key, refusal))
 	}
 	return reasonNone
 }
 
 // pub publishes. Without a key it is answered only if it fails.
-func (s *Server) pub(fd uint32, c *wire.Command) *wire.CommandError {
+func (s *twoWays) pub(fd uint32, c *wire.Command) *wire.CommandError {
 	switch {
 	case s.publisher == nil:
 		return wire.ErrPushOnly
-	case !s.mayPublish(fd), !s.allows(fd, c.Name, true):
+	case !s.publishing.mayPublish(fd), !s.allows(fd, c.Name, true):
 		return wire.ErrNotAllowed
 	case len(c.Payload) > s.shared.Config.PublishBytesMax:
 		return wire.ErrTooBig
@@ -61,7 +61,7 @@ func (s *Server) pub(fd uint32, c *wire.Command) *wire.CommandError {
 
 // answerPub tells a client what became of its message: always if it gave it a key, else
 // only if it failed. The caller says what is said with sayPongs.
-func (s *Server) answerPub(fd uint32, o *channel.Outcome) {
+func (s *twoWays) answerPub(fd uint32, o *channel.Outcome) {
 	s.current = fd
 	var refusal *wire.CommandError
 	switch o.Fate {
@@ -76,16 +76,16 @@ func (s *Server) answerPub(fd uint32, o *channel.Outcome) {
 		refusal = wire.ErrBusDown
 	}
 	s.stats.CommandsRefused.Add(1)
-	s.reply(wire.AppendErr(s.replyScratch[:0], "PUB", o.Channel, o.Key, refusal))
+	s.outbox.reply(wire.AppendErr(s.replyScratch[:0], "PUB", o.Channel, o.Key, refusal))
 }
 
 // replyPublished answers a PUB with a key.
-func (s *Server) replyPublished(o *channel.Outcome) {
-	s.reply(wire.AppendPubOK(s.replyScratch[:0], o.Channel, o.Key, o.ID))
+func (s *twoWays) replyPublished(o *channel.Outcome) {
+	s.outbox.reply(wire.AppendPubOK(s.replyScratch[:0], o.Channel, o.Key, o.ID))
 }
 
 // sub subscribes, from now on or from a position.
-func (s *Server) sub(fd uint32, c *wire.Command) *wire.CommandError {
+func (s *twoWays) sub(fd uint32, c *wire.Command) *wire.CommandError {
 	w := twoWayOf(s.loop.Record(fd))
 	n := s.find(fd, c.Name)
 	switch {
@@ -104,7 +104,7 @@ func (s *Server) sub(fd uint32, c *wire.Command) *wire.CommandError {
 
 // unsub unsubscribes. What was on its way may still come before the answer, and
 // nothing after it.
-func (s *Server) unsub(fd uint32, c *wire.Command) *wire.CommandError {
+func (s *twoWays) unsub(fd uint32, c *wire.Command) *wire.CommandError {
 	n := s.find(fd, c.Name)
 	if n == 0 {
 		return wire.ErrNotSubscribed
@@ -118,7 +118,7 @@ func (s *Server) unsub(fd uint32, c *wire.Command) *wire.CommandError {
 
 // allows reports whether the token of fd, if tokens are asked for, allows a
 // channel.
-func (s *Server) allows(fd uint32, name []byte, toPublish bool) bool {
+func (s *twoWays) allows(fd uint32, name []byte, toPublish bool) bool {
 	if s.shared.Config.Tokens == nil {
 		return true
 	}
@@ -134,7 +134,7 @@ func (s *Server) allows(fd uint32, name []byte, toPublish bool) bool {
 
 // reply answers the connection at hand with a text frame, in one write with what
 // else is to be said to what it said: see pongs.
-func (s *Server) reply(text []byte) {
+func (s *outbox) reply(text []byte) {
 	if s.loop.Record(s.current).Phase != phaseOpen {
 		return
 	}

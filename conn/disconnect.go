@@ -5,11 +5,22 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"c10m/conn/timers"
 	"c10m/poller"
 )
+
+// A disconnector closes those whom the operator disconnects.
+type disconnector struct {
+	*Server // whose part it is
+
+	disconnects []*disconnectState // the first is being worked on
+
+	// Shared: atomic. It counts disconnects, and those on their way there.
+	disconnecting atomic.Int64
+}
 
 // CodeDisconnected is the close code for those whom the operator disconnects: one of
 // our own (RFC 6455, 7.4.2), since a client that sees it should not come back by
@@ -32,7 +43,7 @@ func (o *Operator) Disconnect(ctx context.Context, id ClientID) (bool, error) {
 	s := o.servers[id.Loop]
 	s.loop.Run(func(*poller.Loop) {
 		there := id.Generation != 0 && s.loop.Generation(id.FD) == id.Generation &&
-			!s.loop.Closing(id.FD) && s.disconnectOne(id.FD)
+			!s.loop.Closing(id.FD) && s.disconnector.disconnectOne(id.FD)
 		a.put(0, &there)
 	})
 	for _, there := range a.wait(ctx) {
@@ -52,11 +63,11 @@ func (o *Operator) DisconnectChannel(ctx context.Context, name string, over time
 	}
 	a := newAsked[int](len(o.servers))
 	for i, s := range o.servers {
-		s.disconnecting.Add(1)
+		s.disconnector.disconnecting.Add(1)
 		s.loop.Run(func(*poller.Loop) {
 			_, members := s.registry.Find([]byte(name))
 			a.put(i, &members)
-			s.startDisconnect([]byte(name), members, over)
+			s.disconnector.startDisconnect([]byte(name), members, over)
 		})
 	}
 	for _, members := range a.wait(ctx) {
@@ -68,7 +79,7 @@ func (o *Operator) DisconnectChannel(ctx context.Context, name string, over time
 // disconnecting is how many channels the loop that is most behind is still at.
 func (o *Operator) disconnecting() (channels int64) {
 	for _, s := range o.servers {
-		channels = max(channels, s.disconnecting.Load())
+		channels = max(channels, s.disconnector.disconnecting.Load())
 	}
 	return channels
 }
@@ -89,7 +100,7 @@ type disconnectState struct {
 	hasTurn bool // walk has begun
 }
 
-func (s *Server) startDisconnect(name []byte, members int, over time.Duration) {
+func (s *disconnector) startDisconnect(name []byte, members int, over time.Duration) {
 	if members == 0 {
 		s.disconnecting.Add(-1)
 		return
@@ -102,7 +113,7 @@ func (s *Server) startDisconnect(name []byte, members int, over time.Duration) {
 
 // disconnectSome closes what is due of the first channel and returns when the next
 // step is.
-func (s *Server) disconnectSome() (next int64) {
+func (s *disconnector) disconnectSome() (next int64) {
 	queue := s.disconnects
 	if len(queue) == 0 {
 		return math.MaxInt64
@@ -133,7 +144,7 @@ func (s *Server) disconnectSome() (next int64) {
 }
 
 // joined notes a new membership of fd for the disconnects that it is not meant by.
-func (s *Server) joined(fd, n uint32, name []byte) {
+func (s *disconnector) joined(fd, n uint32, name []byte) {
 	for _, d := range s.disconnects {
 		if string(d.name) == string(name) && !s.loop.CameAfter(fd, d.latest) {
 			if d.later == nil {
@@ -145,8 +156,8 @@ func (s *Server) joined(fd, n uint32, name []byte) {
 }
 
 // disconnectMember closes fd if it is in the channel and was when this began.
-func (s *Server) disconnectMember(d *disconnectState, fd, number uint32) {
-	n, isIn := s.protocolOf(fd).channels.memberIn(s, fd, number)
+func (s *disconnector) disconnectMember(d *disconnectState, fd, number uint32) {
+	n, isIn := s.protocolOf(fd).channels.memberIn(s.Server, fd, number)
 	if !isIn || s.loop.CameAfter(fd, d.latest) {
 		return
 	}
@@ -158,7 +169,7 @@ func (s *Server) disconnectMember(d *disconnectState, fd, number uint32) {
 }
 
 // disconnectOne closes fd if it is in a channel, and reports whether it was.
-func (s *Server) disconnectOne(fd uint32) (there bool) {
+func (s *disconnector) disconnectOne(fd uint32) (there bool) {
 	if s.loop.Record(fd).Phase != phaseOpen {
 		return false
 	}

@@ -18,16 +18,22 @@ Operator, which send the loops orders (poller.Loop.Run).
 	Server.cold      what does not fit the record, only while there is something: half
 	                 a request and its parser, half a body, half a frame, answers that
 	                 are to come, words that wait for room
-	Server.head      the request at hand; Server.shake what was found of it
-	Server.in        the frame parser of who is being read, if it has no cold state
 	Server.scratch   the bytes being read, lent to the parsers, unmasked in place
-	Server.pongs     answers to the pings and commands of one read, written together
-	Server.paused    who is not read from until the bus has taken what is under way
-	Server.exchanges one entry for each connection whose requests are no upgrades
-	Server.expiries  when tokens end; Server.polls, when polls end
 	Server.members   memberships of connections of many channels (c10m.v1)
-	Server.clients   whom a connection is counted under, only with Access.Addresses.
-	                 Loops that share descriptors share it; each touches its own entries.
+
+The rest is owned by the parts of a Server; each has its file, and knows the Server:
+
+	exchange      the request at hand, requests that are no upgrades, their answers
+	gate          who may come in, what was found of his request, when tokens end, whom a
+	              connection is counted under (shared by loops that share descriptors)
+	frames        the frame parser of who is being read, if it has no cold state
+	outbox        words of our own that wait, answers to one read that are written together
+	publishing    who is not read from until the bus has taken what is under way
+	twoWays       connections of many channels, and what their tokens allow
+	longPolls     when polls end
+	resumer       connections on their way from a position to their log
+	gaps, draining, disconnector
+	              the walks that tell of interruptions, drain, and close for the operator
 
 An idle connection has its record and nothing else: no buffer, timer, heap object or
 map entry.
@@ -36,10 +42,8 @@ map entry.
 
 What a connection speaks is an index in its Record.Marks, of the table in protocol.go:
 plain HTTP, with which each begins; a WebSocket; c10m.v1; a stream of events; a poll that
-waits. A value of protocol has all that differs: how a request chooses it, its formats, how
-it is a member of channels, when it is read from and who takes that, its pings, notices
-and last words. Nobody asks for one by name (TestProtocolsAreAskedNothingByName).
-docs/examples/protocol adds one.
+waits. A protocol has all that differs, and nobody asks for one by name
+(TestProtocolsAreAskedNothingByName). docs/examples/protocol adds one.
 
 # Phases
 
@@ -70,7 +74,7 @@ membership and the cold state go. farewell.go has the ways to end.
 
 # Invariants
 
-  - An entry of Server.clients is not 0 <=> the connection is counted in
+  - An entry of gate.clients is not 0 <=> the connection is counted in
     Access.Addresses, once.
   - Sum of Stats.Closes = connections accepted - connections that are in a phase
     before closing. Closes[0] stays 0.
@@ -79,7 +83,7 @@ membership and the cold state go. farewell.go has the ways to end.
     and OpenPolls are those of open by protocol, and Open has no polls. Shared.open =
     those in all phases from kept to open, of all loops.
   - cold.pending > 0 only in phase answer, and as many answers come with Published,
-    or from a goroutine of Server.counts.
+    or from a goroutine of exchange.counts.
   - markTimed in a record <=> one entry in exchanges with its generation.
   - markCold in a record <=> an entry in Server.cold. It exists in phase request, or
     while isBlank is false; thaw drops it in the call that ends this.
@@ -91,7 +95,7 @@ membership and the cold state go. farewell.go has the ways to end.
     inboundBytes that of cold.in.KeptBytes() and of cap(cold.body.bytes).
   - markPaused in a record <=> EPOLLIN is off <=> one entry in paused with its
     generation. Entries of those who left are passed over.
-  - Server.in is blank between two calls of readFrames, Server.pongs empty.
+  - frames.in is blank between two calls of readFrames, outbox.pongs empty.
   - A frame that is partly in the socket is finished before anything else is written.
     Nothing writes to a connection but say, backlogs, and the registry's sweep.
   - What a stream says does not depend on how it is cut, requests and frames alike:

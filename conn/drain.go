@@ -10,6 +10,13 @@ import (
 	"c10m/poller"
 )
 
+// draining is the loop's part of a drain.
+type draining struct {
+	*Server // whose part it is
+
+	drain *drainState
+}
+
 // DrainNotice is the payload of the ping that a connection gets some seconds
 // before a drain closes it. A client that looks for it (RFC 6455, 5.5.2: a ping
 // may carry up to 125 bytes, and every client answers it) opens another
@@ -26,7 +33,7 @@ func Drain(servers []*Server, over time.Duration) {
 	d := &drainer{over: over}
 	for _, s := range servers {
 		d.loops.Add(1)
-		s.loop.Run(func(*poller.Loop) { s.startDrain(d) })
+		s.loop.Run(func(*poller.Loop) { s.draining.startDrain(d) })
 	}
 	d.loops.Wait()
 }
@@ -59,7 +66,7 @@ type tellingsStep struct {
 	told uint32
 }
 
-func (s *Server) startDrain(d *drainer) {
+func (s *draining) startDrain(d *drainer) {
 	now, notice := s.loop.Now(), int64(min(drainNotice, d.over/2))
 	until := now + int64(d.over)
 	s.drain = &drainState{
@@ -69,7 +76,7 @@ func (s *Server) startDrain(d *drainer) {
 }
 
 // drainSome does what is due and returns when the next step is.
-func (s *Server) drainSome() (next int64) {
+func (s *draining) drainSome() (next int64) {
 	d, now := s.drain, s.loop.Now()
 	next = now + int64(timers.EvenTick)
 	switch {
@@ -97,7 +104,7 @@ func (s *Server) drainSome() (next int64) {
 
 // tell sends the notice to as many as are due: those who do not have it yet,
 // over the time until the last must have it.
-func (s *Server) tell(d *drainState, now int64) {
+func (s *draining) tell(d *drainState, now int64) {
 	w := &d.telling
 	if w.Cursor == math.MaxUint32 {
 		return
@@ -114,25 +121,25 @@ func (s *Server) tell(d *drainState, now int64) {
 }
 
 // tellOne tells an open connection.
-func (s *Server) tellOne(fd uint32) {
+func (s *draining) tellOne(fd uint32) {
 	if record := s.loop.Record(fd); record.Phase == phaseOpen {
-		protocolOf(record).notice(s, fd)
+		protocolOf(record).notice(s.Server, fd)
 	}
 }
 
 // giveNotice says a notice to a stream. A socket that is full may have so much in it that
 // the close would come first: its client learns of the drain by that.
-func (s *Server) giveNotice(fd uint32, notice []byte) {
+func (s *draining) giveNotice(fd uint32, notice []byte) {
 	if s.isStuck(fd) {
 		s.stats.NoticesSkipped.Add(1)
 		return
 	}
 	s.stats.Notices.Add(1)
-	s.say(fd, notice)
+	s.outbox.say(fd, notice)
 }
 
 // closeTold closes those who have had the notice for long enough.
-func (s *Server) closeTold(d *drainState, now int64) {
+func (s *draining) closeTold(d *drainState, now int64) {
 	for d.steps.Len() > 0 && d.steps.Front().at <= now-d.notice {
 		d.due = d.steps.Pop().told
 	}
@@ -152,7 +159,7 @@ func (s *Server) closeTold(d *drainState, now int64) {
 
 // drainOne ends a connection whose time has come. Requests that are not complete have
 // until the end; the answers from here on are the last on their connections.
-func (s *Server) drainOne(fd uint32) {
+func (s *draining) drainOne(fd uint32) {
 	switch s.loop.Record(fd).Phase {
 	case phaseOpen:
 		s.dismiss(fd, Draining)
@@ -165,7 +172,7 @@ func (s *Server) drainOne(fd uint32) {
 
 // drainLast ends a connection whatever it is at, unless its answer is to come, for
 // which it has as long as those who linger.
-func (s *Server) drainLast(fd uint32) {
+func (s *draining) drainLast(fd uint32) {
 	switch s.loop.Record(fd).Phase {
 	case phaseRequest, phaseBody:
 		s.refuse(fd, RequestDraining)

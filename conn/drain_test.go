@@ -74,7 +74,7 @@ func startHeldDrain(t *testing.T, over time.Duration, prepare func(s *testServer
 	d.done.Go(func() { Drain(d.servers, over) })
 	waitFor(t, "the drain begins", func() bool {
 		isDraining := false
-		d.onLoops(func(_ *poller.Loop, server *Server) { isDraining = server.drain != nil })
+		d.onLoops(func(_ *poller.Loop, server *Server) { isDraining = server.draining.drain != nil })
 		return isDraining
 	})
 	return d
@@ -204,7 +204,7 @@ func TestDrainSkipsNoticeIntoAFullSocket(t *testing.T) {
 	s := startServer(t, 1, testConfig(), smallSendBuffer)
 	slow := s.upgradeSlow(t, "/news")
 	s.block(t, "news")
-	s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1<<20, server.tellOne) })
+	s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1<<20, server.draining.tellOne) })
 	stats := s.servers[0].Stats()
 	if stats.Notices.Load() != 0 || stats.NoticesSkipped.Load() != 1 {
 		t.Errorf("%d notices, %d skipped", stats.Notices.Load(), stats.NoticesSkipped.Load())

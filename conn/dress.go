@@ -16,13 +16,13 @@ import (
 
 // dressed returns an answer with its Date, and for the page of origin if that is not
 // empty. It is lent until the next call.
-func (s *Server) dressed(answer, origin []byte) []byte {
+func (s *exchange) dressed(answer, origin []byte) []byte {
 	s.dressing = wire.AppendDressed(s.dressing[:0], answer, s.date(), origin)
 	return s.dressing
 }
 
 // date is the line of this second.
-func (s *Server) date() []byte {
+func (s *exchange) date() []byte {
 	if second := s.loop.Now() / int64(time.Second); second != s.dateSecond || len(s.dateLine) == 0 {
 		s.dateSecond = second
 		s.dateLine = wire.AppendDate(s.dateLine[:0], time.Now())
@@ -31,7 +31,7 @@ func (s *Server) date() []byte {
 }
 
 // originOf is the page that may read the answer to a request, if it is to be named.
-func (s *Server) originOf(h *wire.Head) []byte {
+func (s *exchange) originOf(h *wire.Head) []byte {
 	if h.Count(wire.Origin) != 1 || !s.shared.Config.Access.Origins.Restrict() {
 		return nil
 	}
@@ -40,7 +40,7 @@ func (s *Server) originOf(h *wire.Head) []byte {
 
 // asker is the page to name in an answer to fd: that of the request at hand, or of the
 // one whose answer is to come.
-func (s *Server) asker(fd uint32) []byte {
+func (s *exchange) asker(fd uint32) []byte {
 	if len(s.asking) > 0 {
 		return s.asking
 	}
@@ -51,14 +51,14 @@ func (s *Server) asker(fd uint32) []byte {
 }
 
 // keepAsker notes the page with a connection whose answer comes later.
-func (s *Server) keepAsker(c *cold) {
+func (s *exchange) keepAsker(c *cold) {
 	if len(s.asking) > 0 {
 		c.origin = bytes.Clone(s.asking)
 	}
 }
 
 // dress is dressed for whoever fd waits for, with HEAD perhaps.
-func (s *Server) dress(fd uint32, answer []byte) []byte {
+func (s *exchange) dress(fd uint32, answer []byte) []byte {
 	c := s.cold[fd]
 	return s.dressed(wire.AnswerTo(c != nil && c.isHead, answer), s.asker(fd))
 }
@@ -71,8 +71,8 @@ func (t *memberships) Respond(fd uint32, answer []byte) (int, syscall.Errno) {
 	if c == nil || len(c.origin) == 0 && !c.isHead {
 		return t.Loop.Send(fd, answer)
 	}
-	s.dressing = wire.AppendDressed(s.dressing[:0], wire.AnswerTo(c.isHead, answer), nil, c.origin)
-	n, errno := t.Loop.Send(fd, s.dressing)
+	s.exchange.dressing = wire.AppendDressed(s.exchange.dressing[:0], wire.AnswerTo(c.isHead, answer), nil, c.origin)
+	n, errno := t.Loop.Send(fd, s.exchange.dressing)
 	switch {
 	case errno == 0:
 	case poller.WouldBlock(errno):
@@ -80,9 +80,9 @@ func (t *memberships) Respond(fd uint32, answer []byte) (int, syscall.Errno) {
 	default:
 		return 0, errno
 	}
-	if rest := s.dressing[n:]; len(rest) > 0 {
+	if rest := s.exchange.dressing[n:]; len(rest) > 0 {
 		c.owed = append(c.owed, rest...)
-		s.owedBytes += len(rest)
+		s.outbox.owedBytes += len(rest)
 		t.Loop.ArmWrite(fd, true)
 	}
 	return len(answer), unix.Errno(0)

@@ -25,10 +25,10 @@ var eventStream = &protocol{
 	received:     func(*Server, uint32, []byte) {},
 	hungUp:       hungUp,
 
-	ping:     func(s *Server, fd uint32) { s.say(fd, heartbeat) },
-	notice:   func(s *Server, fd uint32) { s.giveNotice(fd, drainEvents[rand.IntN(len(drainEvents))]) },
+	ping:     func(s *Server, fd uint32) { s.outbox.say(fd, heartbeat) },
+	notice:   func(s *Server, fd uint32) { s.draining.giveNotice(fd, drainEvents[rand.IntN(len(drainEvents))]) },
 	finish:   func(s *Server, fd uint32, reason Reason) { s.finish(fd, reason, closeEvents[reason]) },
-	answered: (*Server).resumed,
+	answered: func(s *Server, fd uint32, c *cold, a *channel.Answer) { s.resumer.resumed(fd, c, a) },
 	gone:     (*Server).sayGap,
 	started:  func(s *Server, fd uint32, a *channel.Answer) { s.sayID(fd, a.AppendStart) },
 }
@@ -68,9 +68,9 @@ var closeEvents = func() (all [reasons][]byte) {
 // openEvents answers a request for events. An EventSource that comes back says in
 // Last-Event-ID where it was, and keeps the query that it began with.
 func (s *Server) openEvents(p *protocol, fd uint32, h *wire.Head, _ []byte) verdict {
-	reason := s.judgeReader(h, h.Path())
+	reason := s.gate.judgeReader(h, h.Path())
 	if reason == reasonNone {
-		if err := s.admit(fd); err != nil {
+		if err := s.gate.admit(fd); err != nil {
 			reason = requestReason(err)
 		}
 	}
@@ -79,15 +79,15 @@ func (s *Server) openEvents(p *protocol, fd uint32, h *wire.Head, _ []byte) verd
 		return verdictOver
 	}
 	if isHead(h.Bytes()) {
-		return s.respond(fd, true, s.eventsAnswer(nil))
+		return s.exchange.respond(fd, true, s.eventsAnswer(nil))
 	}
 	since := eventsSince(h)
-	n := newcomer{s.shake.channel, s.shake.grant, s.dressed(s.eventsAnswer([]byte(wire.EventsPrelude)), s.asking), since}
+	n := newcomer{s.gate.shake.channel, s.gate.shake.grant, s.exchange.dressed(s.eventsAnswer([]byte(wire.EventsPrelude)), s.exchange.asking), since}
 	n.grant.Publish = false // nothing that it says is read
 	s.stats.EventStreams.Add(1)
 	s.admitMember(p, fd, &n)
 	if len(since) == 0 && s.shared.Config.History.Keeps() && !s.loop.Closing(fd) && s.loop.Record(fd).Phase == phaseOpen {
-		s.askPosition(fd)
+		s.resumer.askPosition(fd)
 	}
 	s.thaw(fd)
 	return verdictOver
@@ -95,8 +95,8 @@ func (s *Server) openEvents(p *protocol, fd uint32, h *wire.Head, _ []byte) verd
 
 // eventsAnswer is the head of a stream and what follows it.
 func (s *Server) eventsAnswer(begin []byte) []byte {
-	s.later = append(wire.AppendEventsHead(s.later[:0], s.kept()), begin...)
-	return s.later
+	s.exchange.later = append(wire.AppendEventsHead(s.exchange.later[:0], s.resumer.kept()), begin...)
+	return s.exchange.later
 }
 
 // eventsSince is the position at which a stream goes on: where its client says that it
@@ -125,7 +125,7 @@ func (s *Server) sayPosition(fd uint32, a *channel.Answer) {
 // sayID says an id without data.
 func (s *Server) sayID(fd uint32, appendPosition func(to []byte) []byte) {
 	var room [len("id: \n\n") + wire.IDBytesMax]byte
-	s.say(fd, wire.AppendEventID(room[:0], appendPosition))
+	s.outbox.say(fd, wire.AppendEventID(room[:0], appendPosition))
 }
 
 // sayGap tells a stream that its position could not be continued, and where it
@@ -135,5 +135,5 @@ func (s *Server) sayGap(fd uint32, a *channel.Answer) {
 	if a != nil {
 		position = a.AppendPosition(nil)
 	}
-	s.say(fd, wire.AppendGapEvent(nil, position, s.kept()))
+	s.outbox.say(fd, wire.AppendGapEvent(nil, position, s.resumer.kept()))
 }

@@ -5,9 +5,29 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/timers"
 	"c10m/conn/wire"
+	"c10m/internal/fifo"
 	"c10m/poller"
 )
+
+// An exchange is the requests that are no upgrades, and their answers.
+type exchange struct {
+	*Server // whose part it is
+
+	head         wire.Head // the request at hand
+	headSpares   []*wire.Head
+	requestBytes int    // held by cold.request, all together
+	asking       []byte // the page whose request it is, if its answer names it
+	dressing     []byte // the answer that is being said
+	later        []byte // and the one that is being made
+	dateLine     []byte
+	dateSecond   int64
+	exchanges    timers.Deadlines   // one entry for each connection that keeps on asking
+	ready        fifo.Queue[uint64] // identities of those whose requests waited for a turn
+	answering    []uint32           // whose answers are in cold.answers; empty between two letters
+	counts       int                // goroutines that count a channel's connections
+}
 
 // Requests that are not upgrades, and the connections that go on after their
 // answers (RFC 9112, 9.3). Requests that come together are answered in order: the
@@ -18,19 +38,19 @@ import (
 // plainHTTP is the protocol that every connection begins with.
 var plainHTTP = &protocol{
 	channels:     oneChannel{}, // and it is in none
-	mayRead:      (*Server).mayReadRequests,
+	mayRead:      func(s *Server, fd uint32) bool { return s.exchange.mayReadRequests(fd) },
 	readBytesMax: wholeRead,
-	received:     (*Server).receivedRequests,
-	hungUp:       (*Server).hungUpAsking,
+	received:     func(s *Server, fd uint32, bytes []byte) { s.exchange.receivedRequests(fd, bytes) },
+	hungUp:       func(s *Server, fd uint32, isReset bool) Reason { return s.exchange.hungUpAsking(fd, isReset) },
 }
 
 // wholeRead is protocol.readBytesMax of who has nothing against long reads.
 func wholeRead(*Server, uint32) int { return scratchBytes }
 
-func (s *Server) mayReadRequests(fd uint32) bool {
+func (s *exchange) mayReadRequests(fd uint32) bool {
 	switch s.loop.Record(fd).Phase {
 	case phaseRequest, phaseKept:
-		return !s.tokensWait() // else epoll tells it again
+		return !s.gate.tokensWait() // else epoll tells it again
 	case phaseAnswer:
 		s.readAnswering(fd)
 		return false
@@ -38,7 +58,7 @@ func (s *Server) mayReadRequests(fd uint32) bool {
 	return true
 }
 
-func (s *Server) receivedRequests(fd uint32, p []byte) {
+func (s *exchange) receivedRequests(fd uint32, p []byte) {
 	if s.loop.Record(fd).Phase == phaseBody {
 		s.readBody(fd, p)
 		return
@@ -46,16 +66,16 @@ func (s *Server) receivedRequests(fd uint32, p []byte) {
 	s.readRequest(fd, p)
 }
 
-func (s *Server) hungUpAsking(fd uint32, isReset bool) Reason {
+func (s *exchange) hungUpAsking(fd uint32, isReset bool) Reason {
 	switch phase := s.loop.Record(fd).Phase; {
 	case phase == phaseRequest:
-		return s.goneReason(fd)
+		return s.gate.goneReason(fd)
 	case phase == phaseKept && s.cold[fd] == nil:
 		return RequestsDone
 	case (phase == phaseKept || phase == phaseBody) && !isReset:
 		return RequestGone
 	}
-	return hungUp(s, fd, isReset)
+	return hungUp(s.Server, fd, isReset)
 }
 
 // verdict says what becomes of a connection after a request.
@@ -70,7 +90,7 @@ const (
 // readRequests answers the requests in p, one after the other, and keeps what is
 // left. Of a request that was begun, p begins with what was kept of it. own is as
 // takeRequest returns it, and 0 if p is lent.
-func (s *Server) readRequests(fd uint32, p []byte, own int) {
+func (s *exchange) readRequests(fd uint32, p []byte, own int) {
 	for n := 0; ; n++ {
 		h := s.headOf(fd)
 		if !h.Begun() {
@@ -79,7 +99,7 @@ func (s *Server) readRequests(fd uint32, p []byte, own int) {
 		if len(p) == 0 {
 			break
 		}
-		if s.mustWait(fd) || n == exchangesPerReadMax || n > 0 && s.tokensWait() {
+		if s.mustWait(fd) || n == exchangesPerReadMax || n > 0 && s.gate.tokensWait() {
 			s.deferRequests(fd, p, own)
 			return
 		}
@@ -115,7 +135,7 @@ func (s *Server) readRequests(fd uint32, p []byte, own int) {
 
 // leaveKept has a connection wait that has no request under way. Before its first one
 // it is nothing yet: what came was empty lines.
-func (s *Server) leaveKept(fd uint32) {
+func (s *exchange) leaveKept(fd uint32) {
 	if s.loop.Record(fd).Phase == phaseRequest {
 		s.awaitRequest(fd, nil, 0)
 		return
@@ -125,7 +145,7 @@ func (s *Server) leaveKept(fd uint32) {
 
 // headOf returns the parser of the request that is to come from fd: its own, if it has
 // begun, or the loop's.
-func (s *Server) headOf(fd uint32) *wire.Head {
+func (s *exchange) headOf(fd uint32) *wire.Head {
 	if c := s.cold[fd]; c != nil && c.head != nil {
 		return c.head
 	}
@@ -134,7 +154,7 @@ func (s *Server) headOf(fd uint32) *wire.Head {
 }
 
 // takeHead returns a head that is complete, valid until the next one is looked at.
-func (s *Server) takeHead(fd uint32) *wire.Head {
+func (s *exchange) takeHead(fd uint32) *wire.Head {
 	if c := s.cold[fd]; c != nil && c.head != nil {
 		s.head = *c.head
 		s.dropHead(c)
@@ -143,7 +163,7 @@ func (s *Server) takeHead(fd uint32) *wire.Head {
 }
 
 // keepHead keeps a parser for the rest of its request.
-func (s *Server) keepHead(c *cold, h *wire.Head) {
+func (s *exchange) keepHead(c *cold, h *wire.Head) {
 	if h == c.head || !h.Begun() {
 		return
 	}
@@ -155,7 +175,7 @@ func (s *Server) keepHead(c *cold, h *wire.Head) {
 	*c.head = *h
 }
 
-func (s *Server) dropHead(c *cold) {
+func (s *exchange) dropHead(c *cold) {
 	if c.head != nil && len(s.headSpares) < coldSparesMax {
 		c.head.Reset()
 		s.headSpares = append(s.headSpares, c.head)
@@ -166,14 +186,14 @@ func (s *Server) dropHead(c *cold) {
 // answer answers one request. rest is what came after its head: a body, the next
 // request, frames of a client that did not wait; after is what of it is left for
 // verdictNext.
-func (s *Server) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, then verdict) {
+func (s *exchange) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, then verdict) {
 	way, chosen := routeOf(h)
 	s.asking = s.originOf(h)
 	defer func() { s.asking = nil }()
 	if c := s.cold[fd]; c != nil && c.pending > 0 && (way != routePublish || c.isCounting || !bytes.Equal(c.origin, s.asking)) {
 		return nil, verdictWait
 	}
-	if !s.judgeForwarded(fd, h) {
+	if !s.gate.judgeForwarded(fd, h) {
 		return nil, verdictOver
 	}
 	switch way {
@@ -186,9 +206,9 @@ func (s *Server) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, the
 	case routePage:
 		return rest, s.ownPage(fd, h)
 	case routeProtocol:
-		return nil, chosen.begin(s, chosen, fd, h, rest)
+		return nil, chosen.begin(s.Server, chosen, fd, h, rest)
 	case routeInvite:
-		s.refuseRequest(fd, h.Bytes(), s.judgeInvite(h))
+		s.refuseRequest(fd, h.Bytes(), s.gate.judgeInvite(h))
 		return nil, verdictOver
 	case routeMethod:
 		s.refuseRequest(fd, h.Bytes(), methodReason(h))
@@ -200,7 +220,7 @@ func (s *Server) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, the
 
 // judgePlain judges what all requests have in common: that there is one way to read
 // them, and the page that asks.
-func (s *Server) judgePlain(h *wire.Head) Reason {
+func (s *gate) judgePlain(h *wire.Head) Reason {
 	page := pageOf(h)
 	switch {
 	case h.HasBody() && string(h.Method()) != "POST", h.Count(wire.SecWebSocketProtocol) > protocolLinesMax:
@@ -213,7 +233,7 @@ func (s *Server) judgePlain(h *wire.Head) Reason {
 
 // judgeInvite says how a GET is refused that wants neither a WebSocket nor events nor
 // a poll.
-func (s *Server) judgeInvite(h *wire.Head) Reason {
+func (s *gate) judgeInvite(h *wire.Head) Reason {
 	if reason := s.judgePlain(h); reason != reasonNone {
 		return reason
 	}
@@ -228,7 +248,7 @@ func (s *Server) judgeInvite(h *wire.Head) Reason {
 // judgeReader judges a request of somebody who wants to know of the channel that
 // path names, and leaves the channel in s.shake.channel and what his token
 // allows in s.shake.grant. It does not ask whether there is room (admit).
-func (s *Server) judgeReader(h *wire.Head, path []byte) Reason {
+func (s *gate) judgeReader(h *wire.Head, path []byte) Reason {
 	if reason := s.judgePlain(h); reason != reasonNone {
 		return reason
 	}
@@ -247,7 +267,7 @@ func (s *Server) judgeReader(h *wire.Head, path []byte) Reason {
 }
 
 // respond says a whole answer and ends the connection if it is the last one.
-func (s *Server) respond(fd uint32, isLast bool, answer []byte) verdict {
+func (s *exchange) respond(fd uint32, isLast bool, answer []byte) verdict {
 	s.stats.Requests.Add(1)
 	answer = s.dress(fd, answer)
 	if isLast {
@@ -255,7 +275,7 @@ func (s *Server) respond(fd uint32, isLast bool, answer []byte) verdict {
 		return verdictOver
 	}
 	s.enterKept(fd)
-	if s.say(fd, answer); s.loop.Closing(fd) {
+	if s.outbox.say(fd, answer); s.loop.Closing(fd) {
 		return verdictOver
 	}
 	return verdictNext
@@ -263,25 +283,25 @@ func (s *Server) respond(fd uint32, isLast bool, answer []byte) verdict {
 
 // isLast reports whether the answer to h is to be the last on its connection:
 // because the client says so, or because the server has better use for it.
-func (s *Server) isLast(h *wire.Head) bool {
-	return h.IsLast() || s.drain != nil || s.isCrowded() || s.stats.HTTP.Load() > keptMax
+func (s *exchange) isLast(h *wire.Head) bool {
+	return h.IsLast() || s.draining.drain != nil || s.gate.isCrowded() || s.stats.HTTP.Load() > keptMax
 }
 
-func (s *Server) isPending(fd uint32) bool {
+func (s *exchange) isPending(fd uint32) bool {
 	c := s.cold[fd]
 	return c != nil && c.pending > 0
 }
 
 // mustWait reports whether nothing more is to be answered before the client has
 // taken what it is owed.
-func (s *Server) mustWait(fd uint32) bool {
+func (s *exchange) mustWait(fd uint32) bool {
 	c := s.cold[fd]
 	return c != nil && c.owes()
 }
 
 // deferRequests keeps requests whose turn has not come. The connection is not read from
 // until all of them are answered, so they are one read at most.
-func (s *Server) deferRequests(fd uint32, p []byte, own int) {
+func (s *exchange) deferRequests(fd uint32, p []byte, own int) {
 	c := s.keepBounded(fd, p, own)
 	if c == nil {
 		s.end(fd, RequestMemory) // no answer may overtake those that are to come
@@ -295,7 +315,7 @@ func (s *Server) deferRequests(fd uint32, p []byte, own int) {
 }
 
 // continueRequests goes on with the requests that waited, if nothing is in their way.
-func (s *Server) continueRequests(fd uint32) {
+func (s *exchange) continueRequests(fd uint32) {
 	var p []byte
 	own := 0
 	if c := s.cold[fd]; c != nil {
@@ -313,8 +333,8 @@ func (s *Server) continueRequests(fd uint32) {
 
 // continueReady goes on with connections that waited for a turn, and reports whether
 // there are more.
-func (s *Server) continueReady() (more bool) {
-	for n := 0; n < resumesPerTurnMax && s.ready.Len() > 0 && !s.tokensWait(); n++ {
+func (s *exchange) continueReady() (more bool) {
+	for n := 0; n < resumesPerTurnMax && s.ready.Len() > 0 && !s.gate.tokensWait(); n++ {
 		if fd, isHere := s.connectionOf(s.ready.Pop()); isHere && s.loop.Record(fd).Phase == phaseAnswer {
 			s.continueRequests(fd)
 		}
@@ -323,13 +343,13 @@ func (s *Server) continueReady() (more bool) {
 }
 
 // readAnswering hears of a connection that is not to be read from now.
-func (s *Server) readAnswering(fd uint32) {
+func (s *exchange) readAnswering(fd uint32) {
 	c := s.coldOf(fd)
 	switch {
 	case c == nil:
 		s.end(fd, RequestMemory)
 	case c.held:
-		s.brokeOff(fd)
+		s.publishing.brokeOff(fd)
 	default:
 		c.held = true
 		s.loop.ArmRead(fd, false)
@@ -337,7 +357,7 @@ func (s *Server) readAnswering(fd uint32) {
 }
 
 // enterKept has fd wait for its next request, or for room in its socket.
-func (s *Server) enterKept(fd uint32) {
+func (s *exchange) enterKept(fd uint32) {
 	switch c := s.cold[fd]; {
 	case s.loop.Closing(fd) || isLeaving(s.loop.Record(fd).Phase):
 	case c != nil && (c.pending > 0 || c.owes()):
@@ -352,7 +372,7 @@ func (s *Server) enterKept(fd uint32) {
 
 // enter moves fd to a phase of the exchange of requests and answers, or begins its
 // time in it anew.
-func (s *Server) enter(fd uint32, phase uint8) {
+func (s *exchange) enter(fd uint32, phase uint8) {
 	record := s.loop.Record(fd)
 	record.Stamp = secondOf(s.loop.Now())
 	if record.Phase != phase {
@@ -375,7 +395,7 @@ func secondOf(now int64) uint8 { return uint8(now / int64(time.Second)) }
 // returns when to look again. Each connection has one entry in the queue, whatever
 // it does meanwhile: an entry per request would be a million for a client who is
 // quick.
-func (s *Server) expireExchanges() (next int64) {
+func (s *exchange) expireExchanges() (next int64) {
 	return s.visit(&s.exchanges, func(fd uint32) (late bool) {
 		record := s.loop.Record(fd)
 		record.Marks &^= markTimed
@@ -399,7 +419,7 @@ func (s *Server) expireExchanges() (next int64) {
 
 // late says for what reason fd is to be ended if it has been in its phase for so
 // long. What waits for the bus has no time of its own: the bus has.
-func (s *Server) late(fd uint32, phase uint8, age time.Duration) (Reason, bool) {
+func (s *exchange) late(fd uint32, phase uint8, age time.Duration) (Reason, bool) {
 	c := s.cold[fd]
 	switch {
 	case phase == phaseBody:
@@ -409,7 +429,7 @@ func (s *Server) late(fd uint32, phase uint8, age time.Duration) (Reason, bool) 
 	case c != nil && len(c.request) > 0:
 		return RequestTimeout, age > s.shared.handshakeTimeout
 	}
-	if s.isCrowded() {
+	if s.gate.isCrowded() {
 		return RequestIdle, age >= keptCrowdedTimeout
 	}
 	return RequestIdle, age > keptTimeout
@@ -429,26 +449,26 @@ func (s *Server) Published(outcomes []channel.Outcome) {
 					s.stats.PublishesFailed.Add(1)
 				}
 				if fd != s.current {
-					s.sayPongs() // to who was answered before
+					s.outbox.sayPongs() // to who was answered before
 				}
 				s.protocolOf(fd).published(s, fd, o)
 				continue
 			}
-			s.answerLater(o.From, func(out []byte, isLast bool) []byte {
+			s.exchange.answerLater(o.From, func(out []byte, isLast bool) []byte {
 				if o.Fate != channel.FatePublished {
 					s.stats.PublishesFailed.Add(1)
 				}
 				return appendOutcome(out, o, isLast)
 			})
 		}
-		s.sayPongs()
-		s.sayAnswers()
+		s.outbox.sayPongs()
+		s.exchange.sayAnswers()
 	})
 }
 
 // answerLater appends the next answer that a connection waits for, if it is still
 // there, for sayAnswers to say.
-func (s *Server) answerLater(to uint64, write func(out []byte, isLast bool) []byte) {
+func (s *exchange) answerLater(to uint64, write func(out []byte, isLast bool) []byte) {
 	fd, isHere := s.connectionOf(to)
 	if !isHere || s.loop.Record(fd).Phase != phaseAnswer {
 		return
@@ -469,7 +489,7 @@ func (s *Server) answerLater(to uint64, write func(out []byte, isLast bool) []by
 
 // sayAnswers says the answers that are there, all of a connection in one write, and
 // goes on with its requests.
-func (s *Server) sayAnswers() {
+func (s *exchange) sayAnswers() {
 	for _, fd := range s.answering {
 		c := s.cold[fd]
 		answers := c.answers
@@ -478,7 +498,7 @@ func (s *Server) sayAnswers() {
 			s.finish(fd, RequestsDone, answers)
 			continue
 		}
-		if s.say(fd, answers); !s.loop.Closing(fd) {
+		if s.outbox.say(fd, answers); !s.loop.Closing(fd) {
 			s.loop.Record(fd).Stamp = secondOf(s.loop.Now())
 			s.continueRequests(fd)
 		}

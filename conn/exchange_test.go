@@ -381,7 +381,7 @@ func TestRequestsThatWaitHoldWhatIsCounted(t *testing.T) {
 					t.Errorf("%s: %d bytes wait, want %d", name, len(c.request), len(tail))
 				}
 			}
-			counted = server.requestBytes
+			counted = server.exchange.requestBytes
 		})
 		held := heapBytes() - before
 		if least := len(clients) * len(tail); counted < least || counted > 5*least+len(clients)*8 || held-counted > len(clients)<<13 {

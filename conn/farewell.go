@@ -62,9 +62,9 @@ func (s *Server) flush(fd uint32) (isWhole bool) {
 func (s *Server) sayLast(fd uint32, phase uint8, reason Reason, lastWords []byte) (said bool) {
 	s.count(fd, reason)
 	s.setPhase(fd, phase)
-	s.say(fd, lastWords)
+	s.outbox.say(fd, lastWords)
 	if c := s.cold[fd]; c != nil {
-		s.dropResume(fd, c)
+		s.resumer.dropResume(fd, c)
 	}
 	s.protocolOf(fd).channels.leave(s, fd)
 	if s.loop.Closing(fd) {
@@ -83,7 +83,7 @@ func (s *Server) stopListening(fd uint32) {
 }
 
 // readClosing looks for the client's close frame in what it says after ours.
-func (s *Server) readClosing(fd uint32, p []byte) {
+func (s *frames) readClosing(fd uint32, p []byte) {
 	in := &s.in
 	c := s.cold[fd]
 	if c != nil {
@@ -147,7 +147,7 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 		protocolOf(record).channels.listen(s, fd)
 	}
 	if record.Marks&markPaused != 0 {
-		s.readOn(fd)
+		s.publishing.readOn(fd)
 	}
 	if record.Marks&markCold != 0 {
 		if c := s.cold[fd]; c.held {
@@ -209,7 +209,7 @@ func (s *Server) Owe(member uint32, rest []byte) {
 		s.end(fd, StateMemory)
 		return
 	}
-	s.owe(fd, c, rest)
+	s.outbox.owe(fd, c, rest)
 }
 
 // expireAfter gives fd a time in which to get somewhere, which all in d have.

@@ -10,6 +10,15 @@ import (
 	"github.com/gobwas/ws"
 )
 
+// frames are what clients of WebSockets say, and their closing.
+type frames struct {
+	*Server // whose part it is
+
+	in      wire.Inbound  // of the connection at hand if it has no cold state
+	control [2 + 125]byte // a close frame on its way out
+	refused Reason        // why its message was not taken
+}
+
 // webSocket is the protocol of a WebSocket of one channel: what is published to that
 // comes as it is, and what the client says is published there, if it may.
 var webSocket = &protocol{
@@ -18,23 +27,23 @@ var webSocket = &protocol{
 	isStream: true,
 	gauges:   []func(*Stats) *atomic.Int64{openGauge},
 
-	mayRead:      func(s *Server, fd uint32) bool { return !s.holdBack(fd) },
+	mayRead:      func(s *Server, fd uint32) bool { return !s.publishing.holdBack(fd) },
 	readBytesMax: frameReadBytes,
 	received:     receivedFrames,
 	hungUp:       hungUp,
 	acceptsBytes: func(s *Server, fd uint32) (int64, bool) {
-		if !s.mayPublish(fd) {
+		if !s.publishing.mayPublish(fd) {
 			return inboundBytesMax, false
 		}
 		return int64(s.shared.Config.PublishBytesMax), true
 	},
-	message:     (*Server).publishOwn,
+	message:     func(s *Server, fd uint32, bytes []byte) Reason { return s.publishing.publishOwn(fd, bytes) },
 	unpublished: func(s *Server, fd uint32, _ *channel.Outcome) { s.dismiss(fd, PublishFailed) },
 
 	ping:     pingFrames,
 	notice:   noticeFrames,
-	finish:   (*Server).closeFrames,
-	answered: (*Server).resumed,
+	finish:   func(s *Server, fd uint32, reason Reason) { s.frames.closeFrames(fd, reason) },
+	answered: func(s *Server, fd uint32, c *cold, a *channel.Answer) { s.resumer.resumed(fd, c, a) },
 	gone:     func(s *Server, fd uint32, _ *channel.Answer) { s.dismiss(fd, PositionGone) },
 }
 
@@ -44,12 +53,12 @@ func openGauge(s *Stats) *atomic.Int64 { return &s.Open }
 // acknowledgement (TCP_USER_TIMEOUT), so nobody waits for the pong.
 var pingFrame = []byte{0x89, 0}
 
-func pingFrames(s *Server, fd uint32) { s.say(fd, pingFrame) }
+func pingFrames(s *Server, fd uint32) { s.outbox.say(fd, pingFrame) }
 
 // noticeFrame is a ping with DrainNotice.
 var noticeFrame = wire.AppendFrame(nil, ws.OpPing, []byte(DrainNotice))
 
-func noticeFrames(s *Server, fd uint32) { s.giveNotice(fd, noticeFrame) }
+func noticeFrames(s *Server, fd uint32) { s.draining.giveNotice(fd, noticeFrame) }
 
 // closeFrames are the close frames, by reason.
 var closeFrames = func() (all [reasons][]byte) {
@@ -67,7 +76,7 @@ var closeFrames = func() (all [reasons][]byte) {
 // the end of the stream before it has answered takes the close for an unclean one. Who
 // broke the protocol is not listened to any more (7.1.7), and has its stream ended at
 // once. It is not for the middle of a read: the parser of the connection may be used here.
-func (s *Server) closeFrames(fd uint32, reason Reason) {
+func (s *frames) closeFrames(fd uint32, reason Reason) {
 	if reason == ProtocolError || reason == InvalidUTF8 {
 		s.finish(fd, reason, closeFrames[reason])
 		return
@@ -85,27 +94,27 @@ func (s *Server) closeFrames(fd uint32, reason Reason) {
 // receivedFrames takes what the client of a WebSocket says.
 func receivedFrames(s *Server, fd uint32, p []byte) {
 	if s.loop.Record(fd).Phase == phaseClosing {
-		s.readClosing(fd, p)
+		s.frames.readClosing(fd, p)
 		return
 	}
-	s.readFrames(fd, p)
+	s.frames.readFrames(fd, p)
 }
 
 // readFrames feeds a client's bytes to its inbound stream.
-func (s *Server) readFrames(fd uint32, p []byte) {
+func (s *frames) readFrames(fd uint32, p []byte) {
 	s.current = fd
 	in := &s.in
 	if c := s.cold[fd]; c != nil {
 		in = &c.in
 	}
 	kept := in.KeptBytes()
-	rest, fault := in.Feed(p, sink{s})
-	reason := s.faultReason(fault)
+	rest, fault := in.Feed(p, sink{s.Server})
+	reason := s.gate.faultReason(fault)
 	s.inboundBytes += in.KeptBytes() - kept
 	if reason == reasonNone && s.inboundBytes > s.shared.Config.InboundBytesTotal {
 		reason = StateMemory
 	}
-	s.sayPongs()
+	s.outbox.sayPongs()
 	isKept := s.keepParser(fd, in)
 	switch {
 	case s.loop.Record(fd).Phase != phaseOpen: // ended by what it said
@@ -123,7 +132,7 @@ func (s *Server) readFrames(fd uint32, p []byte) {
 
 // keepParser keeps what the parser of fd stands in the middle of, and reports whether
 // it can: without a place for it, the stream cannot be read on.
-func (s *Server) keepParser(fd uint32, in *wire.Inbound) (kept bool) {
+func (s *frames) keepParser(fd uint32, in *wire.Inbound) (kept bool) {
 	if in != &s.in {
 		return true
 	}
@@ -165,8 +174,8 @@ func (s sink) Message(_ ws.OpCode, payload []byte) (taken bool) {
 	if s.loop.Record(s.current).Phase != phaseOpen {
 		return true // a pong before it found a broken socket
 	}
-	s.refused = s.protocolOf(s.current).message(s.Server, s.current, payload)
-	return s.refused == reasonNone
+	s.frames.refused = s.protocolOf(s.current).message(s.Server, s.current, payload)
+	return s.frames.refused == reasonNone
 }
 
 // Ping answers with the same payload (RFC 6455, 5.5.3). Pongs are collected in
@@ -180,15 +189,15 @@ func (s sink) Ping(payload []byte) {
 		s.stats.PongsDropped.Add(1)
 		return
 	}
-	if len(s.pongs)+2+len(payload) > pongBatchBytesMax {
-		s.sayPongs()
+	if len(s.outbox.pongs)+2+len(payload) > pongBatchBytesMax {
+		s.outbox.sayPongs()
 	}
 	s.stats.Pongs.Add(1)
-	s.pongs = wire.AppendFrame(s.pongs, ws.OpPong, payload)
+	s.outbox.pongs = wire.AppendFrame(s.outbox.pongs, ws.OpPong, payload)
 }
 
 // sayPongs writes the pongs that were collected for the connection s.current.
-func (s *Server) sayPongs() {
+func (s *outbox) sayPongs() {
 	if len(s.pongs) > 0 && s.loop.Record(s.current).Phase == phaseOpen {
 		s.say(s.current, s.pongs)
 	}
@@ -205,12 +214,12 @@ func (s sink) Closed(code uint16) {
 	if s.loop.Record(fd).Phase != phaseOpen {
 		return
 	}
-	if s.sayPongs(); s.loop.Record(fd).Phase != phaseOpen {
+	if s.outbox.sayPongs(); s.loop.Record(fd).Phase != phaseOpen {
 		return
 	}
-	answer := wire.AppendFrame(s.control[:0], ws.OpClose, nil)
+	answer := wire.AppendFrame(s.frames.control[:0], ws.OpClose, nil)
 	if code != 0 {
-		answer = wire.AppendFrame(s.control[:0], ws.OpClose, []byte{byte(code >> 8), byte(code)})
+		answer = wire.AppendFrame(s.frames.control[:0], ws.OpClose, []byte{byte(code >> 8), byte(code)})
 	}
 	if s.sayLast(fd, phaseLingering, ClientClosed, answer) {
 		s.end(fd, ClientClosed)
@@ -219,10 +228,10 @@ func (s sink) Closed(code uint16) {
 
 // say writes bytes of our own (never a channel's frame) to fd: at once if no
 // frame is partly in the socket and nothing is owed, else behind that.
-func (s *Server) say(fd uint32, words []byte) {
+func (s *outbox) say(fd uint32, words []byte) {
 	c, p := s.cold[fd], s.protocolOf(fd)
 	if c == nil || !c.owes() {
-		if !p.channels.midFrame(s, fd) {
+		if !p.channels.midFrame(s.Server, fd) {
 			n, errno := s.loop.Send(fd, words)
 			if errno != 0 && !poller.WouldBlock(errno) {
 				s.end(fd, errnoReason(errno))
@@ -239,7 +248,7 @@ func (s *Server) say(fd uint32, words []byte) {
 			s.end(fd, StateMemory)
 			return
 		}
-		s.owe(fd, c, p.channels.hold(s, fd))
+		s.owe(fd, c, p.channels.hold(s.Server, fd))
 		s.loop.ArmWrite(fd, true)
 	}
 	c.owed = append(c.owed, words...)
@@ -252,10 +261,10 @@ func (s *Server) say(fd uint32, words []byte) {
 
 // writable continues with what is owed, first the rest of a frame, then our
 // own words, then the channel's log.
-func (s *Server) writable(fd uint32) {
+func (s *outbox) writable(fd uint32) {
 	c, channels := s.cold[fd], s.protocolOf(fd).channels
 	if c == nil || !c.owes() {
-		channels.writable(s, fd)
+		channels.writable(s.Server, fd)
 		return
 	}
 	if len(c.owedFrame) > 0 {
@@ -286,14 +295,14 @@ func (s *Server) writable(fd uint32) {
 		s.thaw(fd)
 		return
 	}
-	channels.release(s, fd)
+	channels.release(s.Server, fd)
 	if s.loop.Record(fd).Phase == phaseAnswer {
-		s.continueRequests(fd)
+		s.exchange.continueRequests(fd)
 	}
 }
 
 // settle writes what is owed and reports whether that is done.
-func (s *Server) settle(fd uint32, owed *[]byte) bool {
+func (s *outbox) settle(fd uint32, owed *[]byte) bool {
 	for len(*owed) > 0 {
 		n, errno := s.loop.Send(fd, *owed)
 		if errno != 0 {

@@ -5,9 +5,20 @@ import (
 	"math/rand/v2"
 
 	"c10m/access"
+	"c10m/conn/timers"
 	"c10m/conn/wire"
 	"c10m/internal/fdtable"
 )
+
+// A gate judges who may come in and what he asks for, and sees tokens end.
+type gate struct {
+	*Server // whose part it is
+
+	clients    *fdtable.Table[access.Key] // nil if nothing is counted per address
+	shake      handshake                  // what was found of it
+	tokenNanos int64                      // spent on tokens in this turn
+	expiries   timers.Expiries            // of tokens
+}
 
 // The gate: whose connection it is, and whether he may have one more.
 //
@@ -82,7 +93,7 @@ type proxyMarks struct {
 }
 
 // arrive looks at who is there and reports whether to go on with fd.
-func (s *Server) arrive(fd uint32) bool {
+func (s *gate) arrive(fd uint32) bool {
 	if !s.shared.gate.wantsAddress {
 		return true
 	}
@@ -107,10 +118,10 @@ func (s *Server) arrive(fd uint32) bool {
 
 // readProxyHeader collects the PROXY header of a trusted peer, and goes on with
 // what follows it.
-func (s *Server) readProxyHeader(fd uint32, c *cold, p []byte) {
+func (s *gate) readProxyHeader(fd uint32, c *cold, p []byte) {
 	whole, isNew := p, true
 	if len(c.request) > 0 {
-		s.keepRequest(c, p, 0)
+		s.exchange.keepRequest(c, p, 0)
 		whole, isNew = c.request, false
 	}
 	header, err := access.ParseProxyHeader(whole)
@@ -120,15 +131,15 @@ func (s *Server) readProxyHeader(fd uint32, c *cold, p []byte) {
 		return
 	case header.Size == 0:
 		if isNew {
-			s.awaitRequest(fd, p, 0)
+			s.exchange.awaitRequest(fd, p, 0)
 		} else {
-			p, own := s.takeRequest(c)
-			s.awaitRequest(fd, p, own)
+			p, own := s.exchange.takeRequest(c)
+			s.exchange.awaitRequest(fd, p, own)
 		}
 		return
 	}
 	rest := whole[header.Size:]
-	s.takeRequest(c)
+	s.exchange.takeRequest(c)
 	a := &s.shared.Config.Access
 	c.proxy.hasHeader = false
 	switch {
@@ -141,15 +152,15 @@ func (s *Server) readProxyHeader(fd uint32, c *cold, p []byte) {
 		c.proxy.isForwarded = true
 	}
 	if len(rest) == 0 {
-		s.awaitRequest(fd, nil, 0)
+		s.exchange.awaitRequest(fd, nil, 0)
 		return
 	}
-	s.readRequest(fd, rest)
+	s.exchange.readRequest(fd, rest)
 }
 
 // judgeForwarded looks at a request's X-Forwarded-For, if it is a proxy's that
 // has to have one, and reports whether to go on.
-func (s *Server) judgeForwarded(fd uint32, h *wire.Head) bool {
+func (s *gate) judgeForwarded(fd uint32, h *wire.Head) bool {
 	c := s.cold[fd]
 	if c == nil || !c.proxy.isForwarded {
 		return true
@@ -171,7 +182,7 @@ func (s *Server) judgeForwarded(fd uint32, h *wire.Head) bool {
 
 // admitAddress counts fd under its client's address, or refuses it. request is what
 // there is of its request.
-func (s *Server) admitAddress(fd uint32, key access.Key, request []byte) bool {
+func (s *gate) admitAddress(fd uint32, key access.Key, request []byte) bool {
 	addresses := s.shared.Config.Access.Addresses
 	if addresses == nil || key == 0 {
 		return true
@@ -192,18 +203,18 @@ func (s *Server) admitAddress(fd uint32, key access.Key, request []byte) bool {
 // has read the answer, since it is descriptors that the limits are about. The
 // request is mostly there, so that it can be read and the client gets its answer
 // and no reset; of one that comes later it does get a reset.
-func (s *Server) turnAway(fd uint32, request []byte, reason Reason, answer []byte) {
+func (s *gate) turnAway(fd uint32, request []byte, reason Reason, answer []byte) {
 	asksHead := isHead(request)
 	n, _ := s.loop.Recv(fd, s.scratch[:])
 	asksHead = asksHead || len(request) == 0 && isHead(s.scratch[:max(n, 0)])
 	s.count(fd, reason)
 	s.setPhase(fd, phaseLingering)
-	s.say(fd, s.dressed(wire.AnswerTo(asksHead, answer), nil))
+	s.outbox.say(fd, s.exchange.dressed(wire.AnswerTo(asksHead, answer), nil))
 	s.end(fd, reason)
 }
 
 // releaseAddress counts fd off, which is about to be closed.
-func (s *Server) releaseAddress(fd uint32) {
+func (s *gate) releaseAddress(fd uint32) {
 	if s.clients == nil {
 		return
 	}
@@ -216,7 +227,7 @@ func (s *Server) releaseAddress(fd uint32) {
 // goneReason is why a connection ended that did not send its request. The health
 // checks of the proxies in front come and go all the time, and are not to look like
 // clients who give up.
-func (s *Server) goneReason(fd uint32) Reason {
+func (s *gate) goneReason(fd uint32) Reason {
 	if c := s.cold[fd]; c != nil && c.proxy.isTrusted && len(c.request) == 0 {
 		return RequestProxyCheck
 	}

@@ -349,7 +349,7 @@ func TestGateCostsNothingWhenOff(t *testing.T) {
 	s := startServer(t, 1, testConfig())
 	c := s.upgrade(t, "/news")
 	s.onLoops(func(_ *poller.Loop, server *Server) {
-		if server.clients != nil || s.shared.gate.wantsAddress {
+		if server.gate.clients != nil || s.shared.gate.wantsAddress {
 			t.Error("the gate is on")
 		}
 	})

@@ -30,7 +30,7 @@ var (
 
 // judgeUpgrade judges a request for a WebSocket by itself (RFC 6455, 4.2.1), and leaves
 // the channel and the protocol in s.shake.
-func (s *Server) judgeUpgrade(h *wire.Head) Reason {
+func (s *gate) judgeUpgrade(h *wire.Head) Reason {
 	key := h.Value(wire.SecWebSocketKey)
 	switch reason := s.judgePlain(h); {
 	case reason != reasonNone:
@@ -72,7 +72,7 @@ func upgradeTo(subprotocol string) (chosen *protocol) {
 
 // admitUpgrade asks whether there is room for a good request, and for its token, which
 // comes last: it costs more than all the rest.
-func (s *Server) admitUpgrade(fd uint32, h *wire.Head) Reason {
+func (s *gate) admitUpgrade(fd uint32, h *wire.Head) Reason {
 	err := s.admit(fd)
 	if err == nil {
 		err = s.judgeToken(h)

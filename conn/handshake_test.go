@@ -31,7 +31,11 @@ func headOf(request string) (*wire.Head, Reason) {
 // A handshaker judges requests for WebSockets without a loop.
 type handshaker struct{ server *Server }
 
-func newHandshaker() *handshaker { return &handshaker{&Server{shared: NewShared(testConfig())}} }
+func newHandshaker() *handshaker {
+	s := &Server{shared: NewShared(testConfig())}
+	s.tieParts()
+	return &handshaker{s}
+}
 
 func (h *handshaker) upgrade(request string) (response []byte, reason Reason) {
 	head, reason := headOf(request)
@@ -42,15 +46,15 @@ func (h *handshaker) upgrade(request string) (response []byte, reason Reason) {
 	case way == routeMethod:
 		reason = methodReason(head)
 	case way == routeInvite:
-		reason = s.judgeInvite(head)
+		reason = s.gate.judgeInvite(head)
 	default:
-		reason = s.judgeUpgrade(head)
+		reason = s.gate.judgeUpgrade(head)
 	}
 	if reason != reasonNone {
 		return refusal(reason), reason
 	}
-	s.shake.response = wire.AppendSwitch(s.shake.response[:0], head.Value(wire.SecWebSocketKey), s.shake.protocol)
-	return s.shake.response, reasonNone
+	s.gate.shake.response = wire.AppendSwitch(s.gate.shake.response[:0], head.Value(wire.SecWebSocketKey), s.gate.shake.protocol)
+	return s.gate.shake.response, reasonNone
 }
 
 func TestAppendChannel(t *testing.T) {
@@ -203,8 +207,8 @@ func TestUpgradeJudgesRequests(t *testing.T) {
 	}
 	for _, request := range []string{upgradeRequest("/news"), requestOf(RequestBytesDefault), edit("/news", "ws://h/news?x")} {
 		response, reason := h.upgrade(request)
-		if reason != reasonNone || string(h.server.shake.channel) != "news" {
-			t.Errorf("%.60q: %v %q", request, reason, h.server.shake.channel)
+		if reason != reasonNone || string(h.server.gate.shake.channel) != "news" {
+			t.Errorf("%.60q: %v %q", request, reason, h.server.gate.shake.channel)
 		}
 		checkAccept(t, response, "dGhlIHNhbXBsZSBub25jZQ==")
 	}
@@ -272,8 +276,8 @@ func FuzzRequest(f *testing.F) {
 			checkRefusal(t, response, reason)
 			return
 		}
-		if !channel.ValidName(h.server.shake.channel) {
-			t.Fatalf("%q was upgraded to channel %q", request, h.server.shake.channel)
+		if !channel.ValidName(h.server.gate.shake.channel) {
+			t.Fatalf("%q was upgraded to channel %q", request, h.server.gate.shake.channel)
 		}
 		parsed, err := http.ReadRequest(bufio.NewReader(strings.NewReader(request)))
 		if err != nil {
@@ -321,11 +325,11 @@ func TestHandshakeAllocatesNothing(t *testing.T) {
 	for _, request := range []string{upgradeRequest("/news"), requestOf(RequestBytesDefault)} {
 		p, s := []byte(request), h.server
 		if n := testing.AllocsPerRun(100, func() {
-			s.head.Reset()
-			if _, fault := s.head.Parse(p, RequestBytesDefault); fault != wire.FaultNone || s.judgeUpgrade(&s.head) != reasonNone {
+			s.exchange.head.Reset()
+			if _, fault := s.exchange.head.Parse(p, RequestBytesDefault); fault != wire.FaultNone || s.gate.judgeUpgrade(&s.exchange.head) != reasonNone {
 				t.Fatal("a good request is bad")
 			}
-			s.shake.response = wire.AppendSwitch(s.shake.response[:0], s.head.Value(wire.SecWebSocketKey), s.shake.protocol)
+			s.gate.shake.response = wire.AppendSwitch(s.gate.shake.response[:0], s.exchange.head.Value(wire.SecWebSocketKey), s.gate.shake.protocol)
 		}); n != 0 {
 			t.Errorf("a request of %d bytes allocates %v times", len(request), n)
 		}
@@ -338,11 +342,11 @@ func BenchmarkHandshake(b *testing.B) {
 		b.Run(fmt.Sprint(len(request)), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				s.head.Reset()
-				if _, fault := s.head.Parse(request, RequestBytesDefault); fault != wire.FaultNone || s.judgeUpgrade(&s.head) != reasonNone {
+				s.exchange.head.Reset()
+				if _, fault := s.exchange.head.Parse(request, RequestBytesDefault); fault != wire.FaultNone || s.gate.judgeUpgrade(&s.exchange.head) != reasonNone {
 					b.Fatal("a good request is bad")
 				}
-				s.shake.response = wire.AppendSwitch(s.shake.response[:0], s.head.Value(wire.SecWebSocketKey), s.shake.protocol)
+				s.gate.shake.response = wire.AppendSwitch(s.gate.shake.response[:0], s.exchange.head.Value(wire.SecWebSocketKey), s.gate.shake.protocol)
 			}
 		})
 	}

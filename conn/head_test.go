@@ -88,12 +88,12 @@ func TestHeadThatTheServerCannotAnswer(t *testing.T) {
 	kernel := &testKernel{}
 	s, _ := startHTTP(t, func(c *Config) { c.PingInterval = 0 }, kernel.install)
 	kernel.clock.Store(kernel.Now())
-	s.onLoops(func(_ *poller.Loop, server *Server) { server.counts = countsMax })
+	s.onLoops(func(_ *poller.Loop, server *Server) { server.exchange.counts = countsMax })
 	count := "HEAD /-/channels/a HTTP/1.1\r\nHost: h\r\n\r\n"
 	if head, body := s.connect(t).ends(count); !strings.HasPrefix(head, "HTTP/1.1 429 ") || body != "" {
 		t.Errorf("too many ask: %q %q", head, body)
 	}
-	s.onLoops(func(_ *poller.Loop, server *Server) { server.counts = 0 })
+	s.onLoops(func(_ *poller.Loop, server *Server) { server.exchange.counts = 0 })
 	for name, before := range map[string]string{"first": "", "next": postRequest("/a", "x")} {
 		late := s.connect(t)
 		late.send([]byte(before + count[:20]))

@@ -4,7 +4,7 @@ package conn
 
 // awaitRequest keeps p until more of a request (or of what comes before it) is
 // there. own is as takeRequest returns it, and 0 if p is lent.
-func (s *Server) awaitRequest(fd uint32, p []byte, own int) (kept bool) {
+func (s *exchange) awaitRequest(fd uint32, p []byte, own int) (kept bool) {
 	if s.keepBounded(fd, p, own) == nil {
 		s.refuseRequest(fd, p, RequestMemory)
 		return false
@@ -14,7 +14,7 @@ func (s *Server) awaitRequest(fd uint32, p []byte, own int) (kept bool) {
 
 // keepBounded keeps p with its connection, whose cold state it returns; nil says that
 // there is no room for it, and the connection has to end.
-func (s *Server) keepBounded(fd uint32, p []byte, own int) *cold {
+func (s *exchange) keepBounded(fd uint32, p []byte, own int) *cold {
 	c := s.coldOf(fd)
 	if c == nil {
 		return nil
@@ -29,7 +29,7 @@ func (s *Server) keepBounded(fd uint32, p []byte, own int) *cold {
 // whole array that it is kept in. The connection's own bytes are not copied, unless
 // they are less than a quarter of their array: a byte that is left of a read of 64 KiB
 // would hold all of it. So copies cost in proportion to the bytes that come.
-func (s *Server) keepRequest(c *cold, p []byte, own int) {
+func (s *exchange) keepRequest(c *cold, p []byte, own int) {
 	s.requestBytes -= c.requestArray
 	switch {
 	case len(c.request) == 0 && len(p) >= own/4 && own > 0:
@@ -45,7 +45,7 @@ func (s *Server) keepRequest(c *cold, p []byte, own int) {
 
 // takeRequest returns what is kept of requests, and keeps it no longer. own is the size
 // of the array that p is the end of, for who keeps p, or the end of it, again.
-func (s *Server) takeRequest(c *cold) (p []byte, own int) {
+func (s *exchange) takeRequest(c *cold) (p []byte, own int) {
 	p, own = c.request, c.requestArray
 	s.requestBytes -= own
 	c.request, c.requestArray = nil, 0

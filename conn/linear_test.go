@@ -166,8 +166,8 @@ func TestHeadsInPiecesCostByTheByte(t *testing.T) {
 			c.send(stream[:1])
 			s.onConnection(t, func(server *Server, fd uint32) {
 				newMeter(t).reads(server, fd, stream[1:], piece, fmt.Sprintf("%s in pieces of %d", name, piece), 64<<10)
-				if server.requestBytes != 0 {
-					t.Errorf("%s: %d bytes are kept after the request", name, server.requestBytes)
+				if server.exchange.requestBytes != 0 {
+					t.Errorf("%s: %d bytes are kept after the request", name, server.exchange.requestBytes)
 				}
 			})
 			c.expectUpgrade()

@@ -39,7 +39,7 @@ type twoWay struct {
 	// frame's rest is owed (cold.owedFrame).
 	busy  uint32
 	turn  uint32 // the membership that goes on next when the socket has room; 0 is the first
-	grant uint32 // what its token allows, in Server.grants; 0 is no token
+	grant uint32 // what its token allows, in twoWays.grants; 0 is no token
 	count uint8  // of its memberships
 	marks uint8
 	_     uint16

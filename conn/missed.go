@@ -8,6 +8,15 @@ import (
 	"c10m/conn/timers"
 )
 
+// gaps are what is told of interruptions of the bus.
+type gaps struct {
+	*Server // whose part it is
+
+	missed    *missedState
+	due       []uint64 // identities of those to be told of an interruption at the end of the turn
+	dueBudget float64  // how many may be, out of turn
+}
+
 // CodeMissedMessages is the close code that says: messages may have been
 // published to your channel while you were connected, and did not reach you. It
 // is of our own, as no code of IANA's registry says that: 1012 (service restart)
@@ -40,7 +49,7 @@ type missedState struct {
 // then round once more for those who came between: were it to begin anew, a Redis that
 // comes and goes more often than a walk takes would have the last of them wait for
 // ever. A drain takes precedence.
-func (s *Server) interrupted(over time.Duration) {
+func (s *gaps) interrupted(over time.Duration) {
 	s.dueBudget = max(s.dueBudget, missedDueMax)
 	if s.missed != nil {
 		s.missed.again, s.missed.isLast = over, false
@@ -50,7 +59,7 @@ func (s *Server) interrupted(over time.Duration) {
 	s.loop.TickNow()
 }
 
-func (s *Server) roundOfMissed(over time.Duration) {
+func (s *gaps) roundOfMissed(over time.Duration) {
 	now := s.loop.Now()
 	s.missed = &missedState{
 		round: s.registry.BeginRound(), isLast: true,
@@ -59,7 +68,7 @@ func (s *Server) roundOfMissed(over time.Duration) {
 }
 
 // tellMissed tells those whose turn it is and returns when the next step is.
-func (s *Server) tellMissed() (next int64) {
+func (s *gaps) tellMissed() (next int64) {
 	m, now := s.missed, s.loop.Now()
 	s.dueBudget = min(s.dueBudget+float64(m.walk.Elapsed(now))*missedDuePerSecondMax/float64(time.Second), missedDueMax)
 	// Newcomers on the way use up visits, too, so the last are up to a second late for
@@ -82,7 +91,7 @@ func (s *Server) tellMissed() (next int64) {
 }
 
 // missedOne tells one connection, if it is untold.
-func (s *Server) missedOne(fd uint32) {
+func (s *gaps) missedOne(fd uint32) {
 	if s.loop.Record(fd).Phase != phaseOpen || !s.isUntold(fd) {
 		return
 	}
@@ -101,16 +110,16 @@ func (s *Server) isUntold(fd uint32) bool { return s.protocolOf(fd).channels.isU
 func (s *Server) Interrupted(member uint32, atOnce bool) {
 	fd := s.members.owner(member)
 	if s.protocolOf(fd).isStream && !atOnce {
-		if s.dueBudget < 1 {
+		if s.gaps.dueBudget < 1 {
 			return // the walk tells it
 		}
-		s.dueBudget--
+		s.gaps.dueBudget--
 	}
-	s.due = append(s.due, s.identityOf(fd))
+	s.gaps.due = append(s.gaps.due, s.identityOf(fd))
 }
 
 // tellDue tells those to whom a message was due in this turn.
-func (s *Server) tellDue() {
+func (s *gaps) tellDue() {
 	for _, identity := range s.due {
 		if fd, isHere := s.connectionOf(identity); isHere {
 			s.missedOne(fd)

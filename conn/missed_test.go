@@ -21,7 +21,7 @@ func TestWalkTellsNoNewcomers(t *testing.T) {
 	s.hub.Interrupted(time.Hour)
 	s.begun()
 	newcomers := s.members(t, 20)
-	s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1<<16, server.missedOne) })
+	s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1<<16, server.gaps.missedOne) })
 	for _, c := range clients {
 		c.expect(closing(CodeMissedMessages))
 	}
@@ -52,7 +52,7 @@ func TestInterruptedTellsThoseWhoWereOpenAndNobodyElse(t *testing.T) {
 		waitFor(t, "the walk is over", func() bool {
 			walks := 0
 			s.onLoops(func(_ *poller.Loop, server *Server) {
-				if server.missed != nil {
+				if server.gaps.missed != nil {
 					walks++
 				}
 			})

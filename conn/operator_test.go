@@ -424,7 +424,7 @@ func BenchmarkDisconnectLooks(b *testing.B) {
 		b.ResetTimer()
 		for range b.N {
 			for range disconnectLooksPerTickMax {
-				d.walk.Cursor = l.Walk(d.walk.Cursor, 1, func(fd uint32) { server.disconnectMember(d, fd, number) })
+				d.walk.Cursor = l.Walk(d.walk.Cursor, 1, func(fd uint32) { server.disconnector.disconnectMember(d, fd, number) })
 			}
 		}
 		b.StopTimer()

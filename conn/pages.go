@@ -62,8 +62,8 @@ func newPages(pages []Page) map[string]*page {
 
 // preflight answers OPTIONS, for any path: what may be asked of it is known from
 // its answer.
-func (s *Server) preflight(fd uint32, h *wire.Head) verdict {
-	if reason := s.judgePlain(h); reason != reasonNone {
+func (s *exchange) preflight(fd uint32, h *wire.Head) verdict {
+	if reason := s.gate.judgePlain(h); reason != reasonNone {
 		s.refuse(fd, reason)
 		return verdictOver
 	}
@@ -73,8 +73,8 @@ func (s *Server) preflight(fd uint32, h *wire.Head) verdict {
 }
 
 // rootPage says what this server is: as HTML to a browser, as text to a program.
-func (s *Server) rootPage(fd uint32, h *wire.Head) verdict {
-	if reason := s.judgePlain(h); reason != reasonNone {
+func (s *exchange) rootPage(fd uint32, h *wire.Head) verdict {
+	if reason := s.gate.judgePlain(h); reason != reasonNone {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
@@ -86,8 +86,8 @@ func (s *Server) rootPage(fd uint32, h *wire.Head) verdict {
 }
 
 // ownPage answers GET and HEAD below /-/.
-func (s *Server) ownPage(fd uint32, h *wire.Head) verdict {
-	reason := s.judgePlain(h)
+func (s *exchange) ownPage(fd uint32, h *wire.Head) verdict {
+	reason := s.gate.judgePlain(h)
 	if reason == reasonNone {
 		if page := s.shared.pages[string(h.Path())]; page != nil {
 			return s.servePage(fd, h, page)
@@ -102,7 +102,7 @@ func (s *Server) ownPage(fd uint32, h *wire.Head) verdict {
 	return verdictOver
 }
 
-func (s *Server) servePage(fd uint32, h *wire.Head, p *page) verdict {
+func (s *exchange) servePage(fd uint32, h *wire.Head, p *page) verdict {
 	isLast := s.isLast(h)
 	answer := p.whole
 	var known [8][]byte
@@ -139,8 +139,8 @@ var countBusy = wire.Failure{Status: 429, RetrySeconds: 1, Text: "Too many ask a
 // countPage answers how many connections a channel has, on all loops, to whoever
 // may subscribe to it. The loops are asked by a goroutine, as no loop may wait for
 // another; countsMax bounds these.
-func (s *Server) countPage(fd uint32, h *wire.Head, path []byte) verdict {
-	if reason := s.judgeReader(h, path); reason != reasonNone {
+func (s *exchange) countPage(fd uint32, h *wire.Head, path []byte) verdict {
+	if reason := s.gate.judgeReader(h, path); reason != reasonNone {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
@@ -159,7 +159,7 @@ func (s *Server) countPage(fd uint32, h *wire.Head, path []byte) verdict {
 	c.isLast, c.isCounting = isLast, true
 	s.enter(fd, phaseAnswer)
 	s.counts++
-	id, name := s.identityOf(fd), string(s.shake.channel)
+	id, name := s.identityOf(fd), string(s.gate.shake.channel)
 	go func() {
 		var body []byte
 		if s.presence != nil {

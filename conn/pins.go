@@ -1,5 +1,15 @@
 package conn
 
+// An outbox is what the server itself says to connections, in whole words and behind the
+// frames that are partly in their sockets.
+type outbox struct {
+	*Server // whose part it is
+
+	owedBytes int // held in cold.owed, all together
+	pinned    pins
+	pongs     []byte // answers to the pings and commands of the read at hand
+}
+
 // pins are the frames that cold states hold after their logs let go of them
 // (channel.Registry.Hold): without a limit of their own, readers that are slow
 // in the middle of large frames and say a word each would be bounded by
@@ -37,7 +47,7 @@ func (p *pins) remove(rest []byte) {
 
 // owe makes a connection owe the rest of a frame (empty is nothing), and ends
 // the connection if all that are owed so are too much.
-func (s *Server) owe(fd uint32, c *cold, rest []byte) {
+func (s *outbox) owe(fd uint32, c *cold, rest []byte) {
 	if len(rest) == 0 {
 		return
 	}
@@ -50,7 +60,7 @@ func (s *Server) owe(fd uint32, c *cold, rest []byte) {
 }
 
 // unpin lets go of the frame that a connection owes the rest of.
-func (s *Server) unpin(c *cold) {
+func (s *outbox) unpin(c *cold) {
 	if len(c.owedFrame) > 0 {
 		s.pinned.remove(c.owedFrame)
 		s.stats.Pinned.Store(int64(s.pinned.bytes))

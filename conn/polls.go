@@ -9,6 +9,13 @@ import (
 	"c10m/conn/wire"
 )
 
+// longPolls are the polls that wait.
+type longPolls struct {
+	*Server // whose part it is
+
+	polls timers.Expiries // of polls that wait
+}
+
 // Long-polls. A poll that finds nothing waits as a member of its channel in the
 // first format of longPoll, or the second if it wants no other answer: the sweep that comes to it makes it no member any more and writes its whole answer
 // (channel/once.go). While it waits it costs what a
@@ -21,23 +28,25 @@ var longPoll = &protocol{
 		_, isPoll := h.Parameter("wait")
 		return isPoll
 	},
-	begin:    (*Server).poll,
+	begin: func(s *Server, p *protocol, fd uint32, h *wire.Head, bytes []byte) verdict {
+		return s.longPolls.poll(p, fd, h, bytes)
+	},
 	shapes:   []func(wire.FrameMode) channel.Shape{responses(false), responses(true)},
 	channels: oneChannel{},
 	gauges:   []func(*Stats) *atomic.Int64{func(s *Stats) *atomic.Int64 { return &s.OpenPolls }},
 
-	mayRead:      (*Server).mayReadBehindPoll,
+	mayRead:      func(s *Server, fd uint32) bool { return s.longPolls.mayReadBehindPoll(fd) },
 	readBytesMax: wholeRead,
-	received:     func(s *Server, fd uint32, p []byte) { s.keepBehindPoll(fd, p) },
+	received:     func(s *Server, fd uint32, p []byte) { s.longPolls.keepBehindPoll(fd, p) },
 	hungUp:       hungUp,
 
-	notice:   (*Server).drainPoll,
-	finish:   (*Server).finishPoll,
-	answered: (*Server).pollAnswered,
+	notice:   func(s *Server, fd uint32) { s.longPolls.drainPoll(fd) },
+	finish:   func(s *Server, fd uint32, reason Reason) { s.longPolls.finishPoll(fd, reason) },
+	answered: func(s *Server, fd uint32, c *cold, a *channel.Answer) { s.longPolls.pollAnswered(fd, c, a) },
 }
 
 // finishPoll ends a poll with a status, since it knows no close codes.
-func (s *Server) finishPoll(fd uint32, reason Reason) {
+func (s *longPolls) finishPoll(fd uint32, reason Reason) {
 	switch reason {
 	case MissedMessages:
 		s.missedPoll(fd)
@@ -53,9 +62,9 @@ func (s *Server) finishPoll(fd uint32, reason Reason) {
 }
 
 // mayReadBehindPoll is protocol.mayRead: no more than one read is kept.
-func (s *Server) mayReadBehindPoll(fd uint32) bool {
+func (s *longPolls) mayReadBehindPoll(fd uint32) bool {
 	if c := s.cold[fd]; c != nil && c.held {
-		s.brokeOff(fd)
+		s.publishing.brokeOff(fd)
 		return false
 	}
 	return true
@@ -82,17 +91,17 @@ func responses(isLast bool) func(wire.FrameMode) channel.Shape {
 }
 
 // poll answers a request with ?wait=, now or later. rest is what came behind it.
-func (s *Server) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verdict {
-	reason := s.judgeReader(h, h.Path())
+func (s *longPolls) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verdict {
+	reason := s.gate.judgeReader(h, h.Path())
 	wait, isTime := pollWait(h)
 	switch {
 	case reason != reasonNone:
 	case !isTime:
 		reason = RequestWait
-	case s.drain != nil:
+	case s.draining.drain != nil:
 		reason = RequestDraining
 	default:
-		if err := s.admit(fd); err != nil {
+		if err := s.gate.admit(fd); err != nil {
 			reason = requestReason(err)
 		}
 	}
@@ -100,13 +109,13 @@ func (s *Server) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verdict
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
-	if err := s.registry.SubscribeOnce(fd, s.shake.channel, p.format+channel.Format(indexOf(h.IsLast()))); err != nil {
+	if err := s.registry.SubscribeOnce(fd, s.gate.shake.channel, p.format+channel.Format(indexOf(h.IsLast()))); err != nil {
 		panic("BUG: a bad channel was let through")
 	}
 	s.stats.Polls.Add(1)
 	s.speak(fd, p)
 	s.setPhase(fd, phaseOpen)
-	if (len(s.asking) > 0 || isHead(h.Bytes())) && !s.keepPollAsker(fd, h) || h.IsLast() && !s.keepLast(fd) || len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
+	if (len(s.exchange.asking) > 0 || isHead(h.Bytes())) && !s.keepPollAsker(fd, h) || h.IsLast() && !s.keepLast(fd) || len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
 		return verdictOver
 	}
 	since, _ := h.Parameter("since")
@@ -114,7 +123,7 @@ func (s *Server) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verdict
 	case len(since) > 0 && s.shared.Config.History == nil:
 		s.gonePoll(fd, nil)
 	case len(since) > 0:
-		s.ask(fd, since, &resume{waiting: true, isOver: wait == 0})
+		s.resumer.ask(fd, since, &resume{waiting: true, isOver: wait == 0})
 	case wait == 0:
 		s.overPoll(fd)
 	}
@@ -139,19 +148,19 @@ func pollWait(h *wire.Head) (wait time.Duration, isTime bool) {
 }
 
 // keepPollAsker notes for whom the answer to a poll has to differ.
-func (s *Server) keepPollAsker(fd uint32, h *wire.Head) (kept bool) {
+func (s *longPolls) keepPollAsker(fd uint32, h *wire.Head) (kept bool) {
 	c := s.coldOf(fd)
 	if c == nil {
 		s.refuse(fd, RequestMemory)
 		return false
 	}
-	s.keepAsker(c)
+	s.exchange.keepAsker(c)
 	c.isHead = isHead(h.Bytes())
 	return true
 }
 
 // keepLast notes that a poll's answer is the last on its connection.
-func (s *Server) keepLast(fd uint32) (kept bool) {
+func (s *longPolls) keepLast(fd uint32) (kept bool) {
 	c := s.coldOf(fd)
 	if c == nil {
 		s.refuse(fd, RequestMemory)
@@ -163,8 +172,8 @@ func (s *Server) keepLast(fd uint32) (kept bool) {
 
 // keepBehindPoll keeps what a client sends while its poll waits: the next request.
 // No more is read until the poll is answered.
-func (s *Server) keepBehindPoll(fd uint32, p []byte) (kept bool) {
-	c := s.keepBounded(fd, p, 0)
+func (s *longPolls) keepBehindPoll(fd uint32, p []byte) (kept bool) {
+	c := s.exchange.keepBounded(fd, p, 0)
 	if c == nil {
 		s.refuse(fd, RequestMemory)
 		return false
@@ -177,14 +186,14 @@ func (s *Server) keepBehindPoll(fd uint32, p []byte) (kept bool) {
 // timePoll gives a poll its time-out. Record.Stamp tells its entry from those of
 // earlier polls of the same connection, which stay in the list until they are due:
 // no poll waits for 256 s.
-func (s *Server) timePoll(fd uint32, wait time.Duration) {
+func (s *longPolls) timePoll(fd uint32, wait time.Duration) {
 	at := timers.SecondAfter(s.loop.Now(), int64(wait))
 	s.loop.Record(fd).Stamp = uint8(at)
 	s.polls.Add(timers.Expiry{At: at, FD: fd, Generation: s.loop.Generation(fd)}, s.isPoll)
 }
 
 // isPoll reports whether e is about a poll that still waits.
-func (s *Server) isPoll(e timers.Expiry) bool {
+func (s *longPolls) isPoll(e timers.Expiry) bool {
 	if !s.isHere(e.FD, e.Generation) {
 		return false
 	}
@@ -192,26 +201,26 @@ func (s *Server) isPoll(e timers.Expiry) bool {
 }
 
 // isWaiting reports whether fd is a poll that waits.
-func (s *Server) isWaiting(fd uint32) bool {
+func (s *longPolls) isWaiting(fd uint32) bool {
 	record := s.loop.Record(fd)
 	return record.Phase == phaseOpen && !protocolOf(record).isStream
 }
 
 // expirePolls answers polls whose time is over and returns when to look again.
-func (s *Server) expirePolls() (next int64) {
+func (s *longPolls) expirePolls() (next int64) {
 	return s.polls.Expire(s.loop.Now(), s.isPoll, s.overPoll)
 }
 
 // overPoll answers a poll whose time is over. Where positions can be continued it
 // asks for the channel's first, so that the client misses nothing until it polls
 // again.
-func (s *Server) overPoll(fd uint32) {
+func (s *longPolls) overPoll(fd uint32) {
 	c := s.cold[fd]
 	switch {
 	case c != nil && c.resume != nil:
 		c.resume.isOver = true
 	case s.shared.Config.History.Keeps():
-		s.ask(fd, nil, &resume{waiting: true, isAhead: true, isOver: true})
+		s.resumer.ask(fd, nil, &resume{waiting: true, isAhead: true, isOver: true})
 	case s.registry.Behind(fd):
 		// A message came in time, and the sweep is on its way with it.
 	default:
@@ -220,7 +229,7 @@ func (s *Server) overPoll(fd uint32) {
 }
 
 // pollAnswered goes on with a poll that asked the history.
-func (s *Server) pollAnswered(fd uint32, c *cold, a *channel.Answer) {
+func (s *longPolls) pollAnswered(fd uint32, c *cold, a *channel.Answer) {
 	r := c.resume
 	c.resume = nil
 	// A question without a position says nothing of what was missed.
@@ -246,27 +255,27 @@ func (s *Server) pollAnswered(fd uint32, c *cold, a *channel.Answer) {
 
 // emptyPoll answers a poll with nothing, and where its channel stands if that is
 // known.
-func (s *Server) emptyPoll(fd uint32, position []byte) {
+func (s *longPolls) emptyPoll(fd uint32, position []byte) {
 	s.stats.PollsEmpty.Add(1)
 	s.answerPoll(fd, wire.AppendPollEmpty(nil, position, s.isLastPoll(fd)))
 }
 
 // gonePoll answers a poll that messages may have been missed, and where to go on if
 // that is known.
-func (s *Server) gonePoll(fd uint32, position []byte) {
-	s.answerPoll(fd, wire.AppendPollGone(nil, position, s.kept(), s.isLastPoll(fd)))
+func (s *longPolls) gonePoll(fd uint32, position []byte) {
+	s.answerPoll(fd, wire.AppendPollGone(nil, position, s.resumer.kept(), s.isLastPoll(fd)))
 }
 
 // isLastPoll reports whether a poll's answer is the last on its connection.
-func (s *Server) isLastPoll(fd uint32) bool {
+func (s *longPolls) isLastPoll(fd uint32) bool {
 	c := s.cold[fd]
 	return c != nil && c.isLast
 }
 
 // answerPoll answers a poll with something of its own.
-func (s *Server) answerPoll(fd uint32, answer []byte) {
+func (s *longPolls) answerPoll(fd uint32, answer []byte) {
 	s.leavePoll(fd)
-	if s.respond(fd, s.isLastPoll(fd), answer) == verdictNext {
+	if s.exchange.respond(fd, s.isLastPoll(fd), answer) == verdictNext {
 		s.goOn(fd)
 	}
 }
@@ -274,33 +283,33 @@ func (s *Server) answerPoll(fd uint32, answer []byte) {
 // missedPoll tells a poll that messages may have been missed, and where to go on, if
 // that is known: with the answer that it has asked for, or asks for now. An answer
 // that comes for a poll that is over would be taken for the next one's.
-func (s *Server) missedPoll(fd uint32) {
+func (s *longPolls) missedPoll(fd uint32) {
 	c := s.cold[fd]
 	switch {
 	case c != nil && c.resume != nil:
 		c.resume.isGone = true
 	case s.shared.Config.History.Keeps():
-		s.ask(fd, nil, &resume{waiting: true, isGone: true})
+		s.resumer.ask(fd, nil, &resume{waiting: true, isGone: true})
 	default:
 		s.gonePoll(fd, nil)
 	}
 }
 
 // leavePoll ends the membership of a poll.
-func (s *Server) leavePoll(fd uint32) {
+func (s *longPolls) leavePoll(fd uint32) {
 	s.registry.Unsubscribe(fd)
 	s.registry.Release(fd)
 }
 
 // drainPoll answers a poll since the server restarts: the next one goes to
 // another connection.
-func (s *Server) drainPoll(fd uint32) {
+func (s *longPolls) drainPoll(fd uint32) {
 	answer := wire.AppendPollEmpty(nil, nil, true)
 	if s.registry.Untold(fd) {
-		answer = wire.AppendPollGone(nil, nil, s.kept(), true)
+		answer = wire.AppendPollGone(nil, nil, s.resumer.kept(), true)
 	}
 	s.leavePoll(fd)
-	s.finish(fd, Draining, s.dress(fd, answer))
+	s.finish(fd, Draining, s.exchange.dress(fd, answer))
 }
 
 // Served implements channel.Owner: a poll got its answer from the sweep, but for
@@ -312,13 +321,13 @@ func (s *Server) Served(fd uint32, rest []byte) {
 	}
 	s.stats.Requests.Add(1)
 	if len(rest) == 0 {
-		if !s.isLastPoll(fd) {
-			s.enterKept(fd)
-			s.goOn(fd)
+		if !s.longPolls.isLastPoll(fd) {
+			s.exchange.enterKept(fd)
+			s.longPolls.goOn(fd)
 			return
 		}
-		s.enter(fd, phaseAnswer)
-		s.ready.Push(s.identityOf(fd))
+		s.exchange.enter(fd, phaseAnswer)
+		s.exchange.ready.Push(s.identityOf(fd))
 		return
 	}
 	c := s.coldOf(fd)
@@ -326,19 +335,19 @@ func (s *Server) Served(fd uint32, rest []byte) {
 		s.end(fd, StateMemory)
 		return
 	}
-	s.enter(fd, phaseAnswer)
+	s.exchange.enter(fd, phaseAnswer)
 	s.loop.ArmWrite(fd, true)
-	s.owe(fd, c, rest)
+	s.outbox.owe(fd, c, rest)
 }
 
 // goOn has the requests that came behind a poll answered.
-func (s *Server) goOn(fd uint32) {
+func (s *longPolls) goOn(fd uint32) {
 	c := s.cold[fd]
 	if c == nil || len(c.request) == 0 || s.loop.Closing(fd) {
 		return
 	}
-	s.enter(fd, phaseAnswer)
+	s.exchange.enter(fd, phaseAnswer)
 	if !c.owes() {
-		s.ready.Push(s.identityOf(fd))
+		s.exchange.ready.Push(s.identityOf(fd))
 	}
 }

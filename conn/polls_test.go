@@ -157,8 +157,8 @@ func TestPollsTimeOut(t *testing.T) {
 		closeAll([]*rawClient{c, long})
 		s.checkNothingLeft(t)
 		s.onLoops(func(_ *poller.Loop, server *Server) {
-			if server.polls.Len() > 4 {
-				t.Errorf("%d entries are left of 5 polls", server.polls.Len())
+			if server.longPolls.polls.Len() > 4 {
+				t.Errorf("%d entries are left of 5 polls", server.longPolls.polls.Len())
 			}
 		})
 	}
@@ -432,7 +432,7 @@ func TestPollsOfSlowReadersAreBounded(t *testing.T) {
 		s.publish(t, "news", strings.Repeat("0123456789", 5_000))
 	}
 	owe := func(bytes int) {
-		s.onLoops(func(_ *poller.Loop, server *Server) { server.owedBytes += bytes })
+		s.onLoops(func(_ *poller.Loop, server *Server) { server.outbox.owedBytes += bytes })
 	}
 	slow := s.dialSlow(t)
 	slow.poll("/news?wait=60&since=first")

@@ -19,13 +19,13 @@ type body struct {
 }
 
 // post takes one POST whose head is complete.
-func (s *Server) post(fd uint32, h *wire.Head, rest []byte) (after []byte, then verdict) {
+func (s *exchange) post(fd uint32, h *wire.Head, rest []byte) (after []byte, then verdict) {
 	isPending := s.isPending(fd)
 	isWhole := int64(len(rest)) >= h.Length
 	if isPending && !isWhole {
 		return nil, verdictWait
 	}
-	if reason := s.judgePost(h); reason != reasonNone {
+	if reason := s.gate.judgePost(h); reason != reasonNone {
 		if isPending {
 			return nil, verdictWait
 		}
@@ -37,12 +37,12 @@ func (s *Server) post(fd uint32, h *wire.Head, rest []byte) (after []byte, then 
 		return nil, verdictOver
 	}
 	key, _ := keyOf(h)
-	return rest[h.Length:], s.publishBody(fd, s.shake.channel, key, rest[:h.Length], s.isLast(h))
+	return rest[h.Length:], s.publishBody(fd, s.gate.shake.channel, key, rest[:h.Length], s.isLast(h))
 }
 
 // judgePost judges who publishes and what, the token last of all. It leaves the
 // channel in s.shake.channel.
-func (s *Server) judgePost(h *wire.Head) Reason {
+func (s *gate) judgePost(h *wire.Head) Reason {
 	reason := s.judgePlain(h)
 	switch {
 	case reason != reasonNone:
@@ -85,27 +85,27 @@ func keyOf(h *wire.Head) (key []byte, ok bool) {
 var continueAnswer = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 
 // awaitBody waits for the body of a POST, of which part is there.
-func (s *Server) awaitBody(fd uint32, h *wire.Head, part []byte) {
+func (s *exchange) awaitBody(fd uint32, h *wire.Head, part []byte) {
 	c := s.coldOf(fd)
 	if c == nil {
 		s.refuse(fd, RequestMemory)
 		return
 	}
 	key, _ := keyOf(h)
-	c.body = &body{channel: bytes.Clone(s.shake.channel), key: bytes.Clone(key), length: h.Length, isLast: s.isLast(h)}
+	c.body = &body{channel: bytes.Clone(s.gate.shake.channel), key: bytes.Clone(key), length: h.Length, isLast: s.isLast(h)}
 	s.keepAsker(c)
 	s.enter(fd, phaseBody)
 	if !s.keepBody(fd, c, part) {
 		return
 	}
 	if h.ExpectContinue && len(part) == 0 {
-		s.say(fd, continueAnswer)
+		s.outbox.say(fd, continueAnswer)
 	}
 }
 
 // keepBody keeps a part of a body. Memory doubles, up to what was announced, so
 // that a client gets at most twice of what it has sent.
-func (s *Server) keepBody(fd uint32, c *cold, part []byte) (kept bool) {
+func (s *exchange) keepBody(fd uint32, c *cold, part []byte) (kept bool) {
 	b := c.body
 	if need := len(b.bytes) + len(part); need > cap(b.bytes) {
 		size := min(int(b.length), max(need, 2*cap(b.bytes)))
@@ -122,7 +122,7 @@ func (s *Server) keepBody(fd uint32, c *cold, part []byte) (kept bool) {
 }
 
 // readBody takes the next bytes of a body, and goes on with what follows it.
-func (s *Server) readBody(fd uint32, p []byte) {
+func (s *exchange) readBody(fd uint32, p []byte) {
 	c := s.cold[fd]
 	b := c.body
 	n := int(min(int64(len(p)), b.length-int64(len(b.bytes))))
@@ -135,7 +135,7 @@ func (s *Server) readBody(fd uint32, p []byte) {
 	}
 }
 
-func (s *Server) dropBody(c *cold) {
+func (s *exchange) dropBody(c *cold) {
 	if c.body != nil {
 		s.inboundBytes -= cap(c.body.bytes)
 		c.body = nil
@@ -146,7 +146,7 @@ func (s *Server) dropBody(c *cold) {
 // much is under way the client is told to come back, and not held back as a
 // WebSocket is: whoever waits for an answer does not pile up messages, and has a
 // time-out of its own.
-func (s *Server) publishBody(fd uint32, name, key, payload []byte, isLast bool) verdict {
+func (s *exchange) publishBody(fd uint32, name, key, payload []byte, isLast bool) verdict {
 	c := s.coldOf(fd)
 	if c == nil {
 		s.refuse(fd, RequestMemory)

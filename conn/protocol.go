@@ -171,7 +171,7 @@ func (oneChannel) memberIn(s *Server, fd, number uint32) (n uint32, isIn bool) {
 
 func (oneChannel) release(s *Server, fd uint32) {
 	if c := s.cold[fd]; c != nil && c.resume != nil {
-		s.writeBacklog(fd, c)
+		s.resumer.writeBacklog(fd, c)
 		return
 	}
 	s.thaw(fd)
@@ -180,7 +180,7 @@ func (oneChannel) release(s *Server, fd uint32) {
 
 func (oneChannel) writable(s *Server, fd uint32) {
 	if c := s.cold[fd]; c != nil && c.resume != nil {
-		s.writeBacklog(fd, c)
+		s.resumer.writeBacklog(fd, c)
 		return
 	}
 	s.registry.Writable(fd)

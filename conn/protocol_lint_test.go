@@ -83,3 +83,32 @@ func isProtocol(value ast.Expr) bool {
 	name, isName := literal.Type.(*ast.Ident)
 	return isName && name.Name == "protocol"
 }
+
+// A type that does everything is read by nobody: Server is taken apart into parts.
+func TestNoTypeHasTooManyMethods(t *testing.T) {
+	const methodsMax = 60
+	methods := map[string]int{}
+	for _, file := range parseRoom(t) {
+		for _, decl := range file.Decls {
+			f, isFunc := decl.(*ast.FuncDecl)
+			if !isFunc || f.Recv == nil {
+				continue
+			}
+			of := f.Recv.List[0].Type
+			if pointer, isPointer := of.(*ast.StarExpr); isPointer {
+				of = pointer.X
+			}
+			if name, isName := of.(*ast.Ident); isName {
+				methods[name.Name]++
+			}
+		}
+	}
+	if methods["Server"] == 0 {
+		t.Fatal("Server has no methods")
+	}
+	for name, count := range methods {
+		if count > methodsMax {
+			t.Errorf("%s has %d methods", name, count)
+		}
+	}
+}

@@ -6,6 +6,13 @@ import (
 	"c10m/poller"
 )
 
+// publishing is what clients say to channels, and who is not read from meanwhile.
+type publishing struct {
+	*Server // whose part it is
+
+	paused pausedList
+}
+
 // What clients publish (Config.NewPublisher). A data message of a client with
 // markPublish goes to its own channel through the bus, so that it comes back to
 // it like anybody else's, in the one order that the channel has.
@@ -41,19 +48,19 @@ type Feedback interface {
 
 // letPublish marks a new connection as one whose data messages are published, if
 // no token has to say so (grant).
-func (s *Server) letPublish(fd uint32) {
+func (s *publishing) letPublish(fd uint32) {
 	if s.publisher != nil && s.shared.Config.Tokens == nil {
 		s.loop.Record(fd).Marks |= markPublish
 	}
 }
 
-func (s *Server) mayPublish(fd uint32) bool {
+func (s *publishing) mayPublish(fd uint32) bool {
 	return s.publisher != nil && s.loop.Record(fd).Marks&markPublish != 0
 }
 
 // publishOwn publishes what a client says to its own channel, or refuses it: this server
 // only pushes.
-func (s *Server) publishOwn(fd uint32, payload []byte) Reason {
+func (s *publishing) publishOwn(fd uint32, payload []byte) Reason {
 	if !s.mayPublish(fd) {
 		return DataRefused
 	}
@@ -80,7 +87,7 @@ func (s *Server) PublishFailed(failed []channel.Outcome) {
 
 // Room implements Feedback.
 func (s *Server) Room() {
-	s.loop.Run(func(*poller.Loop) { s.paused.room = true })
+	s.loop.Run(func(*poller.Loop) { s.publishing.paused.room = true })
 }
 
 // A pausedList holds the connections that are not read from, oldest first. Who
@@ -93,7 +100,7 @@ type pausedList struct {
 // holdBack reports whether fd is not to be read from now, and sees to it that
 // the loop hears no more of it until there is room: what its client goes on to
 // say waits in the kernel, and then with the client.
-func (s *Server) holdBack(fd uint32) bool {
+func (s *publishing) holdBack(fd uint32) bool {
 	record := s.loop.Record(fd)
 	if !s.mayPublish(fd) || record.Phase != phaseOpen {
 		return false
@@ -120,7 +127,7 @@ func (s *Server) holdBack(fd uint32) bool {
 // brokeOff looks at a connection that is not read from and was heard of all the
 // same: a reset or a time-out. What it had sent before is lost with it; to take
 // it would let clients pass the limit by breaking off.
-func (s *Server) brokeOff(fd uint32) {
+func (s *publishing) brokeOff(fd uint32) {
 	_, errno := s.loop.Recv(fd, s.scratch[:])
 	switch {
 	case errno == 0:
@@ -132,7 +139,7 @@ func (s *Server) brokeOff(fd uint32) {
 
 // resumeSome reads again from those who waited longest, and reports whether more
 // of them wait for nothing but their turn.
-func (s *Server) resumeSome() (more bool) {
+func (s *publishing) resumeSome() (more bool) {
 	l := &s.paused
 	if !l.room {
 		return false
@@ -154,13 +161,13 @@ func (s *Server) resumeSome() (more bool) {
 }
 
 // readOn ends the pause of a connection.
-func (s *Server) readOn(fd uint32) {
+func (s *publishing) readOn(fd uint32) {
 	s.loop.Record(fd).Marks &^= markPaused
 	s.stats.PublishPaused.Add(-1)
 	s.loop.ArmRead(fd, true)
 }
 
-func (s *Server) isPaused(identity uint64) bool {
+func (s *publishing) isPaused(identity uint64) bool {
 	fd, isHere := s.connectionOf(identity)
 	return isHere && s.loop.Record(fd).Marks&markPaused != 0
 }

@@ -76,7 +76,7 @@ func pageOf(h *wire.Head) access.Page {
 
 // protocolLines are the lines of Sec-WebSocket-Protocol, of which there is one as a
 // rule. They are lent until the next request.
-func (s *Server) protocolLines(h *wire.Head) [][]byte {
+func (s *gate) protocolLines(h *wire.Head) [][]byte {
 	return h.Lines(wire.SecWebSocketProtocol, s.shake.protocols[:])
 }
 
@@ -100,9 +100,9 @@ var faultReasons = [...]Reason{
 }
 
 // faultReason is why the frames of the connection at hand end, reasonNone if they do not.
-func (s *Server) faultReason(fault wire.Fault) Reason {
+func (s *gate) faultReason(fault wire.Fault) Reason {
 	if fault == wire.FaultRefused {
-		return s.refused
+		return s.frames.refused
 	}
 	return faultReasons[fault]
 }

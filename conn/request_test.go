@@ -250,7 +250,7 @@ func TestRetryAfterIsSpread(t *testing.T) {
 func TestRequestMemoryIsLimited(t *testing.T) {
 	s := startServer(t, 1, testConfig())
 	hold := func(n int) {
-		s.onLoops(func(_ *poller.Loop, server *Server) { server.requestBytes += n })
+		s.onLoops(func(_ *poller.Loop, server *Server) { server.exchange.requestBytes += n })
 	}
 	early := s.connect(t)
 	early.send([]byte("GET /news "))

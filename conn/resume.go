@@ -5,10 +5,19 @@ import (
 	"unsafe"
 
 	"c10m/channel"
+	"c10m/conn/timers"
 	"c10m/poller"
 
 	"golang.org/x/sys/unix"
 )
+
+// A resumer brings connections from their positions to their logs.
+type resumer struct {
+	*Server // whose part it is
+
+	iov      [backlogFramesPerWriteMax]unix.Iovec
+	backlogs timers.Deadlines
+}
 
 // How a client continues at its position (channel/resume.go has the picture). It
 // is a member at once, and held; until the history's answer has come and is
@@ -22,7 +31,7 @@ type resume struct {
 	isOver  bool               // of a poll: its time is over
 	isGone  bool               // of a poll: messages were missed meanwhile
 	backlog []*channel.Message // still to be written
-	pinned  bool               // they count in Server.pinned
+	pinned  bool               // they count in outbox.pinned
 	due     int64              // when they have to be written, once they are pinned
 
 	// Of a two-way connection, which has one for each SUB, the oldest first:
@@ -35,9 +44,9 @@ type resume struct {
 // resumeAt holds a new member until the history has said what follows since,
 // which is copied. Empty asks only where the channel stands: then it is a member
 // from the answer on, and is to hear of its subscription only then.
-func (s *Server) resumeAt(fd uint32, since []byte) {
+func (s *resumer) resumeAt(fd uint32, since []byte) {
 	if s.shared.Config.History == nil {
-		s.protocolOf(fd).gone(s, fd, nil)
+		s.protocolOf(fd).gone(s.Server, fd, nil)
 		return
 	}
 	s.ask(fd, since, &resume{waiting: true, isFirst: string(since) == channel.SinceFirst})
@@ -45,9 +54,9 @@ func (s *Server) resumeAt(fd uint32, since []byte) {
 
 // askPosition asks where the channel stands. The member keeps what it is owed, and
 // gets it after the answer.
-func (s *Server) askPosition(fd uint32) { s.ask(fd, nil, &resume{waiting: true, isAhead: true}) }
+func (s *resumer) askPosition(fd uint32) { s.ask(fd, nil, &resume{waiting: true, isAhead: true}) }
 
-func (s *Server) ask(fd uint32, since []byte, r *resume) {
+func (s *resumer) ask(fd uint32, since []byte, r *resume) {
 	c := s.coldOf(fd)
 	if c == nil {
 		s.dismiss(fd, StateMemory)
@@ -60,13 +69,13 @@ func (s *Server) ask(fd uint32, since []byte, r *resume) {
 		most = channel.ResponseMessagesMax // the next poll asks for the rest
 	}
 	s.shared.Config.History.Ask(channel.Question{
-		Door: s, ID: s.identityOf(fd), Max: most,
+		Door: s.Server, ID: s.identityOf(fd), Max: most,
 		Name: append([]byte(nil), s.registry.Name(fd)...), Since: append([]byte(nil), since...),
 	})
 }
 
 // answered continues a connection that asked.
-func (s *Server) answered(a *channel.Answer) {
+func (s *resumer) answered(a *channel.Answer) {
 	fd, isHere := s.connectionOf(a.ID)
 	if !isHere || s.loop.Record(fd).Phase != phaseOpen {
 		s.stats.AnswersStale.Add(1)
@@ -76,11 +85,11 @@ func (s *Server) answered(a *channel.Answer) {
 	if c == nil || c.resume == nil {
 		panic("BUG: an answer to a connection that did not ask")
 	}
-	s.protocolOf(fd).answered(s, fd, c, a)
+	s.protocolOf(fd).answered(s.Server, fd, c, a)
 }
 
 // resumed is protocol.answered of a stream of one channel.
-func (s *Server) resumed(fd uint32, c *cold, a *channel.Answer) {
+func (s *resumer) resumed(fd uint32, c *cold, a *channel.Answer) {
 	p := s.protocolOf(fd)
 	switch {
 	case c.resume.isAhead:
@@ -90,9 +99,9 @@ func (s *Server) resumed(fd uint32, c *cold, a *channel.Answer) {
 		s.registry.Told(fd)
 		switch {
 		case a.Gone:
-			p.gone(s, fd, a)
+			p.gone(s.Server, fd, a)
 		case c.resume.isFirst && p.started != nil:
-			p.started(s, fd, a)
+			p.started(s.Server, fd, a)
 		}
 	}
 	if s.loop.Closing(fd) || s.loop.Record(fd).Phase != phaseOpen {
@@ -106,11 +115,11 @@ func (s *Server) resumed(fd uint32, c *cold, a *channel.Answer) {
 }
 
 // kept is how many messages of a channel the server keeps for those who come back.
-func (s *Server) kept() int { return s.shared.Config.History.Kept() }
+func (s *resumer) kept() int { return s.shared.Config.History.Kept() }
 
 // writeBacklog makes one write of what a member lacks, if that is known. When all of it is written
 // the member goes on with its log; else EPOLLOUT goes on.
-func (s *Server) writeBacklog(fd uint32, c *cold) {
+func (s *resumer) writeBacklog(fd uint32, c *cold) {
 	r, format := c.resume, s.registry.Format(fd)
 	if r.waiting {
 		s.loop.ArmWrite(fd, false)
@@ -141,7 +150,7 @@ func (s *Server) writeBacklog(fd uint32, c *cold) {
 	}
 }
 
-func (s *Server) gatherBacklog(backlog []*channel.Message, format channel.Format) []unix.Iovec {
+func (s *resumer) gatherBacklog(backlog []*channel.Message, format channel.Format) []unix.Iovec {
 	frames, bytes := 0, 0
 	for _, message := range backlog {
 		frame := message.As(format)
@@ -158,68 +167,68 @@ func (s *Server) gatherBacklog(backlog []*channel.Message, format channel.Format
 
 // advanceBacklog drops what n bytes of a write have brought and returns how many
 // messages that were. The rest of one that is partly written becomes owed.
-func (s *Server) advanceBacklog(fd uint32, c *cold, r *resume, n int, format channel.Format) (messages int) {
+func (s *resumer) advanceBacklog(fd uint32, c *cold, r *resume, n int, format channel.Format) (messages int) {
 	clear(s.iov[:])
 	for n > 0 {
 		frame := r.backlog[0].As(format)
 		if r.pinned {
-			s.pinned.remove(frame)
+			s.outbox.pinned.remove(frame)
 		}
 		r.backlog[0] = nil
 		r.backlog = r.backlog[1:]
 		messages++
 		if n < len(frame) {
-			s.owe(fd, c, frame[n:])
+			s.outbox.owe(fd, c, frame[n:])
 			break
 		}
 		n -= len(frame)
 	}
 	if r.pinned {
-		s.stats.Pinned.Store(int64(s.pinned.bytes))
+		s.stats.Pinned.Store(int64(s.outbox.pinned.bytes))
 	}
 	return messages
 }
 
 // pinBacklog counts what a client did not take at once, since nothing else
 // bounds it: the history may drop it meanwhile.
-func (s *Server) pinBacklog(fd uint32, r *resume, format channel.Format) {
+func (s *resumer) pinBacklog(fd uint32, r *resume, format channel.Format) {
 	r.pinned = true
 	r.due = s.loop.Now() + int64(s.shared.Config.Channel.LogAge)
 	for _, message := range r.backlog {
-		s.pinned.add(message.As(format))
+		s.outbox.pinned.add(message.As(format))
 	}
-	s.stats.Pinned.Store(int64(s.pinned.bytes))
+	s.stats.Pinned.Store(int64(s.outbox.pinned.bytes))
 	s.expireAfter(&s.backlogs, fd, s.shared.Config.Channel.LogAge)
-	if s.pinned.bytes > s.shared.Config.Channel.LogBytesTotal {
+	if s.outbox.pinned.bytes > s.shared.Config.Channel.LogBytesTotal {
 		s.end(fd, SlowTotal)
 	}
 }
 
 // dropResume forgets what a connection was still to get of the history.
-func (s *Server) dropResume(fd uint32, c *cold) {
+func (s *resumer) dropResume(fd uint32, c *cold) {
 	if c.resume == nil {
 		return
 	}
-	format := s.protocolOf(fd).channels.format(s, fd)
+	format := s.protocolOf(fd).channels.format(s.Server, fd)
 	for r := c.resume; r != nil; r = r.next {
 		s.unpinBacklog(r, format)
 	}
 	c.resume = nil
 }
 
-func (s *Server) unpinBacklog(r *resume, format channel.Format) {
+func (s *resumer) unpinBacklog(r *resume, format channel.Format) {
 	if !r.pinned {
 		return
 	}
 	for _, message := range r.backlog {
-		s.pinned.remove(message.As(format))
+		s.outbox.pinned.remove(message.As(format))
 	}
-	s.stats.Pinned.Store(int64(s.pinned.bytes))
+	s.stats.Pinned.Store(int64(s.outbox.pinned.bytes))
 }
 
 // expireBacklogs ends those who have not taken their backlog within the age of a
 // log and returns when to look again.
-func (s *Server) expireBacklogs() (next int64) {
+func (s *resumer) expireBacklogs() (next int64) {
 	if s.shared.Config.Channel.LogAge == 0 {
 		return math.MaxInt64
 	}

@@ -9,8 +9,6 @@ import (
 	"c10m/channel"
 	"c10m/conn/timers"
 	"c10m/conn/wire"
-	"c10m/internal/fdtable"
-	"c10m/internal/fifo"
 	"c10m/poller"
 
 	"golang.org/x/sys/unix"
@@ -108,7 +106,7 @@ const (
 	markCold    = 1 << iota // there is an entry in Server.cold
 	markPublish             // its data messages are published
 	markPaused              // it is not read from, since too many of those are under way
-	markTimed               // it has an entry in Server.exchanges
+	markTimed               // it has an entry in exchange.exchanges
 
 	// protocolShift: the bits from here on are the index of its protocol.
 	protocolShift = 4
@@ -158,83 +156,68 @@ type Server struct {
 	loop     *poller.Loop
 	shared   *Shared
 	registry *channel.Registry
-	clients  *fdtable.Table[access.Key] // nil if nothing is counted per address
-	refusals *refusalRing               // nil if nobody looks
+	refusals *refusalRing // nil if nobody looks
 
 	// Owned by the loop.
 	cold         map[uint32]*cold
 	coldSpares   []*cold
-	head         wire.Head // the request at hand
-	headSpares   []*wire.Head
-	shake        handshake // what was found of it
-	asking       []byte    // the page whose request it is, if its answer names it
-	dressing     []byte    // the answer that is being said
-	later        []byte    // and the one that is being made
-	dateLine     []byte
-	dateSecond   int64
-	requestBytes int // held by cold.request, all together
 	inboundBytes int // held by cold.in and cold.body, all together
-	owedBytes    int // held in cold.owed, all together
 	members      *memberships
-	grants       *access.PatternStore // what tokens of two-way connections allow
 	publisher    Publisher
 	presence     Publisher // nil if nobody is told
 	presenceNext int64     // when it is told again
-	paused       pausedList
-	pinned       pins
 	handshakes   timers.Deadlines
-	exchanges    timers.Deadlines   // one entry for each connection that keeps on asking
-	ready        fifo.Queue[uint64] // identities of those whose requests waited for a turn
-	answering    []uint32           // whose answers are in cold.answers; empty between two letters
-	counts       int                // goroutines that count a channel's connections
 	lingers      timers.Deadlines
-	backlogs     timers.Deadlines
-	expiries     timers.Expiries // of tokens
-	polls        timers.Expiries // of polls that wait
-	tokenNanos   int64           // spent on tokens in this turn
 	pings        timers.Rounds
 	pingCursor   uint32
-	drain        *drainState
-	missed       *missedState
-	due          []uint64 // identities of those to be told of an interruption at the end of the turn
-	dueBudget    float64  // how many may be, out of turn
 	recent       recentRing
-	disconnects  []*disconnectState // the first is being worked on
-	in           wire.Inbound       // of the connection at hand if it has no cold state
-	current      uint32             // the connection at hand, that in is feeding
-	refused      Reason             // why its message was not taken
+	current      uint32 // the connection at hand, that in is feeding
 	scratch      [scratchBytes]byte
-	control      [2 + 125]byte // a close frame on its way out
-	iov          [backlogFramesPerWriteMax]unix.Iovec
-	pongs        []byte // answers to the pings and commands of the read at hand
-	packed       access.PackedPatterns
-	nameScratch  [wire.EscapedBytesMax]byte // the channel of a command
-	replyScratch [wire.ReplyBytesMax]byte
+
+	// The parts, each with what it owns.
+	frames       frames
+	outbox       outbox
+	exchange     exchange
+	gate         gate
+	longPolls    longPolls
+	twoWays      twoWays
+	resumer      resumer
+	publishing   publishing
+	gaps         gaps
+	draining     draining
+	disconnector disconnector
 
 	// Shared: atomic.
 	stats        Stats
 	channelStats channel.Stats
-	// disconnecting counts disconnects, and those on their way there.
-	disconnecting atomic.Int64
 }
 
 // NewServer makes the handler of one loop, on that loop's thread.
 func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	s := &Server{
-		loop: loop, shared: shared, grants: access.NewPatternStore(),
-		cold: make(map[uint32]*cold), pongs: make([]byte, 0, replyBatchBytesMax),
+		loop: loop, shared: shared,
+		cold: make(map[uint32]*cold),
 	}
+	s.tieParts()
 	if config := &shared.Config; config.NewPublisher != nil {
 		s.publisher = config.NewPublisher(s)
 	}
 	if config := &shared.Config; config.NewPresence != nil {
 		s.presence = config.NewPresence(presenceFeedback{&s.stats})
 	}
-	s.clients, s.refusals = shared.newClients(), shared.Config.Refusals.newRing(&s.stats.RefusalsDropped)
+	s.gate.clients, s.refusals = shared.newClients(), shared.Config.Refusals.newRing(&s.stats.RefusalsDropped)
 	s.members = &memberships{Loop: loop, server: s}
 	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
 	s.pings.Begin(loop.Now())
 	return s
+}
+
+// tieParts tells the parts whose they are.
+func (s *Server) tieParts() {
+	s.outbox = outbox{Server: s, pongs: make([]byte, 0, replyBatchBytesMax)}
+	s.twoWays = twoWays{Server: s, grants: access.NewPatternStore()}
+	s.exchange.Server, s.gate.Server, s.longPolls.Server, s.resumer.Server = s, s, s, s
+	s.frames.Server, s.publishing.Server, s.gaps.Server, s.draining.Server, s.disconnector.Server = s, s, s, s, s
 }
 
 // Stats and ChannelStats return the counters. Any goroutine may call them.
@@ -248,7 +231,7 @@ func (s *Server) Wants(hash uint32) bool          { return s.registry.Wants(hash
 // admit is asked last of all before an upgrade, a stream or a poll. A connection that
 // was kept has its place already. Loops ask at the same time, so the limit can be
 // passed by one connection per loop.
-func (s *Server) admit(fd uint32) error {
+func (s *gate) admit(fd uint32) error {
 	if !holdsPlace(s.loop.Record(fd).Phase) && s.isFull() {
 		return errFull
 	}
@@ -258,20 +241,20 @@ func (s *Server) admit(fd uint32) error {
 	return nil
 }
 
-func (s *Server) isFull() bool { return s.shared.open.Load() >= s.shared.Config.ConnectionsMax }
+func (s *gate) isFull() bool { return s.shared.open.Load() >= s.shared.Config.ConnectionsMax }
 
 // isCrowded reports whether newcomers are refused, so that connections which are kept
 // for a next request are to make room.
-func (s *Server) isCrowded() bool { return s.isFull() || s.shared.MemoryShort.Load() }
+func (s *gate) isCrowded() bool { return s.isFull() || s.shared.MemoryShort.Load() }
 
 // Open looks at a new connection's request, which is usually there.
 func (s *Server) Open(fd uint32) {
 	s.stats.Unfinished.Add(1)
-	if !s.arrive(fd) {
+	if !s.gate.arrive(fd) {
 		return
 	}
 	n, errno := 0, unix.EAGAIN
-	if !s.tokensWait() {
+	if !s.gate.tokensWait() {
 		n, errno = s.loop.Recv(fd, s.scratch[:])
 	}
 	if errno == unix.EAGAIN || errno == unix.EINTR {
@@ -291,7 +274,7 @@ func (s *Server) Open(fd uint32) {
 // Event reads what came and continues what waited for room.
 func (s *Server) Event(fd uint32, event poller.Event) {
 	if event&poller.Writable != 0 {
-		s.writable(fd)
+		s.outbox.writable(fd)
 		if s.loop.Closing(fd) {
 			return
 		}
@@ -340,10 +323,10 @@ func errnoReason(errno syscall.Errno) Reason {
 }
 
 // readRequest takes bytes of a connection of which a request is to come.
-func (s *Server) readRequest(fd uint32, p []byte) {
+func (s *exchange) readRequest(fd uint32, p []byte) {
 	c := s.cold[fd]
 	if c != nil && c.proxy.hasHeader {
-		s.readProxyHeader(fd, c, p)
+		s.gate.readProxyHeader(fd, c, p)
 		return
 	}
 	if c == nil || len(c.request) == 0 {
@@ -358,23 +341,23 @@ func (s *Server) readRequest(fd uint32, p []byte) {
 
 // upgrade upgrades a connection or refuses it. rest is what came after the
 // request: frames of a client that did not wait.
-func (s *Server) upgrade(fd uint32, h *wire.Head, rest []byte) {
-	reason := s.judgeUpgrade(h)
+func (s *exchange) upgrade(fd uint32, h *wire.Head, rest []byte) {
+	reason := s.gate.judgeUpgrade(h)
 	if reason == reasonNone {
-		reason = s.admitUpgrade(fd, h)
+		reason = s.gate.admitUpgrade(fd, h)
 	}
 	if reason != reasonNone {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return
 	}
-	s.shake.response = wire.AppendSwitch(s.shake.response[:0], h.Value(wire.SecWebSocketKey), s.shake.protocol)
+	s.gate.shake.response = wire.AppendSwitch(s.gate.shake.response[:0], h.Value(wire.SecWebSocketKey), s.gate.shake.protocol)
 	s.stats.Handshakes.Add(1)
-	s.letPublish(fd)
+	s.publishing.letPublish(fd)
 	since, _ := h.Parameter("since")
-	p := s.shake.chosen
-	p.upgraded(s, p, fd, &newcomer{s.shake.channel, s.shake.grant, s.shake.response, since})
+	p := s.gate.shake.chosen
+	p.upgraded(s.Server, p, fd, &newcomer{s.gate.shake.channel, s.gate.shake.grant, s.gate.shake.response, since})
 	if phase := s.loop.Record(fd).Phase; len(rest) > 0 && (phase == phaseOpen || phase == phaseClosing) {
-		p.received(s, fd, rest)
+		p.received(s.Server, fd, rest)
 	}
 	s.thaw(fd)
 }
@@ -389,13 +372,13 @@ func (s *Server) admitMember(p *protocol, fd uint32, n *newcomer) {
 	}
 	s.speak(fd, p)
 	s.setPhase(fd, phaseOpen)
-	s.grant(fd, n.grant)
-	s.say(fd, n.response)
+	s.gate.grant(fd, n.grant)
+	s.outbox.say(fd, n.response)
 	if len(n.since) > 0 && !s.loop.Closing(fd) {
-		s.resumeAt(fd, n.since)
+		s.resumer.resumeAt(fd, n.since)
 	}
-	if s.drain != nil && !s.loop.Closing(fd) {
-		s.tellOne(fd) // the walk may have passed it
+	if s.draining.drain != nil && !s.loop.Closing(fd) {
+		s.draining.tellOne(fd) // the walk may have passed it
 	}
 }
 
@@ -414,7 +397,7 @@ func (s *Server) refuseRequest(fd uint32, request []byte, reason Reason) {
 	s.noteRefusal(fd, request, reason)
 	c := s.cold[fd]
 	asksHead := isHead(request) || c != nil && c.isHead
-	s.finish(fd, reason, s.dressed(wire.AnswerTo(asksHead, refusal(reason)), s.asker(fd)))
+	s.finish(fd, reason, s.exchange.dressed(wire.AnswerTo(asksHead, refusal(reason)), s.exchange.asker(fd)))
 }
 
 // coldOf returns the cold state of fd and makes it if there is none; nil if
@@ -453,13 +436,13 @@ func (s *Server) dropCold(fd uint32) {
 	if c == nil {
 		return
 	}
-	s.requestBytes -= c.requestArray
-	s.dropHead(c)
+	s.exchange.requestBytes -= c.requestArray
+	s.exchange.dropHead(c)
 	s.inboundBytes -= c.in.KeptBytes()
-	s.owedBytes -= len(c.owed)
-	s.dropBody(c)
-	s.unpin(c)
-	s.dropResume(fd, c)
+	s.outbox.owedBytes -= len(c.owed)
+	s.exchange.dropBody(c)
+	s.outbox.unpin(c)
+	s.resumer.dropResume(fd, c)
 	delete(s.cold, fd)
 	s.loop.Record(fd).Marks &^= markCold
 	// Never called while the parser in c is running: see end.
@@ -473,10 +456,10 @@ func (s *Server) dropCold(fd uint32) {
 func (s *Server) Letter(body any) {
 	switch body := body.(type) {
 	case *channel.Answer:
-		s.answered(body)
+		s.resumer.answered(body)
 	case *channel.Interruption:
 		s.registry.Interrupt(body)
-		s.interrupted(body.Over)
+		s.gaps.interrupted(body.Over)
 	default:
 		if !s.registry.Letter(body) {
 			panic("BUG: a letter that nobody understands")
@@ -487,11 +470,11 @@ func (s *Server) Letter(body any) {
 func (s *Server) Full() bool { return s.registry.Full() }
 
 func (s *Server) Work() bool {
-	s.tokenNanos = 0
+	s.gate.tokenNanos = 0
 	more := s.registry.Work()
-	s.tellDue()
-	more = s.continueReady() || more
-	return s.resumeSome() || more
+	s.gaps.tellDue()
+	more = s.exchange.continueReady() || more
+	return s.publishing.resumeSome() || more
 }
 
 // Closed forgets a connection that the reaper is about to close.
@@ -506,5 +489,5 @@ func (s *Server) Closed(fd uint32) {
 	}
 	s.dropCold(fd) // while it is a member: what is pinned is of its format
 	s.protocolOf(fd).channels.leave(s, fd)
-	s.releaseAddress(fd)
+	s.gate.releaseAddress(fd)
 }

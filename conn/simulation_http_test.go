@@ -270,8 +270,8 @@ func (s *httpSimulation) run(more func() bool) {
 	}
 	checkNoneLeft(s.failf, map[string]int64{
 		"http": stats.HTTP.Load(), "open": s.server.shared.Open(), "unfinished": stats.Unfinished.Load(), "lingering": stats.Lingering.Load(),
-		"cold": int64(len(s.server.cold)), "request bytes": int64(s.server.requestBytes),
-		"message bytes": int64(s.server.inboundBytes), "ready": int64(s.server.ready.Len()),
+		"cold": int64(len(s.server.cold)), "request bytes": int64(s.server.exchange.requestBytes),
+		"message bytes": int64(s.server.inboundBytes), "ready": int64(s.server.exchange.ready.Len()),
 	})
 	checkReasons(s.failf, s.loop, s.server)
 	s.loop.Shut()

@@ -348,7 +348,7 @@ func (s *simulation) run(more func() bool) {
 		"members": channels.Members.Load(), "channels": channels.Channels.Load(),
 		"logs": channels.Logs.Load(), "log bytes": channels.LogBytes.Load(), "blocked": channels.Blocked.Load(),
 		"held back": stats.PublishPaused.Load(), "message bytes": int64(s.server.inboundBytes),
-		"cold": int64(len(s.server.cold)), "request bytes": int64(s.server.requestBytes),
+		"cold": int64(len(s.server.cold)), "request bytes": int64(s.server.exchange.requestBytes),
 		"addresses": s.server.shared.Config.Access.Addresses.Count(),
 	})
 	checkReasons(s.failf, s.loop, s.server)

@@ -341,7 +341,7 @@ func TestPongDoesNotOvertakeTheRestOfAFrame(t *testing.T) {
 	waitFor(t, "half the frame is in the socket", func() bool { return blocked(s) == 1 })
 	s.onLoops(func(l *poller.Loop, server *Server) {
 		kernel.room.Store(0)
-		l.Walk(0, 1, func(fd uint32) { server.readFrames(fd, clientPing("wait")) })
+		l.Walk(0, 1, func(fd uint32) { server.frames.readFrames(fd, clientPing("wait")) })
 	})
 	c.expect(message(numbered(0)), pong("wait"))
 	c.Close()

@@ -14,11 +14,11 @@ func (s *Server) Tick() (next int64) {
 	next = min(
 		timers.OnBeat(now, int64(time.Second), s.loop.ID()),
 		s.expire(&s.handshakes, phaseRequest, func(fd uint32) { s.refuse(fd, RequestTimeout) }),
-		s.expireExchanges(),
+		s.exchange.expireExchanges(),
 		s.expireLingers(),
-		s.expireTokens(),
-		s.expirePolls(),
-		s.expireBacklogs(),
+		s.gate.expireTokens(),
+		s.longPolls.expirePolls(),
+		s.resumer.expireBacklogs(),
 		s.tellPresence(),
 	)
 	s.registry.Tick()
@@ -33,13 +33,13 @@ func (s *Server) Tick() (next int64) {
 			s.loop.Nap(int(min(napMax, time.Duration(walk-now)/napShare) / time.Millisecond))
 		}
 	}
-	if s.drain != nil {
-		return min(next, s.drainSome())
+	if s.draining.drain != nil {
+		return min(next, s.draining.drainSome())
 	}
-	if s.missed != nil {
-		next = min(next, s.tellMissed())
+	if s.gaps.missed != nil {
+		next = min(next, s.gaps.tellMissed())
 	}
-	return min(next, s.disconnectSome())
+	return min(next, s.disconnector.disconnectSome())
 }
 
 func (s *Server) pingOne(fd uint32) {

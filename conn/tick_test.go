@@ -104,13 +104,13 @@ func TestIdleAllocatesNothing(t *testing.T) {
 		}
 		frame, buffer := clientPing("payload"), make([]byte, 64)
 		if n := testing.AllocsPerRun(100, func() {
-			server.readFrames(some, buffer[:copy(buffer, frame)])
+			server.frames.readFrames(some, buffer[:copy(buffer, frame)])
 		}); n != 0 {
 			t.Errorf("a ping and its pong allocate %v times", n)
 		}
 		if n := testing.AllocsPerRun(100, func() {
-			server.readFrames(some, buffer[:copy(buffer, frame[:5])])
-			server.readFrames(some, buffer[:copy(buffer, frame[5:])])
+			server.frames.readFrames(some, buffer[:copy(buffer, frame[:5])])
+			server.frames.readFrames(some, buffer[:copy(buffer, frame[5:])])
 		}); n != 0 {
 			t.Errorf("a ping in two pieces allocates %v times", n)
 		}

@@ -9,7 +9,7 @@ import (
 // judgeToken has a newcomer's token judged for s.shake.channel, and leaves what it
 // grants in s.shake.grant. It does so on the loop's thread: that is arithmetic
 // and blocks nobody, but it is the most that a stranger can make the loop do.
-func (s *Server) judgeToken(h *wire.Head) (err error) {
+func (s *gate) judgeToken(h *wire.Head) (err error) {
 	tokens := s.shared.Config.Tokens
 	if tokens == nil {
 		return nil
@@ -22,7 +22,7 @@ func (s *Server) judgeToken(h *wire.Head) (err error) {
 }
 
 // judgePublisher is judgeToken for a message that is published over HTTP.
-func (s *Server) judgePublisher(h *wire.Head) error {
+func (s *gate) judgePublisher(h *wire.Head) error {
 	tokens := s.shared.Config.Tokens
 	if tokens == nil {
 		return nil
@@ -35,7 +35,7 @@ func (s *Server) judgePublisher(h *wire.Head) error {
 }
 
 // credentials are where a request may have a token. They are lent.
-func (s *Server) credentials(h *wire.Head) access.Credentials {
+func (s *gate) credentials(h *wire.Head) access.Credentials {
 	return access.Credentials{
 		Authorization: h.Value(wire.Authorization), Authorizations: h.Count(wire.Authorization),
 		Protocols: s.protocolLines(h), Query: h.Query(),
@@ -43,7 +43,7 @@ func (s *Server) credentials(h *wire.Head) access.Credentials {
 }
 
 // spentOnTokens notes the time that a token took.
-func (s *Server) spentOnTokens(started int64) {
+func (s *gate) spentOnTokens(started int64) {
 	s.tokenNanos += s.loop.Clock() - started
 	if s.tokenNanos >= tokenNanosPerTurnMax {
 		s.stats.TokenPauses.Add(1)
@@ -54,10 +54,10 @@ func (s *Server) spentOnTokens(started int64) {
 // tokensWait reports whether this turn has verified enough. Requests are then
 // left in their sockets: nothing is kept for them, and epoll tells them again in
 // the next turn, in turns with everybody else's events.
-func (s *Server) tokensWait() bool { return s.tokenNanos >= tokenNanosPerTurnMax }
+func (s *gate) tokensWait() bool { return s.tokenNanos >= tokenNanosPerTurnMax }
 
 // grant keeps what a token allows beside the subscription.
-func (s *Server) grant(fd uint32, grant access.Grant) {
+func (s *gate) grant(fd uint32, grant access.Grant) {
 	if grant.Publish {
 		s.loop.Record(fd).Marks |= markPublish
 	}
@@ -69,12 +69,12 @@ func (s *Server) grant(fd uint32, grant access.Grant) {
 }
 
 // holdsToken reports whether e is about a connection that is still open.
-func (s *Server) holdsToken(e timers.Expiry) bool {
+func (s *gate) holdsToken(e timers.Expiry) bool {
 	return s.isHere(e.FD, e.Generation) && s.loop.Record(e.FD).Phase == phaseOpen
 }
 
 // expireTokens ends connections whose token is over and returns when to look
 // again.
-func (s *Server) expireTokens() (next int64) {
+func (s *gate) expireTokens() (next int64) {
 	return s.expiries.Expire(s.loop.Now(), s.holdsToken, func(fd uint32) { s.dismiss(fd, TokenExpired) })
 }

@@ -203,10 +203,10 @@ func TestWalkEndsThoughNewcomersWereTold(t *testing.T) {
 	s := startServer(t, 1, testConfig())
 	server, ended := s.servers[0], make(chan bool)
 	server.loop.Run(func(*poller.Loop) {
-		server.roundOfMissed(time.Hour)
-		server.missed.walk.Cursor, server.missed.walk.Left = 1, -1
-		server.tellMissed()
-		ended <- server.missed == nil
+		server.gaps.roundOfMissed(time.Hour)
+		server.gaps.missed.walk.Cursor, server.gaps.missed.walk.Left = 1, -1
+		server.gaps.tellMissed()
+		ended <- server.gaps.missed == nil
 	})
 	if !<-ended {
 		t.Error("the walk goes on")

@@ -3,9 +3,20 @@ package conn
 import (
 	"sync/atomic"
 
+	"c10m/access"
 	"c10m/channel"
 	"c10m/conn/wire"
 )
+
+// twoWays are the connections of many channels.
+type twoWays struct {
+	*Server // whose part it is
+
+	grants       *access.PatternStore // what tokens of two-way connections allow
+	packed       access.PackedPatterns
+	nameScratch  [wire.EscapedBytesMax]byte // the channel of a command
+	replyScratch [wire.ReplyBytesMax]byte
+}
 
 // A connection of many channels: joining, leaving, and going on when its socket
 // has room. What it says is in commands.go.
@@ -15,39 +26,39 @@ import (
 var twoWayProtocol = &protocol{
 	subprotocol:     "c10m.v1",
 	isRootFree:      true,
-	upgraded:        (*Server).admitTwoWay,
+	upgraded:        func(s *Server, p *protocol, fd uint32, n *newcomer) { s.twoWays.admitTwoWay(p, fd, n) },
 	shapes:          []func(wire.FrameMode) channel.Shape{named},
 	channels:        manyChannels{},
 	isStream:        true,
 	gauges:          []func(*Stats) *atomic.Int64{openGauge, func(s *Stats) *atomic.Int64 { return &s.TwoWay }},
 	repliesBytesMax: repliesBytesMax,
 
-	mayRead:      func(s *Server, fd uint32) bool { return !s.isDeaf(fd) && !s.holdBack(fd) },
+	mayRead:      func(s *Server, fd uint32) bool { return !s.twoWays.isDeaf(fd) && !s.publishing.holdBack(fd) },
 	readBytesMax: frameReadBytes,
 	received:     receivedFrames,
 	hungUp:       hungUp,
 	acceptsBytes: func(s *Server, fd uint32) (int64, bool) {
-		if !s.mayPublish(fd) {
+		if !s.publishing.mayPublish(fd) {
 			return inboundBytesMax, true
 		}
 		return wire.CommandBytesMax + int64(s.shared.Config.PublishBytesMax), true
 	},
-	message:   (*Server).command,
-	published: (*Server).answerPub,
+	message:   func(s *Server, fd uint32, bytes []byte) Reason { return s.twoWays.command(fd, bytes) },
+	published: func(s *Server, fd uint32, o *channel.Outcome) { s.twoWays.answerPub(fd, o) },
 	unpublished: func(s *Server, fd uint32, o *channel.Outcome) {
-		s.answerPub(fd, o)
-		s.sayPongs()
+		s.twoWays.answerPub(fd, o)
+		s.outbox.sayPongs()
 	},
 
 	ping:     pingFrames,
 	notice:   noticeFrames,
-	finish:   (*Server).closeFrames,
-	answered: (*Server).confirmed,
+	finish:   func(s *Server, fd uint32, reason Reason) { s.frames.closeFrames(fd, reason) },
+	answered: func(s *Server, fd uint32, c *cold, a *channel.Answer) { s.twoWays.confirmed(fd, c, a) },
 }
 
 // admitTwoWay makes fd, whose request was found good and chose c10m.v1, a connection
 // of many channels, and a member of the first if it named one, and answers it.
-func (s *Server) admitTwoWay(p *protocol, fd uint32, n *newcomer) {
+func (s *twoWays) admitTwoWay(p *protocol, fd uint32, n *newcomer) {
 	s.speak(fd, p)
 	s.setPhase(fd, phaseOpen)
 	w := twoWayOf(s.loop.Record(fd))
@@ -60,22 +71,22 @@ func (s *Server) admitTwoWay(p *protocol, fd uint32, n *newcomer) {
 		}
 		grant.Publish = s.publisher != nil && len(grant.Patterns.Publish) > 0
 	}
-	s.grant(fd, grant)
+	s.gate.grant(fd, grant)
 	if len(n.channel) > 0 {
 		s.join(fd, n.channel)
 	}
-	if s.say(fd, n.response); !s.loop.Closing(fd) && len(n.channel) > 0 {
+	if s.outbox.say(fd, n.response); !s.loop.Closing(fd) && len(n.channel) > 0 {
 		s.confirmFirst(fd, n.since)
 	}
-	if s.drain != nil && !s.loop.Closing(fd) {
-		s.tellOne(fd) // the walk may have passed it
+	if s.draining.drain != nil && !s.loop.Closing(fd) {
+		s.draining.tellOne(fd) // the walk may have passed it
 	}
 }
 
 // confirmFirst confirms the channel of the URL, as if it had been asked for with SUB;
 // but without a position the history is not asked, since what is published after the
 // client saw the answer to its request is to reach it.
-func (s *Server) confirmFirst(fd uint32, since []byte) {
+func (s *twoWays) confirmFirst(fd uint32, since []byte) {
 	n := twoWayOf(s.loop.Record(fd)).first
 	s.current = fd
 	switch {
@@ -87,11 +98,11 @@ func (s *Server) confirmFirst(fd uint32, since []byte) {
 	default:
 		s.confirm(fd, n, since)
 	}
-	s.sayPongs()
+	s.outbox.sayPongs()
 }
 
 // find returns the membership of fd in a channel, 0 if there is none.
-func (s *Server) find(fd uint32, name []byte) (n uint32) {
+func (s *twoWays) find(fd uint32, name []byte) (n uint32) {
 	for n = twoWayOf(s.loop.Record(fd)).first; n != 0; n = s.members.at(n).next {
 		if string(s.registry.Name(n)) == string(name) {
 			return n
@@ -102,7 +113,7 @@ func (s *Server) find(fd uint32, name []byte) (n uint32) {
 
 // join makes fd a member of one more channel. It is not one yet, the name is
 // valid, and there is room.
-func (s *Server) join(fd uint32, name []byte) (n uint32) {
+func (s *twoWays) join(fd uint32, name []byte) (n uint32) {
 	w := twoWayOf(s.loop.Record(fd))
 	n = s.members.take()
 	m := s.members.at(n)
@@ -113,13 +124,13 @@ func (s *Server) join(fd uint32, name []byte) (n uint32) {
 	w.first = n
 	w.count++
 	s.stats.Memberships.Add(1)
-	s.joined(fd, n, name)
+	s.disconnector.joined(fd, n, name)
 	return n
 }
 
 // leave ends one membership of fd. If its frame is partly in the socket, the rest
 // is owed before anything else.
-func (s *Server) leave(fd, n uint32) {
+func (s *twoWays) leave(fd, n uint32) {
 	w := twoWayOf(s.loop.Record(fd))
 	if w.busy == n && s.registry.MidFrame(n) {
 		c := s.coldOf(fd)
@@ -127,7 +138,7 @@ func (s *Server) leave(fd, n uint32) {
 			s.end(fd, StateMemory)
 			return
 		}
-		s.owe(fd, c, s.registry.Hold(n))
+		s.outbox.owe(fd, c, s.registry.Hold(n))
 		s.loop.ArmWrite(fd, true)
 	}
 	for link := &w.first; ; link = &s.members.at(*link).next {
@@ -140,7 +151,7 @@ func (s *Server) leave(fd, n uint32) {
 }
 
 // part takes a membership, which is in no list any more, out of its channel.
-func (s *Server) part(w *twoWay, n uint32) {
+func (s *twoWays) part(w *twoWay, n uint32) {
 	s.registry.Unsubscribe(n)
 	s.members.give(n)
 	w.count--
@@ -163,9 +174,9 @@ func (manyChannels) leave(s *Server, fd uint32) {
 	for w.first != 0 {
 		n := w.first
 		w.first = s.members.at(n).next
-		s.part(w, n)
+		s.twoWays.part(w, n)
 	}
-	s.grants.Drop(w.grant)
+	s.twoWays.grants.Drop(w.grant)
 	w.grant = 0
 }
 
@@ -204,11 +215,11 @@ func (m manyChannels) release(s *Server, fd uint32) {
 		s.registry.Release(n)
 	}
 	if !s.loop.Closing(fd) {
-		s.serveMembers(fd)
+		s.twoWays.serveMembers(fd)
 	}
 }
 
-func (manyChannels) writable(s *Server, fd uint32) { s.serveMembers(fd) }
+func (manyChannels) writable(s *Server, fd uint32) { s.twoWays.serveMembers(fd) }
 
 func (manyChannels) isUntold(s *Server, fd uint32) bool {
 	for n := twoWayOf(s.loop.Record(fd)).first; n != 0; n = s.members.at(n).next {
@@ -240,7 +251,7 @@ func (manyChannels) listen(s *Server, fd uint32) {
 // first with the one whose frame is unfinished, then with those that are on their way
 // from a position to their log, then with the others in turn, for at most
 // memberWritesPerEventMax writes. epoll tells again that there is room.
-func (s *Server) serveMembers(fd uint32) {
+func (s *twoWays) serveMembers(fd uint32) {
 	w := twoWayOf(s.loop.Record(fd))
 	if w.busy != 0 && s.registry.MidFrame(w.busy) && !s.serveMember(fd, w.busy) {
 		return
@@ -278,7 +289,7 @@ func (s *Server) serveMembers(fd uint32) {
 
 // serveMember makes one write to a member that is blocked, and reports whether the
 // socket took all of it.
-func (s *Server) serveMember(fd, n uint32) (more bool) {
+func (s *twoWays) serveMember(fd, n uint32) (more bool) {
 	s.members.stuck = false
 	s.registry.Writable(n)
 	return !s.members.stuck && !s.loop.Closing(fd)
@@ -287,14 +298,14 @@ func (s *Server) serveMember(fd, n uint32) (more bool) {
 // isDeaf reports whether a two-way connection is not to be read from, since it
 // does not read what it is answered, and sees to it that epoll tells no more of
 // it until it does.
-func (s *Server) isDeaf(fd uint32) bool {
+func (s *twoWays) isDeaf(fd uint32) bool {
 	record := s.loop.Record(fd)
 	if record.Marks&(markCold|markPaused) != markCold || record.Phase != phaseOpen {
 		return false // who is paused is not to be deaf, too: holdBack's
 	}
 	w := twoWayOf(record)
 	if w.marks&twoWayDeaf != 0 {
-		s.brokeOff(fd)
+		s.publishing.brokeOff(fd)
 		return true
 	}
 	if !s.cold[fd].owes() {

@@ -16,7 +16,7 @@ import (
 // his resume there without a member.
 
 // mayAsk reports whether a connection may have one more question under way.
-func (s *Server) mayAsk(fd uint32) bool {
+func (s *twoWays) mayAsk(fd uint32) bool {
 	if s.shared.Config.History == nil {
 		return true
 	}
@@ -33,7 +33,7 @@ func (s *Server) mayAsk(fd uint32) bool {
 
 // confirm answers for a new membership of the connection at hand, at once or when
 // the history has said where since (empty: none was given) stands. mayAsk was true.
-func (s *Server) confirm(fd, n uint32, since []byte) {
+func (s *twoWays) confirm(fd, n uint32, since []byte) {
 	name := s.registry.Name(n)
 	if s.shared.Config.History == nil {
 		if len(since) > 0 {
@@ -50,12 +50,12 @@ func (s *Server) confirm(fd, n uint32, since []byte) {
 	}
 	*end = r
 	s.shared.Config.History.Ask(channel.Question{
-		Door: s, ID: s.identityOf(fd), Name: append([]byte(nil), name...), Since: r.since,
+		Door: s.Server, ID: s.identityOf(fd), Name: append([]byte(nil), name...), Since: r.since,
 	})
 }
 
 // confirmed takes the answer to the oldest question of a connection.
-func (s *Server) confirmed(fd uint32, c *cold, a *channel.Answer) {
+func (s *twoWays) confirmed(fd uint32, c *cold, a *channel.Answer) {
 	r := c.resume
 	for r != nil && !r.waiting {
 		r = r.next
@@ -85,7 +85,7 @@ func (s *Server) confirmed(fd uint32, c *cold, a *channel.Answer) {
 	}
 	s.replySubs(r, name, position)
 	r.backlog = a.Messages
-	if s.sayPongs(); !s.loop.Closing(fd) {
+	if s.outbox.sayPongs(); !s.loop.Closing(fd) {
 		s.serveBacklogs(fd)
 	}
 }
@@ -105,7 +105,7 @@ func (c *cold) unconfirmed(n uint32) *resume {
 
 // subAgain answers a SUB of a channel that the connection has. If the first is not
 // answered yet, that one's answer comes first, and is this one's, too.
-func (s *Server) subAgain(fd, n uint32) *wire.CommandError {
+func (s *twoWays) subAgain(fd, n uint32) *wire.CommandError {
 	r := s.cold[fd].unconfirmed(n)
 	switch {
 	case r == nil:
@@ -120,30 +120,30 @@ func (s *Server) subAgain(fd, n uint32) *wire.CommandError {
 
 // replySubs answers all SUBs that wait for r. No message came between them, so all
 // stand at one position.
-func (s *Server) replySubs(r *resume, name, position []byte) {
+func (s *twoWays) replySubs(r *resume, name, position []byte) {
 	for range 1 + r.again {
 		s.replyPosition(wire.ReplySub, name, position)
 	}
 }
 
 // replyPosition replies with a channel and, if it is known, a position.
-func (s *Server) replyPosition(what string, name, position []byte) {
-	s.reply(wire.AppendReply(s.replyScratch[:0], what, name, position))
+func (s *twoWays) replyPosition(what string, name, position []byte) {
+	s.outbox.reply(wire.AppendReply(s.replyScratch[:0], what, name, position))
 }
 
 // replyGap tells that the position of a SUB cannot be continued, from where it goes
 // on, and how many messages of a channel the server keeps.
-func (s *Server) replyGap(name, position []byte) {
+func (s *twoWays) replyGap(name, position []byte) {
 	if len(position) == 0 {
 		s.replyPosition(wire.ReplyGap, name, nil)
 		return
 	}
 	var room [wire.IDBytesMax + 20]byte
-	s.replyPosition(wire.ReplyGap, name, strconv.AppendInt(append(append(room[:0], position...), ' '), int64(s.kept()), 10))
+	s.replyPosition(wire.ReplyGap, name, strconv.AppendInt(append(append(room[:0], position...), ' '), int64(s.resumer.kept()), 10))
 }
 
 // unconfirm forgets the question or the backlog of a membership that leaves.
-func (s *Server) unconfirm(fd, n uint32) {
+func (s *twoWays) unconfirm(fd, n uint32) {
 	c := s.cold[fd]
 	if c == nil {
 		return
@@ -156,7 +156,7 @@ func (s *Server) unconfirm(fd, n uint32) {
 			s.replySubs(r, s.registry.Name(n), nil)
 			r.member = 0
 		} else {
-			s.unpinBacklog(r, s.protocolOf(fd).format)
+			s.resumer.unpinBacklog(r, s.protocolOf(fd).format)
 			c.unlink(r)
 		}
 		return
@@ -166,7 +166,7 @@ func (s *Server) unconfirm(fd, n uint32) {
 // serveBacklogs makes at most one write of what memberships lack, and has those go on
 // with their logs that lack nothing. stuck: the socket took not all of it, or cannot
 // be written to now. more: it is to be called again.
-func (s *Server) serveBacklogs(fd uint32) (stuck, more bool) {
+func (s *twoWays) serveBacklogs(fd uint32) (stuck, more bool) {
 	c := s.cold[fd]
 	if c == nil || c.resume == nil {
 		return false, false
@@ -212,8 +212,8 @@ func (s *Server) serveBacklogs(fd uint32) (stuck, more bool) {
 }
 
 // writeSome makes one write of a backlog and reports whether the socket took less.
-func (s *Server) writeSome(fd uint32, c *cold, r *resume) (stuck bool) {
-	iov := s.gatherBacklog(r.backlog, s.protocolOf(fd).format)
+func (s *twoWays) writeSome(fd uint32, c *cold, r *resume) (stuck bool) {
+	iov := s.resumer.gatherBacklog(r.backlog, s.protocolOf(fd).format)
 	bytes := 0
 	for i := range iov {
 		bytes += int(iov[i].Len)
@@ -221,7 +221,7 @@ func (s *Server) writeSome(fd uint32, c *cold, r *resume) (stuck bool) {
 	n, errno := s.loop.Sendv(fd, iov)
 	switch {
 	case errno == 0:
-		s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, r, n, s.protocolOf(fd).format)))
+		s.stats.Resent.Add(uint64(s.resumer.advanceBacklog(fd, c, r, n, s.protocolOf(fd).format)))
 	case poller.WouldBlock(errno):
 		n = 0
 	default:
@@ -229,7 +229,7 @@ func (s *Server) writeSome(fd uint32, c *cold, r *resume) (stuck bool) {
 		return true
 	}
 	if len(r.backlog) > 0 && !r.pinned && !s.loop.Closing(fd) {
-		s.pinBacklog(fd, r, s.protocolOf(fd).format)
+		s.resumer.pinBacklog(fd, r, s.protocolOf(fd).format)
 	}
 	return n < bytes
 }

@@ -359,7 +359,7 @@ func TestTwoWayTokens(t *testing.T) {
 	}
 	s.checkNothingLeft(t)
 	s.onLoops(func(_ *poller.Loop, server *Server) {
-		if n := server.grants.Len(); n != 0 {
+		if n := server.twoWays.grants.Len(); n != 0 {
 			t.Errorf("the patterns of %d are kept", n)
 		}
 	})

@@ -262,8 +262,8 @@ func (w *twoWayWorld) check() {
 	if taken := s.members.table.Taken(); used != taken || s.stats.Memberships.Load() != int64(used) {
 		w.failf("%d memberships are used, %d are taken, %d are counted", used, taken, s.stats.Memberships.Load())
 	}
-	if owed != s.owedBytes {
-		w.failf("%d bytes are owed, and %d are counted", owed, s.owedBytes)
+	if owed != s.outbox.owedBytes {
+		w.failf("%d bytes are owed, and %d are counted", owed, s.outbox.owedBytes)
 	}
 }
 
@@ -316,7 +316,7 @@ func (w *twoWayWorld) run(more func() bool) {
 		"memberships": stats.Memberships.Load(), "members": channels.Members.Load(), "channels": channels.Channels.Load(),
 		"logs": channels.Logs.Load(), "log bytes": channels.LogBytes.Load(), "blocked": channels.Blocked.Load(),
 		"held back": stats.PublishPaused.Load(), "message bytes": int64(w.server.inboundBytes), "cold": int64(len(w.server.cold)),
-		"owed bytes": int64(w.server.owedBytes), "pinned": stats.Pinned.Load(),
+		"owed bytes": int64(w.server.outbox.owedBytes), "pinned": stats.Pinned.Load(),
 	})
 	checkReasons(w.failf, w.loop, w.server)
 	for name, n := range map[string]uint64{
