@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -33,11 +34,15 @@ func TestMain(m *testing.M) {
 
 const asFloor = "as-floor"
 
+// someFirstPort is where a test looks for ports: somewhere, as another run of the tests
+// may look at the same time, and a port is free until somebody listens.
+func someFirstPort() int { return 12_000 + 100*rand.IntN(190) }
+
 // testPlan has ports of its own, so that tests of packages that run at the
 // same time keep out of each other's way.
 func testPlan(t *testing.T, connections int) *plan {
 	t.Helper()
-	p, err := newPlan(&commonFlags{FirstPort: 24_000}, connections, 0)
+	p, err := newPlan(&commonFlags{FirstPort: someFirstPort()}, connections, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +41,7 @@ func runFloor(t *testing.T, arguments ...string) []byte {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	arguments = append([]string{asFloor}, append(arguments, "--server", server, "--first-port", "24100")...)
+	arguments = append([]string{asFloor}, append(arguments, "--server", server, "--first-port", strconv.Itoa(someFirstPort()))...)
 	command := exec.CommandContext(ctx, os.Args[0], arguments...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr

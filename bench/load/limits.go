@@ -105,6 +105,7 @@ const (
 	// their pace.
 	packetsPerTurnMax = 256
 	// snapshotSecondsMax is how long a loop may take to answer; a loop that
-	// does not is stuck, which is a bug.
-	snapshotSecondsMax = 30
+	// does not is stuck, which is a bug. On a host whose processors others keep busy
+	// with a higher priority, 30 s were not enough.
+	snapshotSecondsMax = 180
 )
