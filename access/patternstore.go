@@ -7,13 +7,15 @@ import (
 )
 
 // A PatternStore keeps the PackedPatterns of a loop's connections, outside the garbage
-// collector's sight, in slots of 64 to 4,096 bytes. NewPatternStore makes one; it belongs
+// collector's sight, in slots of 64 bytes to 32 KiB. NewPatternStore makes one; it belongs
 // to the loop's thread.
 type PatternStore struct{ classes [slotClasses]slab.Slots }
 
 const (
 	slotBytesMin = 64
-	slotClasses  = 7 // the last has slotBytesMax
+	// slotClasses: the last has slotBytesMax, more than the head of a request may have
+	// (--request-bytes), of which a token is a part, and its patterns are a part of that.
+	slotClasses  = 10
 	slotBytesMax = slotBytesMin << (slotClasses - 1)
 )
 
@@ -26,15 +28,15 @@ func NewPatternStore() *PatternStore {
 	return s
 }
 
-// Keep copies patterns and returns their number; 0 if they are too long for a slot. A
-// slot holds their length in two bytes and then these.
+// Keep copies patterns and returns their number, which is not 0. A slot holds their length
+// in two bytes and then these.
 func (s *PatternStore) Keep(patterns PackedPatterns) (number uint32) {
 	class := uint32(0)
 	for class < slotClasses && slotBytesMin<<class < 2+len(patterns) {
 		class++
 	}
 	if class == slotClasses {
-		return 0
+		panic("BUG: patterns that are longer than any request")
 	}
 	number = s.classes[class].Take()*slotClasses + class
 	p := s.slot(number)

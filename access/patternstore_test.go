@@ -33,7 +33,8 @@ func TestPatternStore(t *testing.T) {
 	if used > 5000 || s.Len() != 0 {
 		t.Errorf("%d slots, and %d are kept: what was dropped is not used again", used, s.Len())
 	}
-	if s.Keep(make([]byte, slotBytesMax-1)) != 0 || s.Keep(make([]byte, slotBytesMax-2)) == 0 {
+	longest := strings.Repeat("x", slotBytesMax-2)
+	if number := s.Keep([]byte(longest)); string(s.Of(number)) != longest {
 		t.Error("the longest")
 	}
 }

@@ -336,6 +336,16 @@ func TestTwoWayTokens(t *testing.T) {
 	exchange(c, "SUB room-1", "OK SUB room-1", "SUB say-1", "ERR SUB say-1 not_allowed", "SUB "+strings.Repeat("x", 60), "OK SUB "+strings.Repeat("x", 60),
 		"SUB "+strings.Repeat("x", 61), "ERR SUB "+strings.Repeat("x", 61)+" not_allowed",
 		"PUB room-1\nx", "ERR PUB room-1 not_allowed", "PUB say-1\n"+strings.Repeat("x", 1001), "ERR PUB say-1 too_big")
+	// As much as the head of a request may bring.
+	for i := range long {
+		long[i] = strings.Repeat("y", 85) + string(rune('a'+i%26)) + "?"
+	}
+	last := strings.Repeat("y", 85) + "zz"
+	c, status = open("/", token(jwt.MapClaims{"subscribe": append(long, "room-*")}))
+	if status != 101 {
+		t.Fatal(status)
+	}
+	exchange(c, "SUB room-1", "OK SUB room-1", "SUB "+last, "OK SUB "+last, "SUB say-1", "ERR SUB say-1 not_allowed")
 	// The next one gets the room of the first, and no right of it.
 	c, status = open("/", token(jwt.MapClaims{"exp": w.unix.Load() + 60}))
 	if status != 101 {
