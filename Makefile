@@ -18,7 +18,7 @@ DURATION ?= 1h
 # What --version and c10m_build_info say.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: run build test test-quick faults soak check fmt vet staticcheck race fuzz mutants bench floor million five-million results compare baselines peers deps clean
+.PHONY: run build test test-quick faults soak check fmt vet staticcheck race fuzz mutants bench floor million five-million results compare baselines peers deps docs clean
 
 run: build ## Build and start the server with its embedded bus and the demo page; DEMO= for without.
 	exec bin/10m-server $(DEMO) $(ARGS)
@@ -100,6 +100,10 @@ results: build ## Everything that bench/RESULTS.md cites, or some of it: NAMES="
 compare: build baselines peers ## The server beside its peers, in one run: a table and plots in bench/results.
 	scripts/install-compare-deps
 	bin/compare $(ARGS)
+
+docs: build ## Write docs/reference from the code.
+	mkdir -p docs/reference
+	go test -count=1 -run '^TestReference$$' . -write-reference
 
 clean:
 	rm -rf bin

@@ -254,3 +254,10 @@ type Stats struct {
 	Notices        atomic.Uint64 // pings that tell of a drain
 	NoticesSkipped atomic.Uint64 // left out like PingsSkipped
 }
+
+// Told returns what the client is told: the status of a refused request and the close code
+// of an open connection, 0 where there is none, and a sentence.
+func (r Reason) Told() (status int, code uint16, text string) {
+	info := &reasonTable[r]
+	return info.status, info.code, info.text
+}

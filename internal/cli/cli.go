@@ -21,8 +21,8 @@ const (
 	ExitCannot = 3 // it can not be done here and now
 )
 
-// exitStatuses explains them at the end of the help.
-const exitStatuses = `Exit statuses
+// ExitStatuses explains them at the end of the help.
+const ExitStatuses = `Exit statuses
   0  All was well.
   1  It ran, and the answer is no: a setting is too low (doctor), there was a fault or
      a criterion is not met (10m-client), a second signal ended a drain.
@@ -35,7 +35,7 @@ func Help(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(ctx.Stdout, "\n"+exitStatuses)
+	_, err := fmt.Fprintln(ctx.Stdout, "\n"+ExitStatuses)
 	return err
 }
 
