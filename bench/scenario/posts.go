@@ -58,11 +58,11 @@ func runPosts(ctx context.Context, o *Options) (*report.Result, error) {
 	running.Wait()
 	r.result.Seconds = time.Since(r.result.Started).Seconds()
 	r.usage(&load.Snapshot{})
-	return r.result, r.posts(all)
+	return r.result, r.posts(all, begin)
 }
 
-// posts adds up what all connections saw.
-func (r *run) posts(all []poster) error {
+// posts adds up what all connections saw since begin.
+func (r *run) posts(all []poster, begin time.Time) error {
 	p := &report.Posts{Connections: len(all), Depth: r.options.Depth, PayloadBytes: r.options.Bytes}
 	var rounds load.Latencies
 	var errs error
@@ -76,7 +76,7 @@ func (r *run) posts(all []poster) error {
 	}
 	r.result.Posts = p
 	p.Round = quantiles(&rounds)
-	p.PerSecond = float64(p.Published) / r.measuring[1].at.Sub(r.measuring[0].at).Seconds()
+	p.PerSecond = float64(p.Published) / r.measuring[1].at.Sub(begin).Seconds()
 	if errs == nil && p.Published == 0 {
 		errs = fmt.Errorf("nothing was published, and %d were refused", p.Refused)
 	}

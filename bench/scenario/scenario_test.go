@@ -149,6 +149,9 @@ func checkStream(t *testing.T, o *Options, s *report.Stream) {
 func TestEveryScenario(t *testing.T) {
 	port, bus, pid := startServer(t)
 	for name := range plans {
+		if name == "posts" { // TestPosts: who posts is no subscriber, and its server lets clients publish
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			if name != "disconnect" { // whose probes have the channels of those of mixed
 				t.Parallel()

@@ -143,6 +143,9 @@ func TestEveryScenarioInUserSpace(t *testing.T) {
 	}
 	serveInNamespace(t)
 	for i, name := range slices.Sorted(maps.Keys(plans)) {
+		if name == "posts" { // its connections are HTTP's, of the kernel
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			o := scenarioInUserSpace(name, 1+i%2*2)
 			if name == "disconnect" {
