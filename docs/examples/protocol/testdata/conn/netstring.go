@@ -19,26 +19,26 @@ var netstrings = &protocol{
 	isStream:    true,
 	gauges:      []func(*Stats) *atomic.Int64{openGauge},
 
-	mayRead:      func(s *Server, fd uint32) bool { return !s.holdBack(fd) },
+	mayRead:      func(s *Server, fd uint32) bool { return !s.publishing.holdBack(fd) },
 	readBytesMax: frameReadBytes,
 	received:     receivedFrames,
 	hungUp:       hungUp,
 	acceptsBytes: func(s *Server, fd uint32) (int64, bool) {
-		return int64(s.shared.Config.PublishBytesMax) + 12, s.mayPublish(fd)
+		return int64(s.shared.Config.PublishBytesMax) + 12, s.publishing.mayPublish(fd)
 	},
 	message: func(s *Server, fd uint32, p []byte) Reason {
 		payload, ok := wire.ParseNetstring(p)
 		if !ok {
 			return ProtocolError
 		}
-		return s.publishOwn(fd, payload)
+		return s.publishing.publishOwn(fd, payload)
 	},
 	unpublished: func(s *Server, fd uint32, _ *channel.Outcome) { s.dismiss(fd, PublishFailed) },
 
 	ping:     pingFrames,
 	notice:   noticeFrames,
-	finish:   (*Server).closeFrames,
-	answered: (*Server).resumed,
+	finish:   func(s *Server, fd uint32, reason Reason) { s.frames.closeFrames(fd, reason) },
+	answered: func(s *Server, fd uint32, c *cold, a *channel.Answer) { s.resumer.resumed(fd, c, a) },
 	gone:     func(s *Server, fd uint32, _ *channel.Answer) { s.dismiss(fd, PositionGone) },
 }
 
