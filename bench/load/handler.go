@@ -123,7 +123,7 @@ func (h *handler) Tick() (next int64) {
 	if h.returns.interval > 0 {
 		next = min(next, h.returns.churnAt)
 	}
-	if len(h.returns.leavers) > 0 {
+	if h.returns.leavers.Len() > 0 {
 		h.overdue(now)
 		next = min(next, now+tickConnectingNanos)
 	}

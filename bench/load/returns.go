@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"time"
+
+	"c10m/internal/fifo"
 )
 
 // A Storm closes connections at once and has each come back, unless they leave
@@ -67,7 +69,7 @@ type returns struct {
 	interval int64 // between two of a churn; 0: there is none
 	churnAt  int64
 	goodbye  bool // the next of a churn says so
-	leavers  []leaver
+	leavers  fifo.Queue[leaver]
 }
 
 // A leaver has said goodbye and waits for the server to end the stream.
@@ -184,8 +186,7 @@ func (h *handler) leave(fd uint32, goodbye bool) {
 	}
 	if goodbye && h.send(fd, opClose, []byte{1000 >> 8, 1000 & 0xff}) {
 		record.Phase = phaseLeaving
-		h.returns.leavers = append(h.returns.leavers,
-			leaver{fd, h.loop.Generation(fd), h.loop.Now() + h.dialer.timeout})
+		h.returns.leavers.Push(leaver{fd, h.loop.Generation(fd), h.loop.Now() + h.dialer.timeout})
 		return
 	}
 	if h.returns.reset {
@@ -197,9 +198,8 @@ func (h *handler) leave(fd uint32, goodbye bool) {
 
 // overdue ends connections whose server did not end them after a goodbye.
 func (h *handler) overdue(now int64) {
-	r := &h.returns
-	for len(r.leavers) > 0 {
-		first := r.leavers[0]
+	for q := &h.returns.leavers; q.Len() > 0; q.Pop() {
+		first := q.Front()
 		gone := h.loop.Generation(first.fd) != first.generation
 		if !gone && now < first.deadline {
 			return
@@ -208,9 +208,7 @@ func (h *handler) overdue(now int64) {
 			h.counters.Broken[brokenNotEnded]++
 			h.loop.Close(first.fd)
 		}
-		r.leavers = r.leavers[1:]
 	}
-	r.leavers = nil
 }
 
 // What a server does wrong with a close frame of ours; it is to echo it (RFC

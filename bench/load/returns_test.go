@@ -145,8 +145,8 @@ func TestGoodbyeWithoutEnd(t *testing.T) {
 	for _, fd := range fds {
 		h.leave(fd, true)
 	}
-	if h.loop.Record(fds[0]).Phase != phaseLeaving || len(h.returns.leavers) != 2 {
-		t.Fatalf("phase %d, %d leavers", h.loop.Record(fds[0]).Phase, len(h.returns.leavers))
+	if h.loop.Record(fds[0]).Phase != phaseLeaving || h.returns.leavers.Len() != 2 {
+		t.Fatalf("phase %d, %d leavers", h.loop.Record(fds[0]).Phase, h.returns.leavers.Len())
 	}
 	h.overdue(h.loop.Now() + int64(time.Second) - 1)
 	if h.loop.Closing(fds[0]) {

@@ -4,6 +4,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"c10m/internal/fifo"
 )
 
 // A flight is what a connection has sent and has not had acknowledged: cold
@@ -23,43 +25,23 @@ type timer struct {
 	due           int64
 }
 
-// A fifo holds timers. It gives its memory back when it is empty and was large.
-type fifo struct {
-	entries []timer
-	first   int
-}
-
-const fifoKept = 1 << 16
-
-func (q *fifo) push(t timer) {
-	if q.first > fifoKept && q.first > len(q.entries)/2 {
-		q.entries = append(q.entries[:0], q.entries[q.first:]...)
-		q.first = 0
-	}
-	q.entries = append(q.entries, t)
-}
+// timers are such a queue.
+type timers struct{ fifo.Queue[timer] }
 
 // expired removes the first timer if its time has come.
-func (q *fifo) expired(now int64) (t timer, ok bool) {
-	if q.first == len(q.entries) || q.entries[q.first].due > now {
+func (q *timers) expired(now int64) (t timer, ok bool) {
+	if q.Len() == 0 || q.Front().due > now {
 		return t, false
 	}
-	t = q.entries[q.first]
-	if q.first++; q.first == len(q.entries) {
-		if q.first = 0; cap(q.entries) > fifoKept {
-			q.entries = nil
-		}
-		q.entries = q.entries[:0]
-	}
-	return t, true
+	return q.Pop(), true
 }
 
-// next is when expired has something; max if never.
-func (q *fifo) next(most int64) int64 {
-	if q.first == len(q.entries) {
+// next is when expired has something; most if later or never.
+func (q *timers) next(most int64) int64 {
+	if q.Len() == 0 {
 		return most
 	}
-	return min(most, q.entries[q.first].due)
+	return min(most, q.Front().due)
 }
 
 // flights are those of all connections, and their timers: a queue for each
@@ -67,7 +49,7 @@ func (q *fifo) next(most int64) int64 {
 type flights struct {
 	byConn map[uint32]*flight
 	free   []*flight
-	timers [triesMax + 1]fifo
+	timers [triesMax + 1]timers
 	serial uint32
 }
 
@@ -87,7 +69,7 @@ func (f *flights) add(i, una uint32, now int64) *flight {
 	f.serial++
 	*made = flight{una: una, serial: f.serial, due: now + retransmitNanos, bytes: made.bytes[:0]}
 	f.byConn[i] = made
-	f.timers[0].push(timer{i, made.serial, made.due})
+	f.timers[0].Push(timer{i, made.serial, made.due})
 	return made
 }
 
@@ -138,7 +120,7 @@ func (s *Stack) Tick(latest int64) (next int64) {
 		if !ok {
 			break
 		}
-		if s.conns[t.index].flags&ackOwed != 0 {
+		if s.conns.At(t.index).flags&ackOwed != 0 {
 			s.acknowledge(t.index)
 		}
 	}
@@ -164,7 +146,7 @@ func (s *Stack) expired(t timer, tries uint8) {
 		return // acknowledged meanwhile
 	}
 	if f.due > s.now {
-		s.flights.timers[tries].push(timer{t.index, t.serial, f.due})
+		s.flights.timers[tries].Push(timer{t.index, t.serial, f.due})
 		return
 	}
 	if f.tries == triesMax {
@@ -177,7 +159,7 @@ func (s *Stack) expired(t timer, tries uint8) {
 	}
 	f.tries++
 	f.due = s.now + retransmitNanos<<f.tries
-	s.flights.timers[f.tries].push(timer{t.index, t.serial, f.due})
+	s.flights.timers[f.tries].Push(timer{t.index, t.serial, f.due})
 	s.resend(t.index, f)
 }
 

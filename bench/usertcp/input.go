@@ -15,7 +15,7 @@ func (s *Stack) Input(packet []byte) {
 		s.stats.Foreign++
 		return
 	}
-	switch s.conns[i].state() {
+	switch s.conns.At(i).state() {
 	case stateClosed:
 		s.refuse(i, &segment)
 	case stateSynSent:
@@ -27,7 +27,7 @@ func (s *Stack) Input(packet []byte) {
 
 // inSynSent is RFC 9293, 3.10.7.3, without simultaneous opens.
 func (s *Stack) inSynSent(i uint32, segment *Segment) {
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	if segment.Flags&flagACK != 0 && segment.Ack != c.sndNxt {
 		// The server still has the connection before, which our reset ends; the
 		// SYN need not wait for its timer then.
@@ -60,7 +60,7 @@ func (s *Stack) inSynSent(i uint32, segment *Segment) {
 
 // inOpen is RFC 9293, 3.10.7.4, for a receiver that keeps nothing out of order.
 func (s *Stack) inOpen(i uint32, segment *Segment) {
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	switch {
 	case segment.Flags&flagRST != 0:
 		s.reset(i, segment)
@@ -89,7 +89,7 @@ func (s *Stack) inOpen(i uint32, segment *Segment) {
 
 // reset ends a connection if the reset is exact (RFC 5961, 3.2).
 func (s *Stack) reset(i uint32, segment *Segment) {
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	if segment.Seq != c.rcvNxt {
 		if segment.Seq-c.rcvNxt < windowBytes {
 			s.acknowledge(i)
@@ -105,14 +105,14 @@ func (s *Stack) reset(i uint32, segment *Segment) {
 
 // allAcknowledged goes on when our FIN may have been acknowledged.
 func (s *Stack) allAcknowledged(i uint32) {
-	if s.conns[i].state() == stateLastAck {
+	if s.conns.At(i).state() == stateLastAck {
 		s.dead(i)
 	}
 }
 
 // receive takes what is in order of a segment with bytes or a FIN.
 func (s *Stack) receive(i uint32, segment *Segment) {
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	payload := segment.Payload
 	end := segment.Seq + segment.length()
 	switch before := int32(c.rcvNxt - segment.Seq); {
@@ -147,7 +147,7 @@ func (s *Stack) receive(i uint32, segment *Segment) {
 
 // deliver hands bytes to the user and acknowledges them as the policy says.
 func (s *Stack) deliver(i uint32, payload []byte, mayWait bool) {
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	c.rcvNxt += uint32(len(payload))
 	mayWait = mayWait && s.config.AckNanos > 0 && c.flags&ackOwed == 0
 	c.flags |= ackOwed
@@ -156,7 +156,7 @@ func (s *Stack) deliver(i uint32, payload []byte, mayWait bool) {
 		return // with an answer, or it is closed
 	}
 	if mayWait {
-		s.owed.push(timer{index: i, due: s.now + s.config.AckNanos})
+		s.owed.Push(timer{index: i, due: s.now + s.config.AckNanos})
 		return
 	}
 	s.acknowledge(i)
@@ -164,7 +164,7 @@ func (s *Stack) deliver(i uint32, payload []byte, mayWait bool) {
 
 // finished takes the peer's FIN.
 func (s *Stack) finished(i, end uint32) {
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	switch c.state() {
 	case stateOpen:
 		c.rcvNxt = end

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"unsafe"
-
-	"c10m/internal/offheap"
 )
 
 // A Plan says which ends a stack's connections have: connection i is the one
@@ -44,13 +41,6 @@ func (p *Plan) indexOf(s *Segment) (i uint32, ok bool) {
 	}
 	i = address*PortsPerSource + uint32(s.TargetPort) - FirstPort
 	return i, i < uint32(p.Connections) && s.SourcePort == p.serverPort(i)
-}
-
-// newTable maps the states of so many connections outside the collector's sight.
-func newTable(connections int) []Conn {
-	const chunk = 1 << 16 // maps at least 1 MiB
-	table := (*Conn)(unsafe.Pointer(offheap.Bytes((connections/chunk + 1) * chunk * int(unsafe.Sizeof(Conn{})))))
-	return unsafe.Slice(table, connections)
 }
 
 // A Network is where user-space ends live: the server's address and all other

@@ -140,7 +140,7 @@ func FuzzInput(f *testing.F) {
 				w.input(script[0]&0x1f, int(int8(script[1])), int(int8(script[2])), string(make([]byte, script[3])))
 			}
 			w.sent()
-			if state := w.stack.conns[0].state(); state > stateLastAck || state == stateClosed && len(w.stack.flights.byConn) > 0 {
+			if state := w.stack.conns.At(0).state(); state > stateLastAck || state == stateClosed && len(w.stack.flights.byConn) > 0 {
 				t.Fatalf("state %d with %d flights", state, len(w.stack.flights.byConn))
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"c10m/internal/slab"
 )
 
 // The states of a connection.
@@ -100,10 +102,10 @@ type Stack struct {
 	user   User
 
 	// Owned by the goroutine.
-	conns   []Conn
+	conns   slab.Table[Conn]
 	now     int64
 	flights flights
-	owed    fifo // whose acknowledgements wait
+	owed    timers // whose acknowledgements wait
 	iss     uint32
 	packet  []byte
 	stats   Stats
@@ -111,20 +113,23 @@ type Stack struct {
 
 // NewStack makes a stack whose connections are all closed.
 func NewStack(config Config, user User) *Stack {
-	return &Stack{config: config, user: user, conns: newTable(config.Plan.Connections), iss: config.Random,
-		flights: newFlights(), packet: append([]byte(nil), config.Header...)}
+	s := &Stack{config: config, user: user, iss: config.Random, flights: newFlights(), packet: append([]byte(nil), config.Header...)}
+	for s.conns.Len() < config.Plan.Connections {
+		s.conns.Grow()
+	}
+	return s
 }
 
 // Connections is how many there may be.
-func (s *Stack) Connections() int { return len(s.conns) }
+func (s *Stack) Connections() int { return s.config.Plan.Connections }
 
 // Room is the user's part of a connection's state.
-func (s *Stack) Room(i uint32) *[7]byte { return &s.conns[i].Room }
+func (s *Stack) Room(i uint32) *[7]byte { return &s.conns.At(i).Room }
 
 // Generation tells this use of a connection from those before, modulo 16, plus
 // 1; it is 0 while nobody uses it.
 func (s *Stack) Generation(i uint32) uint32 {
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	if state := c.state(); state == stateClosed || state >= stateFinSent {
 		return 0
 	}
@@ -139,7 +144,7 @@ func (s *Stack) SetNow(now int64) { s.now = now }
 
 // Open sends a SYN; Opened or Ended follows. The connection must not be in use.
 func (s *Stack) Open(i uint32) {
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	if s.Generation(i) != 0 {
 		panic("BUG: opening a connection that is open")
 	}
@@ -159,7 +164,7 @@ func (s *Stack) Open(i uint32) {
 // Send sends bytes; all or none are taken. ENOTCONN: not opened or closed;
 // EAGAIN: under way; ENOBUFS: the peer has not acknowledged enough.
 func (s *Stack) Send(i uint32, p []byte) syscall.Errno {
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	switch c.state() {
 	case stateOpen, statePeerEnd:
 	case stateSynSent:
@@ -187,7 +192,7 @@ func (s *Stack) Send(i uint32, p []byte) syscall.Errno {
 // Close ends a connection for the user: with a FIN, or with a reset. The user
 // hears no more of it.
 func (s *Stack) Close(i uint32, reset bool) {
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	switch state := c.state(); state {
 	case stateSynSent:
 		s.flights.drop(i)
@@ -215,7 +220,7 @@ func (s *Stack) Close(i uint32, reset bool) {
 // dead forgets a connection.
 func (s *Stack) dead(i uint32) {
 	s.flights.drop(i)
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	c.flags &^= ackOwed
 	c.setState(stateClosed)
 }
@@ -233,7 +238,7 @@ func (s *Stack) transmitBytes(i, seq uint32, p []byte) {
 // transmit sends one segment of a connection, which acknowledges whatever is
 // there.
 func (s *Stack) transmit(i uint32, flags uint8, seq uint32, payload []byte) {
-	c := &s.conns[i]
+	c := s.conns.At(i)
 	segment := s.config.Plan.segment(i)
 	segment.Flags, segment.Seq, segment.Window, segment.Payload = flags, seq, windowBytes, payload
 	if flags&flagSYN != 0 {
@@ -257,7 +262,7 @@ func (s *Stack) write(segment *Segment) {
 // acknowledge sends what is there, and nothing else.
 func (s *Stack) acknowledge(i uint32) {
 	s.stats.Acks++
-	s.transmit(i, flagACK, s.conns[i].sndNxt, nil)
+	s.transmit(i, flagACK, s.conns.At(i).sndNxt, nil)
 }
 
 // refuse answers a segment that nobody expects with a reset (RFC 9293, 3.10.7.1).

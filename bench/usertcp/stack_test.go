@@ -79,7 +79,7 @@ func exactlyOnce(t *testing.T, w *world) {
 	}
 	w.run(func() bool {
 		for i := range connections {
-			if w.stack.conns[i].state() != stateClosed || !w.peers[i].peerFin {
+			if w.stack.conns.At(i).state() != stateClosed || !w.peers[i].peerFin {
 				return false
 			}
 		}
@@ -145,7 +145,7 @@ func established(t *testing.T) (*world, *peer) {
 
 // input is a segment of the server with sequence numbers from those expected.
 func (w *world) input(flags uint8, seqOffset, ackOffset int, payload string) {
-	c := &w.stack.conns[0]
+	c := w.stack.conns.At(0)
 	s := w.plan.segment(0)
 	s.Source, s.Target, s.SourcePort, s.TargetPort = s.Target, s.Source, s.TargetPort, s.SourcePort
 	s.Flags, s.Seq, s.Ack, s.Payload = flags, c.rcvNxt+uint32(seqOffset), c.sndNxt+uint32(ackOffset), []byte(payload)
@@ -179,7 +179,7 @@ func TestDuplicateAcks(t *testing.T) {
 	} {
 		w.input(flagACK, c.offset, 0, c.text)
 		sent := w.sent()
-		next = w.stack.conns[0].rcvNxt
+		next = w.stack.conns.At(0).rcvNxt
 		if s := w.stack.Stats(); string(w.user[0].got) != c.wanted || s.OutOfOrder != c.out || s.Repeated != c.repeated ||
 			len(sent) != 1 || sent[0].Ack != next || len(sent[0].Payload) != 0 {
 			t.Errorf("%q: got %q, %+v; sent %+v", c.text, w.user[0].got, s, sent)
@@ -214,7 +214,7 @@ func TestDelayedAck(t *testing.T) {
 		t.Errorf("too early: %+v", sent)
 	}
 	w.step()
-	if sent := w.sent(); len(sent) != 1 || sent[0].Ack != w.stack.conns[0].rcvNxt {
+	if sent := w.sent(); len(sent) != 1 || sent[0].Ack != w.stack.conns.At(0).rcvNxt {
 		t.Errorf("after its time: %+v", sent)
 	}
 	w.input(flagACK, 0, 0, "d")
@@ -324,7 +324,7 @@ func TestNoAllocations(t *testing.T) {
 	packet := make([]byte, 0, 2000)
 	w.user[0].got = make([]byte, 0, 1<<20)
 	if n := testing.AllocsPerRun(1000, func() {
-		s.Seq, s.Ack = w.stack.conns[0].rcvNxt, w.stack.conns[0].sndNxt
+		s.Seq, s.Ack = w.stack.conns.At(0).rcvNxt, w.stack.conns.At(0).sndNxt
 		packet = s.Append(packet[:0], false)
 		w.stack.Input(packet)
 	}); n != 0 {

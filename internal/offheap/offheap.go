@@ -29,13 +29,3 @@ func Array[T any]() *T {
 	}
 	return (*T)(unsafe.Pointer(unsafe.SliceData(b)))
 }
-
-// Bytes maps so many zeroed bytes for a size that is known at run time only; all
-// else as with Array.
-func Bytes(n int) unsafe.Pointer {
-	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		panic(fmt.Sprintf("FATAL: mmap of %d bytes: %v", n, err))
-	}
-	return unsafe.Pointer(unsafe.SliceData(b))
-}
