@@ -272,11 +272,3 @@ func TestChoose(t *testing.T) {
 		t.Errorf("a duration that is too short: %v", err)
 	}
 }
-
-func TestNumbers(t *testing.T) {
-	for v, wanted := range map[float64]string{0: "0", 0.1234: "0.123", 999: "999", 1000: "1,000", 1234567.8: "1,234,568", -12345: "-12,345"} {
-		if got := number(v); got != wanted {
-			t.Errorf("%v is written %q instead of %q", v, got, wanted)
-		}
-	}
-}

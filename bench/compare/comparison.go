@@ -98,7 +98,7 @@ func (c *comparison) cell(server string, m metric) (k cell) {
 		}
 	}
 	if len(values) > 0 {
-		k.value, k.known, k.rounds = median(values), true, len(values)
+		k.value, k.known, k.rounds = report.Median(values), true, len(values)
 		if k.worst = slices.Min(values); m.lower {
 			k.worst = slices.Max(values)
 		}

@@ -2,10 +2,7 @@ package main
 
 import (
 	"math"
-	"slices"
-	"strconv"
 
-	"c10m/bench/plot"
 	"c10m/bench/report"
 )
 
@@ -29,23 +26,23 @@ var metrics = []metric{
 	{"whole host per connection", "", "", "", "connect", true,
 		hostPerConn, wholeBytes},
 	{"connects a second", "connects a second", "", "connects", "connect", false,
-		func(o *outcome) (float64, bool) { return o.Result.Connections.PerSecond, true }, number},
+		func(o *outcome) (float64, bool) { return o.Result.Connections.PerSecond, true }, report.Number},
 	{"idle, % of a core", "idle, percent of a core", "%", "idle", "connect", true,
-		func(o *outcome) (float64, bool) { return 100 * o.ServerCores, true }, number},
+		func(o *outcome) (float64, bool) { return 100 * o.ServerCores, true }, report.Number},
 	{"latency p50, ms", "", "", "", "fanout", true,
-		quantile("fanout", func(q *report.Quantiles) float64 { return q.P50Millis }), number},
+		quantile("fanout", func(q *report.Quantiles) float64 { return q.P50Millis }), report.Number},
 	{"latency p99, ms", "one message a second to all: latency p99", "ms", "latency", "fanout", true,
-		quantile("fanout", func(q *report.Quantiles) float64 { return q.P99Millis }), number},
+		quantile("fanout", func(q *report.Quantiles) float64 { return q.P99Millis }), report.Number},
 	{"deliveries a second, 1 under way", "deliveries a second, one message under way", "", "peak-1", "saturate-1", false,
-		perSecond, number},
+		perSecond, report.Number},
 	{"deliveries a second, 8 under way", "deliveries a second, eight messages under way", "", "peak-8", "saturate-8", false,
-		perSecond, number},
+		perSecond, report.Number},
 	{"for each core of the server, 1 under way", "", "", "", "saturate-1", false,
-		perSecondAndCore, number},
+		perSecondAndCore, report.Number},
 	{"for each core of the server, 8 under way", "", "", "", "saturate-8", false,
-		perSecondAndCore, number},
+		perSecondAndCore, report.Number},
 	{"small messages during sweeps, p99, ms", "a message to one, during sweeps over all: latency p99", "ms", "small", "mixed", true,
-		quantile("unicast", func(q *report.Quantiles) float64 { return q.P99Millis }), number},
+		quantile("unicast", func(q *report.Quantiles) float64 { return q.P99Millis }), report.Number},
 }
 
 // hostPerConn is not known if somebody else on the host gave back more than
@@ -95,30 +92,4 @@ func perSecondAndCore(o *outcome) (float64, bool) {
 	return rate / o.ServerCores, true
 }
 
-// number writes three digits, or a whole number with its thousands apart.
-func number(v float64) string {
-	if math.Abs(v) >= 1000 {
-		return thousands(v)
-	}
-	return plot.Text(plot.Number, v)
-}
-
-func wholeBytes(v float64) string { return thousands(v) + " B" }
-
-func thousands(v float64) string {
-	digits := strconv.FormatFloat(math.Abs(math.Round(v)), 'f', 0, 64)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	if math.Round(v) < 0 {
-		return "-" + digits
-	}
-	return digits
-}
-
-// median of two is their mean.
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}
+func wholeBytes(v float64) string { return report.Count(int(math.Round(v))) + " B" }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"c10m/bench/report"
 )
 
 // differences are what c10m does by itself and its peers do not, and so is in its
@@ -17,14 +19,14 @@ const differences = "What is different about c10m: it binds a loop to each proce
 // markdown writes the table, who was busy, and why somebody failed.
 func (c *comparison) markdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s connections to each server, %d-byte messages, %.0f s each, ", thousands(float64(c.Connections)), c.Bytes, c.Seconds)
+	fmt.Fprintf(&b, "%s connections to each server, %d-byte messages, %.0f s each, ", report.Count(c.Connections), c.Bytes, c.Seconds)
 	if c.Rounds == 1 {
 		b.WriteString("one round.")
 	} else {
 		fmt.Fprintf(&b, "medians of %d rounds, and the worst of them in brackets.", c.Rounds)
 	}
 	fmt.Fprintf(&b, " Client and server share %d cores and %.0f GiB; Linux %s, %s, hard nofile limit %s. %s.\n\n    %s\n\n",
-		c.Host.Cores, float64(c.Host.MemoryBytes)/(1<<30), c.Host.Kernel, c.Host.Go, thousands(float64(c.Host.NofileHard)),
+		c.Host.Cores, float64(c.Host.MemoryBytes)/(1<<30), c.Host.Kernel, c.Host.Go, report.Count(c.Host.NofileHard),
 		c.Started.UTC().Format("2006-01-02"), strings.Join(c.Command, " "))
 	reasons := c.table(&b)
 	b.WriteString("\nThe best of each column is bold. A server that fails a scenario has no figure of it. " +
@@ -67,7 +69,7 @@ func (c *comparison) table(b *strings.Builder) (reasons []string) {
 			}
 			fmt.Fprintf(b, " %s |", text)
 		}
-		fmt.Fprintf(b, " %s |\n", thousands(float64(c.lost(s.Name))))
+		fmt.Fprintf(b, " %s |\n", report.Count(c.lost(s.Name)))
 	}
 	return reasons
 }
@@ -123,7 +125,7 @@ func (c *comparison) busy(b *strings.Builder) {
 				b.WriteString(" |")
 				continue
 			}
-			fmt.Fprintf(b, " %.2f, %.2f, %.2f |", median(l.server), median(l.client), median(l.host))
+			fmt.Fprintf(b, " %.2f, %.2f, %.2f |", report.Median(l.server), report.Median(l.client), report.Median(l.host))
 		}
 		b.WriteString("\n")
 	}

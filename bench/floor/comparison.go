@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -134,9 +133,7 @@ func medianOf[R any](rounds []R, of func(R) float64) float64 {
 func (c *comparison) finish(out io.Writer) error {
 	c.conclude()
 	if c.json {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(c)
+		return printJSON(out, c)
 	}
 	for _, side := range c.sides {
 		o := c.Medians[side]

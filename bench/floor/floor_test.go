@@ -156,7 +156,7 @@ func TestReport(t *testing.T) {
 	}
 	out.Reset()
 	var back report
-	if err := r.json(&out); err != nil || json.Unmarshal(out.Bytes(), &back) != nil || back.RatioMedian != 1.25 {
+	if err := printJSON(&out, r); err != nil || json.Unmarshal(out.Bytes(), &back) != nil || back.RatioMedian != 1.25 {
 		t.Errorf("JSON: %v\n%s", err, out.String())
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -64,9 +63,7 @@ func (f *pingsFlags) Run(ctx context.Context) error {
 	}
 	r.conclude()
 	if f.JSON {
-		encoder := json.NewEncoder(os.Stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		return printJSON(os.Stdout, r)
 	}
 	r.print(os.Stdout)
 	return nil

@@ -166,8 +166,9 @@ func (r *report) print(out io.Writer) {
 	}
 }
 
-func (r *report) json(out io.Writer) error {
+// printJSON writes everything that was measured.
+func printJSON(out io.Writer, all any) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(r)
+	return encoder.Encode(all)
 }

@@ -60,7 +60,7 @@ func (f *sendsFlags) Run(ctx context.Context) error {
 	}
 	r.conclude()
 	if f.JSON {
-		return r.json(os.Stdout)
+		return printJSON(os.Stdout, r)
 	}
 	r.print(os.Stdout)
 	return nil

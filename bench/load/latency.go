@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"c10m/bench/report"
 )
 
 // Latencies counts durations of one kind: an HDR histogram in microseconds,
@@ -94,16 +96,8 @@ func (l *Latencies) Quantile(q float64) time.Duration {
 	return min(time.Duration(micros)*time.Microsecond+time.Microsecond, l.Max())
 }
 
-// Latency is a histogram in a few numbers, in milliseconds.
-type Latency struct {
-	Count      uint64  `json:"count"`
-	MeanMillis float64 `json:"mean_ms"`
-	P50Millis  float64 `json:"p50_ms"`
-	P90Millis  float64 `json:"p90_ms"`
-	P99Millis  float64 `json:"p99_ms"`
-	P999Millis float64 `json:"p999_ms"`
-	MaxMillis  float64 `json:"max_ms"`
-}
+// Latency is a histogram in a few numbers.
+type Latency = report.Quantiles
 
 // Summary returns the usual quantiles.
 func (l *Latencies) Summary() Latency {

@@ -2,6 +2,7 @@ package load
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -97,11 +98,9 @@ func parseStamp(p []byte) (sequence uint64, nanos int64, ok bool) {
 }
 
 func appendHex(dst []byte, v uint64) []byte {
-	const digits = "0123456789abcdef"
-	for shift := 60; shift >= 0; shift -= 4 {
-		dst = append(dst, digits[v>>shift&15])
-	}
-	return dst
+	var bytes [8]byte
+	binary.BigEndian.PutUint64(bytes[:], v)
+	return hex.AppendEncode(dst, bytes[:])
 }
 
 // parseHex reads 16 lower-case hex digits, eight at a time: a stamp is read for

@@ -15,8 +15,8 @@ func Check(r *Result) (pass bool) {
 	if widest := subscribers(r); r.Disconnect == nil && (widest > 1 || r.Connections.Wanted == 1 && widest == 1) {
 		r.Criteria = append(r.Criteria, Criterion{
 			Name:   "subscriptions",
-			Wanted: count(r.Connections.Wanted),
-			Got:    count(widest),
+			Wanted: Count(r.Connections.Wanted),
+			Got:    Count(widest),
 			Pass:   widest >= r.Connections.Wanted,
 		})
 	}
@@ -43,8 +43,8 @@ func checkConnections(r *Result) Criterion {
 	}
 	return Criterion{
 		Name:   "connections",
-		Wanted: count(r.Connections.Wanted) + " open at one time",
-		Got:    count(most),
+		Wanted: Count(r.Connections.Wanted) + " open at one time",
+		Got:    Count(most),
 		Pass:   r.Connections.Wanted > 0 && most >= r.Connections.Wanted,
 	}
 }
@@ -83,7 +83,7 @@ func checkLevel(samples []Sample) Criterion {
 		return c
 	}
 	third := len(means) / 3
-	first, last := median(means[:third]), median(means[len(means)-third:])
+	first, last := Median(means[:third]), Median(means[len(means)-third:])
 	firstAll, lastAll := weighted(measuring[:third]), weighted(measuring[len(means)-third:])
 	c.Got = fmt.Sprintf("median %s, then %s; mean %s, then %s", plot.Text(plot.Millis, first), plot.Text(plot.Millis, last),
 		plot.Text(plot.Millis, firstAll), plot.Text(plot.Millis, lastAll))
@@ -103,22 +103,19 @@ func weighted(samples []Sample) float64 {
 	return sum / deliveries
 }
 
-// median of at least one value.
-func median(values []float64) float64 {
+// Median is that of at least one value; of two in the middle it is their mean.
+func Median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 func checkReceived(name string, s *Stream) Criterion {
-	c := Criterion{Name: name, Wanted: count(s.Expected) + " deliveries, each once and in order"}
+	c := Criterion{Name: name, Wanted: Count(s.Expected) + " deliveries, each once and in order"}
 	if s.Expected == s.Published*uint64(s.Subscribers) {
-		c.Wanted = fmt.Sprintf("%s messages x %s = %s, each once and in order", count(s.Published), count(s.Subscribers), count(s.Expected))
+		c.Wanted = fmt.Sprintf("%s messages x %s = %s, each once and in order", Count(s.Published), Count(s.Subscribers), Count(s.Expected))
 	}
-	c.Got = count(s.Delivered) + wrong(s)
+	c.Got = Count(s.Delivered) + wrong(s)
 	c.Pass = s.Expected > 0 && s.Delivered == s.Expected && wrong(s) == ""
 	return c
 }
@@ -130,7 +127,7 @@ func wrong(s *Stream) (text string) {
 		what string
 	}{{s.Lost, "lost"}, {s.Duplicated, "duplicated"}, {s.OutOfOrder, "out of order"}, {s.Corrupt, "corrupt"}} {
 		if w.n > 0 {
-			text += fmt.Sprintf(", %s %s", count(w.n), w.what)
+			text += fmt.Sprintf(", %s %s", Count(w.n), w.what)
 		}
 	}
 	return text

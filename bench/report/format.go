@@ -9,8 +9,8 @@ import (
 	"c10m/bench/plot"
 )
 
-// count writes a number with its thousands apart.
-func count[T ~int | ~uint64](n T) string {
+// Count writes a number with its thousands apart.
+func Count[T ~int | ~uint64](n T) string {
 	digits, sign := strconv.FormatInt(int64(n), 10), ""
 	if n < 0 {
 		digits, sign = digits[1:], "-"
@@ -25,13 +25,13 @@ func plural(n uint64, what string) string {
 	if n != 1 {
 		what += "s"
 	}
-	return count(n) + " " + what
+	return Count(n) + " " + what
 }
 
-// number writes a rate or a share: to three digits below 1,000, whole above.
-func number(v float64) string {
+// Number writes a rate or a share: to three digits below 1,000, whole above.
+func Number(v float64) string {
 	if math.Abs(v) >= 1000 {
-		return count(int(math.Round(v)))
+		return Count(int(math.Round(v)))
 	}
 	return plot.Text(plot.Number, v)
 }
@@ -45,14 +45,14 @@ func millis(v float64) string {
 	case v < 1000:
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
-	return count(int(math.Round(v)))
+	return Count(int(math.Round(v)))
 }
 
 // size writes bytes to three digits.
 func size[T ~uint64 | ~float64](bytes T) string { return plot.Text(plot.Bytes, float64(bytes)) }
 
 // perConn writes bytes per connection, which are few enough to be written out.
-func perConn(bytes float64) string { return number(bytes) + " B" }
+func perConn(bytes float64) string { return Number(bytes) + " B" }
 
 // commandLine is the command as a shell takes it.
 func commandLine(command []string) string {
@@ -79,7 +79,7 @@ func hostLine(h *Host) string {
 	note(h.MemoryBytes > 0, "%s memory", size(h.MemoryBytes))
 	note(h.Kernel != "", "Linux %s", strings.TrimPrefix(h.Kernel, "Linux "))
 	note(h.Go != "", "%s", h.Go)
-	note(h.NofileHard > 0, "hard nofile limit %s", count(h.NofileHard))
+	note(h.NofileHard > 0, "hard nofile limit %s", Count(h.NofileHard))
 	tables := ""
 	if h.PrivateFDs {
 		tables = " with private descriptor tables"

@@ -397,9 +397,9 @@ func TestConclusion(t *testing.T) {
 
 func TestFormats(t *testing.T) {
 	for _, test := range []struct{ got, want string }{
-		{count(0), "0"}, {count(999), "999"}, {count(1000), "1,000"}, {count(-1_234_567), "-1,234,567"}, {count(uint64(100_000)), "100,000"},
+		{Count(0), "0"}, {Count(999), "999"}, {Count(1000), "1,000"}, {Count(-1_234_567), "-1,234,567"}, {Count(uint64(100_000)), "100,000"},
 		{plural(1, "connect"), "1 connect"}, {plural(0, "connect"), "0 connects"},
-		{number(0.123456), "0.123"}, {number(999.4), "999"}, {number(63_024.6), "63,025"},
+		{Number(0.123456), "0.123"}, {Number(999.4), "999"}, {Number(63_024.6), "63,025"},
 		{millis(0.2041), "0.204"}, {millis(14.26), "14.3"}, {millis(15_870), "15,870"},
 		{size(uint64(70 << 20)), "70 MiB"}, {perConn(8270.4), "8,270 B"}, {perConn(64.25), "64.3 B"},
 		{commandLine([]string{"a", "", "b c", "it's", "x=%d"}), `a '' 'b c' 'it'\''s' x=%d`},

@@ -20,7 +20,7 @@ var pageStyle string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"millis":  millis,
-	"count":   count[uint64],
+	"count":   Count[uint64],
 	"verdict": verdict,
 }).Parse(pageText))
 
@@ -113,8 +113,8 @@ func tiles(r *Result) (list []tile) {
 		}
 		return fmt.Sprintf(format, args...)
 	}
-	add("connections", count(c.Opened), known(c.Opened != c.Wanted, "of %s asked for", count(c.Wanted)),
-		known(c.PerSecond > 0, "%s a second", number(c.PerSecond)))
+	add("connections", Count(c.Opened), known(c.Opened != c.Wanted, "of %s asked for", Count(c.Wanted)),
+		known(c.PerSecond > 0, "%s a second", Number(c.PerSecond)))
 	for i := range r.Streams {
 		s := &r.Streams[i]
 		if s.PerSecond > 0 {
@@ -122,7 +122,7 @@ func tiles(r *Result) (list []tile) {
 			if exact == "" && s.Delivered == s.Expected {
 				exact = ", each once and in order"
 			}
-			add(s.Name+" deliveries a second", number(s.PerSecond), count(s.Delivered)+" of "+count(s.Expected)+exact)
+			add(s.Name+" deliveries a second", Number(s.PerSecond), Count(s.Delivered)+" of "+Count(s.Expected)+exact)
 		}
 		if s.Latency.Count > 0 {
 			add(s.Name+" latency, p99", plot.Text(plot.Millis, s.Latency.P99Millis),
@@ -130,15 +130,15 @@ func tiles(r *Result) (list []tile) {
 		}
 	}
 	if s := r.Storm; s != nil && s.RecoverySeconds > 0 {
-		add("until all were back", number(s.RecoverySeconds)+" s", count(s.Dropped)+" dropped at once",
-			known(s.ServedSeconds > 0, "all served after %s s", number(s.ServedSeconds)))
+		add("until all were back", Number(s.RecoverySeconds)+" s", Count(s.Dropped)+" dropped at once",
+			known(s.ServedSeconds > 0, "all served after %s s", Number(s.ServedSeconds)))
 	}
 	if p := r.Posts; p != nil {
-		add("posts a second", number(p.PerSecond), count(p.Refused)+" refused")
+		add("posts a second", Number(p.PerSecond), Count(p.Refused)+" refused")
 	}
 	if d := r.Disconnect; d != nil && d.LetGoSeconds > 0 {
-		add("until the server had let go", number(d.LetGoSeconds)+" s", count(d.Ended)+" ended at once",
-			known(d.MemorySeconds > 0, "memory back after %s s", number(d.MemorySeconds)))
+		add("until the server had let go", Number(d.LetGoSeconds)+" s", Count(d.Ended)+" ended at once",
+			known(d.MemorySeconds > 0, "memory back after %s s", Number(d.MemorySeconds)))
 	}
 	if u.ServerPerConn > 0 {
 		add("server memory per connection", perConn(u.ServerPerConn), known(u.HostPerConn > 0, "whole host, both ends: %s", perConn(u.HostPerConn)))
@@ -146,8 +146,8 @@ func tiles(r *Result) (list []tile) {
 		add("host memory per connection", perConn(u.HostPerConn), "both ends")
 	}
 	if u.ServerCores > 0 {
-		add("cores of the server", number(u.ServerCores), known(u.ClientCores > 0, "client %s", number(u.ClientCores)),
-			known(u.HostCores > 0, "host %s of %s", number(u.HostCores), count(r.Host.Cores)))
+		add("cores of the server", Number(u.ServerCores), known(u.ClientCores > 0, "client %s", Number(u.ClientCores)),
+			known(u.HostCores > 0, "host %s of %s", Number(u.HostCores), Count(r.Host.Cores)))
 	}
 	return list
 }

@@ -38,7 +38,7 @@ func judgeCores(r *Result, note func(string, ...any)) {
 	u, had := &r.Usage, clientCoresHad(r)
 	if had > 0 && u.ClientCores >= clientCoresShareMax*had {
 		note("The client itself was the limit: it used %s of the %s cores it had, so the server may be faster and its latencies shorter than these.",
-			number(u.ClientCores), number(had))
+			Number(u.ClientCores), Number(had))
 	}
 	cores := float64(r.Host.Cores)
 	if cores <= 0 || u.HostCores < hostCoresShareMax*cores {
@@ -46,12 +46,12 @@ func judgeCores(r *Result, note func(string, ...any)) {
 	}
 	if u.ServerCores <= 0 {
 		note("The host was full: %s of %s cores were used, %s of them by the client. Who used the rest is not known (--server-pid), so the rates are of everything on this host, not of the server.",
-			number(u.HostCores), number(cores), number(u.ClientCores))
+			Number(u.HostCores), Number(cores), Number(u.ClientCores))
 		return
 	}
 	others := max(u.HostCores-u.ClientCores-u.ServerCores, 0)
 	note("The host was full: %s of %s cores were used, %s by the client, %s by the server and %s by everything else, so the rates are of the pair on one host, not of the server.",
-		number(u.HostCores), number(cores), number(u.ClientCores), number(u.ServerCores), number(others))
+		Number(u.HostCores), Number(cores), Number(u.ClientCores), Number(u.ServerCores), Number(others))
 }
 
 // clientCoresHad is what the client's loops could use: one core each, and no
@@ -66,7 +66,7 @@ func clientCoresHad(r *Result) float64 {
 func judgePublisher(s *Stream, note func(string, ...any)) {
 	if float64(s.Late) > latePublishShareMax*float64(s.Published) {
 		note("The publisher was late for %s of %s messages of %s (%s %%): the rate asked for was not kept. Latencies count from when a message was due, so they contain the wait.",
-			count(s.Late), count(s.Published), s.Name, number(100*float64(s.Late)/float64(max(s.Published, 1))))
+			Count(s.Late), Count(s.Published), s.Name, Number(100*float64(s.Late)/float64(max(s.Published, 1))))
 	}
 }
 

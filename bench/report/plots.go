@@ -27,7 +27,7 @@ func Bars(w io.Writer, title, unit string, names []string, values []float64) err
 	}
 	bars := make([]plot.Bar, len(names))
 	for i, name := range names {
-		bars[i] = plot.Bar{Name: name, Value: values[i], Label: number(values[i])}
+		bars[i] = plot.Bar{Name: name, Value: values[i], Label: Number(values[i])}
 		if unit != "" {
 			bars[i].Label += " " + unit
 		}

@@ -95,12 +95,12 @@ func (p *Progress) draw(s *Sample) {
 
 // text is a sample in a few words, without what is not known.
 func (p *Progress) text(s *Sample) string {
-	text := fmt.Sprintf("%s of %s open", count(s.Open), count(p.total))
+	text := fmt.Sprintf("%s of %s open", Count(s.Open), Count(p.total))
 	if s.Connects > 0 {
-		text += fmt.Sprintf(", %s connects/s", number(s.Connects))
+		text += fmt.Sprintf(", %s connects/s", Number(s.Connects))
 	}
 	if s.Deliveries > 0 {
-		text += fmt.Sprintf(", %s deliveries/s, mean %s", number(s.Deliveries), plot.Text(plot.Millis, s.MeanMillis))
+		text += fmt.Sprintf(", %s deliveries/s, mean %s", Number(s.Deliveries), plot.Text(plot.Millis, s.MeanMillis))
 	}
 	if !p.terminal && s.ServerResident > 0 {
 		text += fmt.Sprintf(", server %s", size(s.ServerResident))

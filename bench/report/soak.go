@@ -45,22 +45,22 @@ func (s *Soak) garbageSent() (sum uint64) {
 func soakFigures(s *Soak) group {
 	g := group{Name: "Soak"}
 	g.add(true, "seed", "%d", s.Seed)
-	g.add(true, "faults", "%s", count(len(s.Faults)))
-	g.add(true, "gaps counted by the server", "%s", count(s.Gaps))
-	g.add(true, "messages published", "%s", count(s.Published))
-	g.add(true, "messages that the server never got", "%s", count(s.Lost))
-	g.add(true, "published during faults that may lose", "%s", count(s.AtRisk))
-	g.add(true, "certainly lost, by the bus's answers", "%s", count(s.Certain))
-	g.add(true, "slow readers", "%s", count(s.SlowReaders))
-	g.add(true, "slow readers that the server ended", "%s", count(s.SlowClosed))
-	g.add(true, "garbage connections", "%s", count(s.garbageSent()))
+	g.add(true, "faults", "%s", Count(len(s.Faults)))
+	g.add(true, "gaps counted by the server", "%s", Count(s.Gaps))
+	g.add(true, "messages published", "%s", Count(s.Published))
+	g.add(true, "messages that the server never got", "%s", Count(s.Lost))
+	g.add(true, "published during faults that may lose", "%s", Count(s.AtRisk))
+	g.add(true, "certainly lost, by the bus's answers", "%s", Count(s.Certain))
+	g.add(true, "slow readers", "%s", Count(s.SlowReaders))
+	g.add(true, "slow readers that the server ended", "%s", Count(s.SlowClosed))
+	g.add(true, "garbage connections", "%s", Count(s.garbageSent()))
 	return g
 }
 
 func garbageFigures(s *Soak) group {
 	g := group{Name: "Garbage connections"}
 	for _, kind := range slices.Sorted(maps.Keys(s.Garbage)) {
-		g.add(true, kind, "%s", count(s.Garbage[kind]))
+		g.add(true, kind, "%s", Count(s.Garbage[kind]))
 	}
 	return g
 }
@@ -73,6 +73,6 @@ func (t *texter) soak(s *Soak) {
 	t.group("soak", soakFigures(s))
 	for _, f := range s.Faults {
 		t.line("fault", "%s at %s s, for %s s; messages again %s s after it; %s published meanwhile", f.Name,
-			number(f.AtSeconds), number(f.LastedSeconds), number(f.RecoverySeconds), count(f.Published))
+			Number(f.AtSeconds), Number(f.LastedSeconds), Number(f.RecoverySeconds), Count(f.Published))
 	}
 }

@@ -14,7 +14,7 @@ func Text(w io.Writer, r *Result) {
 	t := &texter{w: w}
 	took := ""
 	if r.Seconds > 0 {
-		took = fmt.Sprintf(", %s s", number(r.Seconds))
+		took = fmt.Sprintf(", %s s", Number(r.Seconds))
 	}
 	t.line("run", "%s%s", scenarioLine(r), took)
 	if r.Fault != "" {
@@ -104,14 +104,14 @@ func verdict(c Criterion) string {
 }
 
 func (t *texter) connections(c *Connections) {
-	text := fmt.Sprintf("%s of %s opened", count(c.Opened), count(c.Wanted))
+	text := fmt.Sprintf("%s of %s opened", Count(c.Opened), Count(c.Wanted))
 	if c.Seconds > 0 {
-		text += fmt.Sprintf(" in %s s", number(c.Seconds))
+		text += fmt.Sprintf(" in %s s", Number(c.Seconds))
 	}
 	if c.PerSecond > 0 {
-		text += fmt.Sprintf(", %s a second", number(c.PerSecond))
+		text += fmt.Sprintf(", %s a second", Number(c.PerSecond))
 	}
-	t.line("connections", "%s; %s open at the end", text, count(c.Open))
+	t.line("connections", "%s; %s open at the end", text, Count(c.Open))
 	// Only what went wrong is left to say, and most of it did not.
 	var rest []string
 	for _, f := range connectionFigures(c).Figures {
@@ -135,19 +135,19 @@ func (t *texter) connections(c *Connections) {
 func (t *texter) stream(s *Stream) {
 	rate := ""
 	if s.PerSecond > 0 {
-		rate = fmt.Sprintf("; %s deliveries a second", number(s.PerSecond))
+		rate = fmt.Sprintf("; %s deliveries a second", Number(s.PerSecond))
 	}
-	t.line(s.Name, "%s of %s delivered%s", count(s.Delivered), count(s.Expected), rate)
+	t.line(s.Name, "%s of %s delivered%s", Count(s.Delivered), Count(s.Expected), rate)
 	how := ""
 	switch {
 	case s.Rate > 0:
-		how = fmt.Sprintf(", %s a second", number(s.Rate))
+		how = fmt.Sprintf(", %s a second", Number(s.Rate))
 	case s.InFlight > 0:
-		how = fmt.Sprintf(", %s under way at a time", count(s.InFlight))
+		how = fmt.Sprintf(", %s under way at a time", Count(s.InFlight))
 	}
-	t.line(s.Name, "%s of %s bytes to %s each%s", plural(s.Published, "message"), count(s.PayloadBytes),
+	t.line(s.Name, "%s of %s bytes to %s each%s", plural(s.Published, "message"), Count(s.PayloadBytes),
 		plural(uint64(max(s.Subscribers, 0)), "connection"), how)
-	t.line(s.Name, "lost %s, duplicated %s, out of order %s, corrupt %s", count(s.Lost), count(s.Duplicated), count(s.OutOfOrder), count(s.Corrupt))
+	t.line(s.Name, "lost %s, duplicated %s, out of order %s, corrupt %s", Count(s.Lost), Count(s.Duplicated), Count(s.OutOfOrder), Count(s.Corrupt))
 }
 
 // comingAndGoing is what storms, churns, disconnects and posts did.

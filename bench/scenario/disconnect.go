@@ -89,7 +89,7 @@ func (r *run) leave(d *leaving) error {
 	if d.Unknown == "" {
 		seen := r.parties.of(probes).Snapshot().Latencies
 		apart := seen.Since(&before)
-		d.Latency = quantiles(&apart)
+		d.Latency = apart.Summary()
 	}
 	if gone {
 		r.sampler.enter("freeing")

@@ -39,7 +39,7 @@ func runPosts(ctx context.Context, o *Options) (*report.Result, error) {
 		connects.Observe(load.Nanos() - begun)
 	}
 	c := &r.result.Connections
-	c.Wanted, c.Opened, c.Open, c.Latency = len(all), len(all), len(all), quantiles(&connects)
+	c.Wanted, c.Opened, c.Open, c.Latency = len(all), len(all), len(all), connects.Summary()
 	c.Seconds = time.Since(r.result.Started).Seconds()
 	c.PerSecond = float64(len(all)) / c.Seconds
 
@@ -75,7 +75,7 @@ func (r *run) posts(all []poster, begin time.Time) error {
 		}
 	}
 	r.result.Posts = p
-	p.Round = quantiles(&rounds)
+	p.Round = rounds.Summary()
 	p.PerSecond = float64(p.Published) / r.measuring[1].at.Sub(begin).Seconds()
 	if errs == nil && p.Published == 0 {
 		errs = fmt.Errorf("nothing was published, and %d were refused", p.Refused)

@@ -69,18 +69,21 @@ func (r *run) connected(s *load.Snapshot) {
 	u.KernelPerConn = per(now.kernelBytes, r.before.kernelBytes)
 }
 
-// connections fills in what is known at the end only.
-func (r *run) connections(s *load.Snapshot) {
-	c := &r.result.Connections
+// Connections fills in what is known at the end only.
+func Connections(c *report.Connections, s *load.Snapshot) {
 	c.Wanted, c.Opened, c.Open, c.GaveUp, c.Retries = s.Wanted, s.Opened, s.Open, s.GaveUp, s.Retries
-	c.Latency = quantiles(&s.Connects)
+	c.Latency = s.Connects.Summary()
 	c.Failures, c.Closes, c.Dropped, c.Broken = s.Failures, s.Closes, s.Dropped, s.Broken
 	c.Problem, c.Pings, c.Pongs = s.Problem, s.Pings, s.Pongs
+}
+
+// returns fills in how those connected that came back.
+func (r *run) returns(s *load.Snapshot) {
 	if r.result.Storm != nil {
-		r.result.Storm.Latency = quantiles(&s.Reconnects)
+		r.result.Storm.Latency = s.Reconnects.Summary()
 	}
 	if r.result.Churn != nil {
-		r.result.Churn.Latency = quantiles(&s.Reconnects)
+		r.result.Churn.Latency = s.Reconnects.Summary()
 	}
 }
 
@@ -146,7 +149,7 @@ func (r *run) stream(name string, to *party, begun int64) report.Stream {
 		Duplicated:   s.Duplicated,
 		OutOfOrder:   s.OutOfOrder,
 		Corrupt:      s.Corrupt,
-		Latency:      quantiles(&s.Latencies),
+		Latency:      s.Latencies.Summary(),
 		Curve:        curve(&s.Latencies),
 	}
 	if to.OwnChannels() {
@@ -168,7 +171,7 @@ func (r *run) received(s *load.Snapshot) report.Stream {
 		Expected:  s.Delivered() + s.Lost,
 		Delivered: s.Delivered(), Lost: s.Lost, Duplicated: s.Duplicated,
 		OutOfOrder: s.OutOfOrder, Corrupt: s.Corrupt,
-		Latency: quantiles(&s.Latencies), Curve: curve(&s.Latencies)}
+		Latency: s.Latencies.Summary(), Curve: curve(&s.Latencies)}
 }
 
 // A network is what this network namespace has sent up to a moment.
@@ -242,8 +245,6 @@ func turnP99(turns, before []uint64) float64 {
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-func quantiles(l *load.Latencies) report.Quantiles { return report.Quantiles(l.Summary()) }
 
 // curvePercentiles are where a page draws points: denser towards the end.
 var curvePercentiles = []float64{0, 5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97.5, 98, 99,

@@ -185,7 +185,8 @@ func (r *run) conclude() {
 		}
 	}
 	s := r.parties.sum(func(p *party) load.Snapshot { return p.seen })
-	r.connections(&s)
+	Connections(&r.result.Connections, &s)
+	r.returns(&s)
 	r.streams(&s)
 	r.usage(&s)
 	r.userSpace()

@@ -34,6 +34,39 @@ func readUsage(serverPID int) usage {
 	return u
 }
 
+// A Moment is a usage, and what clients had seen by then.
+type Moment struct {
+	usage
+	Seen load.Snapshot
+}
+
+// Look notes what is used now; the client's process is this one.
+func Look(serverPID int, seen load.Snapshot) Moment { return Moment{readUsage(serverPID), seen} }
+
+// Since is what happened after an earlier moment, Seconds after the start and in no phase
+// yet.
+func (m *Moment) Since(before *Moment, start time.Time) report.Sample {
+	seconds := max(m.at.Sub(before.at).Seconds(), 1e-9)
+	messages := m.Seen.Stamped - before.Seen.Stamped
+	sample := report.Sample{
+		Seconds:        m.at.Sub(start).Seconds(),
+		Open:           m.Seen.Open,
+		Connects:       float64(m.Seen.Opened-before.Seen.Opened) / seconds,
+		Deliveries:     float64(messages) / seconds,
+		ServerResident: m.serverBytes,
+		ClientResident: m.clientBytes,
+		HostUsed:       m.hostBytes,
+		ClientCores:    (m.client - before.client) / seconds,
+		ServerCores:    max(0, m.server-before.server) / seconds,
+		HostCores:      (m.host - before.host) / seconds,
+	}
+	if messages > 0 {
+		sample.MeanMillis = float64(m.Seen.LatencySum-before.Seen.LatencySum) / float64(messages) / 1e6
+		sample.MaxMillis = float64(m.Seen.LatencyMax) / 1e6
+	}
+	return sample
+}
+
 // A sampler makes a report.Sample every second.
 type sampler struct {
 	// Fixed after construction.
@@ -45,8 +78,7 @@ type sampler struct {
 	ended    sync.WaitGroup
 
 	// Owned by the sampler's goroutine until it has ended.
-	usage    usage
-	snapshot load.Snapshot
+	last Moment
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -56,7 +88,7 @@ type sampler struct {
 
 func startSampler(clients parties, pid int, started time.Time, progress func(*report.Sample, *load.Snapshot)) *sampler {
 	s := &sampler{clients: clients, pid: pid, started: started, progress: progress,
-		ends: make(chan struct{}), phase: "connecting", usage: readUsage(pid), snapshot: clients.moment()}
+		ends: make(chan struct{}), phase: "connecting", last: Look(pid, clients.moment())}
 	s.ended.Go(func() {
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
@@ -66,7 +98,7 @@ func startSampler(clients parties, pid int, started time.Time, progress func(*re
 				s.sample()
 			case <-s.ends:
 				// Rates over less are made of clock ticks.
-				if len(s.samples) == 0 || time.Since(s.usage.at) >= shortestSample {
+				if len(s.samples) == 0 || time.Since(s.last.at) >= shortestSample {
 					s.sample()
 				}
 				return
@@ -91,31 +123,14 @@ func (s *sampler) stop() []report.Sample {
 }
 
 func (s *sampler) sample() {
-	usage, snapshot := readUsage(s.pid), s.clients.moment()
-	seconds := max(usage.at.Sub(s.usage.at).Seconds(), 1e-9)
-	messages := snapshot.Stamped - s.snapshot.Stamped
-	sample := report.Sample{
-		Seconds:        usage.at.Sub(s.started).Seconds(),
-		Open:           snapshot.Open,
-		Connects:       float64(snapshot.Opened-s.snapshot.Opened) / seconds,
-		Deliveries:     float64(messages) / seconds,
-		ServerResident: usage.serverBytes,
-		ClientResident: usage.clientBytes,
-		HostUsed:       usage.hostBytes,
-		ClientCores:    (usage.client - s.usage.client) / seconds,
-		ServerCores:    max(0, usage.server-s.usage.server) / seconds,
-		HostCores:      (usage.host - s.usage.host) / seconds,
-	}
-	if messages > 0 {
-		sample.MeanMillis = float64(snapshot.LatencySum-s.snapshot.LatencySum) / float64(messages) / 1e6
-		sample.MaxMillis = float64(snapshot.LatencyMax) / 1e6
-	}
-	s.usage, s.snapshot = usage, snapshot
+	before := s.last
+	s.last = Look(s.pid, s.clients.moment())
+	sample := s.last.Since(&before, s.started)
 	s.mu.Lock()
 	sample.Phase = s.phase
 	s.samples = append(s.samples, sample)
 	s.mu.Unlock()
 	if s.progress != nil {
-		s.progress(&sample, &snapshot)
+		s.progress(&sample, &s.last.Seen)
 	}
 }

@@ -24,15 +24,11 @@ func (r *soak) result(e *evidence, started time.Time) *report.Result {
 		result.Streams = append(result.Streams, r.stream(e, g))
 		if !g.steady {
 			result.Churn = &report.Churn{Rate: r.settings.ChurnRate, Disconnected: uint64(g.seen.Left),
-				Reconnected: uint64(g.seen.Returned), Latency: report.Quantiles(g.seen.Reconnects.Summary())}
+				Reconnected: uint64(g.seen.Returned), Latency: g.seen.Reconnects.Summary()}
 		}
 	}
 	result.Host.Loops = all.Loops
-	c := &result.Connections
-	c.Wanted, c.Opened, c.Open, c.GaveUp, c.Retries = all.Wanted, all.Opened, all.Open, all.GaveUp, all.Retries
-	c.Latency = report.Quantiles(all.Connects.Summary())
-	c.Failures, c.Closes, c.Dropped, c.Broken = all.Failures, all.Closes, all.Dropped, all.Broken
-	c.Problem, c.Pings, c.Pongs = all.Problem, all.Pings, all.Pongs
+	scenario.Connections(&result.Connections, &all)
 	usage(&result.Usage, e.samples)
 	return result
 }
@@ -43,7 +39,7 @@ func (r *soak) stream(e *evidence, g *groupEvidence) report.Stream {
 		Delivered: g.seen.Delivered(), Lost: g.lost(), Expected: g.seen.Delivered() + g.lost(),
 		Duplicated: g.seen.Duplicated, OutOfOrder: g.seen.OutOfOrder, Corrupt: g.seen.Corrupt,
 		Seconds: e.over.Seconds(), PerSecond: float64(g.seen.Delivered()) / e.over.Seconds(),
-		Latency: report.Quantiles(g.seen.Latencies.Summary()), Corrected: true}
+		Latency: g.seen.Latencies.Summary(), Corrected: true}
 	set := &r.settings
 	switch g.name {
 	case groupOwn:

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"os"
 	"time"
 
-	"c10m/bench/load"
-	"c10m/bench/proc"
 	"c10m/bench/report"
+	"c10m/bench/scenario"
 )
 
 // A sampler looks at everything once in an interval, and says where the soak is
@@ -15,18 +13,15 @@ import (
 type sampler struct {
 	every, progress time.Duration
 
-	at                   time.Time
-	client, server, host float64 // seconds of processor time
-	snapshot             load.Snapshot
-	said                 time.Time
-	samples              []report.Sample
-	scrapes, failed      int // of /metrics
+	last            scenario.Moment
+	said            time.Time
+	samples         []report.Sample
+	scrapes, failed int // of /metrics
 }
 
 // run samples until ctx ends.
 func (s *sampler) run(ctx context.Context, r *soak) {
-	s.look(r)
-	s.said = s.at
+	s.last, s.said = r.look(), time.Now()
 	ticker := time.NewTicker(s.every)
 	defer ticker.Stop()
 	for {
@@ -39,39 +34,13 @@ func (s *sampler) run(ctx context.Context, r *soak) {
 	}
 }
 
-// look reads the cumulative figures, and returns those before.
-func (s *sampler) look(r *soak) (before sampler) {
-	before = *s
-	s.at = time.Now()
-	s.client, s.host = proc.OwnCPU(), proc.BusyCPU()
-	s.server, _ = proc.CPU(r.server.PID)
-	s.snapshot = r.moment()
-	return before
-}
+func (r *soak) look() scenario.Moment { return scenario.Look(r.server.PID, r.moment()) }
 
 func (s *sampler) sample(ctx context.Context, r *soak) {
-	before := s.look(r)
-	seconds := max(s.at.Sub(before.at).Seconds(), 1e-9)
-	messages := s.snapshot.Stamped - before.snapshot.Stamped
-	sample := report.Sample{
-		Seconds:     s.at.Sub(r.begun).Seconds(),
-		Phase:       phaseSoaking,
-		Open:        s.snapshot.Open,
-		Connects:    float64(s.snapshot.Opened-before.snapshot.Opened) / seconds,
-		Deliveries:  float64(messages) / seconds,
-		ClientCores: (s.client - before.client) / seconds,
-		ServerCores: (s.server - before.server) / seconds,
-		HostCores:   (s.host - before.host) / seconds,
-	}
-	if messages > 0 {
-		sample.MeanMillis = float64(s.snapshot.LatencySum-before.snapshot.LatencySum) / float64(messages) / 1e6
-		sample.MaxMillis = float64(s.snapshot.LatencyMax) / 1e6
-	}
-	sample.ClientResident, _ = proc.Resident(os.Getpid())
-	sample.ServerResident, _ = proc.Resident(r.server.PID)
-	if memory, err := proc.HostMemory(); err == nil {
-		sample.HostUsed = memory.Used
-	}
+	before := s.last
+	s.last = r.look()
+	sample := s.last.Since(&before, r.begun)
+	sample.Phase = phaseSoaking
 	for _, n := range descriptorsOf(r.server.PID) {
 		sample.ServerDescriptors += n
 	}
@@ -82,10 +51,10 @@ func (s *sampler) sample(ctx context.Context, r *soak) {
 	}
 	r.admin.get(ctx, "/readyz")
 	s.samples = append(s.samples, sample)
-	if s.at.Sub(s.said) >= s.progress {
-		s.said = s.at
+	if time.Since(s.said) >= s.progress {
+		s.said = time.Now()
 		r.say("%8s  open %d, delivered %d, lost %d, churned %d, gaps %.0f; server %.1f MiB, %d descriptors, %.2f cores; host %.2f cores",
-			time.Since(r.begun).Truncate(time.Second), s.snapshot.Open, s.snapshot.Delivered(), s.snapshot.Lost, s.snapshot.Left,
+			time.Since(r.begun).Truncate(time.Second), s.last.Seen.Open, s.last.Seen.Delivered(), s.last.Seen.Lost, s.last.Seen.Left,
 			m["c10m_bus_gaps_total"], float64(sample.ServerResident)/(1<<20), sample.ServerDescriptors, sample.ServerCores, sample.HostCores)
 	}
 }
