@@ -5,7 +5,6 @@ import (
 
 	"c10m/channel"
 	"c10m/conn/wire"
-	"c10m/poller"
 
 	"github.com/gobwas/ws"
 )
@@ -196,14 +195,6 @@ func (s sink) Ping(payload []byte) {
 	s.outbox.pongs = wire.AppendFrame(s.outbox.pongs, ws.OpPong, payload)
 }
 
-// sayPongs writes the pongs that were collected for the connection s.current.
-func (s *outbox) sayPongs() {
-	if len(s.pongs) > 0 && s.loop.Record(s.current).Phase == phaseOpen {
-		s.say(s.current, s.pongs)
-	}
-	s.pongs = s.pongs[:0]
-}
-
 func (s sink) Pong() { s.stats.PongsIn.Add(1) }
 
 // Closed answers a close frame with its code and closes (RFC 6455, 5.5.1 and
@@ -224,94 +215,4 @@ func (s sink) Closed(code uint16) {
 	if s.sayLast(fd, phaseLingering, ClientClosed, answer) {
 		s.end(fd, ClientClosed)
 	}
-}
-
-// say writes bytes of our own (never a channel's frame) to fd: at once if no
-// frame is partly in the socket and nothing is owed, else behind that.
-func (s *outbox) say(fd uint32, words []byte) {
-	c, p := s.cold[fd], s.protocolOf(fd)
-	if c == nil || !c.owes() {
-		if !p.channels.midFrame(s.Server, fd) {
-			n, errno := s.loop.Send(fd, words)
-			if errno != 0 && !poller.WouldBlock(errno) {
-				s.end(fd, errnoReason(errno))
-				return
-			}
-			if errno == 0 {
-				words = words[n:]
-			}
-			if len(words) == 0 {
-				return
-			}
-		}
-		if c = s.coldOf(fd); c == nil {
-			s.end(fd, StateMemory)
-			return
-		}
-		s.owe(fd, c, p.channels.hold(s.Server, fd))
-		s.loop.ArmWrite(fd, true)
-	}
-	c.owed = append(c.owed, words...)
-	s.owedBytes += len(words)
-	replies := p.repliesBytesMax
-	if replies > 0 && len(c.owed) > replies || (replies > 0 || len(words) > owedBytesMax) && s.owedBytes > owedBytesTotalMax {
-		s.end(fd, StateMemory)
-	}
-}
-
-// writable continues with what is owed, first the rest of a frame, then our
-// own words, then the channel's log.
-func (s *outbox) writable(fd uint32) {
-	c, channels := s.cold[fd], s.protocolOf(fd).channels
-	if c == nil || !c.owes() {
-		channels.writable(s.Server, fd)
-		return
-	}
-	if len(c.owedFrame) > 0 {
-		rest := c.owedFrame
-		if !s.settle(fd, &rest) {
-			c.owedFrame = rest
-			return
-		}
-		s.unpin(c)
-	}
-	owed := len(c.owed)
-	isDone := s.settle(fd, &c.owed)
-	s.owedBytes -= owed - len(c.owed)
-	if !isDone {
-		return
-	}
-	c.owed = nil
-	switch phase := s.loop.Record(fd).Phase; {
-	case phase == phaseLingering:
-		s.loop.ArmWrite(fd, false)
-		s.stopListening(fd)
-		return
-	case phase == phaseClosing && c.in.IsClosed(): // the client was the first to say it
-		s.end(fd, reasonNone)
-		return
-	case phase == phaseClosing:
-		s.loop.ArmWrite(fd, false)
-		s.thaw(fd)
-		return
-	}
-	channels.release(s.Server, fd)
-	if s.loop.Record(fd).Phase == phaseAnswer {
-		s.exchange.continueRequests(fd)
-	}
-}
-
-// settle writes what is owed and reports whether that is done.
-func (s *outbox) settle(fd uint32, owed *[]byte) bool {
-	for len(*owed) > 0 {
-		n, errno := s.loop.Send(fd, *owed)
-		if errno != 0 {
-			if !poller.WouldBlock(errno) {
-				s.end(fd, errnoReason(errno))
-			}
-			return false
-		}
-		*owed = (*owed)[n:]
-	}
-	return true
 }

@@ -162,3 +162,51 @@ func refusal(reason Reason) []byte {
 	all := refusals[reason]
 	return all[rand.IntN(len(all))]
 }
+
+// judgePlain judges what all requests have in common: that there is one way to read
+// them, and the page that asks.
+func (s *gate) judgePlain(h *wire.Head) Reason {
+	page := pageOf(h)
+	switch {
+	case h.HasBody() && string(h.Method()) != "POST", h.Count(wire.SecWebSocketProtocol) > protocolLinesMax:
+		return RequestMalformed
+	case !s.shared.Config.Access.Origins.Allow(&page):
+		return RequestOrigin
+	}
+	return reasonNone
+}
+
+// judgeInvite says how a GET is refused that wants neither a WebSocket nor events nor
+// a poll.
+func (s *gate) judgeInvite(h *wire.Head) Reason {
+	if reason := s.judgePlain(h); reason != reasonNone {
+		return reason
+	}
+	shake := &s.shake
+	var err error
+	if shake.channel, err = appendChannel(shake.channel[:0], h.Path()); err != nil {
+		return requestReason(err)
+	}
+	return RequestNoUpgrade
+}
+
+// judgeReader judges a request of somebody who wants to know of the channel that
+// path names, and leaves the channel in s.shake.channel and what his token
+// allows in s.shake.grant. It does not ask whether there is room (admit).
+func (s *gate) judgeReader(h *wire.Head, path []byte) Reason {
+	if reason := s.judgePlain(h); reason != reasonNone {
+		return reason
+	}
+	if page := pageOf(h); !s.shared.Config.Access.Origins.AllowReader(&page) {
+		return RequestOrigin
+	}
+	var err error
+	shake := &s.shake
+	if shake.channel, err = appendChannel(shake.channel[:0], path); err == nil {
+		err = s.judgeToken(h)
+	}
+	if err != nil {
+		return requestReason(err)
+	}
+	return reasonNone
+}
