@@ -8,6 +8,7 @@ import (
 	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
+	"c10m/conn/reasons"
 	"c10m/redisbus"
 
 	"go.uber.org/zap"
@@ -57,7 +58,7 @@ func (f *serveFlags) afterGap(hub *channel.Hub, shared *conn.Shared, log *zap.Lo
 	return func(gap bus.Gap) {
 		if connections := shared.Open(); connections > 0 {
 			log.Warn("closing the connections that may have missed messages (--gap)",
-				zap.Int64("connections", connections), zap.Int("code", conn.CodeMissedMessages), zap.Duration("over", f.Drain),
+				zap.Int64("connections", connections), zap.Int("code", reasons.CodeMissedMessages), zap.Duration("over", f.Drain),
 				zap.Time("from", gap.From.Round(time.Millisecond)), zap.Time("to", gap.To.Round(time.Millisecond)))
 		}
 		hub.Interrupted(f.Drain)

@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"c10m/conn"
+	"c10m/conn/reasons"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -42,16 +42,16 @@ func newLogger(format, level string) (log *zap.Logger, sampled *atomic.Uint64) {
 const refusalsEvery = 100 * time.Millisecond
 
 // refusals are what loops tell of who was refused, if debug messages are logged.
-func refusals(log *zap.Logger) *conn.Refusals {
+func refusals(log *zap.Logger) *reasons.Refusals {
 	if !log.Core().Enabled(zap.DebugLevel) {
 		return nil
 	}
-	r := &conn.Refusals{}
+	r := &reasons.Refusals{}
 	go func() {
 		var told uint64
 		for range time.Tick(refusalsEvery) {
 			// The logger samples by message: a reason, a second.
-			r.Take(func(refusal *conn.Refusal) {
+			r.Take(func(refusal *reasons.Refusal) {
 				log.Debug("refused: "+refusal.Reason.String(), zap.Stringer("from", refusal.Peer), zap.String("request", refusal.Line()))
 			})
 			if dropped := r.Dropped(); dropped != told {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"c10m/conn"
+	"c10m/conn/reasons"
 	"c10m/internal/cli"
 	"c10m/internal/servertest"
 
@@ -86,7 +86,7 @@ func referenceOfReasons() string {
 		}
 		return fmt.Sprint(n)
 	}
-	for _, r := range conn.Reasons() {
+	for _, r := range reasons.All() {
 		status, code, text := r.Told()
 		first, _, _ := strings.Cut(text, "\n")
 		fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", r, number(status), number(int(code)), cell(first))

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"c10m/conn"
+	"c10m/conn/reasons"
 	"c10m/internal/servertest"
 
 	"github.com/gobwas/ws"
@@ -160,7 +160,7 @@ func TestSIGTERMDrains(t *testing.T) {
 func TestSIGTERMDrainsUnderAFloodOfMessages(t *testing.T) {
 	// Skip: on a busy machine these readers may be slow, and are to stay.
 	s := servertest.StartServer(t, 0, "--drain", "1s", "--slow", "skip")
-	check := readers(t, s, 20, conn.CodeMissedMessages) // those that are behind
+	check := readers(t, s, 20, reasons.CodeMissedMessages) // those that are behind
 	for range 2 {
 		publisher, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.Bus))
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"c10m/bus"
 	"c10m/channel"
-	"c10m/conn"
+	"c10m/conn/reasons"
 	"c10m/poller"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -118,7 +118,7 @@ func (c *collector) collectLoops(out output) {
 		}
 		out.value(m.desc, m.kind, sum)
 	}
-	for _, reason := range conn.Reasons() {
+	for _, reason := range reasons.All() {
 		closes := uint64(0)
 		for _, loop := range loops {
 			closes += loop.Conn.Closes[reason].Load()

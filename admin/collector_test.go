@@ -13,7 +13,7 @@ import (
 
 	"c10m/bus"
 	"c10m/channel"
-	"c10m/conn"
+	"c10m/conn/reasons"
 	"c10m/poller"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -129,7 +129,7 @@ func (f *filler) field(t *testing.T, name string, v reflect.Value) {
 		for i := range v.Len() {
 			label := fmt.Sprint(i)
 			if name == "conn.Stats.Closes" {
-				label = conn.Reason(i).String()
+				label = reasons.Reason(i).String()
 			}
 			f.field(t, name+"["+label+"]", v.Index(i))
 		}
@@ -178,7 +178,7 @@ func TestEveryCounterIsExported(t *testing.T) {
 func TestReasonsAreThereFromTheStart(t *testing.T) {
 	sources, _ := newSources(1)
 	families := gather(t, sources)
-	for _, reason := range conn.Reasons() {
+	for _, reason := range reasons.All() {
 		if v := series(t, families, "c10m_closes_total", reason.String()).Counter.GetValue(); v != 0 {
 			t.Errorf("%v is %g before the first", reason, v)
 		}
@@ -192,7 +192,7 @@ func TestReasonsAreThereFromTheStart(t *testing.T) {
 // TestLabelsNameTheirCounter: each reason has the number of that reason.
 func TestLabelsNameTheirCounter(t *testing.T) {
 	sources, fake := newSources(2)
-	sources.Loops[1].Conn.Closes[conn.ClientClosed].Store(3)
+	sources.Loops[1].Conn.Closes[reasons.ClientClosed].Store(3)
 	sources.Loops[0].Channel.Overruns[channel.OverAge].Store(4)
 	sources.Hub.TooBig.Store(5)
 	fake.stats.Dropped = map[string]uint64{"refused": 6}
@@ -356,7 +356,7 @@ func TestScrapeWhileLoopsRun(t *testing.T) {
 				}
 				loop.Poller.Turns.Observe(n)
 				loop.Poller.Connections.Add(1)
-				loop.Conn.Closes[conn.ClientGone].Add(1)
+				loop.Conn.Closes[reasons.ClientGone].Add(1)
 				loop.Channel.Lag.Observe(n)
 				sources.Hub.Messages.Add(1)
 			}

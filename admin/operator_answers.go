@@ -11,6 +11,7 @@ import (
 
 	"c10m/channel"
 	"c10m/conn"
+	"c10m/conn/reasons"
 	"c10m/internal/glob"
 )
 
@@ -209,7 +210,7 @@ func (p *operatorPage) memory() memoryAnswer {
 func (p *operatorPage) closes(mark closeMark) closesAnswer {
 	answer := closesAnswer{Seconds: time.Since(mark.at).Seconds(), Reasons: []closeReason{}}
 	now := p.history.closes()
-	for _, reason := range conn.Reasons() {
+	for _, reason := range reasons.All() {
 		if total := now[reason]; total > 0 {
 			answer.Reasons = append(answer.Reasons, closeReason{reason.String(), total, total - mark.closes[reason]})
 		}

@@ -15,6 +15,7 @@ import (
 
 	"c10m/channel"
 	"c10m/conn"
+	"c10m/conn/reasons"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -143,16 +144,16 @@ func TestOperatorsState(t *testing.T) {
 	operator.looks = []*conn.Look{
 		{
 			Slowest: []conn.SlowClient{{Client: conn.Client{ClientID: conn.ClientID{Loop: 0, FD: 7, Generation: 9}, Peer: at, Channel: "a", IsBlocked: true}, Behind: 3, Since: 2 * time.Second}},
-			Closes:  []conn.Close{{NanosAgo: 3e9, Reason: conn.ClientGone, Channel: "a"}},
+			Closes:  []reasons.Close{{NanosAgo: 3e9, Reason: reasons.ClientGone, Channel: "a"}},
 			Busiest: []channel.Busy{{Channel: "a", Members: 10, Messages: 4, Deliveries: 40}, {Channel: "b", Members: 1, Messages: 6, Deliveries: 6}}, BusyNanos: 2e9,
 		},
 		{
 			Slowest: []conn.SlowClient{{Client: conn.Client{Channel: "b"}, Since: 5 * time.Second}},
-			Closes:  []conn.Close{{NanosAgo: 1e9, Reason: conn.Disconnected, Channel: "b"}},
+			Closes:  []reasons.Close{{NanosAgo: 1e9, Reason: reasons.Disconnected, Channel: "b"}},
 			Busiest: []channel.Busy{{Channel: "b", Members: 30, Messages: 3, Deliveries: 90}}, BusyNanos: 1e9,
 		},
 	}
-	sources.Loops[0].Conn.Closes[conn.ClientGone].Add(4)
+	sources.Loops[0].Conn.Closes[reasons.ClientGone].Add(4)
 	sources.Loops[1].Conn.Open.Add(12)
 	var state stateAnswer
 	for range 3 {

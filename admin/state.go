@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"c10m/conn"
+	"c10m/conn/reasons"
 	"c10m/poller"
 )
 
@@ -202,10 +202,9 @@ func (h *history) takeLoops(s *sample, seconds float64) {
 	s[columnTurnP99], s[columnLagP50], s[columnLagP99] = turns.part(0.99), lags.part(0.5), lags.part(0.99)
 }
 
-// closes is how often each reason has occurred, by conn.Reason.
+// closes is how often each reason has occurred, by reasons.Reason.
 func (h *history) closes() []uint64 {
-	var stats conn.Stats // for the number of reasons
-	sums := make([]uint64, len(stats.Closes))
+	sums := make([]uint64, reasons.Count)
 	for _, loop := range h.sources.Loops {
 		for reason := range loop.Conn.Closes {
 			sums[reason] += loop.Conn.Closes[reason].Load()

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"c10m/conn"
+	"c10m/conn/reasons"
 )
 
 // A sample is what happened since the last one, whatever happened before, and
@@ -28,8 +28,8 @@ func TestHistorySamplesDifferences(t *testing.T) {
 		loop.Channel.Bytes.Add(7000)
 		loop.Channel.Blocked.Add(2)
 		loop.Conn.Handshakes.Add(4)
-		loop.Conn.Closes[conn.ClientGone].Add(2)
-		loop.Conn.Closes[conn.SlowAge].Add(1)
+		loop.Conn.Closes[reasons.ClientGone].Add(2)
+		loop.Conn.Closes[reasons.SlowAge].Add(1)
 		for range 100 {
 			loop.Channel.Lag.Observe(int64(3 * time.Microsecond))
 		}
@@ -87,7 +87,7 @@ func TestHistoryKeepsTenMinutes(t *testing.T) {
 	const more = historySecondsMax + 250
 	for i := 1; i <= more; i++ {
 		if i == 300 {
-			sources.Loops[0].Conn.Closes[conn.ClientGone].Add(7)
+			sources.Loops[0].Conn.Closes[reasons.ClientGone].Add(7)
 		}
 		h.take(begin.Add(time.Duration(i) * time.Second))
 	}
@@ -103,10 +103,10 @@ func TestHistoryKeepsTenMinutes(t *testing.T) {
 		}
 	}
 	_, _, _, mark := h.after(0)
-	if at := mark.at.Sub(begin); at != (more-historySecondsMax)*time.Second || mark.closes[conn.ClientGone] != 0 {
+	if at := mark.at.Sub(begin); at != (more-historySecondsMax)*time.Second || mark.closes[reasons.ClientGone] != 0 {
 		t.Errorf("the oldest mark is %v after the begin, with %v", at, mark.closes)
 	}
-	if h.closes()[conn.ClientGone] != 7 {
+	if h.closes()[reasons.ClientGone] != 7 {
 		t.Error("closes are not counted")
 	}
 }

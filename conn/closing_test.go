@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/reasons"
 	"c10m/poller"
 )
 
@@ -71,20 +72,20 @@ func (c *rawClient) isEnded(what string) {
 func TestStreamEndsAfterTheClientsClose(t *testing.T) {
 	s, _ := startClosing(t)
 	for way := range closingRequests {
-		for reason, info := range reasonTable {
-			if info.code == 0 {
+		for _, reason := range reasons.All() {
+			if codeOf(reason) == 0 {
 				continue
 			}
-			what := fmt.Sprintf("%s, %v", way, Reason(reason))
+			what := fmt.Sprintf("%s, %v", way, reason)
 			c := s.opened(t, way)
-			s.onConnection(t, func(server *Server, fd uint32) { server.dismiss(fd, Reason(reason)) })
-			c.expect(closing(info.code))
-			isBroken := Reason(reason) == ProtocolError || Reason(reason) == InvalidUTF8
+			s.onConnection(t, func(server *Server, fd uint32) { server.dismiss(fd, reason) })
+			c.expect(closing(codeOf(reason)))
+			isBroken := reason == reasons.ProtocolError || reason == reasons.InvalidUTF8
 			if goesOn := s.streamGoesOn(t, c); goesOn == isBroken {
 				t.Errorf("%s: after our close frame the stream goes on: %v", what, goesOn)
 			}
 			if !isBroken {
-				c.send(join(clientPing("still on the way"), text("and this"), clientClose(info.code, "")))
+				c.send(join(clientPing("still on the way"), text("and this"), clientClose(codeOf(reason), "")))
 			}
 			c.isEnded(what)
 			c.Close()
@@ -100,15 +101,15 @@ func TestClientsCloseIsFoundAtEveryCut(t *testing.T) {
 	for way := range closingRequests {
 		for what, said := range map[string]struct {
 			begin, rest []byte
-			reason      Reason
+			reason      reasons.Reason
 		}{
-			"too long":       {nil, join(clientFrame(0x82, make([]byte, 3000))[:20], make([]byte, 2988), clientClose(1000, "bye")), MessageTooBig},
-			"in a message":   {clientFrame(0x01, []byte("begun é")[:7]), join(clientPing("p"), clientFrame(0x80, []byte("é")[1:]), clientClose(1000, "")), Draining},
-			"in a frame":     {text("not finished")[:9], join(text("not finished")[9:], clientFrame(0x88, nil)), Disconnected},
-			"in a header":    {text("not finished")[:3], join(text("not finished")[3:], clientClose(1001, "é")), MissedMessages},
-			"in a ping":      {clientPing("ping")[:8], join(clientPing("ping")[8:], clientClose(1000, "")), TokenExpired},
-			"in its close":   {clientClose(1000, "x")[:7], clientClose(1000, "x")[7:], Draining},
-			"in a bad close": {clientClose(999, "x")[:7], clientClose(999, "x")[7:], Draining},
+			"too long":       {nil, join(clientFrame(0x82, make([]byte, 3000))[:20], make([]byte, 2988), clientClose(1000, "bye")), reasons.MessageTooBig},
+			"in a message":   {clientFrame(0x01, []byte("begun é")[:7]), join(clientPing("p"), clientFrame(0x80, []byte("é")[1:]), clientClose(1000, "")), reasons.Draining},
+			"in a frame":     {text("not finished")[:9], join(text("not finished")[9:], clientFrame(0x88, nil)), reasons.Disconnected},
+			"in a header":    {text("not finished")[:3], join(text("not finished")[3:], clientClose(1001, "é")), reasons.MissedMessages},
+			"in a ping":      {clientPing("ping")[:8], join(clientPing("ping")[8:], clientClose(1000, "")), reasons.TokenExpired},
+			"in its close":   {clientClose(1000, "x")[:7], clientClose(1000, "x")[7:], reasons.Draining},
+			"in a bad close": {clientClose(999, "x")[:7], clientClose(999, "x")[7:], reasons.Draining},
 		} {
 			for cut := range said.rest {
 				if cut > 40 && len(said.rest)-cut > 20 && cut%500 > 0 {
@@ -125,7 +126,7 @@ func TestClientsCloseIsFoundAtEveryCut(t *testing.T) {
 					s.onLoops(func(*poller.Loop, *Server) {})
 				}
 				c.send(said.rest[cut:])
-				if got := c.frames(); len(got) == 0 || got[len(got)-1] != closing(reasonTable[said.reason].code) {
+				if got := c.frames(); len(got) == 0 || got[len(got)-1] != closing(codeOf(said.reason)) {
 					t.Fatalf("%s, %s, cut at %d: %v", way, what, cut, got)
 				}
 				s.checkNothingLeft(t) // it is the server that closes
@@ -149,7 +150,7 @@ func TestBothCloseWhileTheSocketIsFull(t *testing.T) {
 	s, kernel := startClosing(t)
 	c := s.opened(t, "raw")
 	kernel.room.Store(1)
-	s.onConnection(t, func(server *Server, fd uint32) { server.dismiss(fd, Draining) })
+	s.onConnection(t, func(server *Server, fd uint32) { server.dismiss(fd, reasons.Draining) })
 	c.send(clientClose(1000, ""))
 	waitFor(t, "the client's close is there", func() (is bool) {
 		s.onLoops(func(_ *poller.Loop, server *Server) {
@@ -174,7 +175,7 @@ func TestGarbageAfterOurClose(t *testing.T) {
 	c := s.opened(t, "raw")
 	c.send(clientFrame(0x01, []byte("half a message")))
 	s.waitCold(t)
-	s.onConnection(t, func(server *Server, fd uint32) { server.dismiss(fd, Draining) })
+	s.onConnection(t, func(server *Server, fd uint32) { server.dismiss(fd, reasons.Draining) })
 	c.expect(closing(1012))
 	c.send([]byte("garbage"))
 	c.isEnded("garbage")
@@ -193,7 +194,7 @@ func TestGarbageAfterOurClose(t *testing.T) {
 func TestClosingKeepsNothingOfAMessage(t *testing.T) {
 	s, _ := startClosing(t)
 	for way := range closingRequests {
-		for _, reason := range []Reason{StateMemory, Draining, MessageTooBig} {
+		for _, reason := range []reasons.Reason{reasons.StateMemory, reasons.Draining, reasons.MessageTooBig} {
 			c := s.opened(t, way)
 			half := clientFrame(0x81, make([]byte, 900))
 			c.send(half[:500])
@@ -208,10 +209,16 @@ func TestClosingKeepsNothingOfAMessage(t *testing.T) {
 				}
 			})
 			c.send(join(half[500:], clientClose(1000, ""))) // and it is still followed
-			c.expect(closing(reasonTable[reason].code))
+			c.expect(closing(codeOf(reason)))
 			c.isEnded(way)
 			c.Close()
 			s.checkNothingLeft(t)
 		}
 	}
+}
+
+// codeOf is the close code of a reason.
+func codeOf(r reasons.Reason) uint16 {
+	_, code, _ := r.Told()
+	return code
 }

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 
 	"github.com/gobwas/ws"
@@ -20,7 +21,7 @@ func named(mode wire.FrameMode) channel.Shape {
 }
 
 // command does what a two-way client says.
-func (s *twoWays) command(fd uint32, message []byte) Reason {
+func (s *twoWays) command(fd uint32, message []byte) reasons.Reason {
 	c, refusal := wire.ParseCommand(message, s.nameScratch[:0], channel.ValidName)
 	s.stats.Commands.Add(1)
 	if refusal == nil {
@@ -39,7 +40,7 @@ func (s *twoWays) command(fd uint32, message []byte) Reason {
 		s.stats.CommandsRefused.Add(1)
 		s.outbox.reply(wire.AppendErr(s.replyScratch[:0], c.Verb, c.Name, c.Key, refusal))
 	}
-	return reasonNone
+	return reasons.None
 }
 
 // pub publishes. Without a key it is answered only if it fails.

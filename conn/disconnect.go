@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/poller"
 )
@@ -22,17 +23,10 @@ type disconnector struct {
 	disconnecting atomic.Int64
 }
 
-// CodeDisconnected is the close code for those whom the operator disconnects: one of
-// our own (RFC 6455, 7.4.2), since a client that sees it should not come back by
-// itself, and every code of IANA's registry that says so says more. A poll is answered
-// with 403 and C10m-Close: 4002, so that it is not taken for a channel that is not
-// allowed. 1008 means here that a token has ended, and to come back with another.
-const CodeDisconnected = 4002
-
 // ErrDisconnects says that too many channels are being disconnected already.
 var ErrDisconnects = errors.New("too many channels are being disconnected; wait until they are done")
 
-// Disconnect closes one client with CodeDisconnected, if it is still the one that
+// Disconnect closes one client with reasons.CodeDisconnected, if it is still the one that
 // had this ID, and reports whether it was. A loop that does not answer before ctx is
 // done does it all the same, but nobody can say.
 func (o *Operator) Disconnect(ctx context.Context, id ClientID) (bool, error) {
@@ -52,7 +46,7 @@ func (o *Operator) Disconnect(ctx context.Context, id ClientID) (bool, error) {
 	return false, ctx.Err()
 }
 
-// DisconnectChannel closes with CodeDisconnected those who are in a channel now,
+// DisconnectChannel closes with reasons.CodeDisconnected those who are in a channel now,
 // evenly over a time, and returns how many they are; who connects later stays, and so
 // does who subscribes later on a connection of many channels. It returns when all
 // loops have begun, or ctx is done. Of one loop, channels that are being disconnected
@@ -173,6 +167,6 @@ func (s *disconnector) disconnectOne(fd uint32) (there bool) {
 	if s.loop.Record(fd).Phase != phaseOpen {
 		return false
 	}
-	s.dismiss(fd, Disconnected)
+	s.dismiss(fd, reasons.Disconnected)
 	return true
 }

@@ -2,7 +2,8 @@
 Package conn is one connection's life on its loop: its requests and their answers; of
 a WebSocket the handshake, the frames that come in and the control frames that go out;
 and the one reason for which it ends. It knows nothing of Redis and nothing of other
-loops. The codecs are in conn/wire, what goes by the time in conn/timers.
+loops. The codecs are in conn/wire, what goes by the time in conn/timers, the reasons in
+conn/reasons.
 docs/internals/conn.md has the ways of each protocol in full, layouts in bytes,
 measurements, and what was tried and dropped.
 

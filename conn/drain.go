@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/internal/fifo"
 	"c10m/poller"
@@ -85,7 +86,7 @@ func (s *draining) drainSome() (next int64) {
 		d.loops.Done()
 		return now + int64(time.Second)
 	case d.ended != 0 && now > d.ended+int64(s.shared.lingerTimeout):
-		d.cursor = s.loop.Walk(d.cursor, timers.EvenPerTickMax, func(fd uint32) { s.end(fd, Draining) })
+		d.cursor = s.loop.Walk(d.cursor, timers.EvenPerTickMax, func(fd uint32) { s.end(fd, reasons.Draining) })
 		return now + int64(timers.TickMin)
 	case now >= d.until:
 		// Whoever the walks have passed over or not come to: requests that were
@@ -162,10 +163,10 @@ func (s *draining) closeTold(d *drainState, now int64) {
 func (s *draining) drainOne(fd uint32) {
 	switch s.loop.Record(fd).Phase {
 	case phaseOpen:
-		s.dismiss(fd, Draining)
+		s.dismiss(fd, reasons.Draining)
 	case phaseKept:
 		if s.cold[fd] == nil {
-			s.end(fd, Draining)
+			s.end(fd, reasons.Draining)
 		}
 	}
 }
@@ -175,14 +176,14 @@ func (s *draining) drainOne(fd uint32) {
 func (s *draining) drainLast(fd uint32) {
 	switch s.loop.Record(fd).Phase {
 	case phaseRequest, phaseBody:
-		s.refuse(fd, RequestDraining)
+		s.refuse(fd, reasons.RequestDraining)
 	case phaseKept:
 		if s.cold[fd] != nil {
-			s.refuse(fd, RequestDraining)
+			s.refuse(fd, reasons.RequestDraining)
 			return
 		}
-		s.end(fd, Draining)
+		s.end(fd, reasons.Draining)
 	case phaseOpen:
-		s.dismiss(fd, Draining)
+		s.dismiss(fd, reasons.Draining)
 	}
 }

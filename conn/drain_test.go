@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/poller"
 
@@ -39,11 +40,11 @@ func TestDrainClosesEverybody(t *testing.T) {
 			}
 			c.Close()
 		}
-		half.expectRefusal(t, 503, RequestDraining, "Retry-After: ")
+		half.expectRefusal(t, 503, reasons.RequestDraining, "Retry-After: ")
 		half.Close()
 		<-done
 		s.checkNothingLeft(t)
-		if got := s.counts(); len(got) != 2 || got[Draining] != len(clients) || got[RequestDraining] != 1 {
+		if got := s.counts(); len(got) != 2 || got[reasons.Draining] != len(clients) || got[reasons.RequestDraining] != 1 {
 			t.Errorf("reasons %v", got)
 		}
 	}
@@ -111,7 +112,7 @@ func TestDrainIsEvenAndEnds(t *testing.T) {
 			d.step(d.kernel, c.over/steps)
 			at, pace := c.over*time.Duration(i)/steps, c.over-c.notice
 			due := func(at time.Duration) int { return n * int(min(max(at, 0), pace)) / int(pace) }
-			closed, closes := int(d.closes(Draining)), due(at-c.notice)
+			closed, closes := int(d.closes(reasons.Draining)), due(at-c.notice)
 			told, tells := d.notices(), due(at)
 			if closed < closes-3 || closed > closes+3 || told < tells-3 || told > tells+3 {
 				t.Fatalf("over %v, after %d of %d steps: %d told and %d closed of %d, and %d and %d are due",
@@ -119,7 +120,7 @@ func TestDrainIsEvenAndEnds(t *testing.T) {
 			}
 		}
 		d.end(t)
-		if got := d.counts(); len(got) != 1 || got[Draining] != n || d.notices() != n {
+		if got := d.counts(); len(got) != 1 || got[reasons.Draining] != n || d.notices() != n {
 			t.Errorf("reasons %v, %d notices", got, d.notices())
 		}
 	}
@@ -148,8 +149,8 @@ func TestDrainLeavesTimeToMove(t *testing.T) {
 				left++
 			}
 		}
-		waitFor(t, "they have left", func() bool { return int(d.closes(ClientGone)+d.closes(ClientReset)) == left })
-		for ; closedBy < int(d.closes(Draining)); closedBy++ {
+		waitFor(t, "they have left", func() bool { return int(d.closes(reasons.ClientGone)+d.closes(reasons.ClientReset)) == left })
+		for ; closedBy < int(d.closes(reasons.Draining)); closedBy++ {
 			i := closedBy*10 + 9
 			clients[i].expect(closing(1012))
 			if waited := step - toldAt[i]; toldAt[i] == 0 || waited < 48 || waited > 53 {
@@ -173,7 +174,7 @@ func TestDrainThatIsLateStillSays1012(t *testing.T) {
 		}
 	}
 	d.end(t)
-	if got := d.counts(); len(got) != 1 || got[Draining] != n {
+	if got := d.counts(); len(got) != 1 || got[reasons.Draining] != n {
 		t.Errorf("reasons %v", got)
 	}
 }
@@ -191,7 +192,7 @@ func TestDrainTellsWhoUpgradesLate(t *testing.T) {
 	late.expectUpgrade()
 	late.expect(drainNoticed)
 	d.pass(2 * time.Second)
-	if n := d.closes(Draining); n != 0 {
+	if n := d.closes(reasons.Draining); n != 0 {
 		t.Fatal("closed before the end of the drain")
 	}
 	d.pass(3 * time.Second)
@@ -265,7 +266,7 @@ func TestDrainTellsWhoIsBehind(t *testing.T) {
 	done.Go(func() { Drain(s.servers, 0) })
 	waitFor(t, "it is closed", func() bool { return len(s.counts()) > 0 })
 	got := slow.frames()
-	if n := len(got); n == 0 || n > published || got[n-1] != closing(CodeMissedMessages) {
+	if n := len(got); n == 0 || n > published || got[n-1] != closing(reasons.CodeMissedMessages) {
 		t.Errorf("%d messages were published, and %d frames came, of which the last is %.60v", published, n, got[max(n-1, 0):])
 	}
 	for i, f := range got[:len(got)-1] {
@@ -276,7 +277,7 @@ func TestDrainTellsWhoIsBehind(t *testing.T) {
 	slow.Close()
 	done.Wait()
 	s.checkNothingLeft(t)
-	if got := s.counts(); len(got) != 1 || got[MissedMessages] != 1 {
+	if got := s.counts(); len(got) != 1 || got[reasons.MissedMessages] != 1 {
 		t.Errorf("reasons %v", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 )
 
@@ -27,7 +28,7 @@ var eventStream = &protocol{
 
 	ping:     func(s *Server, fd uint32) { s.outbox.say(fd, heartbeat) },
 	notice:   func(s *Server, fd uint32) { s.draining.giveNotice(fd, drainEvents[rand.IntN(len(drainEvents))]) },
-	finish:   func(s *Server, fd uint32, reason Reason) { s.finish(fd, reason, closeEvents[reason]) },
+	finish:   func(s *Server, fd uint32, reason reasons.Reason) { s.finish(fd, reason, closeEvents[reason]) },
 	answered: func(s *Server, fd uint32, c *cold, a *channel.Answer) { s.resumer.resumed(fd, c, a) },
 	gone:     (*Server).sayGap,
 	started:  func(s *Server, fd uint32, a *channel.Answer) { s.sayID(fd, a.AppendStart) },
@@ -47,19 +48,20 @@ var heartbeat = []byte(wire.EventsHeartbeat)
 // spread already, so the pause may be short; it has to be there, as an
 // EventSource that finds nobody on the port tries again no sooner.
 var drainEvents = func() (all [eventRetryChoices][]byte) {
+	_, _, text := reasons.Draining.Told()
 	for i := range all {
 		retry := eventDrainRetryMillis * int64(eventRetryChoices+i) / eventRetryChoices
-		all[i] = wire.AppendOwnEvent(nil, "drain", nil, retry, reasonTable[Draining].text)
+		all[i] = wire.AppendOwnEvent(nil, "drain", nil, retry, text)
 	}
 	return all
 }()
 
 // closeEvents are the last events of streams, by reason: what a WebSocket has in
 // its close frame.
-var closeEvents = func() (all [reasons][]byte) {
-	for r, info := range reasonTable {
-		if info.code != 0 {
-			all[r] = wire.AppendOwnEvent(nil, "close", nil, 0, fmt.Sprintf("%d %s", info.code, info.text))
+var closeEvents = func() (all [reasons.Count][]byte) {
+	for _, r := range reasons.All() {
+		if _, code, text := r.Told(); code != 0 {
+			all[r] = wire.AppendOwnEvent(nil, "close", nil, 0, fmt.Sprintf("%d %s", code, text))
 		}
 	}
 	return all
@@ -69,12 +71,10 @@ var closeEvents = func() (all [reasons][]byte) {
 // Last-Event-ID where it was, and keeps the query that it began with.
 func (s *Server) openEvents(p *protocol, fd uint32, h *wire.Head, _ []byte) verdict {
 	reason := s.gate.judgeReader(h, h.Path())
-	if reason == reasonNone {
-		if err := s.gate.admit(fd); err != nil {
-			reason = requestReason(err)
-		}
+	if reason == reasons.None {
+		reason = s.gate.admit(fd)
 	}
-	if reason != reasonNone {
+	if reason != reasons.None {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}

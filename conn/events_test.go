@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/conn/wire/wiretest"
 	"c10m/poller"
@@ -138,7 +139,7 @@ func TestEventsReachTheirChannelOnly(t *testing.T) {
 	}
 	socket.Close()
 	s.checkNothingLeft(t)
-	if got := s.counts(); len(got) != 1 || got[ClientGone] != 12 {
+	if got := s.counts(); len(got) != 1 || got[reasons.ClientGone] != 12 {
 		t.Errorf("reasons %v", got)
 	}
 }
@@ -168,7 +169,7 @@ func TestEventsHearNothing(t *testing.T) {
 		t.Errorf("after the end: %q", rest)
 	}
 	s.checkNothingLeft(t)
-	if got := s.counts(); got[ClientGone]+got[ClientReset] != 2 || got[ClientGone] == 0 {
+	if got := s.counts(); got[reasons.ClientGone]+got[reasons.ClientReset] != 2 || got[reasons.ClientGone] == 0 {
 		t.Errorf("reasons %v", got)
 	}
 }
@@ -220,7 +221,7 @@ func TestEventsAreToldTheirEnd(t *testing.T) {
 		if got := c.rest(); got != "event: close\ndata: 4001 you may have missed messages\n\n" {
 			t.Errorf("got %q", got)
 		}
-		socket.expect(message("before"), closing(CodeMissedMessages))
+		socket.expect(message("before"), closing(reasons.CodeMissedMessages))
 		c.Close()
 		socket.Close()
 		s.checkNothingLeft(t)
@@ -310,7 +311,7 @@ func TestSlowReaderOfEventsIsClosed(t *testing.T) {
 		s.publish(t, "news", numbered(i))
 		reader.expectPayloads(numbered(i))
 	}
-	waitFor(t, "it is closed", func() bool { return s.closes(SlowBytes) == 1 })
+	waitFor(t, "it is closed", func() bool { return s.closes(reasons.SlowBytes) == 1 })
 	slow.Close()
 	reader.Close()
 	s.checkNothingLeft(t)
@@ -344,10 +345,11 @@ func TestSlowReaderOfEventsSkips(t *testing.T) {
 }
 
 func TestEveryCloseCodeHasItsEvent(t *testing.T) {
-	for r := range reasons {
+	for r := range reasons.Count {
 		events, _, _ := wiretest.ReadEvents(string(closeEvents[r]))
-		want := []wiretest.Event{{Type: "close", ID: "", Data: fmt.Sprintf("%d %s", reasonTable[r].code, reasonTable[r].text)}}
-		if reasonTable[r].code == 0 {
+		_, code, text := r.Told()
+		want := []wiretest.Event{{Type: "close", ID: "", Data: fmt.Sprintf("%d %s", code, text)}}
+		if code == 0 {
 			want = nil
 		}
 		if !slices.Equal(events, want) {
@@ -402,7 +404,7 @@ func TestEventsContinue(t *testing.T) {
 	gone.expectPayloads("live")
 	again := s.events(t, "/news", "Last-Event-ID: "+gap.ID+"\r\n")
 	again.expectPayloads("live")
-	if n := s.closes(PositionGone); n != 0 {
+	if n := s.closes(reasons.PositionGone); n != 0 {
 		t.Errorf("%d streams were closed for their position", n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/conn/wire"
 	"c10m/internal/fifo"
@@ -41,7 +42,7 @@ var plainHTTP = &protocol{
 	mayRead:      func(s *Server, fd uint32) bool { return s.exchange.mayReadRequests(fd) },
 	readBytesMax: wholeRead,
 	received:     func(s *Server, fd uint32, bytes []byte) { s.exchange.receivedRequests(fd, bytes) },
-	hungUp:       func(s *Server, fd uint32, isReset bool) Reason { return s.exchange.hungUpAsking(fd, isReset) },
+	hungUp:       func(s *Server, fd uint32, isReset bool) reasons.Reason { return s.exchange.hungUpAsking(fd, isReset) },
 }
 
 // wholeRead is protocol.readBytesMax of who has nothing against long reads.
@@ -66,14 +67,14 @@ func (s *exchange) receivedRequests(fd uint32, p []byte) {
 	s.readRequest(fd, p)
 }
 
-func (s *exchange) hungUpAsking(fd uint32, isReset bool) Reason {
+func (s *exchange) hungUpAsking(fd uint32, isReset bool) reasons.Reason {
 	switch phase := s.loop.Record(fd).Phase; {
 	case phase == phaseRequest:
 		return s.gate.goneReason(fd)
 	case phase == phaseKept && s.cold[fd] == nil:
-		return RequestsDone
+		return reasons.RequestsDone
 	case (phase == phaseKept || phase == phaseBody) && !isReset:
-		return RequestGone
+		return reasons.RequestGone
 	}
 	return hungUp(s.Server, fd, isReset)
 }
@@ -110,7 +111,7 @@ func (s *exchange) readRequests(fd uint32, p []byte, own int) {
 			after, then = s.answer(fd, s.takeHead(fd), p[size:])
 		case s.isPending(fd):
 		case fault != wire.FaultNone:
-			s.refuseRequest(fd, p, faultReasons[fault])
+			s.refuseRequest(fd, p, reasons.OfFault[fault])
 			return
 		default:
 			if s.loop.Record(fd).Phase == phaseAnswer {
@@ -223,7 +224,7 @@ func (s *exchange) respond(fd uint32, isLast bool, answer []byte) verdict {
 	s.stats.Requests.Add(1)
 	answer = s.dress(fd, answer)
 	if isLast {
-		s.finish(fd, RequestsDone, answer)
+		s.finish(fd, reasons.RequestsDone, answer)
 		return verdictOver
 	}
 	s.enterKept(fd)
@@ -256,7 +257,7 @@ func (s *exchange) mustWait(fd uint32) bool {
 func (s *exchange) deferRequests(fd uint32, p []byte, own int) {
 	c := s.keepBounded(fd, p, own)
 	if c == nil {
-		s.end(fd, RequestMemory) // no answer may overtake those that are to come
+		s.end(fd, reasons.RequestMemory) // no answer may overtake those that are to come
 		return
 	}
 	s.dropHead(c)
@@ -275,7 +276,7 @@ func (s *exchange) continueRequests(fd uint32) {
 			return
 		}
 		if c.isLast {
-			s.finish(fd, RequestsDone, nil)
+			s.finish(fd, reasons.RequestsDone, nil)
 			return
 		}
 		p, own = s.takeRequest(c)
@@ -299,7 +300,7 @@ func (s *exchange) readAnswering(fd uint32) {
 	c := s.coldOf(fd)
 	switch {
 	case c == nil:
-		s.end(fd, RequestMemory)
+		s.end(fd, reasons.RequestMemory)
 	case c.held:
 		s.publishing.brokeOff(fd)
 	default:
@@ -356,7 +357,7 @@ func (s *exchange) expireExchanges() (next int64) {
 		}
 		age := time.Duration(secondOf(s.loop.Now())-record.Stamp) * time.Second
 		if reason, isLate := s.late(fd, record.Phase, age); isLate {
-			if record.Phase == phaseBody || reason == RequestTimeout {
+			if record.Phase == phaseBody || reason == reasons.RequestTimeout {
 				s.refuse(fd, reason)
 			} else {
 				s.end(fd, reason)
@@ -371,20 +372,20 @@ func (s *exchange) expireExchanges() (next int64) {
 
 // late says for what reason fd is to be ended if it has been in its phase for so
 // long. What waits for the bus has no time of its own: the bus has.
-func (s *exchange) late(fd uint32, phase uint8, age time.Duration) (Reason, bool) {
+func (s *exchange) late(fd uint32, phase uint8, age time.Duration) (reasons.Reason, bool) {
 	c := s.cold[fd]
 	switch {
 	case phase == phaseBody:
-		return RequestTimeout, age > bodyTimeout
+		return reasons.RequestTimeout, age > bodyTimeout
 	case phase == phaseAnswer:
-		return WriteDeadline, c != nil && c.owes() && c.pending == 0 && age > answerTimeout
+		return reasons.WriteDeadline, c != nil && c.owes() && c.pending == 0 && age > answerTimeout
 	case c != nil && len(c.request) > 0:
-		return RequestTimeout, age > s.shared.handshakeTimeout
+		return reasons.RequestTimeout, age > s.shared.handshakeTimeout
 	}
 	if s.gate.isCrowded() {
-		return RequestIdle, age >= keptCrowdedTimeout
+		return reasons.RequestIdle, age >= keptCrowdedTimeout
 	}
-	return RequestIdle, age > keptTimeout
+	return reasons.RequestIdle, age > keptTimeout
 }
 
 // Answers that come later.
@@ -447,7 +448,7 @@ func (s *exchange) sayAnswers() {
 		answers := c.answers
 		c.answers = nil
 		if c.isLast && c.pending == 0 {
-			s.finish(fd, RequestsDone, answers)
+			s.finish(fd, reasons.RequestsDone, answers)
 			continue
 		}
 		if s.outbox.say(fd, answers); !s.loop.Closing(fd) {

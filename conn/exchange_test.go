@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/poller"
 )
 
@@ -186,7 +187,7 @@ func TestExchangesAtEverySplit(t *testing.T) {
 		bus.forget()
 	}
 	s.checkNothingLeft(t)
-	if n := s.closes(RequestsDone); n != uint64(len(richRequests)) {
+	if n := s.closes(reasons.RequestsDone); n != uint64(len(richRequests)) {
 		t.Errorf("reasons %v", s.counts())
 	}
 }
@@ -209,7 +210,7 @@ func TestKeptConnections(t *testing.T) {
 		}
 	})
 	leaves.Close()
-	waitFor(t, "it left", func() bool { return s.closes(RequestsDone) == 1 })
+	waitFor(t, "it left", func() bool { return s.closes(reasons.RequestsDone) == 1 })
 	upgrades.send([]byte(upgradeRequest("/news")))
 	upgrades.expectUpgrade()
 	for range int(keptTimeout/exchangeLook) - 1 {
@@ -222,14 +223,14 @@ func TestKeptConnections(t *testing.T) {
 	waitFor(t, "it is there", func() bool { return s.requestBytes() > 0 })
 	s.step(kernel, exchangeLook)
 	s.step(kernel, exchangeLook)
-	if n := s.closes(RequestIdle); n != 1 || s.closes(RequestTimeout) != 0 {
+	if n := s.closes(reasons.RequestIdle); n != 1 || s.closes(reasons.RequestTimeout) != 0 {
 		t.Fatalf("reasons %v", s.counts())
 	}
 	half.send([]byte("P/1"))
 	for range int(handshakeTimeout / exchangeLook) {
 		s.step(kernel, exchangeLook)
 	}
-	half.expectRefusal(t, 408, RequestTimeout, "Connection: close")
+	half.expectRefusal(t, 408, reasons.RequestTimeout, "Connection: close")
 	s.publish(t, "news", "still here?")
 	upgrades.expect(message("still here?"))
 	for _, c := range []*rawClient{silent, half, upgrades} {
@@ -270,7 +271,7 @@ func TestKeptConnectionsCountAndMakeRoom(t *testing.T) {
 	for range 2 + int(keptCrowdedTimeout/exchangeLook) {
 		s.step(kernel, exchangeLook)
 	}
-	if n := s.closes(RequestIdle); n != 1 {
+	if n := s.closes(reasons.RequestIdle); n != 1 {
 		t.Fatalf("reasons %v", s.counts())
 	}
 	if _, err := idle.ReadByte(); err != io.EOF {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/conn/wire"
 
@@ -17,7 +18,7 @@ import (
 // first.
 
 // end counts why fd ends and has the reaper close it.
-func (s *Server) end(fd uint32, reason Reason) {
+func (s *Server) end(fd uint32, reason reasons.Reason) {
 	s.count(fd, reason)
 	s.setPhase(fd, phaseEnded)
 	s.loop.Close(fd)
@@ -28,7 +29,7 @@ func (s *Server) end(fd uint32, reason Reason) {
 // most. To close at once would be wrong where the client is still sending: the
 // kernel then answers with a reset, and the client never sees the words (RFC
 // 1122, 4.2.2.13).
-func (s *Server) finish(fd uint32, reason Reason, lastWords []byte) {
+func (s *Server) finish(fd uint32, reason reasons.Reason, lastWords []byte) {
 	if s.sayLast(fd, phaseLingering, reason, lastWords) {
 		s.stopListening(fd)
 	}
@@ -39,10 +40,10 @@ func (s *Server) finish(fd uint32, reason Reason, lastWords []byte) {
 // that was published. After 1012 a client that had its next connection in time takes it
 // that it missed nothing: who does not get all then, or is untold of an interruption, is
 // told that.
-func (s *Server) dismiss(fd uint32, reason Reason) {
+func (s *Server) dismiss(fd uint32, reason reasons.Reason) {
 	p := s.protocolOf(fd)
-	if p.isStream && reason != MissedMessages && !s.flush(fd) && reason == Draining {
-		reason = MissedMessages
+	if p.isStream && reason != reasons.MissedMessages && !s.flush(fd) && reason == reasons.Draining {
+		reason = reasons.MissedMessages
 	}
 	if !s.loop.Closing(fd) {
 		p.finish(s, fd, reason)
@@ -59,7 +60,7 @@ func (s *Server) flush(fd uint32) (isWhole bool) {
 
 // sayLast writes the last words, gives the client lingerTimeout from here on, and
 // reports whether they are in the socket.
-func (s *Server) sayLast(fd uint32, phase uint8, reason Reason, lastWords []byte) (said bool) {
+func (s *Server) sayLast(fd uint32, phase uint8, reason reasons.Reason, lastWords []byte) (said bool) {
 	s.count(fd, reason)
 	s.setPhase(fd, phase)
 	s.outbox.say(fd, lastWords)
@@ -95,7 +96,7 @@ func (s *frames) readClosing(fd uint32, p []byte) {
 	switch {
 	case isBye && c != nil && c.owes(): // writable ends it
 	case isBye:
-		s.end(fd, reasonNone)
+		s.end(fd, reasons.None)
 	case fault != wire.FaultNone || !isKept:
 		s.setPhase(fd, phaseLingering)
 		if c == nil || !c.owes() {
@@ -121,20 +122,20 @@ func (s *Server) expireLingers() (next int64) {
 	return s.visit(&s.lingers, func(fd uint32) bool {
 		isLate := isLeaving(s.loop.Record(fd).Phase)
 		if isLate {
-			s.end(fd, reasonNone)
+			s.end(fd, reasons.None)
 		}
 		return isLate
 	})
 }
 
 // count adds one to the counter of reason, unless fd has had its reason.
-func (s *Server) count(fd uint32, reason Reason) {
+func (s *Server) count(fd uint32, reason reasons.Reason) {
 	record := s.loop.Record(fd)
 	if record.Phase > phaseOpen {
 		return
 	}
 	if record.Phase == phaseOpen && protocolOf(record).isStream {
-		s.recent.add(s.loop.Now(), reason, s.registry.Name(fd))
+		s.recent.Add(s.loop.Now(), reason, s.registry.Name(fd))
 	}
 	s.stats.Closes[reason].Add(1)
 }
@@ -191,8 +192,8 @@ func (s *Server) gauge(p *protocol, phase uint8, change int64) {
 
 // Overrun ends a slow consumer. Nothing can be said to it: its socket is full.
 func (s *Server) Overrun(member uint32, cause channel.Cause) {
-	s.end(s.members.owner(member), [...]Reason{
-		channel.OverBytes: SlowBytes, channel.OverAge: SlowAge, channel.OverTotal: SlowTotal,
+	s.end(s.members.owner(member), [...]reasons.Reason{
+		channel.OverBytes: reasons.SlowBytes, channel.OverAge: reasons.SlowAge, channel.OverTotal: reasons.SlowTotal,
 	}[cause])
 }
 
@@ -206,7 +207,7 @@ func (s *Server) Owe(member uint32, rest []byte) {
 	fd := s.members.owner(member)
 	c := s.coldOf(fd)
 	if c == nil {
-		s.end(fd, StateMemory)
+		s.end(fd, reasons.StateMemory)
 		return
 	}
 	s.outbox.owe(fd, c, rest)

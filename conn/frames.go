@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 
 	"github.com/gobwas/ws"
@@ -13,9 +14,9 @@ import (
 type frames struct {
 	*Server // whose part it is
 
-	in      wire.Inbound  // of the connection at hand if it has no cold state
-	control [2 + 125]byte // a close frame on its way out
-	refused Reason        // why its message was not taken
+	in      wire.Inbound   // of the connection at hand if it has no cold state
+	control [2 + 125]byte  // a close frame on its way out
+	refused reasons.Reason // why its message was not taken
 }
 
 // webSocket is the protocol of a WebSocket of one channel: what is published to that
@@ -36,14 +37,14 @@ var webSocket = &protocol{
 		}
 		return int64(s.shared.Config.PublishBytesMax), true
 	},
-	message:     func(s *Server, fd uint32, bytes []byte) Reason { return s.publishing.publishOwn(fd, bytes) },
-	unpublished: func(s *Server, fd uint32, _ *channel.Outcome) { s.dismiss(fd, PublishFailed) },
+	message:     func(s *Server, fd uint32, bytes []byte) reasons.Reason { return s.publishing.publishOwn(fd, bytes) },
+	unpublished: func(s *Server, fd uint32, _ *channel.Outcome) { s.dismiss(fd, reasons.PublishFailed) },
 
 	ping:     pingFrames,
 	notice:   noticeFrames,
-	finish:   func(s *Server, fd uint32, reason Reason) { s.frames.closeFrames(fd, reason) },
+	finish:   func(s *Server, fd uint32, reason reasons.Reason) { s.frames.closeFrames(fd, reason) },
 	answered: func(s *Server, fd uint32, c *cold, a *channel.Answer) { s.resumer.resumed(fd, c, a) },
-	gone:     func(s *Server, fd uint32, _ *channel.Answer) { s.dismiss(fd, PositionGone) },
+	gone:     func(s *Server, fd uint32, _ *channel.Answer) { s.dismiss(fd, reasons.PositionGone) },
 }
 
 func openGauge(s *Stats) *atomic.Int64 { return &s.Open }
@@ -60,10 +61,10 @@ var noticeFrame = wire.AppendFrame(nil, ws.OpPing, []byte(DrainNotice))
 func noticeFrames(s *Server, fd uint32) { s.draining.giveNotice(fd, noticeFrame) }
 
 // closeFrames are the close frames, by reason.
-var closeFrames = func() (all [reasons][]byte) {
-	for r, info := range reasonTable {
-		if info.code != 0 {
-			all[r] = wire.AppendClose(nil, info.code, info.text)
+var closeFrames = func() (all [reasons.Count][]byte) {
+	for _, r := range reasons.All() {
+		if _, code, text := r.Told(); code != 0 {
+			all[r] = wire.AppendClose(nil, code, text)
 		}
 	}
 	return all
@@ -75,8 +76,8 @@ var closeFrames = func() (all [reasons][]byte) {
 // the end of the stream before it has answered takes the close for an unclean one. Who
 // broke the protocol is not listened to any more (7.1.7), and has its stream ended at
 // once. It is not for the middle of a read: the parser of the connection may be used here.
-func (s *frames) closeFrames(fd uint32, reason Reason) {
-	if reason == ProtocolError || reason == InvalidUTF8 {
+func (s *frames) closeFrames(fd uint32, reason reasons.Reason) {
+	if reason == reasons.ProtocolError || reason == reasons.InvalidUTF8 {
 		s.finish(fd, reason, closeFrames[reason])
 		return
 	}
@@ -108,18 +109,21 @@ func (s *frames) readFrames(fd uint32, p []byte) {
 	}
 	kept := in.KeptBytes()
 	rest, fault := in.Feed(p, sink{s.Server})
-	reason := s.gate.faultReason(fault)
+	reason := reasons.OfFault[fault]
+	if fault == wire.FaultRefused {
+		reason = s.refused
+	}
 	s.inboundBytes += in.KeptBytes() - kept
-	if reason == reasonNone && s.inboundBytes > s.shared.Config.InboundBytesTotal {
-		reason = StateMemory
+	if reason == reasons.None && s.inboundBytes > s.shared.Config.InboundBytesTotal {
+		reason = reasons.StateMemory
 	}
 	s.outbox.sayPongs()
 	isKept := s.keepParser(fd, in)
 	switch {
 	case s.loop.Record(fd).Phase != phaseOpen: // ended by what it said
 	case !isKept:
-		s.finish(fd, StateMemory, closeFrames[StateMemory])
-	case reason != reasonNone:
+		s.finish(fd, reasons.StateMemory, closeFrames[reasons.StateMemory])
+	case reason != reasons.None:
 		if s.dismiss(fd, reason); s.loop.Record(fd).Phase == phaseClosing && len(rest) > 0 {
 			s.readClosing(fd, rest)
 		}
@@ -174,7 +178,7 @@ func (s sink) Message(_ ws.OpCode, payload []byte) (taken bool) {
 		return true // a pong before it found a broken socket
 	}
 	s.frames.refused = s.protocolOf(s.current).message(s.Server, s.current, payload)
-	return s.frames.refused == reasonNone
+	return s.frames.refused == reasons.None
 }
 
 // Ping answers with the same payload (RFC 6455, 5.5.3). Pongs are collected in
@@ -212,7 +216,7 @@ func (s sink) Closed(code uint16) {
 	if code != 0 {
 		answer = wire.AppendFrame(s.frames.control[:0], ws.OpClose, []byte{byte(code >> 8), byte(code)})
 	}
-	if s.sayLast(fd, phaseLingering, ClientClosed, answer) {
-		s.end(fd, ClientClosed)
+	if s.sayLast(fd, phaseLingering, reasons.ClientClosed, answer) {
+		s.end(fd, reasons.ClientClosed)
 	}
 }

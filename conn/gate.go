@@ -2,9 +2,9 @@ package conn
 
 import (
 	"math"
-	"math/rand/v2"
 
 	"c10m/access"
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/conn/wire"
 	"c10m/internal/fdtable"
@@ -66,9 +66,8 @@ func newSharedGate(a *Access) (g sharedGate) {
 	if a.DescriptorsMax <= 0 {
 		panic("BUG: limits per address without Access.DescriptorsMax")
 	}
-	tooFast := reasonTable[RequestAddressRate]
-	tooFast.retry = max(tooFast.retry, int(math.Ceil(a.Addresses.RetryAfter().Seconds())))
-	g.tooFast = answers(tooFast)
+	tooFast := reasons.RequestAddressRate
+	g.tooFast = tooFast.RefusalsFrom(max(tooFast.Retry(), int(math.Ceil(a.Addresses.RetryAfter().Seconds()))))
 	if !a.PrivateFDTables {
 		g.clients = fdtable.New[access.Key](a.DescriptorsMax)
 	}
@@ -100,7 +99,7 @@ func (s *gate) arrive(fd uint32) bool {
 	peer, errno := s.loop.Peer(fd)
 	if errno != 0 {
 		// ENOTCONN: it was reset. There is nothing more to read from it.
-		s.end(fd, RequestGone)
+		s.end(fd, reasons.RequestGone)
 		return false
 	}
 	a := &s.shared.Config.Access
@@ -109,7 +108,7 @@ func (s *gate) arrive(fd uint32) bool {
 	}
 	c := s.coldOf(fd)
 	if c == nil {
-		s.refuse(fd, RequestMemory)
+		s.refuse(fd, reasons.RequestMemory)
 		return false
 	}
 	c.proxy = proxyMarks{isTrusted: true, hasHeader: a.ProxyProtocol, isForwarded: a.ForwardedFor && !a.ProxyProtocol}
@@ -127,7 +126,7 @@ func (s *gate) readProxyHeader(fd uint32, c *cold, p []byte) {
 	header, err := access.ParseProxyHeader(whole)
 	switch {
 	case err != nil:
-		s.refuseRequest(fd, whole, RequestProxyHeader)
+		s.refuseRequest(fd, whole, reasons.RequestProxyHeader)
 		return
 	case header.Size == 0:
 		if isNew {
@@ -169,7 +168,7 @@ func (s *gate) judgeForwarded(fd uint32, h *wire.Head) bool {
 	var lines [access.ForwardedLinesMax][]byte
 	client, err := access.ForwardedFor(h.Lines(wire.XForwardedFor, lines[:]), a.Trusted)
 	if err != nil {
-		s.refuseRequest(fd, h.Bytes(), RequestForwardedFor)
+		s.refuseRequest(fd, h.Bytes(), reasons.RequestForwardedFor)
 		return false
 	}
 	c.proxy.isForwarded = false
@@ -189,10 +188,10 @@ func (s *gate) admitAddress(fd uint32, key access.Key, request []byte) bool {
 	}
 	switch addresses.Admit(key, s.loop.Now()) {
 	case access.TooMany:
-		s.turnAway(fd, request, RequestAddressConnections, refusal(RequestAddressConnections))
+		s.turnAway(fd, request, reasons.RequestAddressConnections, reasons.RequestAddressConnections.Refusal())
 		return false
 	case access.TooFast:
-		s.turnAway(fd, request, RequestAddressRate, s.shared.gate.tooFast[rand.IntN(len(s.shared.gate.tooFast))])
+		s.turnAway(fd, request, reasons.RequestAddressRate, reasons.AnyOf(s.shared.gate.tooFast))
 		return false
 	}
 	*s.clients.Entry(fd) = key
@@ -203,7 +202,7 @@ func (s *gate) admitAddress(fd uint32, key access.Key, request []byte) bool {
 // has read the answer, since it is descriptors that the limits are about. The
 // request is mostly there, so that it can be read and the client gets its answer
 // and no reset; of one that comes later it does get a reset.
-func (s *gate) turnAway(fd uint32, request []byte, reason Reason, answer []byte) {
+func (s *gate) turnAway(fd uint32, request []byte, reason reasons.Reason, answer []byte) {
 	asksHead := isHead(request)
 	n, _ := s.loop.Recv(fd, s.scratch[:])
 	asksHead = asksHead || len(request) == 0 && isHead(s.scratch[:max(n, 0)])
@@ -227,9 +226,9 @@ func (s *gate) releaseAddress(fd uint32) {
 // goneReason is why a connection ended that did not send its request. The health
 // checks of the proxies in front come and go all the time, and are not to look like
 // clients who give up.
-func (s *gate) goneReason(fd uint32) Reason {
+func (s *gate) goneReason(fd uint32) reasons.Reason {
 	if c := s.cold[fd]; c != nil && c.proxy.isTrusted && len(c.request) == 0 {
-		return RequestProxyCheck
+		return reasons.RequestProxyCheck
 	}
-	return RequestGone
+	return reasons.RequestGone
 }

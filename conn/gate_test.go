@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"c10m/access"
+	"c10m/conn/reasons"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -101,7 +102,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 				defer c.Close()
 				return c.ask("").StatusCode == 101
 			})
-			if s.closes(RequestAddressConnections) == 0 {
+			if s.closes(reasons.RequestAddressConnections) == 0 {
 				t.Errorf("%v", s.counts())
 			}
 			s.poller.Stop()
@@ -147,7 +148,7 @@ func TestHandshakesPerSecondAndAddress(t *testing.T) {
 	for _, want := range []int{101, 429} {
 		s.from(t, "127.0.0.2").expectStatus(want, "")
 	}
-	if n := s.closes(RequestAddressRate); n != 3 {
+	if n := s.closes(reasons.RequestAddressRate); n != 3 {
 		t.Errorf("%v", s.counts())
 	}
 }
@@ -206,7 +207,7 @@ func (s *testServer) pieceIsRead() bool {
 func (s *testServer) abortOpen(t *testing.T) {
 	t.Helper()
 	s.onLoops(func(l *poller.Loop, server *Server) {
-		l.Walk(0, 1<<20, func(fd uint32) { server.end(fd, Stopped) })
+		l.Walk(0, 1<<20, func(fd uint32) { server.end(fd, reasons.Stopped) })
 	})
 	waitFor(t, "all are gone", func() bool { return s.poller.Loops()[0].Stats().Connections.Load() == 0 })
 }
@@ -217,24 +218,24 @@ func TestProxyHeaderFromTheRightPeersOnly(t *testing.T) {
 	for _, c := range []struct {
 		from, prefix string
 		status       int
-		reason       Reason
+		reason       reasons.Reason
 	}{
-		{"127.1.0.1", "", 400, RequestProxyHeader},
-		{"127.1.0.1", "PROXY TCP4 x y 1 2\r\n", 400, RequestProxyHeader},
-		{"127.1.0.1", proxyV2(0x22, ""), 400, RequestProxyHeader},
-		{"127.1.0.1", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, RequestProxyHeader},
-		{"127.1.0.1", proxyV1("192.0.2.1") + proxyV1("192.0.2.1"), 400, RequestMalformed},
-		{"127.0.0.2", proxyV1("192.0.2.1"), 400, RequestMalformed},
-		{"127.0.0.2", proxyV2(0x21, "192.0.2.1"), 400, RequestMalformed},
-		{"127.1.0.1", proxyV1("192.0.2.1"), 101, reasonNone},
-		{"127.1.0.1", proxyV2(0x20, ""), 101, reasonNone},
-		{"127.1.0.1", proxyV2(0x21, ""), 101, reasonNone},
-		{"127.1.0.1", "PROXY UNKNOWN\r\n", 101, reasonNone},
-		{"127.0.0.2", "", 101, reasonNone},
+		{"127.1.0.1", "", 400, reasons.RequestProxyHeader},
+		{"127.1.0.1", "PROXY TCP4 x y 1 2\r\n", 400, reasons.RequestProxyHeader},
+		{"127.1.0.1", proxyV2(0x22, ""), 400, reasons.RequestProxyHeader},
+		{"127.1.0.1", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, reasons.RequestProxyHeader},
+		{"127.1.0.1", proxyV1("192.0.2.1") + proxyV1("192.0.2.1"), 400, reasons.RequestMalformed},
+		{"127.0.0.2", proxyV1("192.0.2.1"), 400, reasons.RequestMalformed},
+		{"127.0.0.2", proxyV2(0x21, "192.0.2.1"), 400, reasons.RequestMalformed},
+		{"127.1.0.1", proxyV1("192.0.2.1"), 101, reasons.None},
+		{"127.1.0.1", proxyV2(0x20, ""), 101, reasons.None},
+		{"127.1.0.1", proxyV2(0x21, ""), 101, reasons.None},
+		{"127.1.0.1", "PROXY UNKNOWN\r\n", 101, reasons.None},
+		{"127.0.0.2", "", 101, reasons.None},
 	} {
 		before := s.counts()
 		s.from(t, c.from).expectStatus(c.status, c.prefix)
-		if c.reason == reasonNone {
+		if c.reason == reasons.None {
 			continue
 		}
 		if got := s.counts()[c.reason] - before[c.reason]; got != 1 {
@@ -261,7 +262,7 @@ func TestEndlessProxyHeaders(t *testing.T) {
 	if r := late.response(); r.StatusCode != 408 {
 		t.Errorf("%s", r.Status)
 	}
-	if got := s.counts(); got[RequestProxyHeader] != 1 || got[RequestTimeout] != 1 {
+	if got := s.counts(); got[reasons.RequestProxyHeader] != 1 || got[reasons.RequestTimeout] != 1 {
 		t.Errorf("%v", got)
 	}
 }
@@ -270,15 +271,15 @@ func TestEndlessProxyHeaders(t *testing.T) {
 func TestHealthChecksOfProxies(t *testing.T) {
 	for _, c := range []struct {
 		name, from, sends string
-		reason            Reason
+		reason            reasons.Reason
 	}{
-		{"LOCAL", "127.1.0.1", proxyV2(0x20, ""), RequestProxyCheck},
-		{"UNKNOWN", "127.1.0.1", "PROXY UNKNOWN\r\n", RequestProxyCheck},
-		{"only connects", "127.1.0.1", "", RequestProxyCheck},
-		{"breaks off its header", "127.1.0.1", "PROXY", RequestGone},
-		{"breaks off its request", "127.1.0.1", proxyV2(0x20, "") + "GET /", RequestGone},
-		{"a client's", "127.1.0.1", proxyV1("192.0.2.1"), RequestGone},
-		{"a client without a proxy", "127.0.0.2", "", RequestGone},
+		{"LOCAL", "127.1.0.1", proxyV2(0x20, ""), reasons.RequestProxyCheck},
+		{"UNKNOWN", "127.1.0.1", "PROXY UNKNOWN\r\n", reasons.RequestProxyCheck},
+		{"only connects", "127.1.0.1", "", reasons.RequestProxyCheck},
+		{"breaks off its header", "127.1.0.1", "PROXY", reasons.RequestGone},
+		{"breaks off its request", "127.1.0.1", proxyV2(0x20, "") + "GET /", reasons.RequestGone},
+		{"a client's", "127.1.0.1", proxyV1("192.0.2.1"), reasons.RequestGone},
+		{"a client without a proxy", "127.0.0.2", "", reasons.RequestGone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := startServer(t, 1, gateConfig(t, access.AddressLimits{Connections: 1}, func(a *Access) { a.ProxyProtocol = true }),
@@ -310,7 +311,7 @@ func TestForwardedForBehindAProxy(t *testing.T) {
 	// Whoever is not trusted writes what he likes.
 	s.from(t, "127.0.0.2").expectStatus(101, "", "X-Forwarded-For: 192.0.2.5")
 	s.from(t, "127.0.0.2").expectStatus(429, "", "X-Forwarded-For: 192.0.2.6")
-	if got := s.counts(); got[RequestForwardedFor] != 2 || got[RequestAddressConnections] != 3 {
+	if got := s.counts(); got[reasons.RequestForwardedFor] != 2 || got[reasons.RequestAddressConnections] != 3 {
 		t.Errorf("%v", got)
 	}
 	s.poller.Stop()
@@ -338,7 +339,7 @@ func TestOrigins(t *testing.T) {
 	s.from(t, "127.0.0.1").expectStatus(101, "")
 	s.from(t, "127.0.0.1").expectStatus(403, "", "Origin: https://example.com.evil.test")
 	s.from(t, "127.0.0.1").expectStatus(403, "", "Origin: null")
-	if got := s.counts()[RequestOrigin]; got != 2 {
+	if got := s.counts()[reasons.RequestOrigin]; got != 2 {
 		t.Errorf("%v", s.counts())
 	}
 }

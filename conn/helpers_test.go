@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/reasons"
 	"c10m/conn/wire/wiretest"
 	"c10m/internal/patience"
 	"c10m/poller"
@@ -207,9 +208,9 @@ func (s *testServer) sum(of func(*Server) int64) (n int64) {
 }
 
 // counts are all close counters that are not 0.
-func (s *testServer) counts() map[Reason]int {
-	counts := make(map[Reason]int)
-	for _, r := range append(Reasons(), reasonNone) {
+func (s *testServer) counts() map[reasons.Reason]int {
+	counts := make(map[reasons.Reason]int)
+	for _, r := range append(reasons.All(), reasons.None) {
 		if n := s.closes(r); n > 0 {
 			counts[r] = int(n)
 		}
@@ -236,7 +237,7 @@ func (s *testServer) checkNothingLeft(t testing.TB) {
 	for _, n := range s.counts() {
 		ended += uint64(n)
 	}
-	if ended != accepted || s.closes(reasonNone) != 0 {
+	if ended != accepted || s.closes(reasons.None) != 0 {
 		t.Errorf("%d connections were accepted, and the reasons are %v", accepted, s.counts())
 	}
 	for what, of := range map[string]func(*Server) int64{

@@ -1,12 +1,14 @@
 package conn
 
+import "c10m/conn/reasons"
+
 // What is kept of requests: half of one, or those whose turn has not come.
 
 // awaitRequest keeps p until more of a request (or of what comes before it) is
 // there. own is as takeRequest returns it, and 0 if p is lent.
 func (s *exchange) awaitRequest(fd uint32, p []byte, own int) (kept bool) {
 	if s.keepBounded(fd, p, own) == nil {
-		s.refuseRequest(fd, p, RequestMemory)
+		s.refuseRequest(fd, p, reasons.RequestMemory)
 		return false
 	}
 	return true

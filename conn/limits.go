@@ -112,10 +112,6 @@ const (
 	disconnectLooksPerTickMax = 8 << 10
 	disconnectsMax            = 8
 	clientsPerLoopMax         = 64
-	// recentMax is how many closes a loop remembers, and recentChannelBytesMax how
-	// much of a channel's name with each: 9 KB a loop, from its first close on.
-	recentMax             = 64
-	recentChannelBytesMax = 128
 	// tokenNanosPerTurnMax is when a turn has verified enough tokens (0.06 ms
 	// each if their keys are public ones): newcomers wait for the next one, as
 	// a storm of bad signatures must not cost those already connected more
@@ -128,11 +124,6 @@ const (
 	// pollSecondsMax is for how long a poll waits: below what proxies allow a
 	// backend at the most, as a rule, and below the 256 s of Record.Stamp.
 	pollSecondsMax = 120
-	// refusalsKept is how many refusals of a loop wait to be logged, which is done
-	// every 100 ms (only with --log-level debug), refusalLineBytesMax what is shown of
-	// a request line.
-	refusalsKept        = 256
-	refusalLineBytesMax = 200
 	// napMax is how long a loop lets the pongs to its pings gather, and
 	// napShare the part of its time, so that data from clients and newcomers
 	// wait at most so long, and seldom.

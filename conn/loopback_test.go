@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/internal/patience"
 	"c10m/poller"
@@ -96,7 +97,7 @@ func (s *testServer) publishID(t testing.TB, name, payload string) string {
 }
 
 // closes is the number of connections that ended for a reason, on all loops.
-func (s *testServer) closes(reason Reason) (n uint64) {
+func (s *testServer) closes(reason reasons.Reason) (n uint64) {
 	for _, server := range s.servers {
 		n += server.Stats().Closes[reason].Load()
 	}

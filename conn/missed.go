@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 )
 
@@ -17,17 +18,8 @@ type gaps struct {
 	dueBudget float64  // how many may be, out of turn
 }
 
-// CodeMissedMessages is the close code that says: messages may have been
-// published to your channel while you were connected, and did not reach you. It
-// is of our own, as no code of IANA's registry says that: 1012 (service restart)
-// and 1013 (try again later) are about the connection, and a client that comes
-// back after them has no reason to doubt what it got before. What a client does
-// after this one is the application's business, and the range from 4000 to 4999
-// is the application's (RFC 6455, 7.4.2).
-const CodeMissedMessages = 4001
-
 // How those are told of an interruption (channel/interruption.go) who were there: a
-// WebSocket and a stream of events are closed with CodeMissedMessages, and a poll is
+// WebSocket and a stream of events are closed with reasons.CodeMissedMessages, and a poll is
 // answered with 410. Each is told before it gets anything that was published after
 // the interruption, and once.
 //
@@ -95,7 +87,7 @@ func (s *gaps) missedOne(fd uint32) {
 	if s.loop.Record(fd).Phase != phaseOpen || !s.isUntold(fd) {
 		return
 	}
-	s.dismiss(fd, MissedMessages)
+	s.dismiss(fd, reasons.MissedMessages)
 	if s.missed != nil {
 		s.missed.walk.Left--
 	}

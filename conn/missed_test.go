@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/reasons"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -23,7 +24,7 @@ func TestWalkTellsNoNewcomers(t *testing.T) {
 	newcomers := s.members(t, 20)
 	s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1<<16, server.gaps.missedOne) })
 	for _, c := range clients {
-		c.expect(closing(CodeMissedMessages))
+		c.expect(closing(reasons.CodeMissedMessages))
 	}
 	s.publish(t, "news", "hello")
 	for _, c := range newcomers {
@@ -42,7 +43,7 @@ func TestInterruptedTellsThoseWhoWereOpenAndNobodyElse(t *testing.T) {
 		s.begun()
 		var newcomers []*rawClient
 		for _, c := range clients {
-			if got := c.frames(); !slices.Equal(got, []wireFrame{closing(CodeMissedMessages)}) {
+			if got := c.frames(); !slices.Equal(got, []wireFrame{closing(reasons.CodeMissedMessages)}) {
 				t.Fatalf("got %v", got)
 			}
 			// One comes back for each that leaves, under the number that it had.
@@ -64,7 +65,7 @@ func TestInterruptedTellsThoseWhoWereOpenAndNobodyElse(t *testing.T) {
 		for _, c := range newcomers {
 			c.expect(wireFrame{opcode: ws.OpText, payload: "hello"})
 		}
-		if n := s.closes(MissedMessages); n != uint64(len(clients)) {
+		if n := s.closes(reasons.MissedMessages); n != uint64(len(clients)) {
 			t.Errorf("%d of %d were told", n, len(clients))
 		}
 		closeAll(newcomers)
@@ -86,12 +87,12 @@ func TestInterruptedIsEvenAndGoesRoundAgain(t *testing.T) {
 	s.begun()
 	for i := 1; i <= steps/2; i++ {
 		s.step(kernel, over/steps)
-		closed, due := int(s.closes(MissedMessages)), n*i/steps
+		closed, due := int(s.closes(reasons.MissedMessages)), n*i/steps
 		if closed < due-3 || closed > due+3 {
 			t.Fatalf("after %d of %d steps %d of %d are closed", i, steps, closed, n)
 		}
 	}
-	first := int(s.closes(MissedMessages))
+	first := int(s.closes(reasons.MissedMessages))
 	s.members(t, 50)
 	s.hub.Interrupted(over)
 	s.begun()
@@ -100,13 +101,13 @@ func TestInterruptedIsEvenAndGoesRoundAgain(t *testing.T) {
 	for range steps/2 + 2 {
 		s.step(kernel, over/steps)
 	}
-	if closed := int(s.closes(MissedMessages)); closed < n {
+	if closed := int(s.closes(reasons.MissedMessages)); closed < n {
 		t.Errorf("%d of %d that were there at the first gap are told in its time", closed, n)
 	}
 	for range steps + 10 {
 		s.step(kernel, over/steps)
 	}
-	if closed := int(s.closes(MissedMessages)); closed != n+50 {
+	if closed := int(s.closes(reasons.MissedMessages)); closed != n+50 {
 		t.Errorf("%d were closed, %d of them before the second gap; %d should be", closed, first, n+50)
 	}
 	if got := s.publish(t, "news", "hello"); got != len(stay) {
@@ -128,7 +129,7 @@ func TestDrainTellsWhoIsUntold(t *testing.T) {
 	var done sync.WaitGroup
 	done.Go(func() { Drain(s.servers, 0) })
 	for _, c := range clients {
-		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(CodeMissedMessages)}) {
+		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(reasons.CodeMissedMessages)}) {
 			t.Fatalf("got %v", got)
 		}
 		c.Close()

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"c10m/access"
+	"c10m/conn/reasons"
 	"c10m/poller"
 )
 
@@ -204,9 +205,9 @@ func TestOddRequests(t *testing.T) {
 		}
 	}
 	s.checkNothingLeft(t)
-	for _, reason := range []Reason{RequestNoUpgrade, RequestWSVersion} { // RFC 9110, 7.8
-		if !strings.Contains(string(refusal(reason)), "\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n") {
-			t.Errorf("%v: %q", reason, refusal(reason))
+	for _, reason := range []reasons.Reason{reasons.RequestNoUpgrade, reasons.RequestWSVersion} { // RFC 9110, 7.8
+		if !strings.Contains(string(reason.Refusal()), "\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n") {
+			t.Errorf("%v: %q", reason, reason.Refusal())
 		}
 	}
 }

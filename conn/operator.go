@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/poller"
 )
 
@@ -47,7 +48,7 @@ type SlowClient struct {
 // A Look is what one loop tells.
 type Look struct {
 	Slowest []SlowClient
-	Closes  []Close // the last first
+	Closes  []reasons.Close // the last first
 	Busiest []channel.Busy
 	// BusyNanos is the time that Busiest is about, 0 at the first look.
 	BusyNanos int64
@@ -111,7 +112,7 @@ func (o *Operator) Look(ctx context.Context) []*Look {
 	a := newAsked[Look](len(o.servers))
 	for i, s := range o.servers {
 		s.loop.Run(func(*poller.Loop) {
-			look := &Look{Closes: s.recent.list(s.loop.Now())}
+			look := &Look{Closes: s.recent.List(s.loop.Now())}
 			look.Busiest, look.BusyNanos = s.registry.Busiest()
 			s.registry.SlowMembers(&channel.SlowSurvey{Identify: s.ownerGeneration, Done: func(slowest []channel.Slow) {
 				for _, m := range slowest {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/reasons"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -43,7 +44,7 @@ func TestDisconnectClosesOneClientAndNoOther(t *testing.T) {
 	if at < 0 {
 		t.Fatalf("nobody has the address %v", chosen.Peer)
 	}
-	if got := clients[at].frames(); !slices.Equal(got, []wireFrame{closing(CodeDisconnected)}) {
+	if got := clients[at].frames(); !slices.Equal(got, []wireFrame{closing(reasons.CodeDisconnected)}) {
 		t.Errorf("it got %v", got)
 	}
 	clients[at].Close()
@@ -67,7 +68,7 @@ func TestDisconnectClosesOneClientAndNoOther(t *testing.T) {
 	for _, c := range others {
 		c.expect(pushed("hello"))
 	}
-	if n := s.closes(Disconnected); n != 1 {
+	if n := s.closes(reasons.Disconnected); n != 1 {
 		t.Errorf("%d were disconnected", n)
 	}
 	closeAll(others)
@@ -90,7 +91,7 @@ func TestDisconnectChannelClosesThoseWhoAreThereAndNobodyElse(t *testing.T) {
 		}
 		s.begun()
 		for _, c := range clients {
-			if got := c.frames(); !slices.Equal(got, []wireFrame{closing(CodeDisconnected)}) {
+			if got := c.frames(); !slices.Equal(got, []wireFrame{closing(reasons.CodeDisconnected)}) {
 				t.Fatalf("got %v", got)
 			}
 			c.Close()
@@ -102,7 +103,7 @@ func TestDisconnectChannelClosesThoseWhoAreThereAndNobodyElse(t *testing.T) {
 		if n := s.publish(t, "news", "hello"); n != len(newcomers) {
 			t.Errorf("%d of %d newcomers are there", n, len(newcomers))
 		}
-		if n := s.closes(Disconnected); n != uint64(len(clients)) {
+		if n := s.closes(reasons.Disconnected); n != uint64(len(clients)) {
 			t.Errorf("%d of %d were disconnected", n, len(clients))
 		}
 		closeAll(newcomers)
@@ -118,7 +119,7 @@ func TestDisconnectChannelReachesReadersOfEvents(t *testing.T) {
 	if n, err := s.operator().DisconnectChannel(t.Context(), "news", 0); n != 2 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
-	socket.expect(closing(CodeDisconnected))
+	socket.expect(closing(reasons.CodeDisconnected))
 	if got := events.rest(); got != "event: close\ndata: 4002 disconnected by the operator\n\n" {
 		t.Errorf("got %q", got)
 	}
@@ -151,11 +152,11 @@ func TestDisconnectReachesPolls(t *testing.T) {
 			t.Errorf("%s: %d were there", name, n)
 		}
 		for _, c := range polls {
-			c.expectRefusal(t, 403, RequestDisconnected, "")
+			c.expectRefusal(t, 403, reasons.RequestDisconnected, "")
 			c.Close()
 		}
 		// A script has to be able to tell it from a channel that is not allowed.
-		answer := string(refusal(RequestDisconnected))
+		answer := string(reasons.RequestDisconnected.Refusal())
 		if !strings.Contains(answer, "\r\nC10m-Close: 4002\r\n") || !regexp.MustCompile(`Access-Control-Expose-Headers: .*C10m-Close`).MatchString(answer) {
 			t.Errorf("%s: a poll is not told its close code: %q", name, answer)
 		}
@@ -189,7 +190,7 @@ func TestDisconnectChannelLeavesNewcomersWhoseTurnWouldCome(t *testing.T) {
 	}
 	s.disconnected(t)
 	for _, c := range clients {
-		c.expect(closing(CodeDisconnected))
+		c.expect(closing(reasons.CodeDisconnected))
 	}
 	if n := s.publish(t, "news", "hello"); n != len(newcomers) {
 		t.Errorf("%d of %d newcomers are there", n, len(newcomers))
@@ -273,7 +274,7 @@ func TestDisconnectChannelIsEvenAndTakesTurns(t *testing.T) {
 	}
 	for i := 1; i <= steps; i++ {
 		s.step(kernel, over/steps)
-		closed, due := int(s.closes(Disconnected)), n*i/steps
+		closed, due := int(s.closes(reasons.Disconnected)), n*i/steps
 		if i < steps-3 && (closed < due-3 || closed > due+3) {
 			t.Fatalf("after %d of %d steps %d of %d are closed", i, steps, closed, n)
 		}
@@ -281,7 +282,7 @@ func TestDisconnectChannelIsEvenAndTakesTurns(t *testing.T) {
 	for range 10 + 2*disconnectsMax {
 		s.step(kernel, over/steps)
 	}
-	if closed := int(s.closes(Disconnected)); closed != n+disconnectsMax-1 {
+	if closed := int(s.closes(reasons.Disconnected)); closed != n+disconnectsMax-1 {
 		t.Errorf("%d are closed", closed)
 	}
 	s.disconnected(t)
@@ -305,7 +306,7 @@ func TestLook(t *testing.T) {
 	messages := s.block(t, "slow")
 	gone := s.upgrade(t, "/"+strings.Repeat("n", 200))
 	gone.Close()
-	waitFor(t, "the close is counted", func() bool { return s.closes(ClientGone)+s.closes(ClientReset) == 1 })
+	waitFor(t, "the close is counted", func() bool { return s.closes(reasons.ClientGone)+s.closes(reasons.ClientReset) == 1 })
 	if status := s.connectAndAsk(t, "PUT / HTTP/1.1\r\nHost: h\r\n\r\n"); status != 405 { // counted, and not listed
 		t.Fatalf("status %d", status)
 	}
@@ -315,7 +316,7 @@ func TestLook(t *testing.T) {
 		t.Fatalf("%d of 2 loops answered", len(looks))
 	}
 	var slowest []SlowClient
-	var closes []Close
+	var closes []reasons.Close
 	published, deliveries := 0, 0
 	for _, look := range looks {
 		slowest, closes = append(slowest, look.Slowest...), append(closes, look.Closes...)
@@ -333,7 +334,7 @@ func TestLook(t *testing.T) {
 		slowest[0].Behind < 1 || !slowest[0].IsBlocked {
 		t.Fatalf("slow are %+v", slowest)
 	}
-	if len(closes) != 1 || closes[0].Channel != strings.Repeat("n", recentChannelBytesMax) || !closes[0].IsCut || closes[0].NanosAgo < 0 {
+	if len(closes) != 1 || strings.Trim(closes[0].Channel, "n") != "" || !closes[0].IsCut || closes[0].NanosAgo < 0 {
 		t.Errorf("closed were %+v", closes)
 	}
 	if published != messages || deliveries != messages {
@@ -389,26 +390,6 @@ func TestALoopThatIsSilentIsLeftOut(t *testing.T) {
 		t.Errorf("%v, %v", closed, err)
 	}
 	c.Close()
-}
-
-// The ring keeps the last ones, the last first.
-func TestRecentRing(t *testing.T) {
-	var ring recentRing
-	if ring.list(0) == nil || len(ring.list(0)) != 0 {
-		t.Error("an empty ring lists something")
-	}
-	for i := range 3*recentMax/2 + 1 {
-		ring.add(int64(i), ClientClosed, fmt.Appendf(nil, "channel %d", i))
-	}
-	list := ring.list(3 * recentMax / 2)
-	if len(list) != recentMax {
-		t.Fatalf("%d are listed", len(list))
-	}
-	for i, c := range list {
-		if want := fmt.Sprintf("channel %d", 3*recentMax/2-i); c.Channel != want || c.NanosAgo != int64(i) || c.Reason != ClientClosed || c.IsCut {
-			t.Errorf("number %d is %+v, want %s", i, c, want)
-		}
-	}
 }
 
 // What a tick does at most for a channel whose members are far apart: a look at

@@ -1,6 +1,9 @@
 package conn
 
-import "c10m/poller"
+import (
+	"c10m/conn/reasons"
+	"c10m/poller"
+)
 
 // An outbox is what the server itself says to connections, in whole words and behind the
 // frames that are partly in their sockets.
@@ -57,7 +60,7 @@ func (s *outbox) owe(fd uint32, c *cold, rest []byte) {
 	s.pinned.add(rest)
 	s.stats.Pinned.Store(int64(s.pinned.bytes))
 	if s.pinned.bytes > s.shared.Config.Channel.LogBytesTotal {
-		s.end(fd, SlowTotal)
+		s.end(fd, reasons.SlowTotal)
 	}
 }
 
@@ -97,7 +100,7 @@ func (s *outbox) say(fd uint32, words []byte) {
 			}
 		}
 		if c = s.coldOf(fd); c == nil {
-			s.end(fd, StateMemory)
+			s.end(fd, reasons.StateMemory)
 			return
 		}
 		s.owe(fd, c, p.channels.hold(s.Server, fd))
@@ -107,7 +110,7 @@ func (s *outbox) say(fd uint32, words []byte) {
 	s.owedBytes += len(words)
 	replies := p.repliesBytesMax
 	if replies > 0 && len(c.owed) > replies || (replies > 0 || len(words) > owedBytesMax) && s.owedBytes > owedBytesTotalMax {
-		s.end(fd, StateMemory)
+		s.end(fd, reasons.StateMemory)
 	}
 }
 
@@ -140,7 +143,7 @@ func (s *outbox) writable(fd uint32) {
 		s.stopListening(fd)
 		return
 	case phase == phaseClosing && c.in.IsClosed(): // the client was the first to say it
-		s.end(fd, reasonNone)
+		s.end(fd, reasons.None)
 		return
 	case phase == phaseClosing:
 		s.loop.ArmWrite(fd, false)

@@ -1,6 +1,10 @@
 package conn
 
-import "testing"
+import (
+	"testing"
+
+	"c10m/conn/reasons"
+)
 
 func TestPinsCountAFrameOnce(t *testing.T) {
 	var p pins
@@ -37,6 +41,6 @@ func TestFramesHeldOutsideTheLogsAreBounded(t *testing.T) {
 		c.Write(clientFrame(0x89, nil))
 	}
 	waitFor(t, "frames beyond the limit are let go with their readers", func() bool {
-		return s.closes(SlowTotal) > 0 && s.servers[0].Stats().Pinned.Load() <= 4<<20
+		return s.closes(reasons.SlowTotal) > 0 && s.servers[0].Stats().Pinned.Load() <= 4<<20
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/poller"
 )
@@ -63,7 +64,7 @@ func newPages(pages []Page) map[string]*page {
 // preflight answers OPTIONS, for any path: what may be asked of it is known from
 // its answer.
 func (s *exchange) preflight(fd uint32, h *wire.Head) verdict {
-	if reason := s.gate.judgePlain(h); reason != reasonNone {
+	if reason := s.gate.judgePlain(h); reason != reasons.None {
 		s.refuse(fd, reason)
 		return verdictOver
 	}
@@ -74,7 +75,7 @@ func (s *exchange) preflight(fd uint32, h *wire.Head) verdict {
 
 // rootPage says what this server is: as HTML to a browser, as text to a program.
 func (s *exchange) rootPage(fd uint32, h *wire.Head) verdict {
-	if reason := s.gate.judgePlain(h); reason != reasonNone {
+	if reason := s.gate.judgePlain(h); reason != reasons.None {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
@@ -88,7 +89,7 @@ func (s *exchange) rootPage(fd uint32, h *wire.Head) verdict {
 // ownPage answers GET and HEAD below /-/.
 func (s *exchange) ownPage(fd uint32, h *wire.Head) verdict {
 	reason := s.gate.judgePlain(h)
-	if reason == reasonNone {
+	if reason == reasons.None {
 		if page := s.shared.pages[string(h.Path())]; page != nil {
 			return s.servePage(fd, h, page)
 		}
@@ -96,7 +97,7 @@ func (s *exchange) ownPage(fd uint32, h *wire.Head) verdict {
 		if strings.HasPrefix(string(h.Path()), channels+"/") {
 			return s.countPage(fd, h, h.Path()[len(channels):])
 		}
-		reason = RequestReserved
+		reason = reasons.RequestReserved
 	}
 	s.refuseRequest(fd, h.Bytes(), reason)
 	return verdictOver
@@ -140,7 +141,7 @@ var countBusy = wire.Failure{Status: 429, RetrySeconds: 1, Text: "Too many ask a
 // may subscribe to it. The loops are asked by a goroutine, as no loop may wait for
 // another; countsMax bounds these.
 func (s *exchange) countPage(fd uint32, h *wire.Head, path []byte) verdict {
-	if reason := s.gate.judgeReader(h, path); reason != reasonNone {
+	if reason := s.gate.judgeReader(h, path); reason != reasons.None {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
@@ -151,7 +152,7 @@ func (s *exchange) countPage(fd uint32, h *wire.Head, path []byte) verdict {
 	}
 	c := s.coldOf(fd)
 	if c == nil {
-		s.refuseRequest(fd, h.Bytes(), RequestMemory)
+		s.refuseRequest(fd, h.Bytes(), reasons.RequestMemory)
 		return verdictOver
 	}
 	s.keepAsker(c)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/conn/wire"
 )
@@ -41,21 +42,21 @@ var longPoll = &protocol{
 	hungUp:       hungUp,
 
 	notice:   func(s *Server, fd uint32) { s.longPolls.drainPoll(fd) },
-	finish:   func(s *Server, fd uint32, reason Reason) { s.longPolls.finishPoll(fd, reason) },
+	finish:   func(s *Server, fd uint32, reason reasons.Reason) { s.longPolls.finishPoll(fd, reason) },
 	answered: func(s *Server, fd uint32, c *cold, a *channel.Answer) { s.longPolls.pollAnswered(fd, c, a) },
 }
 
 // finishPoll ends a poll with a status, since it knows no close codes.
-func (s *longPolls) finishPoll(fd uint32, reason Reason) {
+func (s *longPolls) finishPoll(fd uint32, reason reasons.Reason) {
 	switch reason {
-	case MissedMessages:
+	case reasons.MissedMessages:
 		s.missedPoll(fd)
-	case Draining:
+	case reasons.Draining:
 		s.drainPoll(fd)
-	case Disconnected:
-		s.refuse(fd, RequestDisconnected)
-	case StateMemory:
-		s.refuse(fd, RequestMemory)
+	case reasons.Disconnected:
+		s.refuse(fd, reasons.RequestDisconnected)
+	case reasons.StateMemory:
+		s.refuse(fd, reasons.RequestMemory)
 	default:
 		panic("BUG: a poll does not end with " + reason.String())
 	}
@@ -95,17 +96,15 @@ func (s *longPolls) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verd
 	reason := s.gate.judgeReader(h, h.Path())
 	wait, isTime := pollWait(h)
 	switch {
-	case reason != reasonNone:
+	case reason != reasons.None:
 	case !isTime:
-		reason = RequestWait
+		reason = reasons.RequestWait
 	case s.draining.drain != nil:
-		reason = RequestDraining
+		reason = reasons.RequestDraining
 	default:
-		if err := s.gate.admit(fd); err != nil {
-			reason = requestReason(err)
-		}
+		reason = s.gate.admit(fd)
 	}
-	if reason != reasonNone {
+	if reason != reasons.None {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
@@ -151,7 +150,7 @@ func pollWait(h *wire.Head) (wait time.Duration, isTime bool) {
 func (s *longPolls) keepPollAsker(fd uint32, h *wire.Head) (kept bool) {
 	c := s.coldOf(fd)
 	if c == nil {
-		s.refuse(fd, RequestMemory)
+		s.refuse(fd, reasons.RequestMemory)
 		return false
 	}
 	s.exchange.keepAsker(c)
@@ -163,7 +162,7 @@ func (s *longPolls) keepPollAsker(fd uint32, h *wire.Head) (kept bool) {
 func (s *longPolls) keepLast(fd uint32) (kept bool) {
 	c := s.coldOf(fd)
 	if c == nil {
-		s.refuse(fd, RequestMemory)
+		s.refuse(fd, reasons.RequestMemory)
 		return false
 	}
 	c.isLast = true
@@ -175,7 +174,7 @@ func (s *longPolls) keepLast(fd uint32) (kept bool) {
 func (s *longPolls) keepBehindPoll(fd uint32, p []byte) (kept bool) {
 	c := s.exchange.keepBounded(fd, p, 0)
 	if c == nil {
-		s.refuse(fd, RequestMemory)
+		s.refuse(fd, reasons.RequestMemory)
 		return false
 	}
 	c.held = true
@@ -309,7 +308,7 @@ func (s *longPolls) drainPoll(fd uint32) {
 		answer = wire.AppendPollGone(nil, nil, s.resumer.kept(), true)
 	}
 	s.leavePoll(fd)
-	s.finish(fd, Draining, s.exchange.dress(fd, answer))
+	s.finish(fd, reasons.Draining, s.exchange.dress(fd, answer))
 }
 
 // Served implements channel.Owner: a poll got its answer from the sweep, but for
@@ -332,7 +331,7 @@ func (s *Server) Served(fd uint32, rest []byte) {
 	}
 	c := s.coldOf(fd)
 	if c == nil {
-		s.end(fd, StateMemory)
+		s.end(fd, reasons.StateMemory)
 		return
 	}
 	s.exchange.enter(fd, phaseAnswer)

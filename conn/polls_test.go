@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire/wiretest"
 	"c10m/poller"
 
@@ -104,7 +105,7 @@ func TestPollsWaitForTheNextMessage(t *testing.T) {
 	}
 	closeAll(append(pollers, other, socket, events.rawClient))
 	s.checkNothingLeft(t)
-	if got := s.counts(); got[RequestsDone] != n || got[ClientGone] != 3 {
+	if got := s.counts(); got[reasons.RequestsDone] != n || got[reasons.ClientGone] != 3 {
 		t.Errorf("reasons %v", got)
 	}
 }
@@ -365,7 +366,7 @@ func TestPollsEnd(t *testing.T) {
 	}
 	lastEmpty.Close()
 	s.checkNothingLeft(t)
-	if got := s.counts(); got[RequestsDone] != 2 || got[ClientGone] != 1 || got[ClientReset] != 2 {
+	if got := s.counts(); got[reasons.RequestsDone] != 2 || got[reasons.ClientGone] != 1 || got[reasons.ClientReset] != 2 {
 		t.Errorf("reasons %v", got)
 	}
 }
@@ -376,10 +377,10 @@ func TestPollsRefused(t *testing.T) {
 	for _, c := range []struct {
 		target string
 		status int
-		reason Reason
+		reason reasons.Reason
 	}{
-		{"/news?wait=1", 401, RequestTokenMissing},
-		{"/?wait=1", 400, RequestChannel},
+		{"/news?wait=1", 401, reasons.RequestTokenMissing},
+		{"/?wait=1", 400, reasons.RequestChannel},
 	} {
 		client := s.connect(t)
 		client.poll(c.target)
@@ -391,7 +392,7 @@ func TestPollsRefused(t *testing.T) {
 	for _, wait := range []string{"", "x", "-1", "1.5", "%31"} {
 		client := s.connect(t)
 		client.poll("/news?wait=" + wait)
-		client.expectRefusal(t, 400, RequestWait, "")
+		client.expectRefusal(t, 400, reasons.RequestWait, "")
 		client.Close()
 	}
 	s.checkNothingLeft(t)
@@ -440,7 +441,7 @@ func TestPollsOfSlowReadersAreBounded(t *testing.T) {
 	owe(owedBytesTotalMax)
 	another := s.dialSlow(t)
 	another.poll("/news?wait=60&since=first")
-	waitFor(t, "one more is too many", func() bool { return s.closes(StateMemory) == 1 })
+	waitFor(t, "one more is too many", func() bool { return s.closes(reasons.StateMemory) == 1 })
 	owe(-owedBytesTotalMax)
 	if _, payloads := slow.answered(200); len(payloads) != 3 {
 		t.Errorf("%d messages", len(payloads))
@@ -466,7 +467,7 @@ func TestPollsAreDrained(t *testing.T) {
 		s.waitForPolls(t, 5)
 	})
 	kept.poll("/news?wait=60")
-	kept.expectRefusal(t, 503, RequestDraining, "Retry-After: ")
+	kept.expectRefusal(t, 503, reasons.RequestDraining, "Retry-After: ")
 	d.pass(6 * time.Second)
 	for _, c := range polls {
 		if r, _ := c.answered(204); !r.Close {
@@ -474,7 +475,7 @@ func TestPollsAreDrained(t *testing.T) {
 		}
 	}
 	d.end(t)
-	if got := d.counts(); got[Draining] != 5 || got[RequestDraining] != 1 {
+	if got := d.counts(); got[reasons.Draining] != 5 || got[reasons.RequestDraining] != 1 {
 		t.Errorf("reasons %v", got)
 	}
 }
@@ -566,7 +567,7 @@ func TestPollsCountAsConnections(t *testing.T) {
 		t.Errorf("%d connections are counted of 2", n)
 	}
 	late.poll("/news?wait=60")
-	late.expectRefusal(t, 503, RequestFull, "Retry-After: ")
+	late.expectRefusal(t, 503, reasons.RequestFull, "Retry-After: ")
 	s.publish(t, "news", "hello")
 	c.expectPolled("hello")
 	s.waitForPolls(t, 0)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 )
 
@@ -25,7 +26,7 @@ func (s *exchange) post(fd uint32, h *wire.Head, rest []byte) (after []byte, the
 	if isPending && !isWhole {
 		return nil, verdictWait
 	}
-	if reason := s.gate.judgePost(h); reason != reasonNone {
+	if reason := s.gate.judgePost(h); reason != reasons.None {
 		if isPending {
 			return nil, verdictWait
 		}
@@ -42,32 +43,27 @@ func (s *exchange) post(fd uint32, h *wire.Head, rest []byte) (after []byte, the
 
 // judgePost judges who publishes and what, the token last of all. It leaves the
 // channel in s.shake.channel.
-func (s *gate) judgePost(h *wire.Head) Reason {
+func (s *gate) judgePost(h *wire.Head) reasons.Reason {
 	reason := s.judgePlain(h)
 	switch {
-	case reason != reasonNone:
+	case reason != reasons.None:
 		return reason
 	case s.publisher == nil:
-		return RequestPublish
+		return reasons.RequestPublish
 	case h.Chunked || h.Length < 0:
-		return RequestLength
+		return reasons.RequestLength
 	case h.Length > int64(s.shared.Config.PublishBytesMax):
-		return RequestTooBig
+		return reasons.RequestTooBig
 	case h.Encoded:
-		return RequestEncoding
+		return reasons.RequestEncoding
 	}
 	if _, ok := keyOf(h); !ok {
-		return RequestIdempotencyKey
+		return reasons.RequestIdempotencyKey
 	}
-	var err error
-	shake := &s.shake
-	if shake.channel, err = appendChannel(shake.channel[:0], h.Path()); err == nil {
-		err = s.judgePublisher(h)
+	if reason = s.nameChannel(h.Path()); reason != reasons.None {
+		return reason
 	}
-	if err != nil {
-		return requestReason(err)
-	}
-	return reasonNone
+	return s.judgePublisher(h)
 }
 
 // keyOf returns the key of a message, nil if it has none.
@@ -88,7 +84,7 @@ var continueAnswer = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 func (s *exchange) awaitBody(fd uint32, h *wire.Head, part []byte) {
 	c := s.coldOf(fd)
 	if c == nil {
-		s.refuse(fd, RequestMemory)
+		s.refuse(fd, reasons.RequestMemory)
 		return
 	}
 	key, _ := keyOf(h)
@@ -115,7 +111,7 @@ func (s *exchange) keepBody(fd uint32, c *cold, part []byte) (kept bool) {
 	}
 	b.bytes = append(b.bytes, part...)
 	if s.inboundBytes > s.shared.Config.InboundBytesTotal {
-		s.refuse(fd, RequestMemory)
+		s.refuse(fd, reasons.RequestMemory)
 		return false
 	}
 	return true
@@ -149,7 +145,7 @@ func (s *exchange) dropBody(c *cold) {
 func (s *exchange) publishBody(fd uint32, name, key, payload []byte, isLast bool) verdict {
 	c := s.coldOf(fd)
 	if c == nil {
-		s.refuse(fd, RequestMemory)
+		s.refuse(fd, reasons.RequestMemory)
 		return verdictOver
 	}
 	if s.publisher.Full() || !s.publisher.PublishAnswered(s.identityOf(fd), name, key, payload) {

@@ -11,6 +11,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/poller"
 
@@ -25,47 +26,47 @@ func TestPlainRequestsThatAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, bus := startHTTP(t, func(c *Config) { c.Access.Origins = origins })
-	want := make(map[Reason]int)
+	want := make(map[reasons.Reason]int)
 	for _, c := range []struct {
 		request string
 		status  int
-		reason  Reason
+		reason  reasons.Reason
 	}{
-		{postRequest("/news", strings.Repeat("x", 200_001)), 413, RequestTooBig},
-		{"POST /news HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999999\r\n\r\n", 413, RequestTooBig},
-		{"POST /news HTTP/1.1\r\nHost: h\r\n\r\n", 411, RequestLength},
-		{"POST /news HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", 411, RequestLength},
-		{postRequest("/news", "x", "Transfer-Encoding: chunked\r\n"), 400, RequestMalformed},
-		{postRequest("/news", "x", "Content-Length: 1\r\n"), 400, RequestMalformed},
-		{"POST /news HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\nx", 400, RequestMalformed},
-		{"POST /news HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\nx", 400, RequestMalformed},
-		{"POST /news HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n", 400, RequestMalformed},
-		{postRequest("/news", "x", "Host: i\r\n"), 400, RequestHostInvalid},
-		{postRequest("/news", "x", "X : y\r\n"), 400, RequestMalformed},
-		{postRequest("/news", "x", "Content-Length\v: 2\r\n"), 400, RequestMalformed},
-		{postRequest("/news", "x", "X(y): z\r\n"), 400, RequestMalformed},
-		{postRequest("/news", "x", " folded\r\n"), 400, RequestMalformed},
-		{postRequest("/news", "x", "X: a\rb\r\n"), 400, RequestMalformed},
-		{postRequest("/news", "x", "X: a\nContent-Length: 2\r\n"), 400, RequestMalformed},
-		{"POST /news HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", 400, RequestHost},
-		{"POST /news HTTP/2.0\r\nHost: h\r\nContent-Length: 1\r\n\r\nx", 505, RequestVersion},
-		{"POST /news HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400, RequestMalformed},
-		{postRequest("/news", "x", "Content-Encoding: gzip\r\n"), 415, RequestEncoding},
-		{postRequest("/", "x"), 400, RequestChannel},
-		{postRequest("/%zz", "x"), 400, RequestChannel},
-		{postRequest("/news\rX:y", "x"), 400, RequestMalformed},
-		{postRequest("/news\tHTTP/1.1", "x"), 400, RequestChannel},
-		{postRequest("/news\x7f", "x"), 400, RequestChannel},
-		{postRequest("/-/channels/news", "x"), 404, RequestReserved},
-		{postRequest("/news", "x", "Origin: https://bad.example\r\n"), 403, RequestOrigin},
-		{"OPTIONS /news HTTP/1.1\r\nHost: h\r\nOrigin: https://bad.example\r\n\r\n", 403, RequestOrigin},
-		{"GET /-/c10m.js HTTP/1.1\r\nHost: h\r\nOrigin: null\r\n\r\n", 403, RequestOrigin},
-		{"GET /-/c10m.js HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx", 400, RequestMalformed},
-		{"OPTIONS /news HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, RequestMalformed},
-		{"GET /-/none HTTP/1.1\r\nHost: h\r\n\r\n", 404, RequestReserved},
-		{"GET /-/channels/ HTTP/1.1\r\nHost: h\r\n\r\n", 400, RequestChannel},
-		{"PUT /news HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx", 405, RequestMethod},
-		{"GET /news HTTP/1.1\r\nHost: h\r\n\r\n", 426, RequestNoUpgrade},
+		{postRequest("/news", strings.Repeat("x", 200_001)), 413, reasons.RequestTooBig},
+		{"POST /news HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999999\r\n\r\n", 413, reasons.RequestTooBig},
+		{"POST /news HTTP/1.1\r\nHost: h\r\n\r\n", 411, reasons.RequestLength},
+		{"POST /news HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", 411, reasons.RequestLength},
+		{postRequest("/news", "x", "Transfer-Encoding: chunked\r\n"), 400, reasons.RequestMalformed},
+		{postRequest("/news", "x", "Content-Length: 1\r\n"), 400, reasons.RequestMalformed},
+		{"POST /news HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\nx", 400, reasons.RequestMalformed},
+		{"POST /news HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\nx", 400, reasons.RequestMalformed},
+		{"POST /news HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n", 400, reasons.RequestMalformed},
+		{postRequest("/news", "x", "Host: i\r\n"), 400, reasons.RequestHostInvalid},
+		{postRequest("/news", "x", "X : y\r\n"), 400, reasons.RequestMalformed},
+		{postRequest("/news", "x", "Content-Length\v: 2\r\n"), 400, reasons.RequestMalformed},
+		{postRequest("/news", "x", "X(y): z\r\n"), 400, reasons.RequestMalformed},
+		{postRequest("/news", "x", " folded\r\n"), 400, reasons.RequestMalformed},
+		{postRequest("/news", "x", "X: a\rb\r\n"), 400, reasons.RequestMalformed},
+		{postRequest("/news", "x", "X: a\nContent-Length: 2\r\n"), 400, reasons.RequestMalformed},
+		{"POST /news HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", 400, reasons.RequestHost},
+		{"POST /news HTTP/2.0\r\nHost: h\r\nContent-Length: 1\r\n\r\nx", 505, reasons.RequestVersion},
+		{"POST /news HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400, reasons.RequestMalformed},
+		{postRequest("/news", "x", "Content-Encoding: gzip\r\n"), 415, reasons.RequestEncoding},
+		{postRequest("/", "x"), 400, reasons.RequestChannel},
+		{postRequest("/%zz", "x"), 400, reasons.RequestChannel},
+		{postRequest("/news\rX:y", "x"), 400, reasons.RequestMalformed},
+		{postRequest("/news\tHTTP/1.1", "x"), 400, reasons.RequestChannel},
+		{postRequest("/news\x7f", "x"), 400, reasons.RequestChannel},
+		{postRequest("/-/channels/news", "x"), 404, reasons.RequestReserved},
+		{postRequest("/news", "x", "Origin: https://bad.example\r\n"), 403, reasons.RequestOrigin},
+		{"OPTIONS /news HTTP/1.1\r\nHost: h\r\nOrigin: https://bad.example\r\n\r\n", 403, reasons.RequestOrigin},
+		{"GET /-/c10m.js HTTP/1.1\r\nHost: h\r\nOrigin: null\r\n\r\n", 403, reasons.RequestOrigin},
+		{"GET /-/c10m.js HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx", 400, reasons.RequestMalformed},
+		{"OPTIONS /news HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, reasons.RequestMalformed},
+		{"GET /-/none HTTP/1.1\r\nHost: h\r\n\r\n", 404, reasons.RequestReserved},
+		{"GET /-/channels/ HTTP/1.1\r\nHost: h\r\n\r\n", 400, reasons.RequestChannel},
+		{"PUT /news HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx", 405, reasons.RequestMethod},
+		{"GET /news HTTP/1.1\r\nHost: h\r\n\r\n", 426, reasons.RequestNoUpgrade},
 	} {
 		for _, before := range []string{"", postRequest("/first", "", "Origin: https://good.example\r\n")} {
 			client := s.connect(t)
@@ -93,7 +94,7 @@ func TestPostNeedsPublishing(t *testing.T) {
 	s := startServer(t, 1, testConfig())
 	c := s.connect(t)
 	c.send([]byte(postRequest("/news", "x")))
-	c.expectRefusal(t, 403, RequestPublish, "")
+	c.expectRefusal(t, 403, reasons.RequestPublish, "")
 	c.Close()
 	s.checkNothingLeft(t)
 }
@@ -118,14 +119,14 @@ func TestPlainRequestsNeedTokens(t *testing.T) {
 	for _, c := range []struct {
 		request string
 		status  int
-		reason  Reason
+		reason  reasons.Reason
 	}{
-		{postRequest("/news", "x"), 401, RequestTokenMissing},
-		{postRequest("/news", "x", subscribes), 403, RequestTokenPublish},
-		{postRequest("/sport", "x", publishes), 403, RequestTokenPublish},
-		{postRequest("/news", "x", publishes[:len(publishes)-4], "\r\n"), 401, RequestTokenInvalid},
-		{fmt.Sprintf(get, ""), 401, RequestTokenMissing},
-		{fmt.Sprintf(get, publishes), 403, RequestTokenChannel},
+		{postRequest("/news", "x"), 401, reasons.RequestTokenMissing},
+		{postRequest("/news", "x", subscribes), 403, reasons.RequestTokenPublish},
+		{postRequest("/sport", "x", publishes), 403, reasons.RequestTokenPublish},
+		{postRequest("/news", "x", publishes[:len(publishes)-4], "\r\n"), 401, reasons.RequestTokenInvalid},
+		{fmt.Sprintf(get, ""), 401, reasons.RequestTokenMissing},
+		{fmt.Sprintf(get, publishes), 403, reasons.RequestTokenChannel},
 	} {
 		client := s.connect(t)
 		client.send([]byte(c.request))
@@ -163,7 +164,7 @@ func TestAnswersComeInOrder(t *testing.T) {
 	c.expectReply("GET", 200, "script")
 	c.expectReply("POST", 200, published("c", 1, 2))
 	c.expectReply("POST", 200, published("d", 1, 3))
-	c.expectRefusal(t, 400, RequestMalformed, "")
+	c.expectRefusal(t, 400, reasons.RequestMalformed, "")
 	c.Close()
 	s.checkNothingLeft(t)
 }
@@ -259,11 +260,13 @@ func TestPostsThatFail(t *testing.T) {
 // A message has its key however its body comes. What is no key is refused before anything
 // is published.
 func TestKeysOfPosts(t *testing.T) {
+	_, _, badKey := reasons.RequestIdempotencyKey.Told()
+	badKey += "\n"
 	s, bus := startHTTP(t, nil)
 	c := s.connect(t)
 	request := postRequest("/a", "xyz", "idempotency-key: \"k 1\"\r\n")
 	c.send([]byte(request))
-	c.expectReply("POST", 400, reasonTable[RequestIdempotencyKey].text+"\n")
+	c.expectReply("POST", 400, badKey)
 	for i, field := range []string{"idempotency-key: k\r\n", "Idempotency-Key: \"k\" \r\n", "Idempotency-Key:k\r\n"} {
 		c := s.connect(t)
 		request := postRequest("/a", "xyz", field)
@@ -276,7 +279,7 @@ func TestKeysOfPosts(t *testing.T) {
 	}
 	d := s.connect(t)
 	d.send([]byte(postRequest("/a", "xyz", "Idempotency-Key: k\r\nIdempotency-Key: k\r\n")))
-	d.expectReply("POST", 400, reasonTable[RequestIdempotencyKey].text+"\n")
+	d.expectReply("POST", 400, badKey)
 	if !slices.Equal(bus.keys, []string{"k", "k", "k"}) {
 		t.Errorf("keys %q", bus.keys)
 	}
@@ -335,14 +338,14 @@ func TestUnfinishedBodiesAreLimited(t *testing.T) {
 	}
 	third := s.connect(t)
 	third.send([]byte(request[:len(request)-10]))
-	third.expectRefusal(t, 503, RequestMemory, "Retry-After: ")
+	third.expectRefusal(t, 503, reasons.RequestMemory, "Retry-After: ")
 	third.Close()
 	clients[0].send([]byte(request[len(request)-10:]))
 	clients[0].expectReply("POST", 200, published("a", 150_000, 0))
 	for range int(bodyTimeout/exchangeLook) + 1 {
 		s.step(kernel, exchangeLook)
 	}
-	clients[1].expectRefusal(t, 408, RequestTimeout, "")
+	clients[1].expectRefusal(t, 408, reasons.RequestTimeout, "")
 	for _, c := range clients {
 		c.Close()
 	}
@@ -361,7 +364,7 @@ func TestAnswerForSomebodyWhoLeft(t *testing.T) {
 	bus.wait(t, "a: 1")
 	leaves.SetLinger(0)
 	leaves.Close()
-	waitFor(t, "the reset", func() bool { return s.closes(ClientReset) == 1 })
+	waitFor(t, "the reset", func() bool { return s.closes(reasons.ClientReset) == 1 })
 	waitFor(t, "it is gone", func() bool { return s.poller.Loops()[0].Stats().Connections.Load() == 0 })
 	next := s.connect(t)
 	next.send([]byte(postRequest("/b", "22")))
@@ -394,7 +397,7 @@ func TestHalfClosedClientGetsItsAnswers(t *testing.T) {
 		t.Errorf("behind them: %v", err)
 	}
 	s.checkNothingLeft(t)
-	if n := s.closes(RequestsDone); n != 1 {
+	if n := s.closes(reasons.RequestsDone); n != 1 {
 		t.Errorf("reasons %v", s.counts())
 	}
 }
@@ -435,7 +438,7 @@ func TestAnswersThatWaitForRoom(t *testing.T) {
 	for range int(answerTimeout/exchangeLook) + 1 {
 		s.step(kernel, exchangeLook)
 	}
-	waitFor(t, "it is ended", func() bool { return s.closes(WriteDeadline) == 1 })
+	waitFor(t, "it is ended", func() bool { return s.closes(reasons.WriteDeadline) == 1 })
 	takes.Close()
 	never.Close()
 	s.checkNothingLeft(t)
@@ -465,7 +468,7 @@ func TestDrainOfExchanges(t *testing.T) {
 		t.Errorf("who waits for nothing gets %q, %v", rest, err)
 	}
 	for _, c := range []*rawClient{half, body} {
-		c.expectRefusal(t, 503, RequestDraining, "")
+		c.expectRefusal(t, 503, reasons.RequestDraining, "")
 		c.Close()
 	}
 	bus.release()
@@ -475,7 +478,7 @@ func TestDrainOfExchanges(t *testing.T) {
 	<-done
 	s.checkNothingLeft(t)
 	// The drain comes to who is owed an answer before the answer, or after it.
-	if s.closes(Draining) < 1 || s.closes(RequestDraining) != 2 || s.closes(Draining)+s.closes(RequestsDone) != 2 {
+	if s.closes(reasons.Draining) < 1 || s.closes(reasons.RequestDraining) != 2 || s.closes(reasons.Draining)+s.closes(reasons.RequestsDone) != 2 {
 		t.Errorf("reasons %v", s.counts())
 	}
 }
@@ -499,7 +502,7 @@ func TestFullServerKeepsNoConnections(t *testing.T) {
 	}
 	member.Close()
 	s.checkNothingLeft(t)
-	if n := s.closes(RequestsDone); n != 4 {
+	if n := s.closes(reasons.RequestsDone); n != 4 {
 		t.Errorf("reasons %v", s.counts())
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"c10m/conn/reasons"
 )
 
 // A presenceSink is a Publisher that adds up what it is told.
@@ -96,7 +98,7 @@ func TestPresence(t *testing.T) {
 		s.dial(t, fmt.Sprint("room/", i%2))
 	}
 	stays.Close()
-	waitFor(t, "its end", func() bool { return s.closes(ClientGone) == 2 })
+	waitFor(t, "its end", func() bool { return s.closes(reasons.ClientGone) == 2 })
 	sink.mu.Lock()
 	sink.full = false
 	sink.mu.Unlock()

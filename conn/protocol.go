@@ -5,6 +5,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/poller"
 )
@@ -79,12 +80,12 @@ type protocol struct {
 	received func(s *Server, fd uint32, p []byte)
 	// hungUp is the reason for which a connection ends whose client has ended its side,
 	// or, if isReset, broke it off.
-	hungUp func(s *Server, fd uint32, isReset bool) Reason
+	hungUp func(s *Server, fd uint32, isReset bool) reasons.Reason
 
 	// acceptsBytes says how long a message may be, and whether it is wanted; message
 	// takes one.
 	acceptsBytes func(s *Server, fd uint32) (bytesMax int64, isWanted bool)
-	message      func(s *Server, fd uint32, payload []byte) Reason
+	message      func(s *Server, fd uint32, payload []byte) reasons.Reason
 	// published tells what became of a message that waits for Published, unpublished of
 	// one that does not and was lost.
 	published   func(s *Server, fd uint32, o *channel.Outcome)
@@ -95,7 +96,7 @@ type protocol struct {
 	// notice tells that a drain will end the connection soon.
 	notice func(s *Server, fd uint32)
 	// finish ends it, with the last words that it has for the reason.
-	finish func(s *Server, fd uint32, reason Reason)
+	finish func(s *Server, fd uint32, reason reasons.Reason)
 	// answered takes the history's answer, gone tells that a position cannot be
 	// continued; a is nil where there is no history.
 	answered func(s *Server, fd uint32, c *cold, a *channel.Answer)

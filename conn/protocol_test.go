@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"c10m/conn/reasons"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -22,7 +23,7 @@ type protocolCase struct {
 	name   string
 	send   []byte
 	want   []wireFrame
-	reason Reason
+	reason reasons.Reason
 }
 
 func unmasked(p []byte) []byte {
@@ -35,65 +36,65 @@ func protocolCases() []protocolCase {
 	big := bytes.Repeat([]byte{'x'}, inboundBytesMax)
 	cases := []protocolCase{
 		// 5.1
-		{"unmasked", unmasked(clientPing("x")), []wireFrame{closing(1002)}, ProtocolError},
-		{"unmasked close", []byte{0x88, 0}, []wireFrame{closing(1002)}, ProtocolError},
+		{"unmasked", unmasked(clientPing("x")), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"unmasked close", []byte{0x88, 0}, []wireFrame{closing(1002)}, reasons.ProtocolError},
 		// 5.2
-		{"first reserved bit", clientFrame(0x81|0x40, []byte("x")), []wireFrame{closing(1002)}, ProtocolError},
-		{"second reserved bit", clientFrame(0x89|0x20, nil), []wireFrame{closing(1002)}, ProtocolError},
-		{"third reserved bit", clientFrame(0x88|0x10, nil), []wireFrame{closing(1002)}, ProtocolError},
-		{"16 bits for 125", join([]byte{0x82, 0x80 | 126, 0, 125, 1, 2, 3, 4}), []wireFrame{closing(1002)}, ProtocolError},
-		{"64 bits for 65535", join([]byte{0x82, 0x80 | 127, 0, 0, 0, 0, 0, 0, 255, 255, 1, 2, 3, 4}), []wireFrame{closing(1002)}, ProtocolError},
-		{"more than 63 bits", join([]byte{0x82, 0x80 | 127, 0x80, 0, 0, 0, 0, 0, 0, 0}), []wireFrame{closing(1002)}, ProtocolError},
-		{"16 bits for a ping of 0", join([]byte{0x89, 0x80 | 126, 0, 0, 1, 2, 3, 4}), []wireFrame{closing(1002)}, ProtocolError},
+		{"first reserved bit", clientFrame(0x81|0x40, []byte("x")), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"second reserved bit", clientFrame(0x89|0x20, nil), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"third reserved bit", clientFrame(0x88|0x10, nil), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"16 bits for 125", join([]byte{0x82, 0x80 | 126, 0, 125, 1, 2, 3, 4}), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"64 bits for 65535", join([]byte{0x82, 0x80 | 127, 0, 0, 0, 0, 0, 0, 255, 255, 1, 2, 3, 4}), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"more than 63 bits", join([]byte{0x82, 0x80 | 127, 0x80, 0, 0, 0, 0, 0, 0, 0}), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"16 bits for a ping of 0", join([]byte{0x89, 0x80 | 126, 0, 0, 1, 2, 3, 4}), []wireFrame{closing(1002)}, reasons.ProtocolError},
 		// 5.4
-		{"continuation of nothing", clientFrame(0x80, []byte("x")), []wireFrame{closing(1002)}, ProtocolError},
-		{"continuation of nothing, not final", clientFrame(0x00, []byte("x")), []wireFrame{closing(1002)}, ProtocolError},
-		{"text inside a message", join(clientFrame(0x01, []byte("a")), clientFrame(0x81, []byte("b"))), []wireFrame{closing(1002)}, ProtocolError},
-		{"binary inside a message", join(clientFrame(0x01, []byte("a")), clientFrame(0x02, []byte("b"))), []wireFrame{closing(1002)}, ProtocolError},
+		{"continuation of nothing", clientFrame(0x80, []byte("x")), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"continuation of nothing, not final", clientFrame(0x00, []byte("x")), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"text inside a message", join(clientFrame(0x01, []byte("a")), clientFrame(0x81, []byte("b"))), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"binary inside a message", join(clientFrame(0x01, []byte("a")), clientFrame(0x02, []byte("b"))), []wireFrame{closing(1002)}, reasons.ProtocolError},
 		{"ping inside a message", join(clientFrame(0x01, []byte("a")), clientPing("p"), clientFrame(0x80, []byte("b"))),
-			[]wireFrame{pong("p"), closing(1003)}, DataRefused},
-		{"close inside a message", join(clientFrame(0x01, []byte("a")), clientClose(1000, "")), []wireFrame{closing(1000)}, ClientClosed},
+			[]wireFrame{pong("p"), closing(1003)}, reasons.DataRefused},
+		{"close inside a message", join(clientFrame(0x01, []byte("a")), clientClose(1000, "")), []wireFrame{closing(1000)}, reasons.ClientClosed},
 		// 5.5
-		{"fragmented ping", clientFrame(0x09, nil), []wireFrame{closing(1002)}, ProtocolError},
-		{"fragmented close", clientFrame(0x08, nil), []wireFrame{closing(1002)}, ProtocolError},
-		{"ping of 126", clientFrame(0x89, make([]byte, 126)), []wireFrame{closing(1002)}, ProtocolError},
-		{"close of 126", clientFrame(0x88, append([]byte{3, 232}, make([]byte, 124)...)), []wireFrame{closing(1002)}, ProtocolError},
-		{"close, then more", join(clientClose(1000, ""), clientPing("late"), clientFrame(0x81, []byte("x"))), []wireFrame{closing(1000)}, ClientClosed},
+		{"fragmented ping", clientFrame(0x09, nil), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"fragmented close", clientFrame(0x08, nil), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"ping of 126", clientFrame(0x89, make([]byte, 126)), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"close of 126", clientFrame(0x88, append([]byte{3, 232}, make([]byte, 124)...)), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"close, then more", join(clientClose(1000, ""), clientPing("late"), clientFrame(0x81, []byte("x"))), []wireFrame{closing(1000)}, reasons.ClientClosed},
 		{"pings, then close", join(clientPing("1"), clientPing("2"), clientClose(1001, "bye"), clientPing("late")),
-			[]wireFrame{pong("1"), pong("2"), closing(1001)}, ClientClosed},
-		{"close without code", clientFrame(0x88, nil), []wireFrame{{opcode: ws.OpClose}}, ClientClosed},
-		{"close of one byte", clientFrame(0x88, []byte{3}), []wireFrame{closing(1002)}, ProtocolError},
-		{"close with text of 123 bytes", clientClose(1000, strings.Repeat("é", 61)+"x"), []wireFrame{closing(1000)}, ClientClosed},
+			[]wireFrame{pong("1"), pong("2"), closing(1001)}, reasons.ClientClosed},
+		{"close without code", clientFrame(0x88, nil), []wireFrame{{opcode: ws.OpClose}}, reasons.ClientClosed},
+		{"close of one byte", clientFrame(0x88, []byte{3}), []wireFrame{closing(1002)}, reasons.ProtocolError},
+		{"close with text of 123 bytes", clientClose(1000, strings.Repeat("é", 61)+"x"), []wireFrame{closing(1000)}, reasons.ClientClosed},
 		{"error, then more", join(clientPing("1"), unmasked(clientPing("x")), clientPing("late"), clientClose(1000, "")),
-			[]wireFrame{pong("1"), closing(1002)}, ProtocolError},
+			[]wireFrame{pong("1"), closing(1002)}, reasons.ProtocolError},
 		// 8.1
-		{"text not UTF-8", clientFrame(0x81, []byte("a\xff")), []wireFrame{closing(1007)}, InvalidUTF8},
-		{"text not UTF-8, the rest never comes", header(clientFrame(0x81, append([]byte("ab\xff"), big[:100]...)), 9), []wireFrame{closing(1007)}, InvalidUTF8},
-		{"rune cut by the end", clientFrame(0x81, []byte("a\xe2\x82")), []wireFrame{closing(1007)}, InvalidUTF8},
-		{"rune not continued", join(clientFrame(0x01, []byte("\xe2\x82")), clientFrame(0x00, []byte("x"))), []wireFrame{closing(1007)}, InvalidUTF8},
-		{"close text not UTF-8", clientClose(1000, "\xff"), []wireFrame{closing(1007)}, InvalidUTF8},
-		{"binary need not be UTF-8", clientFrame(0x82, []byte("\xff")), []wireFrame{closing(1003)}, DataRefused},
+		{"text not UTF-8", clientFrame(0x81, []byte("a\xff")), []wireFrame{closing(1007)}, reasons.InvalidUTF8},
+		{"text not UTF-8, the rest never comes", header(clientFrame(0x81, append([]byte("ab\xff"), big[:100]...)), 9), []wireFrame{closing(1007)}, reasons.InvalidUTF8},
+		{"rune cut by the end", clientFrame(0x81, []byte("a\xe2\x82")), []wireFrame{closing(1007)}, reasons.InvalidUTF8},
+		{"rune not continued", join(clientFrame(0x01, []byte("\xe2\x82")), clientFrame(0x00, []byte("x"))), []wireFrame{closing(1007)}, reasons.InvalidUTF8},
+		{"close text not UTF-8", clientClose(1000, "\xff"), []wireFrame{closing(1007)}, reasons.InvalidUTF8},
+		{"binary need not be UTF-8", clientFrame(0x82, []byte("\xff")), []wireFrame{closing(1003)}, reasons.DataRefused},
 		// 10.4
-		{"too big by its header", header(clientFrame(0x82, append(big, 'x')), 14), []wireFrame{closing(1009)}, MessageTooBig},
-		{"too big by far", join([]byte{0x82, 0x80 | 127, 0x7f, 255, 255, 255, 255, 255, 255, 255, 1, 2, 3, 4}), []wireFrame{closing(1009)}, MessageTooBig},
-		{"fragments too big", join(clientFrame(0x02, big[:40_000]), header(clientFrame(0x80, big[:30_000]), 8)), []wireFrame{closing(1009)}, MessageTooBig},
-		{"as big as may be", clientFrame(0x82, big), []wireFrame{closing(1003)}, DataRefused},
-		{"fragments as big as may be", join(clientFrame(0x01, big[:40_000]), clientFrame(0x80, big[40_000:])), []wireFrame{closing(1003)}, DataRefused},
+		{"too big by its header", header(clientFrame(0x82, append(big, 'x')), 14), []wireFrame{closing(1009)}, reasons.MessageTooBig},
+		{"too big by far", join([]byte{0x82, 0x80 | 127, 0x7f, 255, 255, 255, 255, 255, 255, 255, 1, 2, 3, 4}), []wireFrame{closing(1009)}, reasons.MessageTooBig},
+		{"fragments too big", join(clientFrame(0x02, big[:40_000]), header(clientFrame(0x80, big[:30_000]), 8)), []wireFrame{closing(1009)}, reasons.MessageTooBig},
+		{"as big as may be", clientFrame(0x82, big), []wireFrame{closing(1003)}, reasons.DataRefused},
+		{"fragments as big as may be", join(clientFrame(0x01, big[:40_000]), clientFrame(0x80, big[40_000:])), []wireFrame{closing(1003)}, reasons.DataRefused},
 		// ours: this server only pushes
-		{"text", clientFrame(0x81, []byte("hello")), []wireFrame{closing(1003)}, DataRefused},
-		{"binary", clientFrame(0x82, []byte("hello")), []wireFrame{closing(1003)}, DataRefused},
-		{"empty text", clientFrame(0x81, nil), []wireFrame{closing(1003)}, DataRefused},
-		{"empty binary", clientFrame(0x82, nil), []wireFrame{closing(1003)}, DataRefused},
-		{"pongs are nothing", join(clientFrame(0x8a, nil), clientFrame(0x8a, []byte("x")), clientClose(1000, "")), []wireFrame{closing(1000)}, ClientClosed},
+		{"text", clientFrame(0x81, []byte("hello")), []wireFrame{closing(1003)}, reasons.DataRefused},
+		{"binary", clientFrame(0x82, []byte("hello")), []wireFrame{closing(1003)}, reasons.DataRefused},
+		{"empty text", clientFrame(0x81, nil), []wireFrame{closing(1003)}, reasons.DataRefused},
+		{"empty binary", clientFrame(0x82, nil), []wireFrame{closing(1003)}, reasons.DataRefused},
+		{"pongs are nothing", join(clientFrame(0x8a, nil), clientFrame(0x8a, []byte("x")), clientClose(1000, "")), []wireFrame{closing(1000)}, reasons.ClientClosed},
 	}
 	for _, opcode := range []byte{3, 4, 5, 6, 7, 11, 12, 13, 14, 15} {
-		cases = append(cases, protocolCase{fmt.Sprint("reserved opcode ", opcode), clientFrame(0x80|opcode, nil), []wireFrame{closing(1002)}, ProtocolError})
+		cases = append(cases, protocolCase{fmt.Sprint("reserved opcode ", opcode), clientFrame(0x80|opcode, nil), []wireFrame{closing(1002)}, reasons.ProtocolError})
 	}
 	for _, code := range []uint16{0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535} {
-		cases = append(cases, protocolCase{fmt.Sprint("bad close code ", code), clientClose(code, ""), []wireFrame{closing(1002)}, ProtocolError})
+		cases = append(cases, protocolCase{fmt.Sprint("bad close code ", code), clientClose(code, ""), []wireFrame{closing(1002)}, reasons.ProtocolError})
 	}
 	for _, code := range []uint16{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999} {
-		cases = append(cases, protocolCase{fmt.Sprint("close code ", code), clientClose(code, "why"), []wireFrame{closing(code)}, ClientClosed})
+		cases = append(cases, protocolCase{fmt.Sprint("close code ", code), clientClose(code, "why"), []wireFrame{closing(code)}, reasons.ClientClosed})
 	}
 	return append(cases, pingCases()...)
 }
@@ -106,7 +107,7 @@ func pingCases() (cases []protocolCase) {
 		all = append(all, clientPing(payload)...)
 		pongs = append(pongs, pong(payload))
 	}
-	return []protocolCase{{"pings of every size", join(all, clientClose(1000, "")), append(pongs, closing(1000)), ClientClosed}}
+	return []protocolCase{{"pings of every size", join(all, clientClose(1000, "")), append(pongs, closing(1000)), reasons.ClientClosed}}
 }
 
 // TestProtocol plays every case three times: with the request in one write,
@@ -135,7 +136,7 @@ func TestProtocol(t *testing.T) {
 			return c
 		}},
 	}
-	want := make(map[Reason]int)
+	want := make(map[reasons.Reason]int)
 	for _, c := range protocolCases() {
 		for i, way := range ways {
 			if i == 2 && (len(c.send) > 2000 || strings.Contains(c.name, "then")) {
@@ -157,7 +158,7 @@ func TestProtocol(t *testing.T) {
 	s.publish(t, "bystander", "still here?")
 	bystander.expect(message("still here?"))
 	bystander.Close()
-	want[ClientGone]++
+	want[reasons.ClientGone]++
 	s.checkNothingLeft(t)
 	if got := s.counts(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("reasons %v, want %v", got, want)
@@ -188,8 +189,8 @@ func TestEverySplitOverSockets(t *testing.T) {
 		n++
 	}
 	s.checkNothingLeft(t)
-	if got := s.counts(); len(got) != 1 || got[DataRefused] != n {
-		t.Errorf("reasons %v, want %d times %v", got, n, DataRefused)
+	if got := s.counts(); len(got) != 1 || got[reasons.DataRefused] != n {
+		t.Errorf("reasons %v, want %d times %v", got, n, reasons.DataRefused)
 	}
 }
 
@@ -255,7 +256,7 @@ func TestFloodOfPingsCostsFewWrites(t *testing.T) {
 // A peer that goes without a word is counted by how it goes.
 func TestPeersThatJustGo(t *testing.T) {
 	s := startServer(t, 1, testConfig())
-	end := func(c *rawClient, linger int, reason Reason) {
+	end := func(c *rawClient, linger int, reason reasons.Reason) {
 		t.Helper()
 		c.SetLinger(linger)
 		c.Close()
@@ -267,13 +268,13 @@ func TestPeersThatJustGo(t *testing.T) {
 		waitFor(t, "half a request is there", func() bool { return s.servers[0].Stats().Unfinished.Load() == 1 })
 		return c
 	}
-	end(s.upgrade(t, "/news"), -1, ClientGone)
-	end(s.upgrade(t, "/news"), 0, ClientReset)
-	end(half(), -1, RequestGone)
+	end(s.upgrade(t, "/news"), -1, reasons.ClientGone)
+	end(s.upgrade(t, "/news"), 0, reasons.ClientReset)
+	end(half(), -1, reasons.RequestGone)
 	c := half()
 	c.SetLinger(0)
 	c.Close()
-	waitFor(t, "a reset in a request", func() bool { return s.closes(RequestGone) == 2 })
+	waitFor(t, "a reset in a request", func() bool { return s.closes(reasons.RequestGone) == 2 })
 	s.checkNothingLeft(t)
 }
 
@@ -283,7 +284,7 @@ func TestCloseIsNotLostToAReset(t *testing.T) {
 	s := startServer(t, 1, testConfig())
 	c := s.upgrade(t, "/news")
 	c.send(clientFrame(0x81, []byte("refused")))
-	waitFor(t, "the refusal", func() bool { return s.closes(DataRefused) == 1 })
+	waitFor(t, "the refusal", func() bool { return s.closes(reasons.DataRefused) == 1 })
 	for range 50 {
 		c.send(bytes.Repeat([]byte{'x'}, 10_000))
 	}

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/internal/fifo"
 	"c10m/poller"
 )
@@ -60,15 +61,15 @@ func (s *publishing) mayPublish(fd uint32) bool {
 
 // publishOwn publishes what a client says to its own channel, or refuses it: this server
 // only pushes.
-func (s *publishing) publishOwn(fd uint32, payload []byte) Reason {
+func (s *publishing) publishOwn(fd uint32, payload []byte) reasons.Reason {
 	if !s.mayPublish(fd) {
-		return DataRefused
+		return reasons.DataRefused
 	}
 	if !s.publisher.Publish(s.identityOf(fd), s.registry.Name(fd), payload) {
-		return PublishFull
+		return reasons.PublishFull
 	}
 	s.stats.Published.Add(1)
-	return reasonNone
+	return reasons.None
 }
 
 // PublishFailed implements Feedback: a client whose message is lost is told, and
@@ -131,7 +132,7 @@ func (s *publishing) brokeOff(fd uint32) {
 	_, errno := s.loop.Recv(fd, s.scratch[:])
 	switch {
 	case errno == 0:
-		s.end(fd, ClientReset)
+		s.end(fd, reasons.ClientReset)
 	case !poller.WouldBlock(errno):
 		s.end(fd, errnoReason(errno))
 	}

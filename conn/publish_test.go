@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/poller"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -217,7 +218,7 @@ func TestPublishHeldBackAndGone(t *testing.T) {
 	c := hold()
 	c.SetLinger(0)
 	c.Close()
-	waitFor(t, "the reset", func() bool { return s.closes(ClientReset) == 1 })
+	waitFor(t, "the reset", func() bool { return s.closes(reasons.ClientReset) == 1 })
 
 	// Many come, are held back, and are ended: the list does not grow with them.
 	s.onLoops(func(_ *poller.Loop, server *Server) {
@@ -286,7 +287,7 @@ func TestPublishFailed(t *testing.T) {
 	if n := s.servers[0].Stats().PublishesFailed.Load(); n != 2 {
 		t.Errorf("%d failures were counted, want 2", n)
 	}
-	if n := s.closes(PublishFailed); n != 1 {
+	if n := s.closes(reasons.PublishFailed); n != 1 {
 		t.Errorf("%d were closed for it, want 1", n)
 	}
 }
@@ -302,7 +303,7 @@ func TestPublishBeyondTheHardLimit(t *testing.T) {
 	}
 	c.Close()
 	s.checkNothingLeft(t)
-	if n := s.closes(PublishFull); n != 1 {
+	if n := s.closes(reasons.PublishFull); n != 1 {
 		t.Errorf("%d were closed for it, want 1", n)
 	}
 }
@@ -317,13 +318,13 @@ func TestPublishUnfinishedMessagesAreBounded(t *testing.T) {
 	}
 	var clients []*rawClient
 	before := 0
-	for s.closes(StateMemory) == 0 {
+	for s.closes(reasons.StateMemory) == 0 {
 		if len(clients) == 4 {
 			t.Fatal("four times 100,000 bytes are kept, and 300,000 may be")
 		}
 		c := s.upgrade(t, "/news")
 		c.send(half)
-		waitFor(t, "they are kept or refused", func() bool { return held() >= before+100_000 || s.closes(StateMemory) > 0 })
+		waitFor(t, "they are kept or refused", func() bool { return held() >= before+100_000 || s.closes(reasons.StateMemory) > 0 })
 		before = held()
 		clients = append(clients, c)
 	}

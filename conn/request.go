@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"c10m/access"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 )
 
@@ -52,12 +53,12 @@ func routeOf(h *wire.Head) (route, *protocol) {
 }
 
 // methodReason says how a method that is nobody's is refused (RFC 9110, 9.1).
-func methodReason(h *wire.Head) Reason {
+func methodReason(h *wire.Head) reasons.Reason {
 	switch string(h.Method()) {
 	case "PUT", "DELETE", "PATCH", "CONNECT", "TRACE":
-		return RequestMethod
+		return reasons.RequestMethod
 	}
-	return RequestUnknownMethod
+	return reasons.RequestUnknownMethod
 }
 
 // isHead reports whether a request, or what there is of it, asks with HEAD: then no
@@ -78,31 +79,4 @@ func pageOf(h *wire.Head) access.Page {
 // rule. They are lent until the next request.
 func (s *gate) protocolLines(h *wire.Head) [][]byte {
 	return h.Lines(wire.SecWebSocketProtocol, s.shake.protocols[:])
-}
-
-// faultReasons are the reasons for which a head is refused by itself, and for which a
-// stream of frames ends. For FaultRefused the sink has its own.
-var faultReasons = [...]Reason{
-	wire.FaultLine:       RequestMalformed,
-	wire.FaultVersion:    RequestVersion,
-	wire.FaultTarget:     RequestChannel,
-	wire.FaultField:      RequestMalformed,
-	wire.FaultHost:       RequestHost,
-	wire.FaultHostValue:  RequestHostInvalid,
-	wire.FaultLength:     RequestMalformed,
-	wire.FaultCoding:     RequestMalformed,
-	wire.FaultLong:       RequestTooLong,
-	wire.FaultTargetLong: RequestTargetTooLong,
-	wire.FaultFrame:      ProtocolError,
-	wire.FaultText:       InvalidUTF8,
-	wire.FaultMessage:    MessageTooBig,
-	wire.FaultRefused:    reasonNone,
-}
-
-// faultReason is why the frames of the connection at hand end, reasonNone if they do not.
-func (s *gate) faultReason(fault wire.Fault) Reason {
-	if fault == wire.FaultRefused {
-		return s.frames.refused
-	}
-	return faultReasons[fault]
 }

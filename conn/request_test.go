@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/poller"
 )
@@ -29,14 +30,14 @@ func undressed(t testing.TB, answer []byte) []byte {
 }
 
 // expectRefusal reads one whole refusal and the end of the stream.
-func (c *rawClient) expectRefusal(t *testing.T, status int, reason Reason, header string) {
+func (c *rawClient) expectRefusal(t *testing.T, status int, reason reasons.Reason, header string) {
 	t.Helper()
 	response, err := io.ReadAll(c)
 	if err != nil {
 		t.Fatalf("the stream does not end cleanly: %v after %q", err, response)
 	}
 	response = undressed(t, response)
-	if !slices.ContainsFunc(refusals[reason], func(r []byte) bool { return bytes.Equal(r, response) }) {
+	if !slices.ContainsFunc(reason.RefusalsFrom(reason.Retry()), func(r []byte) bool { return bytes.Equal(r, response) }) {
 		t.Fatalf("got %q, want the refusal for %v", response, reason)
 	}
 	if !strings.HasPrefix(string(response), fmt.Sprintf("HTTP/1.1 %d ", status)) ||
@@ -50,7 +51,7 @@ func (c *rawClient) expectRefusal(t *testing.T, status int, reason Reason, heade
 func TestBadRequests(t *testing.T) {
 	s := startServer(t, 2, testConfig())
 	bystander := s.upgrade(t, "/bystander")
-	want := map[Reason]int{ClientGone: 1}
+	want := map[reasons.Reason]int{reasons.ClientGone: 1}
 	for _, c := range badRequests {
 		play := func(name string, pieces ...string) {
 			isRefused := t.Run(c.name+"/"+name, func(t *testing.T) {
@@ -135,14 +136,14 @@ func TestRequestTimeout(t *testing.T) {
 	}
 	s.step(kernel, handshakeTimeout/5)
 	for _, c := range []*rawClient{silent, half} {
-		c.expectRefusal(t, 408, RequestTimeout, "Connection: close")
+		c.expectRefusal(t, 408, reasons.RequestTimeout, "Connection: close")
 		c.Close()
 	}
 	s.publish(t, "news", "still here?")
 	done.expect(message("still here?"))
 	done.Close()
 	s.checkNothingLeft(t)
-	if got := s.counts(); len(got) != 2 || got[RequestTimeout] != 2 || got[ClientGone] != 1 {
+	if got := s.counts(); len(got) != 2 || got[reasons.RequestTimeout] != 2 || got[reasons.ClientGone] != 1 {
 		t.Errorf("reasons %v", got)
 	}
 }
@@ -163,11 +164,11 @@ func TestTimeoutsOfAFloodAreSpread(t *testing.T) {
 	kernel.clock.Add(int64(handshakeTimeout) + 1)
 	s.onLoops(func(*poller.Loop, *Server) {}) // the loop ticks once by itself
 	s.onLoops(func(_ *poller.Loop, server *Server) {
-		before := server.Stats().Closes[RequestTimeout].Load()
+		before := server.Stats().Closes[reasons.RequestTimeout].Load()
 		if next := server.Tick(); next > server.loop.Now()+int64(timers.TickMin) {
 			t.Errorf("the next tick is %d ns away", next-server.loop.Now())
 		}
-		if n := server.Stats().Closes[RequestTimeout].Load() - before; n > timers.LatePerTickMax {
+		if n := server.Stats().Closes[reasons.RequestTimeout].Load() - before; n > timers.LatePerTickMax {
 			t.Errorf("one tick ended %d", n)
 		}
 	})
@@ -175,7 +176,7 @@ func TestTimeoutsOfAFloodAreSpread(t *testing.T) {
 		s.step(kernel, timers.TickMin)
 	}
 	for _, c := range clients {
-		c.expectRefusal(t, 408, RequestTimeout, "")
+		c.expectRefusal(t, 408, reasons.RequestTimeout, "")
 		c.Close()
 	}
 	s.checkNothingLeft(t)
@@ -191,12 +192,12 @@ func TestConnectionLimit(t *testing.T) {
 	}
 	c := s.connect(t)
 	c.send([]byte(upgradeRequest("/news")))
-	c.expectRefusal(t, http.StatusServiceUnavailable, RequestFull, "Retry-After: ")
+	c.expectRefusal(t, http.StatusServiceUnavailable, reasons.RequestFull, "Retry-After: ")
 	c.Close()
 	inside[0].Close()
 	waitFor(t, "a place is free", func() bool { return s.shared.Open() == 2 })
 	s.upgrade(t, "/news").Close()
-	if n := s.closes(RequestFull); n != 1 {
+	if n := s.closes(reasons.RequestFull); n != 1 {
 		t.Errorf("%d were refused", n)
 	}
 	for _, c := range inside[1:] {
@@ -213,39 +214,18 @@ func TestNoNewcomersWhileMemoryIsShort(t *testing.T) {
 	s.shared.MemoryShort.Store(true)
 	c := s.connect(t)
 	c.send([]byte(upgradeRequest("/news")))
-	c.expectRefusal(t, http.StatusServiceUnavailable, RequestNoMemory, "Retry-After: ")
+	c.expectRefusal(t, http.StatusServiceUnavailable, reasons.RequestNoMemory, "Retry-After: ")
 	c.Close()
 	s.publish(t, "news", "still here?")
 	inside.expect(message("still here?"))
 	s.shared.MemoryShort.Store(false)
 	later := s.upgrade(t, "/news")
-	if n := s.closes(RequestNoMemory); n != 1 {
+	if n := s.closes(reasons.RequestNoMemory); n != 1 {
 		t.Errorf("%d were refused", n)
 	}
 	later.Close()
 	inside.Close()
 	s.checkNothingLeft(t)
-}
-
-// Those who are refused in one second are not told to come back in one second.
-func TestRetryAfterIsSpread(t *testing.T) {
-	for _, reason := range []Reason{RequestFull, RequestNoMemory, RequestMemory} {
-		least := reasonTable[reason].retry
-		seen := make(map[int]int)
-		for range 4000 {
-			_, after, _ := bytes.Cut(refusal(reason), []byte("Retry-After: "))
-			var seconds int
-			if _, err := fmt.Sscan(string(after), &seconds); err != nil || seconds < least || seconds > 2*least {
-				t.Fatalf("%v: %d seconds (%v)", reason, seconds, err)
-			}
-			seen[seconds]++
-		}
-		for seconds, n := range seen {
-			if share := 4000 / (least + 1); len(seen) != least+1 || n < share/2 || n > 2*share {
-				t.Errorf("%v: %d of 4000 come back after %d s", reason, n, seconds)
-			}
-		}
-	}
 }
 
 // The bytes that unfinished requests may hold are limited for all of them
@@ -261,9 +241,9 @@ func TestRequestMemoryIsLimited(t *testing.T) {
 	hold(requestBytesTotalMax)
 	late := s.connect(t)
 	late.send([]byte("GET /news "))
-	late.expectRefusal(t, 503, RequestMemory, "Retry-After: ")
+	late.expectRefusal(t, 503, reasons.RequestMemory, "Retry-After: ")
 	early.send([]byte("HTTP/1.1\r\n"))
-	early.expectRefusal(t, 503, RequestMemory, "Retry-After: ")
+	early.expectRefusal(t, 503, reasons.RequestMemory, "Retry-After: ")
 	whole := s.upgrade(t, "/news") // needs no memory
 	hold(-requestBytesTotalMax)
 	for _, c := range []*rawClient{early, late, whole} {
@@ -291,7 +271,7 @@ func TestColdStatesAreLimited(t *testing.T) {
 	fill(true)
 	half := s.connect(t)
 	half.send([]byte("GET /news "))
-	half.expectRefusal(t, 503, RequestMemory, "")
+	half.expectRefusal(t, 503, reasons.RequestMemory, "")
 	s.upgrade(t, "/news").Close() // one piece needs no state
 	member.send(clientPing("x")[:3])
 	if got := member.frames(); !slices.Equal(got, []wireFrame{closing(1013)}) {
@@ -301,7 +281,7 @@ func TestColdStatesAreLimited(t *testing.T) {
 	half.Close()
 	member.Close()
 	s.checkNothingLeft(t)
-	if s.closes(StateMemory) != 1 || s.closes(RequestMemory) != 1 {
+	if s.closes(reasons.StateMemory) != 1 || s.closes(reasons.RequestMemory) != 1 {
 		t.Errorf("reasons %v", s.counts())
 	}
 }
@@ -316,7 +296,7 @@ func TestInterruptedFirstReadKeepsItsTimeout(t *testing.T) {
 	c.send([]byte("GET "))
 	waitFor(t, "it is there", func() bool { return s.servers[0].Stats().Unfinished.Load() == 1 })
 	s.step(kernel, handshakeTimeout+1)
-	c.expectRefusal(t, 408, RequestTimeout, "")
+	c.expectRefusal(t, 408, reasons.RequestTimeout, "")
 	c.Close()
 	s.checkNothingLeft(t)
 }

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/poller"
 
@@ -59,7 +60,7 @@ func (s *resumer) askPosition(fd uint32) { s.ask(fd, nil, &resume{waiting: true,
 func (s *resumer) ask(fd uint32, since []byte, r *resume) {
 	c := s.coldOf(fd)
 	if c == nil {
-		s.dismiss(fd, StateMemory)
+		s.dismiss(fd, reasons.StateMemory)
 		return
 	}
 	s.registry.Hold(fd)
@@ -200,7 +201,7 @@ func (s *resumer) pinBacklog(fd uint32, r *resume, format channel.Format) {
 	s.stats.Pinned.Store(int64(s.outbox.pinned.bytes))
 	s.expireAfter(&s.backlogs, fd, s.shared.Config.Channel.LogAge)
 	if s.outbox.pinned.bytes > s.shared.Config.Channel.LogBytesTotal {
-		s.end(fd, SlowTotal)
+		s.end(fd, reasons.SlowTotal)
 	}
 }
 
@@ -236,7 +237,7 @@ func (s *resumer) expireBacklogs() (next int64) {
 		if c := s.cold[fd]; c != nil {
 			for r := c.resume; r != nil; r = r.next {
 				if r.pinned && s.loop.Now() >= r.due {
-					s.end(fd, SlowAge)
+					s.end(fd, reasons.SlowAge)
 					return
 				}
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -69,11 +70,11 @@ func TestResumeFromNowhere(t *testing.T) {
 		}
 		_, _, err := wsutil.ReadServerData(c)
 		closed, ok := err.(wsutil.ClosedError)
-		if !ok || closed.Code != ws.StatusCode(CodeMissedMessages) {
-			t.Errorf("since %q: %v, want close %d", since, err, CodeMissedMessages)
+		if !ok || closed.Code != ws.StatusCode(reasons.CodeMissedMessages) {
+			t.Errorf("since %q: %v, want close %d", since, err, reasons.CodeMissedMessages)
 		}
 	}
-	if got := s.closes(PositionGone); got != 2 {
+	if got := s.closes(reasons.PositionGone); got != 2 {
 		t.Errorf("%d connections ended for their position, want 2", got)
 	}
 }
@@ -172,7 +173,7 @@ func TestResumeOfADeadReader(t *testing.T) {
 		s.publish(t, "news", string(make([]byte, 200_000)))
 	}
 	s.dial(t, "news?since=first")
-	waitFor(t, "the end of it", func() bool { return s.closes(SlowAge) == 1 })
+	waitFor(t, "the end of it", func() bool { return s.closes(reasons.SlowAge) == 1 })
 	waitFor(t, "its memory", func() bool { return s.servers[0].Stats().Pinned.Load() == 0 })
 }
 

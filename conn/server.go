@@ -7,6 +7,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/conn/wire"
 	"c10m/poller"
@@ -45,7 +46,7 @@ type Config struct {
 	// Pages are the server's own, beside /-/channels/<channel>.
 	Pages []Page
 	// Refusals collect who is refused; nil: nobody looks.
-	Refusals *Refusals
+	Refusals *reasons.Refusals
 }
 
 // Shared is what the loops of a process have in common.
@@ -156,7 +157,7 @@ type Server struct {
 	loop     *poller.Loop
 	shared   *Shared
 	registry *channel.Registry
-	refusals *refusalRing // nil if nobody looks
+	refusals *reasons.Ring // nil if nobody looks
 
 	// Owned by the loop.
 	cold         map[uint32]*cold
@@ -170,7 +171,7 @@ type Server struct {
 	lingers      timers.Deadlines
 	pings        timers.Rounds
 	pingCursor   uint32
-	recent       recentRing
+	recent       reasons.Recent
 	current      uint32 // the connection at hand, that in is feeding
 	scratch      [scratchBytes]byte
 
@@ -205,7 +206,7 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	if config := &shared.Config; config.NewPresence != nil {
 		s.presence = config.NewPresence(presenceFeedback{&s.stats})
 	}
-	s.gate.clients, s.refusals = shared.newClients(), shared.Config.Refusals.newRing(&s.stats.RefusalsDropped)
+	s.gate.clients, s.refusals = shared.newClients(), shared.Config.Refusals.NewRing(&s.stats.RefusalsDropped)
 	s.members = &memberships{Loop: loop, server: s}
 	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
 	s.pings.Begin(loop.Now())
@@ -231,14 +232,14 @@ func (s *Server) Wants(hash uint32) bool          { return s.registry.Wants(hash
 // admit is asked last of all before an upgrade, a stream or a poll. A connection that
 // was kept has its place already. Loops ask at the same time, so the limit can be
 // passed by one connection per loop.
-func (s *gate) admit(fd uint32) error {
+func (s *gate) admit(fd uint32) reasons.Reason {
 	if !holdsPlace(s.loop.Record(fd).Phase) && s.isFull() {
-		return errFull
+		return reasons.RequestFull
 	}
 	if s.shared.MemoryShort.Load() {
-		return errMemory
+		return reasons.RequestNoMemory
 	}
-	return nil
+	return reasons.None
 }
 
 func (s *gate) isFull() bool { return s.shared.open.Load() >= s.shared.Config.ConnectionsMax }
@@ -259,7 +260,7 @@ func (s *Server) Open(fd uint32) {
 	}
 	if errno == unix.EAGAIN || errno == unix.EINTR {
 		if s.coldOf(fd) == nil {
-			s.refuse(fd, RequestMemory)
+			s.refuse(fd, reasons.RequestMemory)
 			return
 		}
 		s.expireAfter(&s.handshakes, fd, s.shared.handshakeTimeout)
@@ -305,21 +306,21 @@ func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
 }
 
 // hungUp is protocol.hungUp where no phase matters.
-func hungUp(_ *Server, _ uint32, isReset bool) Reason {
+func hungUp(_ *Server, _ uint32, isReset bool) reasons.Reason {
 	if isReset {
-		return ClientReset
+		return reasons.ClientReset
 	}
-	return ClientGone
+	return reasons.ClientGone
 }
 
-func errnoReason(errno syscall.Errno) Reason {
+func errnoReason(errno syscall.Errno) reasons.Reason {
 	switch errno {
 	case unix.ECONNRESET, unix.EPIPE:
-		return ClientReset
+		return reasons.ClientReset
 	case unix.ETIMEDOUT:
-		return WriteDeadline
+		return reasons.WriteDeadline
 	}
-	return SocketError
+	return reasons.SocketError
 }
 
 // readRequest takes bytes of a connection of which a request is to come.
@@ -343,10 +344,13 @@ func (s *exchange) readRequest(fd uint32, p []byte) {
 // request: frames of a client that did not wait.
 func (s *exchange) upgrade(fd uint32, h *wire.Head, rest []byte) {
 	reason := s.gate.judgeUpgrade(h)
-	if reason == reasonNone {
-		reason = s.gate.admitUpgrade(fd, h)
+	if reason == reasons.None {
+		reason = s.gate.admit(fd)
 	}
-	if reason != reasonNone {
+	if reason == reasons.None {
+		reason = s.gate.judgeToken(h) // last: it costs more than all the rest
+	}
+	if reason != reasons.None {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return
 	}
@@ -384,7 +388,7 @@ func (s *Server) admitMember(p *protocol, fd uint32, n *newcomer) {
 
 // refuse answers what there is of a request with its HTTP status and ends the
 // connection.
-func (s *Server) refuse(fd uint32, reason Reason) {
+func (s *Server) refuse(fd uint32, reason reasons.Reason) {
 	var begun []byte
 	if c := s.cold[fd]; c != nil && s.loop.Record(fd).Phase <= phaseKept {
 		begun = c.request
@@ -393,11 +397,14 @@ func (s *Server) refuse(fd uint32, reason Reason) {
 }
 
 // refuseRequest is refuse for a request that is at hand, or what there is of it.
-func (s *Server) refuseRequest(fd uint32, request []byte, reason Reason) {
-	s.noteRefusal(fd, request, reason)
+func (s *Server) refuseRequest(fd uint32, request []byte, reason reasons.Reason) {
+	if s.refusals != nil {
+		peer, _ := s.loop.Peer(fd)
+		s.refusals.Note(reason, peer, request)
+	}
 	c := s.cold[fd]
 	asksHead := isHead(request) || c != nil && c.isHead
-	s.finish(fd, reason, s.exchange.dressed(wire.AnswerTo(asksHead, refusal(reason)), s.exchange.asker(fd)))
+	s.finish(fd, reason, s.exchange.dressed(wire.AnswerTo(asksHead, reason.Refusal()), s.exchange.asker(fd)))
 }
 
 // coldOf returns the cold state of fd and makes it if there is none; nil if
@@ -481,9 +488,9 @@ func (s *Server) Work() bool {
 func (s *Server) Closed(fd uint32) {
 	if s.loop.Record(fd).Phase != phaseEnded {
 		// Not we but the loop closed it.
-		reason := EpollFull
+		reason := reasons.EpollFull
 		if s.loop.Stopping() {
-			reason = Stopped
+			reason = reasons.Stopped
 		}
 		s.end(fd, reason)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/reasons"
 	"c10m/poller"
 	"c10m/poller/pollertest"
 )
@@ -96,13 +97,13 @@ func checkNoneLeft(failf func(format string, a ...any), left map[string]int64) {
 // checkReasons fails unless each connection that was accepted has one for its end.
 func checkReasons(failf func(format string, a ...any), loop *poller.Loop, server *Server) {
 	closes := uint64(0)
-	for _, reason := range Reasons() {
+	for _, reason := range reasons.All() {
 		closes += server.Stats().Closes[reason].Load()
 	}
 	if accepted := loop.Stats().Accepted.Load(); closes != accepted {
 		failf("%d connections were accepted and %d have a reason for their end", accepted, closes)
 	}
-	if n := server.Stats().Closes[Stopped].Load(); n != 0 {
+	if n := server.Stats().Closes[reasons.Stopped].Load(); n != 0 {
 		failf("%d connections were closed because the loop stopped, and it did not", n)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/poller"
 	"c10m/poller/pollertest"
 )
@@ -245,7 +246,7 @@ func (s *httpSimulation) run(more func() bool) {
 		s.loop.Turn()
 	}
 	stats := s.server.Stats()
-	excused := stats.Closes[RequestIdle].Load() + stats.Closes[WriteDeadline].Load() // without a word
+	excused := stats.Closes[reasons.RequestIdle].Load() + stats.Closes[reasons.WriteDeadline].Load() // without a word
 	for i, c := range s.clients {
 		if c.broken || c.isEnded || c.peer.WasReset() {
 			continue
@@ -288,7 +289,7 @@ func TestHTTPSimulation(t *testing.T) {
 		stats := s.server.Stats()
 		for name, n := range map[string]uint64{
 			"answers": uint64(s.answered), "refused for now": uint64(s.busy), "messages": stats.Published.Load(),
-			"done": stats.Closes[RequestsDone].Load(),
+			"done": stats.Closes[reasons.RequestsDone].Load(),
 		} {
 			happened[name] += n
 		}

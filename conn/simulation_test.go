@@ -11,6 +11,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/conn/wire/wiretest"
 	"c10m/poller"
@@ -371,12 +372,12 @@ func TestSimulation(t *testing.T) {
 			for name, n := range map[string]uint64{
 				"upgrades": stats.Handshakes.Load(), "pings": stats.Pings.Load(), "pongs": stats.Pongs.Load(),
 				"deliveries": channels.Deliveries.Load(), "batches": channels.Batches.Load(),
-				"skipped": channels.Skipped.Load(), "slow": stats.Closes[SlowBytes].Load(),
+				"skipped": channels.Skipped.Load(), "slow": stats.Closes[reasons.SlowBytes].Load(),
 				"polls": stats.Polls.Load(), "messages to polls": s.polled(), "polls answered with nothing": stats.PollsEmpty.Load(),
 				"streams of events":   stats.EventStreams.Load(),
 				"messages of clients": stats.Published.Load(), "held back": stats.PublishPauses.Load(),
-				"failed at the bus": stats.Closes[PublishFailed].Load(),
-				"epoll full":        stats.Closes[EpollFull].Load(), "closed by the client": stats.Closes[ClientClosed].Load(),
+				"failed at the bus": stats.Closes[reasons.PublishFailed].Load(),
+				"epoll full":        stats.Closes[reasons.EpollFull].Load(), "closed by the client": stats.Closes[reasons.ClientClosed].Load(),
 			} {
 				happened[name] += n
 			}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/reasons"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -96,7 +97,7 @@ func TestSlowReaderIsClosedByBytes(t *testing.T) {
 		readers = append(readers, s.upgrade(t, "/news"))
 	}
 	s.publishInStep(t, messages, readers...)
-	waitFor(t, "the slow are closed", func() bool { return s.closes(SlowBytes) == uint64(len(slow)) })
+	waitFor(t, "the slow are closed", func() bool { return s.closes(reasons.SlowBytes) == uint64(len(slow)) })
 	if n := s.publish(t, "news", "members?"); n != len(readers) {
 		t.Errorf("%d members are left, want %d", n, len(readers))
 	}
@@ -104,7 +105,7 @@ func TestSlowReaderIsClosedByBytes(t *testing.T) {
 		c.Close()
 	}
 	s.checkNothingLeft(t)
-	if got := s.counts(); got[SlowBytes] != len(slow) || got[ClientGone]+got[ClientReset] != len(readers) {
+	if got := s.counts(); got[reasons.SlowBytes] != len(slow) || got[reasons.ClientGone]+got[reasons.ClientReset] != len(readers) {
 		t.Errorf("reasons %v", got)
 	}
 }
@@ -130,7 +131,7 @@ func TestSlowReaderIsClosedByAge(t *testing.T) {
 	s.step(kernel, s.shared.Config.Channel.LogAge/5)
 	waitFor(t, "the slow reader is closed", func() bool {
 		s.step(kernel, time.Second)
-		return s.closes(SlowAge) == 1
+		return s.closes(reasons.SlowAge) == 1
 	})
 	if n := s.publish(t, "news", numbered(messages)); n != 1 {
 		t.Errorf("%d members are left", n)
@@ -263,10 +264,10 @@ func TestCloseWhileBlockedMidFrame(t *testing.T) {
 	for _, c := range []struct {
 		send   []byte
 		want   wireFrame
-		reason Reason
+		reason reasons.Reason
 	}{
-		{clientClose(1000, "enough"), closing(1000), ClientClosed},
-		{clientFrame(0x81, []byte("text")), closing(1003), DataRefused},
+		{clientClose(1000, "enough"), closing(1000), reasons.ClientClosed},
+		{clientFrame(0x81, []byte("text")), closing(1003), reasons.DataRefused},
 	} {
 		s := startServer(t, 1, testConfig(), smallSendBuffer)
 		slow := s.upgradeSlow(t, "/news")

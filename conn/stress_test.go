@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/reasons"
+
 	"github.com/gobwas/ws"
 )
 
@@ -29,7 +31,7 @@ type stress struct {
 	t         *testing.T
 	started   [stressChannels]atomic.Int64 // messages whose publishing began
 	published [stressChannels]atomic.Int64 // messages that all loops have
-	ends      [reasons]atomic.Int64        // what clients know to have caused
+	ends      [reasons.Count]atomic.Int64  // what clients know to have caused
 }
 
 func TestStress(t *testing.T) {
@@ -68,15 +70,15 @@ func TestStress(t *testing.T) {
 	stayers.Wait()
 
 	s.checkNothingLeft(t)
-	for _, r := range Reasons() {
-		if r == ClientReset || r == ClientGone {
+	for _, r := range reasons.All() {
+		if r == reasons.ClientReset || r == reasons.ClientGone {
 			continue // a client that breaks off cannot know which it will be
 		}
 		if got, want := s.closes(r), s.ends[r].Load(); int64(got) != want {
 			t.Errorf("%v: %d, want %d", r, got, want)
 		}
 	}
-	if got, want := s.closes(ClientGone)+s.closes(ClientReset), s.ends[ClientGone].Load(); int64(got) != want {
+	if got, want := s.closes(reasons.ClientGone)+s.closes(reasons.ClientReset), s.ends[reasons.ClientGone].Load(); int64(got) != want {
 		t.Errorf("%d broke off, want %d", got, want)
 	}
 	s.poller.Stop()
@@ -190,7 +192,7 @@ func (s *stress) stay(c *stressClient) {
 			if f.code != 1012 || !c.isEnd {
 				s.t.Errorf("a stayer was closed with %d, end seen: %v", f.code, c.isEnd)
 			}
-			s.ends[Draining].Add(1)
+			s.ends[reasons.Draining].Add(1)
 			return
 		}
 	}
@@ -212,15 +214,15 @@ func (s *stress) visit(random *rand.Rand) {
 	goodbye := []struct {
 		send   []byte
 		code   uint16
-		reason Reason
+		reason reasons.Reason
 	}{
-		{nil, 0, ClientGone},
-		{clientClose(1000, "bye"), 1000, ClientClosed},
-		{clientClose(4321, ""), 4321, ClientClosed},
-		{clientFrame(0x81, []byte("hello")), 1003, DataRefused},
-		{unmasked(clientPing("x")), 1002, ProtocolError},
-		{clientFrame(0x81, []byte("\xff")), 1007, InvalidUTF8},
-		{clientFrame(0x82, make([]byte, inboundBytesMax+1))[:14], 1009, MessageTooBig},
+		{nil, 0, reasons.ClientGone},
+		{clientClose(1000, "bye"), 1000, reasons.ClientClosed},
+		{clientClose(4321, ""), 4321, reasons.ClientClosed},
+		{clientFrame(0x81, []byte("hello")), 1003, reasons.DataRefused},
+		{unmasked(clientPing("x")), 1002, reasons.ProtocolError},
+		{clientFrame(0x81, []byte("\xff")), 1007, reasons.InvalidUTF8},
+		{clientFrame(0x82, make([]byte, inboundBytesMax+1))[:14], 1009, reasons.MessageTooBig},
 	}[random.IntN(7)]
 	s.ends[goodbye.reason].Add(1)
 	if goodbye.send == nil {

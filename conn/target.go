@@ -3,6 +3,8 @@ package conn
 import (
 	"errors"
 	"strings"
+
+	"c10m/conn/reasons"
 )
 
 // ParseChannel returns the channel that a request target names, by the rules of
@@ -14,10 +16,10 @@ func ParseChannel(target string) ([]byte, error) {
 	if strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '#' }) {
 		path = ""
 	}
-	switch name, err := appendChannel(nil, []byte(path)); err {
-	case nil:
+	switch name, reason := appendChannel(nil, []byte(path)); reason {
+	case reasons.None:
 		return name, nil
-	case errReserved:
+	case reasons.RequestReserved:
 		return nil, errors.New("channels that begin with -/ are the server's own")
 	default:
 		return nil, errors.New("the path does not name a channel: 1 to 255 bytes of UTF-8, percent-encoded")

@@ -3,6 +3,7 @@ package conn
 import (
 	"time"
 
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 )
 
@@ -13,7 +14,7 @@ func (s *Server) Tick() (next int64) {
 	now := s.loop.Now()
 	next = min(
 		timers.OnBeat(now, int64(time.Second), s.loop.ID()),
-		s.expire(&s.handshakes, phaseRequest, func(fd uint32) { s.refuse(fd, RequestTimeout) }),
+		s.expire(&s.handshakes, phaseRequest, func(fd uint32) { s.refuse(fd, reasons.RequestTimeout) }),
 		s.exchange.expireExchanges(),
 		s.expireLingers(),
 		s.gate.expireTokens(),

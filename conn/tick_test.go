@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/reasons"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
@@ -74,7 +75,7 @@ func TestStopCountsEverybody(t *testing.T) {
 		return s.sum(func(s *Server) int64 { return s.Stats().Unfinished.Load() }) == 1
 	})
 	s.poller.Stop()
-	if got := s.counts(); len(got) != 1 || got[Stopped] != 11 {
+	if got := s.counts(); len(got) != 1 || got[reasons.Stopped] != 11 {
 		t.Errorf("reasons %v", got)
 	}
 	open := func(s *Server) int64 {

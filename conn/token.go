@@ -2,6 +2,7 @@ package conn
 
 import (
 	"c10m/access"
+	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/conn/wire"
 )
@@ -9,29 +10,30 @@ import (
 // judgeToken has a newcomer's token judged for s.shake.channel, and leaves what it
 // grants in s.shake.grant. It does so on the loop's thread: that is arithmetic
 // and blocks nobody, but it is the most that a stranger can make the loop do.
-func (s *gate) judgeToken(h *wire.Head) (err error) {
+func (s *gate) judgeToken(h *wire.Head) reasons.Reason {
 	tokens := s.shared.Config.Tokens
 	if tokens == nil {
-		return nil
+		return reasons.None
 	}
 	started := s.loop.Clock()
 	c := s.credentials(h)
-	s.shake.grant, err = tokens.Judge(&c, s.shake.channel)
+	grant, err := tokens.Judge(&c, s.shake.channel)
+	s.shake.grant = grant
 	s.spentOnTokens(started)
-	return err
+	return reasons.OfToken(err)
 }
 
 // judgePublisher is judgeToken for a message that is published over HTTP.
-func (s *gate) judgePublisher(h *wire.Head) error {
+func (s *gate) judgePublisher(h *wire.Head) reasons.Reason {
 	tokens := s.shared.Config.Tokens
 	if tokens == nil {
-		return nil
+		return reasons.None
 	}
 	started := s.loop.Clock()
 	c := s.credentials(h)
 	err := tokens.JudgePublisher(&c, s.shake.channel)
 	s.spentOnTokens(started)
-	return err
+	return reasons.OfToken(err)
 }
 
 // credentials are where a request may have a token. They are lent.
@@ -76,5 +78,5 @@ func (s *gate) holdsToken(e timers.Expiry) bool {
 // expireTokens ends connections whose token is over and returns when to look
 // again.
 func (s *gate) expireTokens() (next int64) {
-	return s.expiries.Expire(s.loop.Now(), s.holdsToken, func(fd uint32) { s.dismiss(fd, TokenExpired) })
+	return s.expiries.Expire(s.loop.Now(), s.holdsToken, func(fd uint32) { s.dismiss(fd, reasons.TokenExpired) })
 }

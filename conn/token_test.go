@@ -12,6 +12,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/poller"
 	"c10m/poller/pollertest"
@@ -72,39 +73,39 @@ func TestTokensAtTheDoor(t *testing.T) {
 		return all
 	}
 	good := sign(t, tokenSecret, claims(nil))
-	want := make(map[Reason]int)
+	want := make(map[reasons.Reason]int)
 	for _, c := range []struct {
 		path, line string
-		reason     Reason
+		reason     reasons.Reason
 		protocol   string // answered
 	}{
-		{"/news", "Authorization: Bearer " + good, reasonNone, ""},
-		{"/news", "Sec-WebSocket-Protocol: c10m.token, " + good, reasonNone, "c10m.token"},
-		{"/news?t=" + good, "X: y", reasonNone, ""},
-		{"/xyz", "Authorization: Bearer " + good, reasonNone, ""},
-		{"/news", "X: y", RequestTokenMissing, ""},
-		{"/news?token=" + good, "X: y", RequestTokenMissing, ""},
-		{"/news?t=" + good, "Authorization: Bearer " + good, RequestTokenPlaces, ""},
-		{"/news", "Authorization: Bearer " + good + "\r\nAuthorization: Bearer " + good, RequestTokenPlaces, ""},
-		{"/news", "Authorization: Bearer " + good + "x", RequestTokenInvalid, ""},
-		{"/news", "Sec-WebSocket-Protocol: c10m.token, rubbish", RequestTokenInvalid, ""},
-		{"/news", "Authorization: Bearer " + sign(t, "x"+tokenSecret, claims(nil)), RequestTokenInvalid, ""},
-		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"exp": now - 60})), RequestTokenExpired, ""},
-		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"nbf": now + 60})), RequestTokenEarly, ""},
-		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"aud": "them"})), RequestTokenAudience, ""},
-		{"/sport", "Authorization: Bearer " + good, RequestTokenChannel, ""},
-		{"/news%2Fx", "Authorization: Bearer " + good, RequestTokenChannel, ""},
-		{"/-/x", "Authorization: Bearer " + good, RequestReserved, ""},
+		{"/news", "Authorization: Bearer " + good, reasons.None, ""},
+		{"/news", "Sec-WebSocket-Protocol: c10m.token, " + good, reasons.None, "c10m.token"},
+		{"/news?t=" + good, "X: y", reasons.None, ""},
+		{"/xyz", "Authorization: Bearer " + good, reasons.None, ""},
+		{"/news", "X: y", reasons.RequestTokenMissing, ""},
+		{"/news?token=" + good, "X: y", reasons.RequestTokenMissing, ""},
+		{"/news?t=" + good, "Authorization: Bearer " + good, reasons.RequestTokenPlaces, ""},
+		{"/news", "Authorization: Bearer " + good + "\r\nAuthorization: Bearer " + good, reasons.RequestTokenPlaces, ""},
+		{"/news", "Authorization: Bearer " + good + "x", reasons.RequestTokenInvalid, ""},
+		{"/news", "Sec-WebSocket-Protocol: c10m.token, rubbish", reasons.RequestTokenInvalid, ""},
+		{"/news", "Authorization: Bearer " + sign(t, "x"+tokenSecret, claims(nil)), reasons.RequestTokenInvalid, ""},
+		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"exp": now - 60})), reasons.RequestTokenExpired, ""},
+		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"nbf": now + 60})), reasons.RequestTokenEarly, ""},
+		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"aud": "them"})), reasons.RequestTokenAudience, ""},
+		{"/sport", "Authorization: Bearer " + good, reasons.RequestTokenChannel, ""},
+		{"/news%2Fx", "Authorization: Bearer " + good, reasons.RequestTokenChannel, ""},
+		{"/-/x", "Authorization: Bearer " + good, reasons.RequestReserved, ""},
 		// A bad request is bad whatever its token, and costs no verification.
-		{"/news", "Authorization: Bearer x\r\nHost: h", RequestHostInvalid, ""},
-		{"/news", "X: " + strings.Repeat("x", RequestBytesDefault) + "\r\nAuthorization: Bearer " + good, RequestTooLong, ""},
-		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"x": strings.Repeat("x", 6500)})), RequestTooLong, ""},
-		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"x": strings.Repeat("x", 4500)})), reasonNone, ""},
+		{"/news", "Authorization: Bearer x\r\nHost: h", reasons.RequestHostInvalid, ""},
+		{"/news", "X: " + strings.Repeat("x", RequestBytesDefault) + "\r\nAuthorization: Bearer " + good, reasons.RequestTooLong, ""},
+		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"x": strings.Repeat("x", 6500)})), reasons.RequestTooLong, ""},
+		{"/news", "Authorization: Bearer " + sign(t, tokenSecret, claims(jwt.MapClaims{"x": strings.Repeat("x", 4500)})), reasons.None, ""},
 	} {
 		client := s.connect(t)
 		client.send(tokenRequest(c.path, c.line))
 		response := client.response()
-		if c.reason == reasonNone {
+		if c.reason == reasons.None {
 			if response.StatusCode != 101 || response.Header.Get("Sec-WebSocket-Protocol") != c.protocol {
 				t.Errorf("%s %.80s: %s with %v", c.path, c.line, response.Status, response.Header)
 			}
@@ -118,7 +119,7 @@ func TestTokensAtTheDoor(t *testing.T) {
 		}
 		want[c.reason]++
 		challenge := response.Header.Get("WWW-Authenticate")
-		if response.StatusCode != reasonTable[c.reason].status || (response.StatusCode == 401) && !strings.HasPrefix(challenge, "Bearer realm=") {
+		if status, _, _ := c.reason.Told(); response.StatusCode != status || (response.StatusCode == 401) && !strings.HasPrefix(challenge, "Bearer realm=") {
 			t.Errorf("%s %.80s: %s, %q; want %v", c.path, c.line, response.Status, challenge, c.reason)
 		}
 		client.Close()
@@ -190,7 +191,7 @@ func TestTokensEndConnections(t *testing.T) {
 	open(now - 4).Close() // over, but for the leeway
 
 	s.step(kernel, 14*time.Second)
-	if n := s.closes(TokenExpired); n != 0 {
+	if n := s.closes(reasons.TokenExpired); n != 0 {
 		t.Fatalf("%d connections were closed too early", n)
 	}
 	s.step(kernel, 2*time.Second)
@@ -201,7 +202,7 @@ func TestTokensEndConnections(t *testing.T) {
 		}
 		c.Close()
 	}
-	if n := s.closes(TokenExpired); n != uint64(len(short)) {
+	if n := s.closes(reasons.TokenExpired); n != uint64(len(short)) {
 		t.Errorf("%d of %d connections were closed", n, len(short))
 	}
 	// 2^31 ms are 24.8 days.
@@ -301,7 +302,7 @@ func TestAStormOfTokensIsBoundedPerTurn(t *testing.T) {
 		peers = append(peers, peer)
 	}
 	judged := func() uint64 {
-		return server.stats.Closes[RequestTokenInvalid].Load() + server.stats.Handshakes.Load()
+		return server.stats.Closes[reasons.RequestTokenInvalid].Load() + server.stats.Handshakes.Load()
 	}
 	for turn := 0; judged() < storm; turn++ {
 		if turn > 4*storm {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/conn/wire/wiretest"
 	"c10m/poller"
@@ -32,8 +33,8 @@ func TestInterruptionIsToldBeforeTheNextMessage(t *testing.T) {
 	s.hub.Interrupted(time.Hour)
 	s.publish(t, "news", "after")
 
-	socket.expect(message("before"), closing(CodeMissedMessages))
-	twoWay.expectCommands("MSG news #\nbefore", fmt.Sprint("closed with ", CodeMissedMessages))
+	socket.expect(message("before"), closing(reasons.CodeMissedMessages))
+	twoWay.expectCommands("MSG news #\nbefore", fmt.Sprint("closed with ", reasons.CodeMissedMessages))
 	stream.expectPayloads("before")
 	if got := stream.rest(); got != "event: close\ndata: 4001 you may have missed messages\n\n" {
 		t.Errorf("events: got %q", got)
@@ -97,21 +98,21 @@ func TestInterruptionMakesNoStampede(t *testing.T) {
 		s.publish(t, "news", "after")
 		s.begun()
 	}
-	if n := s.closes(MissedMessages); n != missedDueMax {
+	if n := s.closes(reasons.MissedMessages); n != missedDueMax {
 		t.Errorf("%d of %d are told out of turn, want %d", n, len(clients), missedDueMax)
 	}
 	const due = 20
 	s.step(kernel, due*time.Second/missedDuePerSecondMax)
 	s.publish(t, "news", "after")
 	s.begun()
-	if n := s.closes(MissedMessages); n != missedDueMax+due {
+	if n := s.closes(reasons.MissedMessages); n != missedDueMax+due {
 		t.Errorf("%d are told later, want %d", n, missedDueMax+due)
 	}
 	for range 10 {
 		s.step(kernel, time.Hour/5)
 	}
 	for _, c := range clients {
-		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(CodeMissedMessages)}) {
+		if got := c.frames(); !slices.Equal(got, []wireFrame{closing(reasons.CodeMissedMessages)}) {
 			t.Fatalf("got %v", got)
 		}
 		c.Close()

@@ -5,6 +5,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 )
 
@@ -43,7 +44,7 @@ var twoWayProtocol = &protocol{
 		}
 		return wire.CommandBytesMax + int64(s.shared.Config.PublishBytesMax), true
 	},
-	message:   func(s *Server, fd uint32, bytes []byte) Reason { return s.twoWays.command(fd, bytes) },
+	message:   func(s *Server, fd uint32, bytes []byte) reasons.Reason { return s.twoWays.command(fd, bytes) },
 	published: func(s *Server, fd uint32, o *channel.Outcome) { s.twoWays.answerPub(fd, o) },
 	unpublished: func(s *Server, fd uint32, o *channel.Outcome) {
 		s.twoWays.answerPub(fd, o)
@@ -52,7 +53,7 @@ var twoWayProtocol = &protocol{
 
 	ping:     pingFrames,
 	notice:   noticeFrames,
-	finish:   func(s *Server, fd uint32, reason Reason) { s.frames.closeFrames(fd, reason) },
+	finish:   func(s *Server, fd uint32, reason reasons.Reason) { s.frames.closeFrames(fd, reason) },
 	answered: func(s *Server, fd uint32, c *cold, a *channel.Answer) { s.twoWays.confirmed(fd, c, a) },
 }
 
@@ -93,7 +94,7 @@ func (s *twoWays) confirmFirst(fd uint32, since []byte) {
 	case len(since) == 0:
 		s.replyPosition(wire.ReplySub, s.registry.Name(n), nil)
 	case !s.mayAsk(fd):
-		s.dismiss(fd, StateMemory)
+		s.dismiss(fd, reasons.StateMemory)
 		return
 	default:
 		s.confirm(fd, n, since)
@@ -135,7 +136,7 @@ func (s *twoWays) leave(fd, n uint32) {
 	if w.busy == n && s.registry.MidFrame(n) {
 		c := s.coldOf(fd)
 		if c == nil {
-			s.end(fd, StateMemory)
+			s.end(fd, reasons.StateMemory)
 			return
 		}
 		s.outbox.owe(fd, c, s.registry.Hold(n))

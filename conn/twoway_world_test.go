@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/poller"
 	"c10m/poller/pollertest"
@@ -320,7 +321,7 @@ func (w *twoWayWorld) run(more func() bool) {
 	})
 	checkReasons(w.failf, w.loop, w.server)
 	for name, n := range map[string]uint64{
-		"slow": stats.Closes[SlowBytes].Load(), "skipped": channels.Skipped.Load(), "batches": channels.Batches.Load(),
+		"slow": stats.Closes[reasons.SlowBytes].Load(), "skipped": channels.Skipped.Load(), "batches": channels.Batches.Load(),
 		"resent": stats.Resent.Load(), "pauses": stats.PublishPauses.Load(), "published": stats.Published.Load(),
 	} {
 		w.happened[name] += int(n)

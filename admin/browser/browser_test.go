@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"c10m/conn"
+	"c10m/conn/reasons"
 	"c10m/internal/chromium"
 	"c10m/internal/patience"
 	"c10m/internal/servertest"
@@ -194,7 +194,7 @@ func disconnect(t *testing.T, l *load, b *chromium.Browser) {
 	b.Until("it says what happens", `document.querySelector("#done").textContent === "2 clients of editors are being disconnected."`)
 	for i, editor := range l.editors {
 		editor.SetDeadline(patience.Deadline()) // plots may have filled for longer than a dial lasts
-		if code := editor.CloseCode(); code != conn.CodeDisconnected {
+		if code := editor.CloseCode(); code != reasons.CodeDisconnected {
 			t.Errorf("client %d was closed with %d, after %q", i, code, count())
 		}
 	}

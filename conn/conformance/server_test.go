@@ -13,6 +13,7 @@ import (
 	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/internal/patience"
 	"c10m/poller"
@@ -112,7 +113,7 @@ func (s *server) checkNothingLeft(t *testing.T) {
 	}
 	for i, l := range s.poller.Loops() {
 		accepted += l.Stats().Accepted.Load()
-		for _, reason := range conn.Reasons() {
+		for _, reason := range reasons.All() {
 			ended += s.servers[i].Stats().Closes[reason].Load()
 		}
 	}

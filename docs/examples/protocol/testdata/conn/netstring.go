@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"c10m/channel"
+	"c10m/conn/reasons"
 	"c10m/conn/wire"
 
 	"github.com/gobwas/ws"
@@ -26,20 +27,20 @@ var netstrings = &protocol{
 	acceptsBytes: func(s *Server, fd uint32) (int64, bool) {
 		return int64(s.shared.Config.PublishBytesMax) + 12, s.publishing.mayPublish(fd)
 	},
-	message: func(s *Server, fd uint32, p []byte) Reason {
+	message: func(s *Server, fd uint32, p []byte) reasons.Reason {
 		payload, ok := wire.ParseNetstring(p)
 		if !ok {
-			return ProtocolError
+			return reasons.ProtocolError
 		}
 		return s.publishing.publishOwn(fd, payload)
 	},
-	unpublished: func(s *Server, fd uint32, _ *channel.Outcome) { s.dismiss(fd, PublishFailed) },
+	unpublished: func(s *Server, fd uint32, _ *channel.Outcome) { s.dismiss(fd, reasons.PublishFailed) },
 
 	ping:     pingFrames,
 	notice:   noticeFrames,
-	finish:   func(s *Server, fd uint32, reason Reason) { s.frames.closeFrames(fd, reason) },
+	finish:   func(s *Server, fd uint32, reason reasons.Reason) { s.frames.closeFrames(fd, reason) },
 	answered: func(s *Server, fd uint32, c *cold, a *channel.Answer) { s.resumer.resumed(fd, c, a) },
-	gone:     func(s *Server, fd uint32, _ *channel.Answer) { s.dismiss(fd, PositionGone) },
+	gone:     func(s *Server, fd uint32, _ *channel.Answer) { s.dismiss(fd, reasons.PositionGone) },
 }
 
 func netstringShape(wire.FrameMode) channel.Shape {

@@ -1,4 +1,4 @@
-package conn
+package reasons
 
 import (
 	"bytes"
@@ -27,24 +27,26 @@ func (r *Refusal) Line() string { return string(r.line[:r.length]) }
 type Refusals struct {
 	// Guarded by mu.
 	mu    sync.Mutex
-	rings []*refusalRing
+	rings []*Ring
 }
 
-// A refusalRing has one writer, its loop, and one reader.
-type refusalRing struct {
+// A Ring is one loop's. It has one writer, its loop, and one reader.
+type Ring struct {
 	entries [refusalsKept]Refusal
 	dropped *atomic.Uint64 // those that found it full
 	written atomic.Uint64
 	read    atomic.Uint64
 }
 
-func (r *Refusals) newRing(dropped *atomic.Uint64) *refusalRing {
+// NewRing makes the ring of a loop, which counts in dropped what it has no room for; nil
+// if nobody looks.
+func (r *Refusals) NewRing(dropped *atomic.Uint64) *Ring {
 	if r == nil {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ring := &refusalRing{dropped: dropped}
+	ring := &Ring{dropped: dropped}
 	r.rings = append(r.rings, ring)
 	return ring
 }
@@ -71,24 +73,20 @@ func (r *Refusals) Dropped() (n uint64) {
 	return n
 }
 
-// noteRefusal keeps a refusal for whoever shows them, if anybody does.
-func (s *Server) noteRefusal(fd uint32, request []byte, reason Reason) {
-	ring := s.refusals
-	if ring == nil {
+// Note keeps a refusal of a request, or what there is of it, for whoever shows them. It
+// is the loop's to call.
+func (r *Ring) Note(reason Reason, peer netip.AddrPort, request []byte) {
+	written := r.written.Load()
+	if written-r.read.Load() == refusalsKept {
+		r.dropped.Add(1)
 		return
 	}
-	written := ring.written.Load()
-	if written-ring.read.Load() == refusalsKept {
-		ring.dropped.Add(1)
-		return
-	}
-	entry := &ring.entries[written%refusalsKept]
-	entry.Reason = reason
-	entry.Peer, _ = s.loop.Peer(fd)
+	entry := &r.entries[written%refusalsKept]
+	entry.Reason, entry.Peer = reason, peer
 	line := request
 	if end := bytes.IndexAny(line, "?\r\n"); end >= 0 {
 		line = line[:end]
 	}
 	entry.length = copy(entry.line[:], line)
-	ring.written.Store(written + 1)
+	r.written.Store(written + 1)
 }

@@ -1,8 +1,25 @@
-package conn
+package reasons
 
 import (
 	"fmt"
-	"sync/atomic"
+
+	"c10m/access"
+)
+
+// The close codes of our own: 4000 to 4999 are for private use, and what a client does
+// after them is the application's business (RFC 6455, 7.4.2).
+const (
+	// CodeMissedMessages says: messages may have been published to your channel while you
+	// were connected, and did not reach you. No code of IANA's registry says that: 1012
+	// (service restart) and 1013 (try again later) are about the connection, and a client
+	// that comes back after them has no reason to doubt what it got before.
+	CodeMissedMessages = 4001
+	// CodeDisconnected is for those whom the operator disconnects: a client that sees it
+	// should not come back by itself, and every code of IANA's registry that says so says
+	// more. A poll is answered with 403 and C10m-Close: 4002, so that it is not taken for
+	// a channel that is not allowed. 1008 means here that a token has ended, and to come
+	// back with another.
+	CodeDisconnected = 4002
 )
 
 // A Reason says why a connection ended. Every connection ends with exactly
@@ -11,7 +28,7 @@ type Reason uint8
 
 // The reasons, in the order of the table below.
 const (
-	reasonNone Reason = iota
+	None Reason = iota
 
 	// While a request was being read.
 	RequestTimeout
@@ -83,11 +100,12 @@ const (
 	Draining
 	Stopped
 
-	reasons
+	// Count is how many there are, with None.
+	Count
 )
 
-// reasonInfo is what a peer and an operator are told.
-type reasonInfo struct {
+// info is what a peer and an operator are told.
+type info struct {
 	name string // in metrics
 	// status is the HTTP answer of a refused request; headers are its own.
 	status  int
@@ -97,10 +115,11 @@ type reasonInfo struct {
 	// 1013) of an open connection, 0 if nothing can be or is to be sent.
 	code uint16
 	text string // one sentence for the peer
+	err  error  // of a token that is refused for it
 }
 
-var reasonTable = [reasons]reasonInfo{
-	reasonNone: {name: "none"},
+var table = [Count]info{
+	None: {name: "none"},
 
 	RequestTimeout:       {name: "request_timeout", status: 408, text: "The request took too long."},
 	RequestTooLong:       {name: "request_too_long", status: 431, text: "The lines of the request have more bytes than this server takes."},
@@ -111,7 +130,7 @@ var reasonTable = [reasons]reasonInfo{
 	RequestVersion:       {name: "request_http_version", status: 505, text: "Only HTTP/1.1 and HTTP/1.0 are understood."},
 	RequestHost:          {name: "request_host", status: 400, text: "The Host header is missing."},
 	RequestHostInvalid:   {name: "request_host_invalid", status: 400, text: "The Host header is there twice, or it is not a host and a port."},
-	RequestNoUpgrade:     {name: "request_no_upgrade", status: 426, headers: "Upgrade: websocket\r\n", text: waysIn},
+	RequestNoUpgrade:     {name: "request_no_upgrade", status: 426, headers: "Upgrade: websocket\r\n", text: invitation},
 	RequestKey:           {name: "request_key", status: 400, text: "Sec-WebSocket-Key is missing or is not 16 bytes in base64."},
 	RequestWSVersion:     {name: "request_websocket_version", status: 426, headers: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", text: "Only WebSocket version 13 is understood."},
 	RequestChannel:       {name: "request_channel", status: 400, text: "The path must name a channel: 1 to 255 bytes of UTF-8, percent-encoded."},
@@ -122,13 +141,13 @@ var reasonTable = [reasons]reasonInfo{
 	RequestNoMemory:      {name: "request_memory_limit", status: 503, retry: 10, text: "The server is short of memory."},
 	// RFC 6750, 3: the challenge, and its error codes (3.1), of which the first
 	// is for those who showed a token.
-	RequestTokenMissing:  {name: "request_token_missing", status: 401, headers: "WWW-Authenticate: Bearer realm=\"c10m\"\r\n", text: "A token is needed: Authorization: Bearer TOKEN, or the subprotocols c10m.token and TOKEN."},
-	RequestTokenPlaces:   {name: "request_token_places", status: 400, headers: challenge("invalid_request"), text: "There is more than one token, or more than one Authorization."},
-	RequestTokenInvalid:  {name: "request_token_invalid", status: 401, headers: challenge("invalid_token"), text: "The token is not valid here."},
-	RequestTokenExpired:  {name: "request_token_expired", status: 401, headers: challenge("invalid_token"), text: "The token has expired; get a new one."},
-	RequestTokenEarly:    {name: "request_token_early", status: 401, headers: challenge("invalid_token"), text: "The token is not valid yet."},
-	RequestTokenAudience: {name: "request_token_audience", status: 401, headers: challenge("invalid_token"), text: "The token is for another audience."},
-	RequestTokenChannel:  {name: "request_token_channel", status: 403, headers: challenge("insufficient_scope"), text: "The token does not allow this channel."},
+	RequestTokenMissing:  {name: "request_token_missing", status: 401, headers: "WWW-Authenticate: Bearer realm=\"c10m\"\r\n", text: "A token is needed: Authorization: Bearer TOKEN, or the subprotocols c10m.token and TOKEN.", err: access.ErrTokenMissing},
+	RequestTokenPlaces:   {name: "request_token_places", status: 400, headers: challenge("invalid_request"), text: "There is more than one token, or more than one Authorization.", err: access.ErrTokenPlaces},
+	RequestTokenInvalid:  {name: "request_token_invalid", status: 401, headers: challenge("invalid_token"), text: "The token is not valid here.", err: access.ErrTokenInvalid},
+	RequestTokenExpired:  {name: "request_token_expired", status: 401, headers: challenge("invalid_token"), text: "The token has expired; get a new one.", err: access.ErrTokenExpired},
+	RequestTokenEarly:    {name: "request_token_early", status: 401, headers: challenge("invalid_token"), text: "The token is not valid yet.", err: access.ErrTokenEarly},
+	RequestTokenAudience: {name: "request_token_audience", status: 401, headers: challenge("invalid_token"), text: "The token is for another audience.", err: access.ErrTokenAudience},
+	RequestTokenChannel:  {name: "request_token_channel", status: 403, headers: challenge("insufficient_scope"), text: "The token does not allow this channel.", err: access.ErrTokenChannel},
 
 	RequestOrigin:             {name: "request_origin", status: 403, text: "Pages of this origin may not connect."},
 	RequestProxyHeader:        {name: "request_proxy_header", status: 400, text: "A PROXY header must come first, of version 1 or 2 and up to 4096 bytes."},
@@ -138,7 +157,7 @@ var reasonTable = [reasons]reasonInfo{
 	RequestProxyCheck:         {name: "request_proxy_check"},
 
 	RequestPublish:        {name: "request_publish", status: 403, text: "Clients may not publish here."},
-	RequestTokenPublish:   {name: "request_token_publish", status: 403, headers: challenge("insufficient_scope"), text: "The token does not allow to publish to this channel."},
+	RequestTokenPublish:   {name: "request_token_publish", status: 403, headers: challenge("insufficient_scope"), text: "The token does not allow to publish to this channel.", err: access.ErrTokenPublish},
 	RequestWait:           {name: "request_wait", status: 400, text: "wait= needs a number of seconds, up to 120."},
 	RequestLength:         {name: "request_length", status: 411, text: "A message needs a Content-Length."},
 	RequestTooBig:         {name: "request_too_big", status: 413, text: "The message is longer than this server takes."},
@@ -177,7 +196,6 @@ var reasonTable = [reasons]reasonInfo{
 
 	PositionGone: {name: "position_gone", code: CodeMissedMessages, text: "the position is gone: you may have missed messages"},
 
-	// 4000 to 4999 are for private use (RFC 6455, 7.4.2): see CodeMissedMessages.
 	MissedMessages: {name: "missed_messages", code: CodeMissedMessages, text: "you may have missed messages"},
 
 	Disconnected: {name: "disconnected", code: CodeDisconnected, text: "disconnected by the operator"},
@@ -192,72 +210,27 @@ func challenge(code string) string {
 }
 
 func init() {
-	for r := range reasons {
-		if reasonTable[r].name == "" {
+	for r := range Count {
+		if table[r].name == "" {
 			panic(fmt.Sprintf("BUG: close reason %d has no name", r))
 		}
 	}
 }
 
-func (r Reason) String() string { return reasonTable[r].name }
+func (r Reason) String() string { return table[r].name }
 
-// Reasons lists all reasons that a connection can end with.
-func Reasons() []Reason {
-	all := make([]Reason, 0, reasons)
-	for r := reasonNone + 1; r < reasons; r++ {
+// All lists all reasons that a connection can end with.
+func All() []Reason {
+	all := make([]Reason, 0, Count)
+	for r := None + 1; r < Count; r++ {
 		all = append(all, r)
 	}
 	return all
 }
 
-// Stats are the counters of one loop's connections. The loop writes them,
-// anybody may read them.
-type Stats struct {
-	Open         atomic.Int64 // members: upgraded, or getting events; and not yet ended
-	OpenEvents   atomic.Int64 // those of them that get server-sent events
-	EventStreams atomic.Uint64
-	OpenPolls    atomic.Int64 // polls that wait, not in Open
-	Polls        atomic.Uint64
-	PollsEmpty   atomic.Uint64 // answered with nothing
-	Handshakes   atomic.Uint64
-	Unfinished   atomic.Int64 // requests that are not complete
-	Lingering    atomic.Int64 // ended by us, not yet by the peer
-	Pinned       atomic.Int64 // bytes of frames that connections hold after their logs let go
-	Pings        atomic.Uint64
-	PingsSkipped atomic.Uint64 // the socket was full: its data will tell if the peer is gone
-	Pongs        atomic.Uint64 // answers to clients' pings
-	PongsDropped atomic.Uint64
-	PongsIn      atomic.Uint64
-	TokenPauses  atomic.Uint64 // turns that had enough of tokens
-
-	HTTP             atomic.Int64  // connections that go on after an answer, or wait for one
-	Requests         atomic.Uint64 // requests answered that were no upgrades, refusals left aside
-	PublishesRefused atomic.Uint64 // POSTs answered with 429, since too many were under way
-
-	Published       atomic.Uint64 // messages of clients that were taken
-	PublishesFailed atomic.Uint64 // those of them that the bus did not take
-	PublishPauses   atomic.Uint64 // times that a client was not read from, since too many were under way
-	PublishPaused   atomic.Int64  // clients that are not read from now
-
-	Resent         atomic.Uint64 // messages that came of the history
-	PresenceFailed atomic.Uint64 // messages about who came and left that the bus did not take
-	AnswersStale   atomic.Uint64 // answers of the history to connections that had left
-
-	Closes          [reasons]atomic.Uint64
-	RefusalsDropped atomic.Uint64 // those of which Config.Refusals does not tell
-
-	TwoWay          atomic.Int64  // open connections of many channels
-	Memberships     atomic.Int64  // their channels, all together
-	Commands        atomic.Uint64 // what they said
-	CommandsRefused atomic.Uint64 // and was answered with ERR
-
-	Notices        atomic.Uint64 // pings that tell of a drain
-	NoticesSkipped atomic.Uint64 // left out like PingsSkipped
-}
-
 // Told returns what the client is told: the status of a refused request and the close code
 // of an open connection, 0 where there is none, and a sentence.
 func (r Reason) Told() (status int, code uint16, text string) {
-	info := &reasonTable[r]
-	return info.status, info.code, info.text
+	i := &table[r]
+	return i.status, i.code, i.text
 }

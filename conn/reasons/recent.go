@@ -1,8 +1,8 @@
-package conn
+package reasons
 
-// A recent is a close of a connection that was open. Those of requests only count:
+// A recentClose is a close of a connection that was open. Those of requests only count:
 // a flood of refusals would leave nothing else in the list.
-type recent struct {
+type recentClose struct {
 	at       int64 // of the loop's clock
 	reason   Reason
 	cut      bool // the channel's name is longer
@@ -10,15 +10,16 @@ type recent struct {
 	nameText [recentChannelBytesMax]byte
 }
 
-// A recentRing holds the last closes of a loop. Owned by the loop.
-type recentRing struct {
-	closes []recent // recentMax of them, once there is one
-	count  uint64   // so far
+// A Recent holds the last closes of a loop. Owned by the loop.
+type Recent struct {
+	closes []recentClose // recentMax of them, once there is one
+	count  uint64        // so far
 }
 
-func (r *recentRing) add(now int64, reason Reason, channel []byte) {
+// Add adds a close, at a time of the loop's clock.
+func (r *Recent) Add(now int64, reason Reason, channel []byte) {
 	if r.closes == nil {
-		r.closes = make([]recent, recentMax)
+		r.closes = make([]recentClose, recentMax)
 	}
 	c := &r.closes[r.count%recentMax]
 	r.count++
@@ -35,8 +36,8 @@ type Close struct {
 	IsCut    bool // Channel is only the beginning of a longer name
 }
 
-// list returns the last closes, the last first.
-func (r *recentRing) list(now int64) []Close {
+// List returns the last closes, the last first.
+func (r *Recent) List(now int64) []Close {
 	n := min(r.count, recentMax)
 	closes := make([]Close, 0, n)
 	for i := range n {
