@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"c10m/internal/rate"
 )
 
 // AddressLimits are limits per client address (per Key). The zero value limits
@@ -58,17 +60,11 @@ const (
 // forget so gains nothing: an address that is forgotten gets its burst anew, which
 // an address never seen would have as well. The count of connections is never
 // forgotten.
-//
-// The rate is kept as one time (the "theoretical arrival time" of the generic
-// cell rate algorithm, ITU-T I.371): a token bucket that needs no refilling. A
-// rate.Limiter of golang.org/x/time would be a heap object with a lock for each
-// address; this is 24 bytes in a map without pointers.
 type Addresses struct {
 	// Fixed after construction.
-	limits   AddressLimits
-	interval int64 // nanoseconds between two connections at the rate; 0 is no rate
-	slack    int64 // nanoseconds that an address may be ahead of its rate: the burst
-	seed     maphash.Seed
+	connectionsMax int // 0 is any number
+	rate           rate.Limit
+	seed           maphash.Seed
 
 	pausedPerShardMax int // of limits above, or a test's own
 
@@ -86,12 +82,12 @@ type addressShard struct {
 }
 
 type addressState struct {
-	due         int64 // when its rate is at rest
+	rest        int64 // when its rate is at rest
 	connections int32
 }
 
 // forgettable reports whether the address is as good as one never seen.
-func (a addressState) forgettable(now int64) bool { return a.connections == 0 && a.due <= now }
+func (a addressState) forgettable(now int64) bool { return a.connections == 0 && a.rest <= now }
 
 // NewAddresses makes the table. It returns nil, which admits everybody and costs
 // nothing, if there is no limit.
@@ -99,10 +95,9 @@ func NewAddresses(limits AddressLimits) *Addresses {
 	if limits.Connections <= 0 && limits.RatePerSecond <= 0 {
 		return nil
 	}
-	a := &Addresses{limits: limits, seed: maphash.MakeSeed(), pausedPerShardMax: pausedAddressesMax / addressShards}
-	if limits.RatePerSecond > 0 {
-		a.interval = max(1, int64(float64(time.Second)/limits.RatePerSecond))
-		a.slack = a.interval * int64(max(1, limits.Burst)-1)
+	a := &Addresses{
+		connectionsMax: limits.Connections, rate: rate.New(limits.RatePerSecond, limits.Burst),
+		seed: maphash.MakeSeed(), pausedPerShardMax: pausedAddressesMax / addressShards,
 	}
 	for i := range a.shards {
 		a.shards[i].known = make(map[Key]addressState)
@@ -117,18 +112,15 @@ func (a *Addresses) Admit(key Key, now int64) Verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state, isKnown := s.known[key]
-	if a.limits.Connections > 0 && int(state.connections) >= a.limits.Connections {
+	if a.connectionsMax > 0 && int(state.connections) >= a.connectionsMax {
 		return TooMany
 	}
-	if a.interval > 0 {
-		due := max(state.due, now)
-		if !isKnown {
-			due = now
-		}
-		if due-now > a.slack {
+	if a.rate.Interval > 0 {
+		from, after := a.rate.Reserve(state.rest, now, 1)
+		if from > now {
 			return TooFast
 		}
-		state.due = due + a.interval
+		state.rest = after
 	}
 	switch {
 	case !isKnown:
@@ -174,7 +166,7 @@ func (a *Addresses) makeRoom(s *addressShard, now int64) {
 		looks = looksPerNewcomerFull
 	}
 	forgotten, first := 0, Key(0)
-	firstDue := int64(math.MaxInt64)
+	firstRest := int64(math.MaxInt64)
 	for key, state := range s.known {
 		if looks--; looks < 0 {
 			break
@@ -182,11 +174,11 @@ func (a *Addresses) makeRoom(s *addressShard, now int64) {
 		if state.forgettable(now) {
 			delete(s.known, key)
 			forgotten++
-		} else if state.connections == 0 && state.due < firstDue {
-			first, firstDue = key, state.due
+		} else if state.connections == 0 && state.rest < firstRest {
+			first, firstRest = key, state.rest
 		}
 	}
-	if full && forgotten == 0 && firstDue != math.MaxInt64 {
+	if full && forgotten == 0 && firstRest != math.MaxInt64 {
 		delete(s.known, first)
 		forgotten++
 	}
@@ -200,7 +192,7 @@ func (a *Addresses) shard(key Key) *addressShard {
 
 // RetryAfter is how long an address that was TooFast waits at most until it may
 // begin a connection.
-func (a *Addresses) RetryAfter() time.Duration { return time.Duration(a.interval) }
+func (a *Addresses) RetryAfter() time.Duration { return time.Duration(a.rate.Interval) }
 
 // Count is the number of addresses in memory. Any goroutine may call it, also
 // with a nil receiver.

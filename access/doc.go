@@ -15,7 +15,6 @@ with HS256, RS256, ES256 or EdDSA (Ed25519).
 	token_keys.go     the files of keys
 	token_request.go  where in a request a token is
 	token_limits.go   limits, with their reasons
-	protocol.go       which subprotocol is answered
 	patterns.go       what a token allows, for connections of many channels
 	patternstore.go   where that is kept, a store for each loop
 

@@ -81,20 +81,12 @@ func parseForwarded(entry []byte) (netip.Addr, error) {
 	if len(entry) > addressBytesMax {
 		return netip.Addr{}, ErrForwarded
 	}
-	text := string(entry)
-	address, err := netip.ParseAddr(text)
-	if err != nil {
-		var withPort netip.AddrPort
-		if withPort, err = netip.ParseAddrPort(text); err != nil {
-			if text[0] != '[' || text[len(text)-1] != ']' {
-				return netip.Addr{}, err
-			}
-			if address, err = netip.ParseAddr(text[1 : len(text)-1]); err != nil {
-				return netip.Addr{}, err
-			}
-		} else {
-			address = withPort.Addr()
-		}
+	if withPort, err := netip.ParseAddrPort(string(entry)); err == nil {
+		return Normal(withPort.Addr()), nil
 	}
-	return Normal(address), nil
+	if entry[0] == '[' && entry[len(entry)-1] == ']' {
+		entry = entry[1 : len(entry)-1]
+	}
+	address, err := netip.ParseAddr(string(entry))
+	return Normal(address), err
 }

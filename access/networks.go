@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -53,16 +54,11 @@ func parseNetwork(text string) (netip.Prefix, error) {
 // Contains reports whether an address is in one of the networks. It is
 // normalised first. An invalid address is in none.
 func (n *Networks) Contains(address netip.Addr) bool {
-	if n == nil || len(n.prefixes) == 0 {
+	if n.Empty() {
 		return false
 	}
 	address = Normal(address)
-	for _, prefix := range n.prefixes {
-		if prefix.Contains(address) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(n.prefixes, func(prefix netip.Prefix) bool { return prefix.Contains(address) })
 }
 
 // Empty reports whether no address is in the set.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -62,10 +63,8 @@ func parseOriginPattern(text string) (p originPattern, err error) {
 	wild := strings.HasSuffix(lower, ":*")
 	scheme, host, port, ok := cutOrigin([]byte(strings.TrimSuffix(lower, ":*")))
 	if !ok {
-		for _, c := range text {
-			if c > 0x7f {
-				return bad("browsers send hosts in ASCII, so write the xn-- form of the host")
-			}
+		if strings.ContainsFunc(text, func(c rune) bool { return c > 0x7f }) {
+			return bad("browsers send hosts in ASCII, so write the xn-- form of the host")
 		}
 		return bad("it has to be scheme://host or scheme://host:port and nothing more")
 	}
@@ -148,20 +147,12 @@ func (o *Origins) AllowReader(p *Page) bool {
 	case "cross-site", "same-site":
 		return false
 	}
-	return IsPrivateHost(p.Host) || o.matchHost(hostOf(p.Host))
+	isListed := func(one originPattern) bool { return one.matchHost(hostOf(p.Host)) }
+	return IsPrivateHost(p.Host) || slices.ContainsFunc(o.patterns, isListed)
 }
 
 // Restrict reports whether there is a list that does not allow everybody.
 func (o *Origins) Restrict() bool { return o != nil && !o.any }
-
-func (o *Origins) matchHost(host []byte) bool {
-	for i := range o.patterns {
-		if o.patterns[i].matchHost(host) {
-			return true
-		}
-	}
-	return false
-}
 
 // privateSuffixes end names that no public DNS answers for: RFC 6761, 6.3 (localhost),
 // RFC 6762 (local), ICANN's resolution of 2024-07-29 (internal), RFC 8375 (home.arpa).
@@ -201,15 +192,10 @@ func (o *Origins) match(origin []byte) bool {
 	if !ok || bytes.IndexByte(host, '*') >= 0 {
 		return false
 	}
-	for i := range o.patterns {
-		if o.patterns[i].match(scheme, host, port) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.patterns, func(p originPattern) bool { return p.match(scheme, host, port) })
 }
 
-func (p *originPattern) match(scheme, host, port []byte) bool {
+func (p originPattern) match(scheme, host, port []byte) bool {
 	if !equalFold(scheme, p.scheme) {
 		return false
 	}
@@ -219,7 +205,7 @@ func (p *originPattern) match(scheme, host, port []byte) bool {
 	return p.matchHost(host)
 }
 
-func (p *originPattern) matchHost(host []byte) bool {
+func (p originPattern) matchHost(host []byte) bool {
 	if p.subdomains {
 		if len(host) <= len(p.host) {
 			return false

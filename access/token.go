@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -143,10 +144,5 @@ func (t *Tokens) verified(token []byte) (c *claims, now time.Time, err error) {
 }
 
 func matchAny(patterns []string, channel []byte) bool {
-	for _, pattern := range patterns {
-		if glob.Match(pattern, channel) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return glob.Match(pattern, channel) })
 }

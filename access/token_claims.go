@@ -2,6 +2,7 @@ package access
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -12,7 +13,7 @@ import (
 // claims are those that we look at. Names of the registered ones, and their
 // meaning, are RFC 7519's (4.1). A pattern is one of Redis: see internal/glob.
 type claims struct {
-	expiry, notBefore *numericDate
+	expiry, notBefore *time.Time
 	audience          []string
 	// A token without one of these allows none.
 	subscribe, publish []string
@@ -31,10 +32,10 @@ func parseClaims(payload []byte) (*claims, error) {
 	c := &claims{}
 	for _, date := range []struct {
 		name string
-		to   **numericDate
+		to   **time.Time
 	}{{"exp", &c.expiry}, {"nbf", &c.notBefore}} {
 		if value, ok := members[date.name]; ok {
-			if *date.to, ok = parseNumericDate(string(value)); !ok {
+			if *date.to, ok = parseDate(string(value)); !ok {
 				return nil, ErrTokenInvalid
 			}
 		}
@@ -52,15 +53,12 @@ func parseClaims(payload []byte) (*claims, error) {
 	return c, nil
 }
 
-// A numericDate is a time in seconds since 1970, of which there may be parts (RFC
-// 7519, 2).
-type numericDate struct{ seconds, nanos int64 }
-
 // dateSecondsMax is far beyond any time that is meant, and far from an overflow.
 const dateSecondsMax = 1 << 62
 
-// parseNumericDate takes a JSON number and nothing else.
-func parseNumericDate(value string) (*numericDate, bool) {
+// parseDate takes a JSON number of seconds since 1970, of which there may be parts (RFC
+// 7519, 2), and nothing else. time.Time.Sub is 292 years at most, either way.
+func parseDate(value string) (*time.Time, bool) {
 	if c := value[0]; c != '-' && (c < '0' || c > '9') {
 		return nil, false
 	}
@@ -69,21 +67,8 @@ func parseNumericDate(value string) (*numericDate, bool) {
 		return nil, false
 	}
 	whole := math.Floor(f)
-	return &numericDate{int64(whole), int64((f - whole) * float64(time.Second))}, true
-}
-
-// until is the time from now until d, at most as long as a Duration can be: 292 years,
-// either way.
-func (d *numericDate) until(now time.Time) time.Duration {
-	const secondsMax = math.MaxInt64/int64(time.Second) - 1
-	seconds := d.seconds - now.Unix() // neither is near an overflow
-	switch {
-	case seconds > secondsMax:
-		return math.MaxInt64
-	case seconds < -secondsMax:
-		return math.MinInt64
-	}
-	return time.Duration(seconds)*time.Second + time.Duration(d.nanos) - time.Duration(now.Nanosecond())
+	date := time.Unix(int64(whole), int64((f-whole)*float64(time.Second)))
+	return &date, true
 }
 
 // parseStrings takes a string or a list of strings.
@@ -109,23 +94,17 @@ func parseStrings(value []byte) (list []string, ok bool) {
 
 // judge says whether a token is good now, for one of these audiences if there are any.
 func (c *claims) judge(now time.Time, audiences []string) error {
-	if c.notBefore != nil && c.notBefore.until(now) > tokenLeeway {
+	if c.notBefore != nil && c.notBefore.Sub(now) > tokenLeeway {
 		return ErrTokenEarly
 	}
-	if c.expiry != nil && c.expiry.until(now) <= -tokenLeeway {
+	if c.expiry != nil && c.expiry.Sub(now) <= -tokenLeeway {
 		return ErrTokenExpired
 	}
-	if len(audiences) == 0 {
-		return nil
+	isNamed := func(name string) bool { return slices.Contains(audiences, name) }
+	if len(audiences) > 0 && !slices.ContainsFunc(c.audience, isNamed) {
+		return ErrTokenAudience
 	}
-	for _, want := range audiences {
-		for _, named := range c.audience {
-			if named == want {
-				return nil
-			}
-		}
-	}
-	return ErrTokenAudience
+	return nil
 }
 
 // lifetime is the time until a token that is not over yet is over, leeway included:
@@ -135,7 +114,7 @@ func (c *claims) lifetime(now time.Time) time.Duration {
 	if c.expiry == nil {
 		return 0
 	}
-	left := c.expiry.until(now)
+	left := c.expiry.Sub(now)
 	if left > math.MaxInt64-tokenLeeway {
 		return math.MaxInt64
 	}

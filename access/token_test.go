@@ -246,7 +246,8 @@ func TestLifetime(t *testing.T) {
 		{at(300 * 365 * 24 * 3600), math.MaxInt64},
 		{1<<62 - 1, math.MaxInt64},
 	} {
-		if got := (&claims{expiry: &numericDate{seconds: c.expiry}}).lifetime(testNow); got != c.want {
+		expiry := time.Unix(c.expiry, 0)
+		if got := (&claims{expiry: &expiry}).lifetime(testNow); got != c.want {
 			t.Errorf("exp in %d s: %v, want %v", c.expiry-testNow.Unix(), got, c.want)
 		}
 	}

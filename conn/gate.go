@@ -7,17 +7,17 @@ import (
 	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/conn/wire"
-	"c10m/internal/fdtable"
+	"c10m/internal/slab"
 )
 
 // A gate judges who may come in and what he asks for, and sees tokens end.
 type gate struct {
 	*Server // whose part it is
 
-	clients    *fdtable.Table[access.Key] // nil if nothing is counted per address
-	shake      handshake                  // what was found of it
-	tokenNanos int64                      // spent on tokens in this turn
-	expiries   timers.Expiries            // of tokens
+	clients    *slab.Sparse[access.Key] // nil if nothing is counted per address
+	shake      handshake                // what was found of it
+	tokenNanos int64                    // spent on tokens in this turn
+	expiries   timers.Expiries          // of tokens
 }
 
 // The gate: whose connection it is, and whether he may have one more.
@@ -55,7 +55,7 @@ type sharedGate struct {
 	tooFast      [][]byte
 	// clients is whom each connection is counted under, if the loops share the
 	// descriptors; each entry is owned by the connection's loop.
-	clients *fdtable.Table[access.Key]
+	clients *slab.Sparse[access.Key]
 }
 
 func newSharedGate(a *Access) (g sharedGate) {
@@ -69,16 +69,16 @@ func newSharedGate(a *Access) (g sharedGate) {
 	tooFast := reasons.RequestAddressRate
 	g.tooFast = tooFast.RefusalsFrom(max(tooFast.Retry(), int(math.Ceil(a.Addresses.RetryAfter().Seconds()))))
 	if !a.PrivateFDTables {
-		g.clients = fdtable.New[access.Key](a.DescriptorsMax)
+		g.clients = slab.NewSparse[access.Key](a.DescriptorsMax)
 	}
 	return g
 }
 
 // newClients returns the table of a loop, nil if nothing is counted.
-func (s *Shared) newClients() *fdtable.Table[access.Key] {
+func (s *Shared) newClients() *slab.Sparse[access.Key] {
 	a := &s.Config.Access
 	if a.Addresses != nil && a.PrivateFDTables {
-		return fdtable.New[access.Key](a.DescriptorsMax)
+		return slab.NewSparse[access.Key](a.DescriptorsMax)
 	}
 	return s.gate.clients
 }
@@ -194,7 +194,7 @@ func (s *gate) admitAddress(fd uint32, key access.Key, request []byte) bool {
 		s.turnAway(fd, request, reasons.RequestAddressRate, reasons.AnyOf(s.shared.gate.tooFast))
 		return false
 	}
-	*s.clients.Entry(fd) = key
+	*s.clients.Make(fd) = key
 	return true
 }
 
@@ -217,7 +217,7 @@ func (s *gate) releaseAddress(fd uint32) {
 	if s.clients == nil {
 		return
 	}
-	if key := s.clients.Entry(fd); *key != 0 {
+	if key := s.clients.Make(fd); *key != 0 {
 		s.shared.Config.Access.Addresses.Release(*key, s.loop.Now())
 		*key = 0
 	}

@@ -1,5 +1,7 @@
 package redisbus
 
+import "encoding/hex"
+
 // splitInline takes a line apart into its words, as Redis does: blanks divide them; in
 // double quotes are escapes (\n, \r, \t, \b, \a, \xHH, and else the character itself), in
 // single quotes only \'; and behind a closing quote comes a blank. What is unescaped is
@@ -69,23 +71,13 @@ func unescape(line []byte, at int) (c byte, end int) {
 		c = '\a'
 	case 'x':
 		if at+2 < len(line) {
-			high, low := hexDigit(line[at+1]), hexDigit(line[at+2])
-			if high < 16 && low < 16 {
-				return high<<4 | low, at + 2
+			var byHex [1]byte
+			if _, err := hex.Decode(byHex[:], line[at+1:at+3]); err == nil {
+				return byHex[0], at + 2
 			}
 		}
 	}
 	return c, at
-}
-
-func hexDigit(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		return c | 0x20 - 'a' + 10
-	}
-	return 16
 }
 
 // isBlank reports whether c is what C calls space.

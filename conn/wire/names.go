@@ -1,5 +1,10 @@
 package wire
 
+import (
+	"bytes"
+	"encoding/hex"
+)
+
 // How channels, positions and keys are written.
 
 // AppendEscaped appends a channel's name, percent-encoded as in the path of a URL
@@ -26,34 +31,21 @@ var isPathByte = func() (is [256]bool) {
 // AppendUnescaped appends what a percent-encoded name means (RFC 3986, 2.1), and
 // reports whether it is well formed.
 func AppendUnescaped(to, name []byte) (decoded []byte, ok bool) {
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		if c == '%' {
-			if i+2 >= len(name) {
-				return to, false
-			}
-			high, low := unhex(name[i+1]), unhex(name[i+2])
-			if high > 15 || low > 15 {
-				return to, false
-			}
-			c = high<<4 | low
-			i += 2
+	for {
+		before, after, isEscaped := bytes.Cut(name, []byte("%"))
+		to = append(to, before...)
+		if !isEscaped {
+			return to, true
 		}
-		to = append(to, c)
+		if len(after) < 2 {
+			return to, false
+		}
+		var err error
+		if to, err = hex.AppendDecode(to, after[:2]); err != nil {
+			return to, false
+		}
+		name = after[2:]
 	}
-	return to, true
-}
-
-func unhex(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
-	case c >= 'A' && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 255
 }
 
 // ParseKey takes the key of a message as publishers write it: bare, or as a string of RFC

@@ -9,9 +9,8 @@ package offheap
 
 import (
 	"fmt"
+	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // Array maps a zeroed array of the pointer-free type T (usually [n]element).
@@ -22,8 +21,8 @@ import (
 // of the host that no connection can survive, so it panics with "FATAL:".
 func Array[T any]() *T {
 	var zero T
-	b, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(zero)),
-		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	b, err := syscall.Mmap(-1, 0, int(unsafe.Sizeof(zero)),
+		syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANONYMOUS)
 	if err != nil {
 		panic(fmt.Sprintf("FATAL: mmap of %d bytes: %v", unsafe.Sizeof(zero), err))
 	}

@@ -4,7 +4,7 @@
 // stale number finds old memory, and does not fault.
 //
 // Entries hold no Go pointers. The list of those that are free goes through their last
-// four bytes. A table belongs to one thread, but for Slots.Peek.
+// four bytes. A table belongs to one thread, but for Slots.Peek and Sparse.
 package slab
 
 import (
@@ -27,6 +27,41 @@ const (
 type Table[T any] struct {
 	chunks []*[ChunkEntries]T
 	list
+}
+
+// A Sparse is an array of T of which parts are used, as of descriptors. Only the list of
+// chunks is shared, and that is atomic: any thread may call the methods, and an entry
+// belongs to whose number it is.
+type Sparse[T any] struct {
+	chunks []atomic.Pointer[[ChunkEntries]T]
+}
+
+// NewSparse makes an array that is indexed from 0 to n-1.
+func NewSparse[T any](n int) *Sparse[T] {
+	return &Sparse[T]{chunks: make([]atomic.Pointer[[ChunkEntries]T], n/ChunkEntries+1)}
+}
+
+// At returns an entry, nil if neither it nor a neighbour was made, or it is beyond the array.
+func (s *Sparse[T]) At(n uint32) *T {
+	if int(n>>chunkShift) >= len(s.chunks) {
+		return nil
+	}
+	chunk := s.chunks[n>>chunkShift].Load()
+	if chunk == nil {
+		return nil
+	}
+	return &chunk[n&(ChunkEntries-1)]
+}
+
+// Make returns an entry, which is zero the first time, nil if it is beyond the array.
+func (s *Sparse[T]) Make(n uint32) *T {
+	if e := s.At(n); e != nil || int(n>>chunkShift) >= len(s.chunks) {
+		return e
+	}
+	// Two threads may race for one chunk; the loser's mapping was never touched and costs
+	// address space only.
+	s.chunks[n>>chunkShift].CompareAndSwap(nil, offheap.Array[[ChunkEntries]T]())
+	return s.At(n)
 }
 
 // A list is which numbers are taken.

@@ -3,6 +3,7 @@ package slab
 import (
 	"bytes"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"unsafe"
 )
@@ -106,5 +107,36 @@ func TestSlots(t *testing.T) {
 		if s.Peek(1<<31) != nil {
 			t.Error("there is a slot behind the last")
 		}
+	}
+}
+
+// Entries of a Sparse are apart, begin with zero and stay where they are, whichever thread
+// makes them first.
+func TestSparse(t *testing.T) {
+	const n = 3*ChunkEntries + 5
+	s := NewSparse[uint64](n)
+	if s.At(7) != nil || s.At(1<<30) != nil || s.Make(1<<30) != nil {
+		t.Error("there are entries that nobody has made")
+	}
+	var threads sync.WaitGroup
+	for thread := range uint32(4) { // each owns every fourth
+		threads.Go(func() {
+			for i := thread; i < n; i += 4 {
+				if e := s.Make(i); *e != 0 {
+					t.Errorf("entry %d begins with %d", i, *e)
+				} else {
+					*e = uint64(i) + 1
+				}
+			}
+		})
+	}
+	threads.Wait()
+	for i := range uint32(n) {
+		if e := s.At(i); e != s.Make(i) || *e != uint64(i)+1 {
+			t.Fatalf("entry %d is %d", i, *e)
+		}
+	}
+	if first, second := s.At(0), s.At(1); uintptr(unsafe.Pointer(second))-uintptr(unsafe.Pointer(first)) != 8 {
+		t.Error("an entry takes more than its size")
 	}
 }
