@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"c10m/access"
-	"c10m/conn"
+	"c10m/conn/admission"
 
 	"github.com/alecthomas/kong"
 )
@@ -36,7 +36,7 @@ func (f *accessFlags) limits() access.AddressLimits {
 }
 
 // access is who gets in. The errors are for the operator.
-func (f *accessFlags) access(descriptorsMax int, private bool) (a conn.Access, err error) {
+func (f *accessFlags) access(descriptorsMax int, private bool) (a admission.Access, err error) {
 	if a.Origins, err = access.ParseOrigins(f.Origin); err != nil {
 		return a, fmt.Errorf("--origin: %w", err)
 	}

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strconv"
 
-	"c10m/conn"
+	"c10m/conn/admission"
 	"c10m/conn/wire"
 	"c10m/internal/glob"
 )
@@ -36,7 +36,7 @@ func (l *lister) handler(path string) http.Handler {
 }
 
 func (l *lister) one(w http.ResponseWriter, path string) {
-	name, err := conn.ParseChannel(path)
+	name, err := admission.ParseChannel(path)
 	if err != nil {
 		sayJSON(w, http.StatusBadRequest, appendError(nil, err.Error()))
 		return

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"c10m/bus"
-	"c10m/conn"
+	"c10m/conn/admission"
 	"c10m/conn/wire"
 )
 
@@ -139,7 +139,7 @@ func (p *publisher) request(w http.ResponseWriter, r *http.Request, path string)
 	var name []byte
 	limit := p.batchBytesMax
 	if path != "" {
-		if name, err = conn.ParseChannel(path); err != nil {
+		if name, err = admission.ParseChannel(path); err != nil {
 			return batch, refuse(resultBadRequest, http.StatusBadRequest, "%v", err)
 		}
 		limit = p.messageBytesMax

@@ -3,7 +3,7 @@ Package conn is one connection's life on its loop: its requests and their answer
 a WebSocket the handshake, the frames that come in and the control frames that go out;
 and the one reason for which it ends. It knows nothing of Redis and nothing of other
 loops. The codecs are in conn/wire, what goes by the time in conn/timers, the reasons in
-conn/reasons.
+conn/reasons, who may come in in conn/admission.
 docs/internals/conn.md has the ways of each protocol in full, layouts in bytes,
 measurements, and what was tried and dropped.
 
@@ -75,8 +75,6 @@ membership and the cold state go. farewell.go has the ways to end.
 
 # Invariants
 
-  - An entry of gate.clients is not 0 <=> the connection is counted in
-    Access.Addresses, once.
   - Sum of Stats.Closes = connections accepted - connections that are in a phase
     before closing. Closes[0] stays 0.
   - Stats.Unfinished and Open = the number of records in phase request and open,

@@ -70,7 +70,7 @@ var closeEvents = func() (all [reasons.Count][]byte) {
 // openEvents answers a request for events. An EventSource that comes back says in
 // Last-Event-ID where it was, and keeps the query that it began with.
 func (s *Server) openEvents(p *protocol, fd uint32, h *wire.Head, _ []byte) verdict {
-	reason := s.gate.judgeReader(h, h.Path())
+	reason := s.gate.judge.Reader(h, h.Path())
 	if reason == reasons.None {
 		reason = s.gate.admit(fd)
 	}
@@ -82,7 +82,7 @@ func (s *Server) openEvents(p *protocol, fd uint32, h *wire.Head, _ []byte) verd
 		return s.exchange.respond(fd, true, s.eventsAnswer(nil))
 	}
 	since := eventsSince(h)
-	n := newcomer{s.gate.shake.channel, s.gate.shake.grant, s.exchange.dressed(s.eventsAnswer([]byte(wire.EventsPrelude)), s.exchange.asking), since}
+	n := newcomer{s.gate.judge.Channel, s.gate.judge.Grant, s.exchange.dressed(s.eventsAnswer([]byte(wire.EventsPrelude)), s.exchange.asking), since}
 	n.grant.Publish = false // nothing that it says is read
 	s.stats.EventStreams.Add(1)
 	s.admitMember(p, fd, &n)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/admission"
 	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/conn/wire"
@@ -51,7 +52,7 @@ func wholeRead(*Server, uint32) int { return scratchBytes }
 func (s *exchange) mayReadRequests(fd uint32) bool {
 	switch s.loop.Record(fd).Phase {
 	case phaseRequest, phaseKept:
-		return !s.gate.tokensWait() // else epoll tells it again
+		return !s.gate.judge.IsTired() // else epoll tells it again
 	case phaseAnswer:
 		s.readAnswering(fd)
 		return false
@@ -100,7 +101,7 @@ func (s *exchange) readRequests(fd uint32, p []byte, own int) {
 		if len(p) == 0 {
 			break
 		}
-		if s.mustWait(fd) || n == exchangesPerReadMax || n > 0 && s.gate.tokensWait() {
+		if s.mustWait(fd) || n == exchangesPerReadMax || n > 0 && s.gate.judge.IsTired() {
 			s.deferRequests(fd, p, own)
 			return
 		}
@@ -209,10 +210,10 @@ func (s *exchange) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, t
 	case routeProtocol:
 		return nil, chosen.begin(s.Server, chosen, fd, h, rest)
 	case routeInvite:
-		s.refuseRequest(fd, h.Bytes(), s.gate.judgeInvite(h))
+		s.refuseRequest(fd, h.Bytes(), s.gate.judge.Invite(h))
 		return nil, verdictOver
 	case routeMethod:
-		s.refuseRequest(fd, h.Bytes(), methodReason(h))
+		s.refuseRequest(fd, h.Bytes(), admission.Method(h))
 		return nil, verdictOver
 	}
 	s.upgrade(fd, h, rest)
@@ -287,7 +288,7 @@ func (s *exchange) continueRequests(fd uint32) {
 // continueReady goes on with connections that waited for a turn, and reports whether
 // there are more.
 func (s *exchange) continueReady() (more bool) {
-	for n := 0; n < resumesPerTurnMax && s.ready.Len() > 0 && !s.gate.tokensWait(); n++ {
+	for n := 0; n < resumesPerTurnMax && s.ready.Len() > 0 && !s.gate.judge.IsTired(); n++ {
 		if fd, isHere := s.connectionOf(s.ready.Pop()); isHere && s.loop.Record(fd).Phase == phaseAnswer {
 			s.continueRequests(fd)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"c10m/access"
+	"c10m/conn/admission"
 	"c10m/conn/reasons"
 	"c10m/poller"
 
@@ -17,14 +18,14 @@ import (
 )
 
 // gateConfig is a server with limits, whose trusted proxies are 127.1.0.0/16.
-func gateConfig(t testing.TB, limits access.AddressLimits, edit func(*Access)) Config {
+func gateConfig(t testing.TB, limits access.AddressLimits, edit func(*admission.Access)) Config {
 	t.Helper()
 	trusted, err := access.ParseNetworks([]string{"127.1.0.0/16"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := testConfig()
-	config.Access = Access{Addresses: access.NewAddresses(limits), DescriptorsMax: 1 << 20, Trusted: trusted}
+	config.Access = admission.Access{Addresses: access.NewAddresses(limits), DescriptorsMax: 1 << 20, Trusted: trusted}
 	if edit != nil {
 		edit(&config.Access)
 	}
@@ -79,7 +80,7 @@ func proxyV2(command byte, client string) string {
 func TestConnectionsPerAddress(t *testing.T) {
 	for _, private := range []bool{false, true} {
 		t.Run(fmt.Sprintf("private=%v", private), func(t *testing.T) {
-			config := gateConfig(t, access.AddressLimits{Connections: 2}, func(a *Access) { a.PrivateFDTables = private })
+			config := gateConfig(t, access.AddressLimits{Connections: 2}, func(a *admission.Access) { a.PrivateFDTables = private })
 			s := startServer(t, 2, config, func(settings *poller.Config, _ *Shared) { settings.PrivateFDTables = private })
 			first, second := s.from(t, "127.0.0.2"), s.from(t, "127.0.0.2")
 			first.expectStatus(101, "")
@@ -158,7 +159,7 @@ func TestHandshakesPerSecondAndAddress(t *testing.T) {
 func TestProxyHeaderAtEverySplit(t *testing.T) {
 	for name, header := range map[string]string{"v1": proxyV1("192.0.2.1"), "v2": proxyV2(0x21, "192.0.2.1")} {
 		t.Run(name, func(t *testing.T) {
-			config := gateConfig(t, access.AddressLimits{Connections: 1}, func(a *Access) { a.ProxyProtocol = true })
+			config := gateConfig(t, access.AddressLimits{Connections: 1}, func(a *admission.Access) { a.ProxyProtocol = true })
 			s := startServer(t, 1, config, func(settings *poller.Config, _ *Shared) { settings.Options.DeferAccept = false })
 			whole := header + upgradeRequest("/news")
 			for at := 1; at <= len(header)+20; at++ {
@@ -214,7 +215,7 @@ func (s *testServer) abortOpen(t *testing.T) {
 
 // Who has to send a header and does not is refused; who must not and does, too.
 func TestProxyHeaderFromTheRightPeersOnly(t *testing.T) {
-	s := startServer(t, 1, gateConfig(t, access.AddressLimits{Connections: 100}, func(a *Access) { a.ProxyProtocol = true }))
+	s := startServer(t, 1, gateConfig(t, access.AddressLimits{Connections: 100}, func(a *admission.Access) { a.ProxyProtocol = true }))
 	for _, c := range []struct {
 		from, prefix string
 		status       int
@@ -248,7 +249,7 @@ func TestProxyHeaderFromTheRightPeersOnly(t *testing.T) {
 func TestEndlessProxyHeaders(t *testing.T) {
 	kernel := &testKernel{}
 	kernel.clock.Store(1e12)
-	config := gateConfig(t, access.AddressLimits{}, func(a *Access) { a.ProxyProtocol = true })
+	config := gateConfig(t, access.AddressLimits{}, func(a *admission.Access) { a.ProxyProtocol = true })
 	s := startServer(t, 1, config, kernel.install)
 	long := s.from(t, "127.1.0.1")
 	long.send([]byte("PROXY UNKNOWN " + strings.Repeat("x", 200)))
@@ -282,7 +283,7 @@ func TestHealthChecksOfProxies(t *testing.T) {
 		{"a client without a proxy", "127.0.0.2", "", reasons.RequestGone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := startServer(t, 1, gateConfig(t, access.AddressLimits{Connections: 1}, func(a *Access) { a.ProxyProtocol = true }),
+			s := startServer(t, 1, gateConfig(t, access.AddressLimits{Connections: 1}, func(a *admission.Access) { a.ProxyProtocol = true }),
 				func(settings *poller.Config, _ *Shared) { settings.Options.DeferAccept = false })
 			client := s.from(t, c.from)
 			client.send([]byte(c.sends))
@@ -297,7 +298,7 @@ func TestHealthChecksOfProxies(t *testing.T) {
 }
 
 func TestForwardedForBehindAProxy(t *testing.T) {
-	config := gateConfig(t, access.AddressLimits{Connections: 1}, func(a *Access) { a.ForwardedFor = true })
+	config := gateConfig(t, access.AddressLimits{Connections: 1}, func(a *admission.Access) { a.ForwardedFor = true })
 	s := startServer(t, 1, config)
 	s.from(t, "127.1.0.1").expectStatus(101, "", "X-Forwarded-For: 192.0.2.1")
 	s.from(t, "127.1.0.1").expectStatus(429, "", "X-Forwarded-For: 203.0.113.1, 192.0.2.1")
@@ -322,7 +323,7 @@ func TestForwardedForBehindAProxy(t *testing.T) {
 
 // A PROXY header that names another proxy of ours, whose request tells the rest.
 func TestProxyHeaderThenForwardedFor(t *testing.T) {
-	s := startServer(t, 1, gateConfig(t, access.AddressLimits{Connections: 1}, func(a *Access) { a.ProxyProtocol, a.ForwardedFor = true, true }))
+	s := startServer(t, 1, gateConfig(t, access.AddressLimits{Connections: 1}, func(a *admission.Access) { a.ProxyProtocol, a.ForwardedFor = true, true }))
 	inner := proxyV2(0x21, "127.1.0.7")
 	s.from(t, "127.1.0.1").expectStatus(101, inner, "X-Forwarded-For: 192.0.2.1")
 	s.from(t, "127.1.0.1").expectStatus(429, inner, "X-Forwarded-For: 192.0.2.1")
@@ -350,7 +351,7 @@ func TestGateCostsNothingWhenOff(t *testing.T) {
 	s := startServer(t, 1, testConfig())
 	c := s.upgrade(t, "/news")
 	s.onLoops(func(_ *poller.Loop, server *Server) {
-		if server.gate.clients != nil || s.shared.gate.wantsAddress {
+		if server.gate.clients.WantsAddress || server.gate.clients != s.shared.gate.NewClients() {
 			t.Error("the gate is on")
 		}
 	})

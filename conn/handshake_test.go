@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"c10m/channel"
+	"c10m/conn/admission"
 	"c10m/conn/reasons"
 	"c10m/conn/wire"
 
@@ -44,82 +45,17 @@ func (h *handshaker) upgrade(request string) (response []byte, reason reasons.Re
 	switch {
 	case reason != reasons.None:
 	case way == routeMethod:
-		reason = methodReason(head)
+		reason = admission.Method(head)
 	case way == routeInvite:
-		reason = s.gate.judgeInvite(head)
+		reason = s.gate.judge.Invite(head)
 	default:
-		reason = s.gate.judgeUpgrade(head)
+		_, reason = s.gate.judgeUpgrade(head)
 	}
 	if reason != reasons.None {
 		return nil, reason
 	}
-	s.gate.shake.response = wire.AppendSwitch(s.gate.shake.response[:0], head.Value(wire.SecWebSocketKey), s.gate.shake.protocol)
-	return s.gate.shake.response, reasons.None
-}
-
-func TestAppendChannel(t *testing.T) {
-	long := strings.Repeat("x", channel.NameBytesMax)
-	for _, c := range []struct {
-		target, channel string
-		reason          reasons.Reason
-	}{
-		{"/news", "news", reasons.None},
-		{"/sport%2F1", "sport/1", reasons.None},
-		{"/sport/1", "sport/1", reasons.None},
-		{"//x", "/x", reasons.None},
-		{"/a+b", "a+b", reasons.None},
-		{"/%C3%A9%e2%82%ac", "é€", reasons.None},
-		{"/é", "é", reasons.None},
-		{"/news?token=/x", "news", reasons.None},
-		{"/news?a?b", "news", reasons.None},
-		{"/a%3Fb", "a?b", reasons.None},
-		{"/a%23b", "a#b", reasons.None},
-		{"/%00", "\x00", reasons.None},
-		{"http://host/news", "news", reasons.None},
-		{"ws://host:80/news?x", "news", reasons.None},
-		{"/redirect/http://x", "redirect/http://x", reasons.None},
-		{"/" + long, long, reasons.None},
-		{"/" + strings.Repeat("%41", 255), strings.Repeat("A", 255), reasons.None},
-		{"/-", "-", reasons.None},
-		{"/x/-/", "x/-/", reasons.None},
-
-		{"", "", reasons.RequestChannel},
-		{"/", "", reasons.RequestChannel},
-		{"/?x", "", reasons.RequestChannel},
-		{"*", "", reasons.RequestChannel},
-		{"news", "", reasons.RequestChannel},
-		{"/news#x", "", reasons.RequestChannel},
-		{"/news?a#x", "", reasons.RequestChannel},
-		{"http://host/news#", "", reasons.RequestChannel},
-		{"host:443", "", reasons.RequestChannel},
-		{"http://host", "", reasons.RequestChannel},
-		{"http://host?x=/news", "", reasons.RequestChannel},
-		{"/%", "", reasons.RequestChannel},
-		{"/%4", "", reasons.RequestChannel},
-		{"/%4g", "", reasons.RequestChannel},
-		{"/%g4", "", reasons.RequestChannel},
-		{"/%4?1", "", reasons.RequestChannel},
-		{"/\xff", "", reasons.RequestChannel},
-		{"/%FF", "", reasons.RequestChannel},
-		{"/" + long + "x", "", reasons.RequestChannel},
-		{"/-/", "", reasons.RequestReserved},
-		{"/-/health", "", reasons.RequestReserved},
-		{"/%2D%2F", "", reasons.RequestReserved},
-		{"/%2d%2fx?y", "", reasons.RequestReserved},
-		{"http://host/-/x", "", reasons.RequestReserved},
-	} {
-		if c.target == "" {
-			continue // no request's target
-		}
-		var got []byte
-		reason := reasons.RequestChannel
-		if h, fault := headOf("GET " + c.target + " HTTP/1.1\r\nHost: h\r\n\r\n"); fault == reasons.None {
-			got, reason = appendChannel(nil, h.Path())
-		}
-		if reason != c.reason || reason == reasons.None && string(got) != c.channel {
-			t.Errorf("%.40q: %.40q %v; want %.40q %v", c.target, got, reason, c.channel, c.reason)
-		}
-	}
+	s.exchange.later = wire.AppendSwitch(s.exchange.later[:0], head.Value(wire.SecWebSocketKey), s.gate.judge.Subprotocol)
+	return s.exchange.later, reasons.None
 }
 
 // badRequests are refused whatever the cut.
@@ -207,8 +143,8 @@ func TestUpgradeJudgesRequests(t *testing.T) {
 	}
 	for _, request := range []string{upgradeRequest("/news"), requestOf(RequestBytesDefault), edit("/news", "ws://h/news?x")} {
 		response, reason := h.upgrade(request)
-		if reason != reasons.None || string(h.server.gate.shake.channel) != "news" {
-			t.Errorf("%.60q: %v %q", request, reason, h.server.gate.shake.channel)
+		if reason != reasons.None || string(h.server.gate.judge.Channel) != "news" {
+			t.Errorf("%.60q: %v %q", request, reason, h.server.gate.judge.Channel)
 		}
 		checkAccept(t, response, "dGhlIHNhbXBsZSBub25jZQ==")
 	}
@@ -265,8 +201,8 @@ func FuzzRequest(f *testing.F) {
 			checkRefused(t, reason)
 			return
 		}
-		if !channel.ValidName(h.server.gate.shake.channel) {
-			t.Fatalf("%q was upgraded to channel %q", request, h.server.gate.shake.channel)
+		if !channel.ValidName(h.server.gate.judge.Channel) {
+			t.Fatalf("%q was upgraded to channel %q", request, h.server.gate.judge.Channel)
 		}
 		parsed, err := http.ReadRequest(bufio.NewReader(strings.NewReader(request)))
 		if err != nil {
@@ -308,17 +244,25 @@ func TestTheLibraryAgrees(t *testing.T) {
 	t.Logf("the library takes %d of %d requests that are bad", laxer, len(badRequests))
 }
 
+// answers is what the loop does with a good request, which is lent.
+func (h *handshaker) answers(p []byte) (isGood bool) {
+	s, head := h.server, &h.server.exchange.head
+	head.Reset()
+	_, fault := head.Parse(p, RequestBytesDefault)
+	_, reason := s.gate.judgeUpgrade(head)
+	s.exchange.later = wire.AppendSwitch(s.exchange.later[:0], head.Value(wire.SecWebSocketKey), s.gate.judge.Subprotocol)
+	return fault == wire.FaultNone && reason == reasons.None
+}
+
 // The answer is made in buffers that the loop reuses: a handshake allocates nothing.
 func TestHandshakeAllocatesNothing(t *testing.T) {
 	h := newHandshaker()
 	for _, request := range []string{upgradeRequest("/news"), requestOf(RequestBytesDefault)} {
-		p, s := []byte(request), h.server
+		p := []byte(request)
 		if n := testing.AllocsPerRun(100, func() {
-			s.exchange.head.Reset()
-			if _, fault := s.exchange.head.Parse(p, RequestBytesDefault); fault != wire.FaultNone || s.gate.judgeUpgrade(&s.exchange.head) != reasons.None {
+			if !h.answers(p) {
 				t.Fatal("a good request is bad")
 			}
-			s.gate.shake.response = wire.AppendSwitch(s.gate.shake.response[:0], s.exchange.head.Value(wire.SecWebSocketKey), s.gate.shake.protocol)
 		}); n != 0 {
 			t.Errorf("a request of %d bytes allocates %v times", len(request), n)
 		}
@@ -326,16 +270,14 @@ func TestHandshakeAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkHandshake(b *testing.B) {
-	s := newHandshaker().server
+	h := newHandshaker()
 	for _, request := range [][]byte{[]byte(upgradeRequest("/news")), []byte(requestOf(1500))} {
 		b.Run(fmt.Sprint(len(request)), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				s.exchange.head.Reset()
-				if _, fault := s.exchange.head.Parse(request, RequestBytesDefault); fault != wire.FaultNone || s.gate.judgeUpgrade(&s.exchange.head) != reasons.None {
+				if !h.answers(request) {
 					b.Fatal("a good request is bad")
 				}
-				s.gate.shake.response = wire.AppendSwitch(s.gate.shake.response[:0], s.exchange.head.Value(wire.SecWebSocketKey), s.gate.shake.protocol)
 			}
 		})
 	}

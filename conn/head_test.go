@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"c10m/access"
+	"c10m/conn/admission"
 	"c10m/poller"
 )
 
@@ -118,13 +119,13 @@ func TestHeadIsTurnedAwayWithoutBody(t *testing.T) {
 	request := "HEAD /-/none HTTP/1.1\r\nHost: h\r\n"
 	for name, c := range map[string]struct {
 		from, request, status string
-		edit                  func(*Access)
+		edit                  func(*admission.Access)
 	}{
 		"at once":           {"127.0.0.2", request + "\r\n", "429", nil},
-		"by X-Forwarded":    {"127.1.0.1", request + "X-Forwarded-For: 127.0.0.2\r\n\r\n", "429", func(a *Access) { a.ForwardedFor = true }},
-		"by PROXY":          {"127.1.0.1", proxyV1("127.0.0.2") + request + "\r\n", "429", func(a *Access) { a.ProxyProtocol = true }},
-		"no X-Forwarded":    {"127.1.0.1", request + "X-Forwarded-For: x\r\n\r\n", "400", func(a *Access) { a.ForwardedFor = true }},
-		"no PROXY header":   {"127.1.0.1", request + "\r\n", "400", func(a *Access) { a.ProxyProtocol = true }},
+		"by X-Forwarded":    {"127.1.0.1", request + "X-Forwarded-For: 127.0.0.2\r\n\r\n", "429", func(a *admission.Access) { a.ForwardedFor = true }},
+		"by PROXY":          {"127.1.0.1", proxyV1("127.0.0.2") + request + "\r\n", "429", func(a *admission.Access) { a.ProxyProtocol = true }},
+		"no X-Forwarded":    {"127.1.0.1", request + "X-Forwarded-For: x\r\n\r\n", "400", func(a *admission.Access) { a.ForwardedFor = true }},
+		"no PROXY header":   {"127.1.0.1", request + "\r\n", "400", func(a *admission.Access) { a.ProxyProtocol = true }},
 		"refused as others": {"127.0.0.3", request + "\r\n", "404", nil},
 	} {
 		config := gateConfig(t, access.AddressLimits{Connections: 1}, c.edit)

@@ -12,9 +12,6 @@ const (
 	// a read, and what nginx takes with all of its buffers.
 	RequestBytesLeast = 1 << 10
 	RequestBytesMost  = 32 << 10
-	// protocolLinesMax is how many lines of Sec-WebSocket-Protocol a request may have;
-	// everybody writes one.
-	protocolLinesMax = 8
 	// requestBytesTotalMax bounds what unfinished requests hold per loop.
 	requestBytesTotalMax = 16 << 20
 	// handshakeTimeout is the time to finish a request, from the accept on.
@@ -112,11 +109,6 @@ const (
 	disconnectLooksPerTickMax = 8 << 10
 	disconnectsMax            = 8
 	clientsPerLoopMax         = 64
-	// tokenNanosPerTurnMax is when a turn has verified enough tokens (0.06 ms
-	// each if their keys are public ones): newcomers wait for the next one, as
-	// a storm of bad signatures must not cost those already connected more
-	// than the accepts of a turn do.
-	tokenNanosPerTurnMax = int64(500 * time.Microsecond)
 	// eventDrainRetryMillis is the shortest pause that a drain's notice asks of an
 	// EventSource, and eventRetryChoices how many there are up to twice as much.
 	eventDrainRetryMillis = 500

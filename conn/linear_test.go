@@ -11,6 +11,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/admission"
 	"c10m/poller"
 )
 
@@ -159,7 +160,7 @@ func TestHeadsInPiecesCostByTheByte(t *testing.T) {
 	line := "PROXY TCP6 2001:0db8:0000:0000:0000:0000:0000:0001 2001:0db8:0000:0000:0000:0000:0000:0002 65535 65535\r\n"
 	binary := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x0f\xf0\xc0\x00\x02\x01\xc0\x00\x02\x02\x0f\xa0\x01\xbb" + strings.Repeat("\x04", 4096-16-12)
 	for name, prefix := range map[string]string{"a head": "", "PROXY version 1": line, "PROXY version 2": binary} {
-		s := startServer(t, 1, gateConfig(t, access.AddressLimits{Connections: 10}, func(a *Access) { a.ProxyProtocol = prefix != "" }))
+		s := startServer(t, 1, gateConfig(t, access.AddressLimits{Connections: 10}, func(a *admission.Access) { a.ProxyProtocol = prefix != "" }))
 		for _, piece := range pieceSizes {
 			c := s.from(t, "127.1.0.1")
 			stream := []byte(prefix + head)

@@ -64,7 +64,7 @@ func newPages(pages []Page) map[string]*page {
 // preflight answers OPTIONS, for any path: what may be asked of it is known from
 // its answer.
 func (s *exchange) preflight(fd uint32, h *wire.Head) verdict {
-	if reason := s.gate.judgePlain(h); reason != reasons.None {
+	if reason := s.gate.judge.Plain(h); reason != reasons.None {
 		s.refuse(fd, reason)
 		return verdictOver
 	}
@@ -75,7 +75,7 @@ func (s *exchange) preflight(fd uint32, h *wire.Head) verdict {
 
 // rootPage says what this server is: as HTML to a browser, as text to a program.
 func (s *exchange) rootPage(fd uint32, h *wire.Head) verdict {
-	if reason := s.gate.judgePlain(h); reason != reasons.None {
+	if reason := s.gate.judge.Plain(h); reason != reasons.None {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
@@ -88,7 +88,7 @@ func (s *exchange) rootPage(fd uint32, h *wire.Head) verdict {
 
 // ownPage answers GET and HEAD below /-/.
 func (s *exchange) ownPage(fd uint32, h *wire.Head) verdict {
-	reason := s.gate.judgePlain(h)
+	reason := s.gate.judge.Plain(h)
 	if reason == reasons.None {
 		if page := s.shared.pages[string(h.Path())]; page != nil {
 			return s.servePage(fd, h, page)
@@ -141,7 +141,7 @@ var countBusy = wire.Failure{Status: 429, RetrySeconds: 1, Text: "Too many ask a
 // may subscribe to it. The loops are asked by a goroutine, as no loop may wait for
 // another; countsMax bounds these.
 func (s *exchange) countPage(fd uint32, h *wire.Head, path []byte) verdict {
-	if reason := s.gate.judgeReader(h, path); reason != reasons.None {
+	if reason := s.gate.judge.Reader(h, path); reason != reasons.None {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
@@ -160,7 +160,7 @@ func (s *exchange) countPage(fd uint32, h *wire.Head, path []byte) verdict {
 	c.isLast, c.isCounting = isLast, true
 	s.enter(fd, phaseAnswer)
 	s.counts++
-	id, name := s.identityOf(fd), string(s.gate.shake.channel)
+	id, name := s.identityOf(fd), string(s.gate.judge.Channel)
 	go func() {
 		var body []byte
 		if s.presence != nil {

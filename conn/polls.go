@@ -93,7 +93,7 @@ func responses(isLast bool) func(wire.FrameMode) channel.Shape {
 
 // poll answers a request with ?wait=, now or later. rest is what came behind it.
 func (s *longPolls) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verdict {
-	reason := s.gate.judgeReader(h, h.Path())
+	reason := s.gate.judge.Reader(h, h.Path())
 	wait, isTime := pollWait(h)
 	switch {
 	case reason != reasons.None:
@@ -108,7 +108,7 @@ func (s *longPolls) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verd
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return verdictOver
 	}
-	if err := s.registry.SubscribeOnce(fd, s.gate.shake.channel, p.format+channel.Format(indexOf(h.IsLast()))); err != nil {
+	if err := s.registry.SubscribeOnce(fd, s.gate.judge.Channel, p.format+channel.Format(indexOf(h.IsLast()))); err != nil {
 		panic("BUG: a bad channel was let through")
 	}
 	s.stats.Polls.Add(1)

@@ -26,7 +26,7 @@ func (s *exchange) post(fd uint32, h *wire.Head, rest []byte) (after []byte, the
 	if isPending && !isWhole {
 		return nil, verdictWait
 	}
-	if reason := s.gate.judgePost(h); reason != reasons.None {
+	if reason := s.gate.judge.Post(h); reason != reasons.None {
 		if isPending {
 			return nil, verdictWait
 		}
@@ -37,44 +37,7 @@ func (s *exchange) post(fd uint32, h *wire.Head, rest []byte) (after []byte, the
 		s.awaitBody(fd, h, rest)
 		return nil, verdictOver
 	}
-	key, _ := keyOf(h)
-	return rest[h.Length:], s.publishBody(fd, s.gate.shake.channel, key, rest[:h.Length], s.isLast(h))
-}
-
-// judgePost judges who publishes and what, the token last of all. It leaves the
-// channel in s.shake.channel.
-func (s *gate) judgePost(h *wire.Head) reasons.Reason {
-	reason := s.judgePlain(h)
-	switch {
-	case reason != reasons.None:
-		return reason
-	case s.publisher == nil:
-		return reasons.RequestPublish
-	case h.Chunked || h.Length < 0:
-		return reasons.RequestLength
-	case h.Length > int64(s.shared.Config.PublishBytesMax):
-		return reasons.RequestTooBig
-	case h.Encoded:
-		return reasons.RequestEncoding
-	}
-	if _, ok := keyOf(h); !ok {
-		return reasons.RequestIdempotencyKey
-	}
-	if reason = s.nameChannel(h.Path()); reason != reasons.None {
-		return reason
-	}
-	return s.judgePublisher(h)
-}
-
-// keyOf returns the key of a message, nil if it has none.
-func keyOf(h *wire.Head) (key []byte, ok bool) {
-	switch h.Count(wire.IdempotencyKey) {
-	case 0:
-		return nil, true
-	case 1:
-		return wire.ParseKey(h.Value(wire.IdempotencyKey))
-	}
-	return nil, false
+	return rest[h.Length:], s.publishBody(fd, s.gate.judge.Channel, s.gate.judge.Key, rest[:h.Length], s.isLast(h))
 }
 
 // continueAnswer has a client send the body that it holds back (RFC 9110, 10.1.1).
@@ -87,8 +50,7 @@ func (s *exchange) awaitBody(fd uint32, h *wire.Head, part []byte) {
 		s.refuse(fd, reasons.RequestMemory)
 		return
 	}
-	key, _ := keyOf(h)
-	c.body = &body{channel: bytes.Clone(s.gate.shake.channel), key: bytes.Clone(key), length: h.Length, isLast: s.isLast(h)}
+	c.body = &body{channel: bytes.Clone(s.gate.judge.Channel), key: bytes.Clone(s.gate.judge.Key), length: h.Length, isLast: s.isLast(h)}
 	s.keepAsker(c)
 	s.enter(fd, phaseBody)
 	if !s.keepBody(fd, c, part) {

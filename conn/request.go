@@ -3,8 +3,6 @@ package conn
 import (
 	"bytes"
 
-	"c10m/access"
-	"c10m/conn/reasons"
 	"c10m/conn/wire"
 )
 
@@ -52,31 +50,9 @@ func routeOf(h *wire.Head) (route, *protocol) {
 	return routeMethod, nil
 }
 
-// methodReason says how a method that is nobody's is refused (RFC 9110, 9.1).
-func methodReason(h *wire.Head) reasons.Reason {
-	switch string(h.Method()) {
-	case "PUT", "DELETE", "PATCH", "CONNECT", "TRACE":
-		return reasons.RequestMethod
-	}
-	return reasons.RequestUnknownMethod
-}
-
 // isHead reports whether a request, or what there is of it, asks with HEAD: then no
 // answer to it has a body.
 func isHead(request []byte) bool { return bytes.HasPrefix(request, []byte("HEAD ")) }
 
 // isOwn reports whether the path is one of the server's own.
 func isOwn(h *wire.Head) bool { return bytes.HasPrefix(h.Path(), []byte("/-/")) }
-
-// pageOf is what a request says of the page that asks.
-func pageOf(h *wire.Head) access.Page {
-	return access.Page{
-		Origin: h.Value(wire.Origin), Origins: h.Count(wire.Origin), Host: h.HostPort(), Site: h.Value(wire.SecFetchSite),
-	}
-}
-
-// protocolLines are the lines of Sec-WebSocket-Protocol, of which there is one as a
-// rule. They are lent until the next request.
-func (s *gate) protocolLines(h *wire.Head) [][]byte {
-	return h.Lines(wire.SecWebSocketProtocol, s.shake.protocols[:])
-}

@@ -7,6 +7,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/admission"
 	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/conn/wire"
@@ -40,7 +41,7 @@ type Config struct {
 	// RequestBytesMax is the longest head of a request; 0 is RequestBytesDefault.
 	RequestBytesMax int
 	// Access is who gets in.
-	Access Access
+	Access admission.Access
 	// History continues positions; nil knows none.
 	History *channel.History
 	// Pages are the server's own, beside /-/channels/<channel>.
@@ -63,7 +64,7 @@ type Shared struct {
 	open        atomic.Int64
 	counter     atomic.Pointer[Counter]
 
-	gate sharedGate
+	gate admission.Shared
 }
 
 // NewShared makes the common part.
@@ -71,11 +72,13 @@ func NewShared(config Config) *Shared {
 	if config.RequestBytesMax == 0 {
 		config.RequestBytesMax = RequestBytesDefault
 	}
-	return &Shared{
+	s := &Shared{
 		requestBytesMax: min(config.RequestBytesMax, wire.HeadBytesMax),
 		Config:          config, handshakeTimeout: handshakeTimeout, lingerTimeout: lingerTimeout,
-		gate: newSharedGate(&config.Access), pages: newPages(config.Pages),
+		pages: newPages(config.Pages),
 	}
+	s.gate = admission.NewShared(&s.Config.Access)
+	return s
 }
 
 // Open is the number of connections that count for Config.ConnectionsMax: all that
@@ -206,18 +209,23 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	if config := &shared.Config; config.NewPresence != nil {
 		s.presence = config.NewPresence(presenceFeedback{&s.stats})
 	}
-	s.gate.clients, s.refusals = shared.newClients(), shared.Config.Refusals.NewRing(&s.stats.RefusalsDropped)
+	s.gate.judge.Loop, s.gate.judge.MayPost = loop, s.publisher != nil
+	s.refusals = shared.Config.Refusals.NewRing(&s.stats.RefusalsDropped)
 	s.members = &memberships{Loop: loop, server: s}
 	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
 	s.pings.Begin(loop.Now())
 	return s
 }
 
-// tieParts tells the parts whose they are.
+// tieParts makes the parts and tells them whose they are.
 func (s *Server) tieParts() {
 	s.outbox = outbox{Server: s, pongs: make([]byte, 0, replyBatchBytesMax)}
 	s.twoWays = twoWays{Server: s, grants: access.NewPatternStore()}
-	s.exchange.Server, s.gate.Server, s.longPolls.Server, s.resumer.Server = s, s, s, s
+	config := &s.shared.Config
+	s.gate = gate{Server: s, clients: s.shared.gate.NewClients(), judge: admission.Judge{Pauses: &s.stats.TokenPauses, Config: admission.Config{
+		Origins: config.Access.Origins, Tokens: config.Tokens, Subprotocols: subprotocols, PublishBytesMax: config.PublishBytesMax,
+	}}}
+	s.exchange.Server, s.longPolls.Server, s.resumer.Server = s, s, s
 	s.frames.Server, s.publishing.Server, s.gaps.Server, s.draining.Server, s.disconnector.Server = s, s, s, s, s
 }
 
@@ -229,25 +237,6 @@ func (s *Server) ChannelStats() *channel.Stats { return &s.channelStats }
 func (s *Server) Post(letter *poller.Letter) bool { return s.loop.Post(letter) }
 func (s *Server) Wants(hash uint32) bool          { return s.registry.Wants(hash) }
 
-// admit is asked last of all before an upgrade, a stream or a poll. A connection that
-// was kept has its place already. Loops ask at the same time, so the limit can be
-// passed by one connection per loop.
-func (s *gate) admit(fd uint32) reasons.Reason {
-	if !holdsPlace(s.loop.Record(fd).Phase) && s.isFull() {
-		return reasons.RequestFull
-	}
-	if s.shared.MemoryShort.Load() {
-		return reasons.RequestNoMemory
-	}
-	return reasons.None
-}
-
-func (s *gate) isFull() bool { return s.shared.open.Load() >= s.shared.Config.ConnectionsMax }
-
-// isCrowded reports whether newcomers are refused, so that connections which are kept
-// for a next request are to make room.
-func (s *gate) isCrowded() bool { return s.isFull() || s.shared.MemoryShort.Load() }
-
 // Open looks at a new connection's request, which is usually there.
 func (s *Server) Open(fd uint32) {
 	s.stats.Unfinished.Add(1)
@@ -255,7 +244,7 @@ func (s *Server) Open(fd uint32) {
 		return
 	}
 	n, errno := 0, unix.EAGAIN
-	if !s.gate.tokensWait() {
+	if !s.gate.judge.IsTired() {
 		n, errno = s.loop.Recv(fd, s.scratch[:])
 	}
 	if errno == unix.EAGAIN || errno == unix.EINTR {
@@ -343,23 +332,22 @@ func (s *exchange) readRequest(fd uint32, p []byte) {
 // upgrade upgrades a connection or refuses it. rest is what came after the
 // request: frames of a client that did not wait.
 func (s *exchange) upgrade(fd uint32, h *wire.Head, rest []byte) {
-	reason := s.gate.judgeUpgrade(h)
+	p, reason := s.gate.judgeUpgrade(h)
 	if reason == reasons.None {
 		reason = s.gate.admit(fd)
 	}
 	if reason == reasons.None {
-		reason = s.gate.judgeToken(h) // last: it costs more than all the rest
+		reason = s.gate.judge.Token(h) // last: it costs more than all the rest
 	}
 	if reason != reasons.None {
 		s.refuseRequest(fd, h.Bytes(), reason)
 		return
 	}
-	s.gate.shake.response = wire.AppendSwitch(s.gate.shake.response[:0], h.Value(wire.SecWebSocketKey), s.gate.shake.protocol)
+	s.later = wire.AppendSwitch(s.later[:0], h.Value(wire.SecWebSocketKey), s.gate.judge.Subprotocol)
 	s.stats.Handshakes.Add(1)
 	s.publishing.letPublish(fd)
 	since, _ := h.Parameter("since")
-	p := s.gate.shake.chosen
-	p.upgraded(s.Server, p, fd, &newcomer{s.gate.shake.channel, s.gate.shake.grant, s.gate.shake.response, since})
+	p.upgraded(s.Server, p, fd, &newcomer{s.gate.judge.Channel, s.gate.judge.Grant, s.later, since})
 	if phase := s.loop.Record(fd).Phase; len(rest) > 0 && (phase == phaseOpen || phase == phaseClosing) {
 		p.received(s.Server, fd, rest)
 	}
@@ -477,7 +465,7 @@ func (s *Server) Letter(body any) {
 func (s *Server) Full() bool { return s.registry.Full() }
 
 func (s *Server) Work() bool {
-	s.gate.tokenNanos = 0
+	s.gate.judge.TokenNanos = 0
 	more := s.registry.Work()
 	s.gaps.tellDue()
 	more = s.exchange.continueReady() || more
@@ -496,5 +484,5 @@ func (s *Server) Closed(fd uint32) {
 	}
 	s.dropCold(fd) // while it is a member: what is pinned is of its format
 	s.protocolOf(fd).channels.leave(s, fd)
-	s.gate.releaseAddress(fd)
+	s.gate.clients.Release(fd, s.loop.Now())
 }

@@ -11,6 +11,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/admission"
 	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/conn/wire/wiretest"
@@ -87,7 +88,7 @@ func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
 	config.Channel = channel.Config{LogBytes: 8 << 10, LogAge: 5 * time.Minute, LogBytesTotal: 64 << 10, Skip: skip}
 	config.NewPublisher = func(f Feedback) Publisher { s.bus = simBus{simulation: s, feedback: f}; return &s.bus }
 	config.PublishBytesMax, config.InboundBytesTotal = simSaidBytesMax, 16<<10
-	config.Access = Access{Addresses: access.NewAddresses(access.AddressLimits{Connections: 1 << 20}), DescriptorsMax: 1 << 12}
+	config.Access = admission.Access{Addresses: access.NewAddresses(access.AddressLimits{Connections: 1 << 20}), DescriptorsMax: 1 << 12}
 	s.loop, s.server = newSimulatedLoop(t, s.kernel, 3, NewShared(config))
 	s.hub = channel.NewHub([]channel.Poster{s.server}, HubConfig(wire.FrameAuto, 1<<20, s.kernel.Now))
 	return s

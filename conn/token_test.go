@@ -257,11 +257,11 @@ func TestATokenEndsInTheMiddleOfAFrame(t *testing.T) {
 }
 
 // tickingKernel is a kernel on which every look at the clock takes a while: so
-// each token costs more than a turn may spend.
+// each token costs more than a turn may spend (0.5 ms).
 type tickingKernel struct{ *pollertest.Kernel }
 
 func (k tickingKernel) Now() int64 {
-	k.Advance(time.Duration(tokenNanosPerTurnMax))
+	k.Advance(time.Millisecond)
 	return k.Kernel.Now()
 }
 

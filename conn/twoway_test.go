@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"c10m/channel"
+	"c10m/conn/admission"
 	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/poller"
@@ -464,7 +465,7 @@ func TestEscapedNames(t *testing.T) {
 			}
 		}
 		// A path means the same, so that a URL can be made of it.
-		if path, reason := appendChannel(nil, append([]byte("/"), escaped...)); channel.ValidName(name) && (reason != reasons.None || string(path) != string(name)) {
+		if path, reason := admission.AppendChannel(nil, append([]byte("/"), escaped...)); channel.ValidName(name) && (reason != reasons.None || string(path) != string(name)) {
 			t.Errorf("the path of %q is %q, %v", name, path, reason)
 		}
 	}
