@@ -102,7 +102,7 @@ func (f *doctorFlags) options() tuning.DoctorOptions {
 }
 
 // portsOf are the ports of addresses.
-func portsOf(addresses []poller.Address) []tuning.PortRange {
+func portsOf(addresses []poller.Address) []tuning.Range {
 	var ports []int
 	for _, address := range addresses {
 		ports = append(ports, int(address.Port()))

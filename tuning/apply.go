@@ -74,13 +74,10 @@ func WriteSysctl(w io.Writer, report Report) error {
 			continue
 		}
 		b.WriteString("\n")
-		for _, line := range wrap(c.Why, sysctlColumns) {
-			fmt.Fprintf(&b, "# %s\n", line)
-		}
-		switch {
-		case c.Verdict == OK && c.Above:
+		writeWrapped(&b, c.Why, sysctlColumns, "# ")
+		if c.Verdict == OK && c.Above {
 			fmt.Fprintf(&b, "# %s = %s (is %s, which is enough)\n", c.Setting, c.Value, c.Now)
-		default:
+		} else {
 			fmt.Fprintf(&b, "%s = %s\n", c.Setting, c.Value)
 		}
 	}

@@ -34,93 +34,57 @@ const unlimitedV1 = math.MaxInt64 &^ (1<<16 - 1)
 
 // cgroupMemory returns the cgroups from the own one upwards that limit memory.
 // False means that it could not be found out.
-func (h Host) cgroupMemory() ([]cgroupLevel, bool) {
-	mounts, ok := h.cgroupMounts("memory")
-	var levels []cgroupLevel
-	for _, m := range mounts {
-		levels = append(levels, h.walk(m, h.memoryLevel)...)
-	}
-	return levels, ok
-}
+func (h Host) cgroupMemory() ([]cgroupLevel, bool) { return h.walk("memory", h.memoryLevel) }
 
 // cgroupPids is the same for the number of threads.
-func (h Host) cgroupPids() ([]cgroupLevel, bool) {
-	mounts, ok := h.cgroupMounts("pids")
-	var levels []cgroupLevel
+func (h Host) cgroupPids() ([]cgroupLevel, bool) { return h.walk("pids", h.pidsLevel) }
+
+func (h Host) walk(controller string, level func(m cgroupMount, dir string) cgroupLevel) (levels []cgroupLevel, ok bool) {
+	mounts, ok := h.cgroupMounts(controller)
 	for _, m := range mounts {
-		levels = append(levels, h.walk(m, h.pidsLevel)...)
+		for at, isTop := m.own, false; !isTop; at = path.Dir(at) {
+			if l := level(m, path.Join(m.dir, at)); l.Limit < unlimitedV1 {
+				l.Path = at
+				levels = append(levels, l)
+			}
+			isTop = at == "/"
+		}
 	}
 	return levels, ok
 }
 
-func (h Host) walk(m cgroupMount, level func(cgroupMount, string) (cgroupLevel, bool)) []cgroupLevel {
-	var levels []cgroupLevel
-	for at := m.own; ; at = path.Dir(at) {
-		if l, ok := level(m, path.Join(m.dir, at)); ok && l.Limit < unlimitedV1 {
-			l.Path = at
-			levels = append(levels, l)
-		}
-		if at == "/" {
-			return levels
-		}
+// limitIn reads a limit, which is none if it cannot be read.
+func (h Host) limitIn(dir, name string) int64 {
+	if limit, ok := first(h.Sys, path.Join(dir, name)); ok {
+		return limit
 	}
+	return math.MaxInt64
 }
 
 // memoryLevel reads the limit and the use of one cgroup. In v2, memory.high
-// counts like memory.max: above it the kernel stalls the process to death.
-func (h Host) memoryLevel(m cgroupMount, dir string) (l cgroupLevel, ok bool) {
-	read := func(name string) (int64, bool) {
-		v, ok := numbers(h.Sys, path.Join(dir, name))
-		if !ok {
-			return 0, false
-		}
-		return v[0], true
-	}
-	usage, inactive := "memory.current", "inactive_file"
+// counts like memory.max: above it the kernel stalls the process to death. Inactive file
+// pages are given back before anything is killed, so they are not in use for our purpose.
+func (h Host) memoryLevel(m cgroupMount, dir string) (l cgroupLevel) {
+	usage, inactive := "memory.current", "inactive_file "
 	if m.isV2 {
-		hard, ok1 := read("memory.max")
-		high, ok2 := read("memory.high")
-		if !ok1 {
-			hard = math.MaxInt64
-		}
-		if !ok2 {
-			high = math.MaxInt64
-		}
-		l.Limit, ok = min(hard, high), ok1 || ok2
+		l.Limit = min(h.limitIn(dir, "memory.max"), h.limitIn(dir, "memory.high"))
 	} else {
-		usage, inactive = "memory.usage_in_bytes", "total_inactive_file"
-		l.Limit, ok = read("memory.limit_in_bytes")
+		usage, inactive = "memory.usage_in_bytes", "total_inactive_file "
+		l.Limit = h.limitIn(dir, "memory.limit_in_bytes")
 	}
-	if used, known := read(usage); known {
-		l.Used = max(0, used-h.memoryStat(dir, inactive))
-	}
-	return l, ok
-}
-
-// memoryStat reads one line of memory.stat. Inactive file pages are given back
-// before anything is killed, so they are not in use for our purpose.
-func (h Host) memoryStat(dir, key string) int64 {
-	s, _ := text(h.Sys, path.Join(dir, "memory.stat"))
-	for line := range strings.Lines(s) {
-		fields := strings.Fields(line)
-		if len(fields) == 2 && fields[0] == key {
-			v, _ := number(fields[1])
-			return v
+	if used, known := first(h.Sys, path.Join(dir, usage)); known {
+		if fields := line(h.Sys, path.Join(dir, "memory.stat"), inactive); len(fields) == 1 {
+			idle, _ := number(fields[0])
+			used -= idle
 		}
+		l.Used = max(0, used)
 	}
-	return 0
+	return l
 }
 
-func (h Host) pidsLevel(_ cgroupMount, dir string) (cgroupLevel, bool) {
-	limit, ok := numbers(h.Sys, path.Join(dir, "pids.max"))
-	if !ok {
-		return cgroupLevel{}, false
-	}
-	l := cgroupLevel{Limit: limit[0]}
-	if used, ok := numbers(h.Sys, path.Join(dir, "pids.current")); ok {
-		l.Used = used[0]
-	}
-	return l, true
+func (h Host) pidsLevel(_ cgroupMount, dir string) cgroupLevel {
+	used, _ := first(h.Sys, path.Join(dir, "pids.current"))
+	return cgroupLevel{Limit: h.limitIn(dir, "pids.max"), Used: used}
 }
 
 // cgroupMounts finds where the controller's hierarchy is mounted (proc(5),
@@ -194,14 +158,7 @@ func belowRoot(own, root string) string {
 	return path.Clean("/" + own)
 }
 
-func hasWord(list, word string) bool {
-	for w := range strings.SplitSeq(list, ",") {
-		if w == word {
-			return true
-		}
-	}
-	return false
-}
+func hasWord(list, word string) bool { return slices.Contains(strings.Split(list, ","), word) }
 
 // unescape undoes the octal escapes of mountinfo (proc(5)).
 func unescape(s string) string {

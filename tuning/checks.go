@@ -10,13 +10,18 @@ import (
 
 func plain(v int64) string { return strconv.FormatInt(v, 10) }
 
-func quote(s string) string {
-	for _, r := range s {
-		if r == ' ' {
-			return strconv.Quote(s)
-		}
+// told is a number as the host tells it, if it does.
+func told(v int64, ok bool) string {
+	if !ok {
+		return "?"
 	}
-	return s
+	return count(v)
+}
+
+// notNeeded adds the check of a setting that does not bind this server on this host.
+func (x *examination) notNeeded(c Check, now, remark string) {
+	c.Now, c.Need, c.Verdict, c.Remark = now, "-", NotNeeded, remark
+	x.add(c)
 }
 
 // descriptors: RLIMIT_NOFILE, fs.nr_open, fs.file-max, epoll's limit.
@@ -74,12 +79,7 @@ func (x *examination) nrOpen() {
 	c := Check{Setting: "fs.nr_open", Why: "no nofile limit can be set above it, and no fd table grows beyond it"}
 	now, ok := x.host.sysctl(c.Setting)
 	if x.plan.Private || x.planErr != nil {
-		c.Now, c.Need, c.Verdict = count(now), "-", NotNeeded
-		c.Remark = "with a private fd table for each loop no table is that large"
-		if !ok {
-			c.Now = "?"
-		}
-		x.add(c)
+		x.notNeeded(c, told(now, ok), "with a private fd table for each loop no table is that large")
 		return
 	}
 	need := sharedFDs(x.want.Connections, x.want.Ports, x.plan.Loops)
@@ -112,13 +112,8 @@ func (x *examination) synBacklog() {
 		x.atLeast(c, x.load.needSynBacklog(), Advice)
 		return
 	}
-	now, known := x.host.sysctl(c.Setting)
-	c.Now, c.Need, c.Verdict = count(now), "-", NotNeeded
-	c.Remark = "the kernel looks at it only with net.ipv4.tcp_syncookies=0; with cookies on, net.core.somaxconn is what counts"
-	if !known {
-		c.Now = "?"
-	}
-	x.add(c)
+	x.notNeeded(c, told(x.host.sysctl(c.Setting)),
+		"the kernel looks at it only with net.ipv4.tcp_syncookies=0; with cookies on, net.core.somaxconn is what counts")
 }
 
 // tables: what the kernel looks connections up in, and what outlives them.
@@ -154,10 +149,10 @@ func (x *examination) ehash() {
 	if now < 0 {
 		now, c.Remark = -now, "shared with the initial network namespace"
 	}
-	c.Now = count(now)
+	c.Now = told(now, ok)
 	switch {
 	case !ok:
-		c.Now, c.Verdict = "?", Unknown
+		c.Verdict = Unknown
 		c.Remark = "kernels before 6.1 do not say it here, but in the boot log (\"TCP established hash table entries\")"
 	case now < need:
 		c.Verdict = Advice
@@ -175,15 +170,12 @@ func (x *examination) conntrack() {
 	}
 	now, loaded := x.host.sysctl(c.Setting)
 	if !loaded {
-		c.Now, c.Need, c.Verdict = "not loaded", "-", NotNeeded
-		x.add(c)
+		x.notNeeded(c, "not loaded", "")
 		return
 	}
 	need := x.load.needConntrack()
 	if tracked, ok := x.host.sysctl("net.netfilter.nf_conntrack_count"); ok && tracked == 0 {
-		c.Now, c.Need, c.Verdict = count(now), "-", NotNeeded
-		c.Remark = fmt.Sprintf("loaded, but it tracks nothing; once a firewall rule makes it, %s are needed", count(need))
-		x.add(c)
+		x.notNeeded(c, count(now), fmt.Sprintf("loaded, but it tracks nothing; once a firewall rule makes it, %s are needed", count(need)))
 		return
 	}
 	x.judge(c, now, true, need, Low)

@@ -120,20 +120,19 @@ func (x *examination) system() {
 // portRange never binds a server. It is here for who tests from one host: a
 // client address reaches each listening port once per local port.
 func (x *examination) portRange() {
-	c := Check{Setting: "net.ipv4.ip_local_port_range", Now: "?", Need: "-", Verdict: NotNeeded}
+	c := Check{Setting: "net.ipv4.ip_local_port_range"}
 	v, ok := x.host.sysctls(c.Setting)
 	if !ok || len(v) != 2 || v[1] < v[0] {
-		x.add(c)
+		x.notNeeded(c, "?", "")
 		return
 	}
-	c.Now = fmt.Sprintf("%d-%d", v[0], v[1])
 	reach := (v[1] - v[0] + 1) * x.load.ports
-	c.Remark = fmt.Sprintf("for a load client only: one address of its own reaches %s connections to %s ports",
+	remark := fmt.Sprintf("for a load client only: one address of its own reaches %s connections to %s ports",
 		count(reach), count(x.load.ports))
 	if reach < x.load.connections {
-		c.Remark += "; on the client, sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\" or more addresses"
+		remark += "; on the client, sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\" or more addresses"
 	}
-	x.add(c)
+	x.notNeeded(c, fmt.Sprintf("%d-%d", v[0], v[1]), remark)
 }
 
 // overcommit: only mode 2 refuses memory that is free (overcommit-accounting.rst).
@@ -143,9 +142,9 @@ func (x *examination) overcommit() {
 		Why: "in mode 2 the kernel refuses memory beyond CommitLimit, although it is free",
 	}
 	mode, ok := x.host.sysctl(c.Setting)
-	c.Now = count(mode)
+	c.Now = told(mode, ok)
 	if !ok {
-		c.Now, c.Verdict = "?", Unknown
+		c.Verdict = Unknown
 	}
 	c.Above = mode == 1 // redis and others ask for that; leave it
 	if mode == 2 {
@@ -212,9 +211,7 @@ func (x *examination) kernelVersion() {
 	case major < kernelMajorGood:
 		c.Verdict = Advice
 	}
-	if len(c.Now) > kernelNameBytesMax {
-		c.Now = c.Now[:kernelNameBytesMax]
-	}
+	c.Now = c.Now[:min(len(c.Now), kernelNameBytesMax)]
 	x.add(c)
 }
 

@@ -3,8 +3,6 @@ package tuning
 import (
 	"fmt"
 	"runtime"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -90,20 +88,15 @@ func onlineCPUs() int {
 	return countRanges(online)
 }
 
-// countRanges counts what a list like "0-3,8,10-11" names (cpuset(7), Formats);
-// what is no such list counts as nothing.
+// countRanges counts what a list like "0-3,8,10-11" names; what is no such list counts as
+// nothing.
 func countRanges(list string) (n int) {
-	for part := range strings.SplitSeq(list, ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		if !isRange {
-			last = first
-		}
-		a, errFirst := strconv.Atoi(first)
-		b, errLast := strconv.Atoi(last)
-		if errFirst != nil || errLast != nil || b < a {
-			return 0
-		}
-		n += b - a + 1
+	ranges, ok := parseRanges(list)
+	if !ok {
+		return 0
+	}
+	for _, r := range ranges {
+		n += r.Last - r.First + 1
 	}
 	return n
 }

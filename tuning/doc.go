@@ -24,23 +24,12 @@
 //
 // # The pace of sweeps
 //
-// A [Pacer] does for all connections what TCP's congestion control does for one
-// (pacer.go). What is under way are the pages that TCP holds, less those that it
-// holds while nobody sweeps. A window bounds them: 4,096 at first, 1 % more in each
-// 10 ms in which more than half of it was used, 0.7 of it after a loss, and from there
-// on a tenth a second. It also shrinks, before anything is lost, when writes wait in
-// queues for more than 40 ms: pings, handshakes and messages to few stand in the same
-// queues. While less than half of the window is used, nothing is held back.
-//
-//	the time of a trip   what is under way by what drains a second (Little's law),
-//	                     both as means over 0.2 s
-//	its queue            what it is longer than the shortest of the last 10 s; up to
-//	                     half of a long trip is none, since a window that grows is
-//	                     ahead of its acknowledgements
-//	is a loss     devices dropped more than 0.1 % of what was written, or more than
-//	              5 % of the segments were sent again, 3 s and more after the last
-//	is stuck      what stays over the window for 0.5 s though little is written
-//	is nobody's   what is held 0.5 s after the last sweep
+// A [Pacer] does for all connections what TCP's congestion control does for one (pacer.go).
+// What is under way are the pages that TCP holds, less those that it holds while nobody
+// sweeps. A window bounds them. It grows while it is used and nothing is lost, and shrinks
+// after a loss, and before anything is lost when writes wait in queues: pings, handshakes
+// and messages to few stand in the same queues. While less than half of the window is used,
+// nothing is held back. docs/internals/tuning.md has what is a queue and what is a loss.
 //
 // All of it is per network namespace, but for the pages, which are the host's: a
 // neighbour that sends much looks like a slow network until the window has grown
@@ -56,37 +45,10 @@
 //
 // # The formulas
 //
-// N connections, P ports, L loops, A lanes (loops that accept at a time: L in one
-// shared table, else about C), C cores. Results are rounded up to three
-// digits or a power of two. The sources stand beside each formula in need.go.
-//
-//	one shared table    N + P*A + 2*L + 256 descriptors
-//	a private table     P + L + 256 descriptors, the rest is room for connections;
-//	                    the fullest lane has N/A + 6*sqrt(N/A * (1-1/A))
-//	fs.file-max         N + P*A + 2*L + 65,536
-//	max_user_watches    N + P*A + L + A + 4,096
-//	somaxconn           N / 30 / A, 1,024 to 65,535: a drain's clients come back
-//	                    within 30 s, and a loop may look away for one
-//	tcp_max_syn_backlog somaxconn * 4/3, and only without syncookies
-//	tcp_mem             pages: min(N, C * 25,000) + 4 * N/100. Idle sockets hold
-//	                    none; frames of one round trip and stuck readers do
-//	ehash entries       N/4: chains of 4
-//	tcp_max_orphans     N: the process dies
-//	tcp_max_tw_buckets  N: a drain of 30 s is shorter than TIME_WAIT
-//	tcp_migrate_req     1: a listener that is closed hands over what it has begun
-//	netdev_max_backlog  min(N, 10,000), at least 1,000: 0.1 s of acknowledgements
-//	nf_conntrack_max    N * 5/4 + 65,536, only while it tracks something
-//	vm.max_map_count    2,000 + N/4,096 + 8*L
-//	cgroup pids         L + 64
-//
-//	kernel memory       N * 4,029 + P*A * 4,030 + P * 2,304 bytes
-//	process memory      24 MiB + L * 64 KiB + N * 64 bytes, and N * 100 more if
-//	                    each connection has a channel of its own
-//	kept back           1/16 of the memory, at least 256 MiB
-//
-// With a nofile limit of 20,000 and 1,001 ports, 1,000,000 connections take 54
-// loops and 10,000,000 take 552. Of each table, 1,001 descriptors are listeners;
-// fewer ports are fewer loops.
+// Each stands in need.go, with its source beside it; docs/internals/tuning.md has them in a
+// table. Results are rounded up to three digits or a power of two. With a nofile limit of
+// 20,000 and 1,001 ports, 1,000,000 connections take 54 loops and 10,000,000 take 552. Of
+// each table, 1,001 descriptors are listeners; fewer ports are fewer loops.
 //
 // # Limits
 //

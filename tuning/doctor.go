@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // DoctorOptions are the flags of `10m-server doctor`.
@@ -66,31 +67,26 @@ func write(w io.Writer, opts DoctorOptions, report Report, changes []Change) err
 			Changes []Change `json:"changes,omitempty"`
 		}{report, changes})
 	}
-	if err := printChanges(w, opts, changes); err != nil {
-		return err
+	if opts.Apply {
+		if _, err := io.WriteString(w, changesText(changes)); err != nil {
+			return err
+		}
 	}
 	return report.Print(w, onTerminal(w))
 }
 
-func printChanges(w io.Writer, opts DoctorOptions, changes []Change) error {
-	if !opts.Apply {
-		return nil
-	}
+func changesText(changes []Change) string {
 	if len(changes) == 0 {
-		_, err := fmt.Fprint(w, "Nothing had to be set.\n\n")
-		return err
+		return "Nothing had to be set.\n\n"
 	}
+	var b strings.Builder
 	for _, c := range changes {
 		text := fmt.Sprintf("set %s = %s", c.Setting, c.Value)
 		if c.Problem != "" {
 			text = fmt.Sprintf("not set: %s: %s", c.Setting, c.Problem)
 		}
-		for _, line := range wrap(text, tableColumns) {
-			if _, err := fmt.Fprintln(w, line); err != nil {
-				return err
-			}
-		}
+		writeWrapped(&b, text, tableColumns, "")
 	}
-	_, err := fmt.Fprint(w, "\nThe host now:\n\n")
-	return err
+	b.WriteString("\nThe host now:\n\n")
+	return b.String()
 }

@@ -1,5 +1,11 @@
 package tuning
 
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
 // Verdict is the outcome for one setting.
 type Verdict string
 
@@ -125,7 +131,7 @@ func normal(w Want) Want {
 		w.Ports = PortsDefault
 	}
 	if w.Listen == nil {
-		w.Listen = []PortRange{{portDefault, portDefault + w.Ports - 1}}
+		w.Listen = []Range{{portDefault, portDefault + w.Ports - 1}}
 	}
 	w.Ports = min(w.Ports, 65535)
 	if w.FDTables == "" {
@@ -177,10 +183,10 @@ func (x *examination) atLeast(c Check, need int64, grade Verdict) {
 
 // judge fills in and adds a check whose setting is one number.
 func (x *examination) judge(c Check, now int64, ok bool, need int64, grade Verdict) {
-	c.Now, c.Need, c.Verdict = count(now), count(need), OK
+	c.Now, c.Need, c.Verdict = told(now, ok), count(need), OK
 	switch {
 	case !ok:
-		c.Now, c.Verdict = "?", Unknown
+		c.Verdict = Unknown
 	case now < need:
 		c.Verdict = grade
 	}
@@ -190,14 +196,11 @@ func (x *examination) judge(c Check, now int64, ok bool, need int64, grade Verdi
 
 // sysctl adds a check with the value and the command that mend it.
 func (x *examination) sysctl(c Check, values ...int64) {
-	c.Value = ""
-	for i, v := range values {
-		if i > 0 {
-			c.Value += " "
-		}
-		c.Value += plain(v)
+	c.Value = strings.Trim(fmt.Sprint(values), "[]")
+	c.Fix = "sysctl -w " + c.Setting + "=" + c.Value
+	if len(values) > 1 {
+		c.Fix = "sysctl -w " + c.Setting + "=" + strconv.Quote(c.Value)
 	}
-	c.Fix = "sysctl -w " + c.Setting + "=" + quote(c.Value)
 	x.add(c)
 }
 

@@ -92,52 +92,53 @@ func sysctlFile(name string) string {
 	return "sys/" + strings.ReplaceAll(name, ".", "/")
 }
 
-// sysctls reads a setting of several numbers, sysctl one of one.
-func (h Host) sysctls(name string) ([]int64, bool) {
-	return numbers(h.Proc, sysctlFile(name))
-}
-
-func (h Host) sysctl(name string) (int64, bool) {
-	v, ok := h.sysctls(name)
+// first reads a file's first number.
+func first(fsys fs.FS, name string) (int64, bool) {
+	v, ok := numbers(fsys, name)
 	if !ok {
 		return 0, false
 	}
 	return v[0], true
 }
 
+// line returns the words behind key in the first line that begins with it.
+func line(fsys fs.FS, name, key string) []string {
+	s, _ := text(fsys, name)
+	for line := range strings.Lines(s) {
+		if rest, found := strings.CutPrefix(line, key); found {
+			return strings.Fields(rest)
+		}
+	}
+	return nil
+}
+
+// sysctls reads a setting of several numbers, sysctl one of one.
+func (h Host) sysctls(name string) ([]int64, bool) { return numbers(h.Proc, sysctlFile(name)) }
+func (h Host) sysctl(name string) (int64, bool)    { return first(h.Proc, sysctlFile(name)) }
+
 // nofile reads the limits of this process. They are taken from /proc, not from
 // getrlimit(2), so that a test can present others.
 func (h Host) nofile() (Nofile, bool) {
-	s, _ := text(h.Proc, "self/limits")
-	for line := range strings.Lines(s) {
-		rest, found := strings.CutPrefix(line, "Max open files")
-		fields := strings.Fields(rest)
-		if !found || len(fields) < 2 {
-			continue
-		}
-		soft, ok1 := number(fields[0])
-		hard, ok2 := number(fields[1])
-		return Nofile{Soft: int(soft), Hard: int(hard)}, ok1 && ok2
+	fields := line(h.Proc, "self/limits", "Max open files")
+	if len(fields) < 2 {
+		return Nofile{}, false
 	}
-	return Nofile{}, false
+	soft, ok1 := number(fields[0])
+	hard, ok2 := number(fields[1])
+	return Nofile{Soft: int(soft), Hard: int(hard)}, ok1 && ok2
 }
 
 // meminfo reads one line of /proc/meminfo, in bytes.
 func (h Host) meminfo(key string) (int64, bool) {
-	s, _ := text(h.Proc, "meminfo")
-	for line := range strings.Lines(s) {
-		name, rest, _ := strings.Cut(line, ":")
-		fields := strings.Fields(rest)
-		if name != key || len(fields) == 0 {
-			continue
-		}
-		kib, ok := number(fields[0])
-		if !ok || kib < 0 || kib > math.MaxInt64>>10 {
-			return 0, false
-		}
-		return kib << 10, true
+	fields := line(h.Proc, "meminfo", key+":")
+	if len(fields) == 0 {
+		return 0, false
 	}
-	return 0, false
+	kib, ok := number(fields[0])
+	if !ok || kib < 0 || kib > math.MaxInt64>>10 {
+		return 0, false
+	}
+	return kib << 10, true
 }
 
 // kernel reads the kernel's version, as the first two numbers of its release.
@@ -166,12 +167,10 @@ func (h Host) aboveFileMax() bool {
 	if !ok || len(initial) != 3 || initial[0] != 0 || initial[1] != 0 || initial[2] < math.MaxUint32 {
 		return false
 	}
-	s, _ := text(h.Proc, "self/status")
-	for line := range strings.Lines(s) {
-		if hex, found := strings.CutPrefix(line, "CapEff:"); found {
-			caps, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-			return err == nil && caps&(1<<capSysAdmin) != 0
-		}
+	fields := line(h.Proc, "self/status", "CapEff:")
+	if len(fields) != 1 {
+		return false
 	}
-	return false
+	caps, err := strconv.ParseUint(fields[0], 16, 64)
+	return err == nil && caps&(1<<capSysAdmin) != 0
 }

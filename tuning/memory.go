@@ -100,26 +100,16 @@ func (g *MemoryGuard) SoftLimit() (bytes int64) {
 // Watch looks once a second from a goroutine of its own until stop is called, and
 // calls changed after each change.
 func (g *MemoryGuard) Watch(changed func()) (stop func()) {
-	ticker, done, ended := time.NewTicker(memoryLookSeconds*time.Second), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		defer ticker.Stop()
-		for looks := 0; ; looks++ {
-			select {
-			case <-done:
-				return
-			case <-ticker.C:
-			}
-			if g.Look() {
-				changed()
-				looks = 0
-			}
-			if g.Short() && looks%memoryRelieveLooks == 0 && g.config.Relieve != nil {
-				g.config.Relieve()
-			}
+	looks := -1
+	return every(memoryLookSeconds*time.Second, func(time.Time) {
+		if looks++; g.Look() {
+			changed()
+			looks = 0
 		}
-	}()
-	return func() { close(done); <-ended }
+		if g.Short() && looks%memoryRelieveLooks == 0 && g.config.Relieve != nil {
+			g.config.Relieve()
+		}
+	})
 }
 
 // Look reads what is used now and reports whether the verdict has changed. One
@@ -138,12 +128,10 @@ func (g *MemoryGuard) Look() (changed bool) {
 		}
 	}
 	if nearest == nil {
-		g.used.Store(0)
-		g.limit.Store(0)
-	} else {
-		g.used.Store(nearest.used)
-		g.limit.Store(nearest.limit)
+		nearest = &memoryBudget{}
 	}
+	g.used.Store(nearest.used)
+	g.limit.Store(nearest.limit)
 	switch {
 	case !short && full:
 		reason := fmt.Sprintf("memory is short: %s of %s are used (%s); newcomers are refused until it is less than %s",

@@ -25,8 +25,16 @@ type Pacer struct {
 	control pacing
 	seen    pacerCounts
 
-	// Shared: atomic, for the metrics.
-	rate, window, underWay, cuts atomic.Int64
+	stats PacerStats
+}
+
+// PacerStats is what a Pacer does, for the metrics. All are atomic.
+type PacerStats struct {
+	// Gauges: the writes a second that are allowed now, pages of unacknowledged bytes that
+	// there may be, and those that there are.
+	Rate, Window, UnderWay atomic.Int64
+	// Cuts is how often the window shrank.
+	Cuts atomic.Uint64
 }
 
 // PacerConfig is what a Pacer works on.
@@ -47,41 +55,23 @@ func NewPacer(host Host, config PacerConfig) *Pacer {
 	return p
 }
 
-// Rate is the writes a second that are allowed now, Window and UnderWay pages of
-// unacknowledged bytes, and Cuts how often the window shrank. Any goroutine may
-// call them.
-func (p *Pacer) Rate() int64     { return p.rate.Load() }
-func (p *Pacer) Window() int64   { return p.window.Load() }
-func (p *Pacer) UnderWay() int64 { return p.underWay.Load() }
-func (p *Pacer) Cuts() int64     { return p.cuts.Load() }
+// Stats is what the pacer goes on to write.
+func (p *Pacer) Stats() *PacerStats { return &p.stats }
 
 // Watch adapts the rate until stop is called.
 func (p *Pacer) Watch() (stop func()) {
-	ends := make(chan struct{})
-	go func() {
-		ticker := time.NewTicker(pacePeriod)
-		defer ticker.Stop()
-		last, idle := time.Now(), 0
-		for {
-			select {
-			case <-ends:
-				return
-			case now := <-ticker.C:
-				// Nobody sweeps, mostly: then nothing is read, but for what
-				// is under way all the same.
-				if p.config.Writes() == p.seen.writes {
-					if idle++; idle%pacerIdlePeriods != 0 {
-						continue
-					}
-				} else {
-					idle = 0
-				}
-				p.look(now.Sub(last).Seconds())
-				last = now
-			}
+	last, idle := time.Now(), 0
+	return every(pacePeriod, func(now time.Time) {
+		// Nobody sweeps, mostly: then nothing is read, but for what is under way
+		// all the same.
+		if p.config.Writes() != p.seen.writes {
+			idle = 0
+		} else if idle++; idle%pacerIdlePeriods != 0 {
+			return
 		}
-	}()
-	return func() { close(ends) }
+		p.look(now.Sub(last).Seconds())
+		last = now
+	})
 }
 
 // pacerCounts are sums since the start of the host, and pages of now.
@@ -110,10 +100,10 @@ func (p *Pacer) look(seconds float64) {
 
 func (p *Pacer) publish() {
 	c := &p.control
-	p.rate.Store(int64(c.rate))
-	p.window.Store(int64(c.window))
-	p.underWay.Store(int64(c.underWay))
-	p.cuts.Store(int64(c.cuts))
+	p.stats.Rate.Store(int64(c.rate))
+	p.stats.Window.Store(int64(c.window))
+	p.stats.UnderWay.Store(int64(c.underWay))
+	p.stats.Cuts.Store(uint64(c.cuts))
 }
 
 func (p *Pacer) count() (c pacerCounts) {

@@ -151,13 +151,13 @@ func TestPacerReads(t *testing.T) {
 	if want := (pacerCounts{writes: 7, bytes: 8, dropped: 34, sent: 22, again: 3, pages: 42}); p.count() != want {
 		t.Errorf("read %+v, not %+v", p.count(), want)
 	}
-	if rate != paceRateMax || most.Load() != 7+paceWindowFirst || p.Rate() != paceRateMax || p.Window() != paceWindowFirst {
+	if rate != paceRateMax || most.Load() != 7+paceWindowFirst || p.stats.Rate.Load() != paceRateMax || p.stats.Window.Load() != paceWindowFirst {
 		t.Errorf("rate %v, %d writes at most", rate, most.Load())
 	}
 	writes.Store(1007)
 	p.look(testPeriod)
-	if most.Load() <= 1007 || p.UnderWay() != 42 || p.Cuts() != 0 {
-		t.Errorf("%d writes at most, %d under way, %d cuts", most.Load(), p.UnderWay(), p.Cuts())
+	if most.Load() <= 1007 || p.stats.UnderWay.Load() != 42 || p.stats.Cuts.Load() != 0 {
+		t.Errorf("%d writes at most, %d under way, %d cuts", most.Load(), p.stats.UnderWay.Load(), p.stats.Cuts.Load())
 	}
 	if got := NewPacer(Host{}, p.config).count(); got.pages != 0 || got.dropped != 0 || got.sent != 0 {
 		t.Errorf("of nothing: %+v", got)

@@ -7,23 +7,43 @@ import (
 	"strings"
 )
 
-// A PortRange is ports from First to Last.
-type PortRange struct{ First, Last int }
+// A Range is numbers from First to Last.
+type Range struct{ First, Last int }
+
+// parseRanges reads a list like "0-3,8,10-11" (cpuset(7), Formats). What is no such
+// range is left out, and then the list is not ok.
+func parseRanges(list string) (ranges []Range, ok bool) {
+	ok = true
+	for part := range strings.SplitSeq(list, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		if !isRange {
+			last = first
+		}
+		a, errFirst := strconv.Atoi(first)
+		b, errLast := strconv.Atoi(last)
+		if errFirst != nil || errLast != nil || b < a {
+			ok = false
+			continue
+		}
+		ranges = append(ranges, Range{a, b})
+	}
+	return ranges, ok
+}
 
 // Ports makes ranges of ports in any order.
-func Ports(ports []int) (ranges []PortRange) {
+func Ports(ports []int) (ranges []Range) {
 	ports = slices.Compact(slices.Sorted(slices.Values(ports)))
 	for _, port := range ports {
 		if n := len(ranges); n > 0 && ranges[n-1].Last == port-1 {
 			ranges[n-1].Last = port
 		} else {
-			ranges = append(ranges, PortRange{port, port})
+			ranges = append(ranges, Range{port, port})
 		}
 	}
 	return ranges
 }
 
-func (r PortRange) String() string {
+func (r Range) String() string {
 	if r.First == r.Last {
 		return strconv.Itoa(r.First)
 	}
@@ -31,14 +51,14 @@ func (r PortRange) String() string {
 }
 
 // ports are all of a range.
-func (r PortRange) ports() (all []int) {
+func (r Range) ports() (all []int) {
 	for port := r.First; port <= r.Last; port++ {
 		all = append(all, port)
 	}
 	return all
 }
 
-func join(ranges []PortRange) string {
+func join(ranges []Range) string {
 	texts := make([]string, len(ranges))
 	for i, r := range ranges {
 		texts[i] = r.String()
@@ -49,15 +69,10 @@ func join(ranges []PortRange) string {
 // reservedPorts reads net.ipv4.ip_local_reserved_ports, a list like "8080,9000-9010".
 func (h Host) reservedPorts(setting string) (ports []int, ok bool) {
 	list, ok := text(h.Proc, sysctlFile(setting))
-	for part := range strings.SplitSeq(strings.TrimSpace(list), ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		if !isRange {
-			last = first
-		}
-		a, errFirst := strconv.Atoi(first)
-		b, errLast := strconv.Atoi(last)
-		if errFirst == nil && errLast == nil && b <= portMax {
-			ports = append(ports, PortRange{a, b}.ports()...)
+	ranges, _ := parseRanges(list)
+	for _, r := range ranges {
+		if r.Last <= portMax {
+			ports = append(ports, r.ports()...)
 		}
 	}
 	return ports, ok

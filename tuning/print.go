@@ -13,7 +13,7 @@ import (
 const tableColumns = 120
 
 // noteIndent is where the notes under a row begin.
-const noteIndent = 4
+const noteIndent = "    "
 
 // colours of the verdicts, used on a terminal only. The word is always there.
 var colours = map[Verdict]string{
@@ -63,9 +63,7 @@ func (r Report) printChecks(b *strings.Builder, colour bool) {
 }
 
 func note(b *strings.Builder, text string) {
-	for _, line := range wrap(text, tableColumns-noteIndent) {
-		fmt.Fprintf(b, "%*s%s\n", noteIndent, "", line)
-	}
+	writeWrapped(b, text, tableColumns-len(noteIndent), noteIndent)
 }
 
 func (r Report) printEstimate(b *strings.Builder) {
@@ -87,9 +85,7 @@ func (r Report) printEstimate(b *strings.Builder) {
 func (r Report) printSummary(b *strings.Builder) {
 	b.WriteString("\n")
 	note := func(format string, args ...any) {
-		for _, line := range wrap(fmt.Sprintf(format, args...), tableColumns) {
-			b.WriteString(line + "\n")
-		}
+		writeWrapped(b, fmt.Sprintf(format, args...), tableColumns, "")
 	}
 	note("This host as it is now takes %s connections, limited by %s.", count(r.Limit), r.Limiting)
 	low, advice := r.Low(), r.count(Advice)

@@ -3,6 +3,7 @@ package tuning
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -47,12 +48,14 @@ func roundUp(v int64) int64 {
 }
 
 // powerOfTwo rounds up to a power of two.
-func powerOfTwo(v int64) int64 {
-	p := int64(1)
-	for p < v {
-		p <<= 1
+func powerOfTwo(v int64) int64 { return 1 << bits.Len64(uint64(max(v, 1)-1)) }
+
+// writeWrapped writes text in lines that begin with indent and have at most width bytes
+// behind it.
+func writeWrapped(b *strings.Builder, text string, width int, indent string) {
+	for _, line := range wrap(text, width) {
+		b.WriteString(indent + line + "\n")
 	}
-	return p
 }
 
 // wrap breaks text at spaces into lines of at most width bytes; a word that is
