@@ -37,6 +37,6 @@ func (f *serveFlags) pace(pace *channel.Pace, sources *admin.Sources) (stop func
 	}
 	pacer := tuning.NewPacer(tuning.ThisHost(), tuning.PacerConfig{Writes: pace.Writes, Bytes: pace.Bytes,
 		SetRate: pace.SetRate, SetMost: pace.SetMost})
-	sources.Pacer = pacer
+	sources.Pacer = pacer.Stats()
 	return pacer.Watch()
 }

@@ -3,48 +3,73 @@ package admin
 import (
 	"math"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
-	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn/reasons"
 	"c10m/poller"
+	"c10m/tuning"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 )
 
-// A metric is a number that is read from S at each scrape.
-type metric[S any] struct {
-	desc *prometheus.Desc
-	kind prometheus.ValueType
-	read func(S) float64
+// A number is a field of a room's Stats, and what it is called.
+type number struct{ name, field, help string }
+
+// A metric is a number that is read from Stats at each scrape.
+type metric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	index []int // of the field, as reflect has it
 }
 
 func newDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("c10m_"+name, help, labels, nil)
 }
 
-// counter and gauge make metrics of the fields of loops and of the hub. Their
-// types follow the rule of the Stats: what only rises is unsigned.
-func counter[S any](name, help string, field func(S) *atomic.Uint64) metric[S] {
-	return metric[S]{newDesc(name, help), prometheus.CounterValue, func(s S) float64 { return float64(field(s).Load()) }}
+// metricsOf finds the fields in S. Their types follow the rule of the Stats: what only
+// rises is unsigned.
+func metricsOf[S any](numbers []number) (metrics []metric) {
+	for _, n := range numbers {
+		m, t := metric{desc: newDesc(n.name, n.help), kind: prometheus.GaugeValue}, reflect.TypeFor[S]()
+		for name := range strings.SplitSeq(n.field, ".") {
+			if t.Kind() == reflect.Pointer {
+				t = t.Elem()
+			}
+			field, isThere := t.FieldByName(name)
+			if !isThere {
+				panic("BUG: c10m_" + n.name + " is a field that is not there: " + n.field)
+			}
+			m.index, t = append(m.index, field.Index...), field.Type
+		}
+		if t == reflect.TypeFor[uint64]() || t == reflect.TypeFor[atomic.Uint64]() {
+			m.kind = prometheus.CounterValue
+		}
+		metrics = append(metrics, m)
+	}
+	return metrics
 }
 
-func gauge[S any](name, help string, field func(S) *atomic.Int64) metric[S] {
-	return metric[S]{newDesc(name, help), prometheus.GaugeValue, func(s S) float64 { return float64(field(s).Load()) }}
-}
-
-// busCounter and busGauge do the same for the bus, which hands out a snapshot.
-func busCounter(name, help string, field func(*bus.Stats) uint64) metric[*bus.Stats] {
-	return metric[*bus.Stats]{newDesc(name, help), prometheus.CounterValue, func(s *bus.Stats) float64 { return float64(field(s)) }}
-}
-
-func busGauge(name, help string, field func(*bus.Stats) float64) metric[*bus.Stats] {
-	return metric[*bus.Stats]{newDesc(name, help), prometheus.GaugeValue, field}
+// read returns the number that the field of some Stats has now.
+func (m *metric) read(stats any) float64 {
+	switch field := reflect.ValueOf(stats).Elem().FieldByIndex(m.index).Addr().Interface().(type) {
+	case *atomic.Uint64:
+		return float64(field.Load())
+	case *atomic.Int64:
+		return float64(field.Load())
+	case *uint64:
+		return float64(*field)
+	case *int64:
+		return float64(*field)
+	case *float64:
+		return *field
+	}
+	panic("BUG: " + m.desc.String() + " is a field of an unknown type")
 }
 
 // newRegistry holds everything that /metrics shows.
@@ -70,21 +95,8 @@ func kernelCountsDescriptors() bool {
 // A collector reads all counters at each scrape and keeps nothing in between.
 type collector struct{ sources Sources }
 
-// Describe implements prometheus.Collector.
-func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, m := range loopMetrics {
-		descs <- m.desc
-	}
-	for _, m := range hubMetrics {
-		descs <- m.desc
-	}
-	for _, m := range busMetrics {
-		descs <- m.desc
-	}
-	for _, desc := range otherDescs {
-		descs <- desc
-	}
-}
+// Describe implements prometheus.Collector: everything is there from the start.
+func (c *collector) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, descs) }
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(metrics chan<- prometheus.Metric) {
@@ -99,7 +111,11 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	c.collectHub(out)
 	c.collectBus(out)
 	c.collectMemory(out)
-	c.collectPace(out)
+	pace := c.sources.Pacer
+	if pace == nil {
+		pace = &tuning.PacerStats{}
+	}
+	out.numbers(paceMetrics, pace)
 	collectStops(out)
 }
 
@@ -113,8 +129,8 @@ func (c *collector) collectLoops(out output) {
 	out.value(clientAddresses, prometheus.GaugeValue, float64(addresses))
 	for _, m := range loopMetrics {
 		sum := 0.0
-		for _, loop := range loops {
-			sum += m.read(loop)
+		for i := range loops {
+			sum += m.read(&loops[i])
 		}
 		out.value(m.desc, m.kind, sum)
 	}
@@ -167,9 +183,7 @@ func (c *collector) collectTimes(out output) {
 }
 
 func (c *collector) collectHub(out output) {
-	for _, m := range hubMetrics {
-		out.value(m.desc, m.kind, m.read(c.sources.Hub))
-	}
+	out.numbers(hubMetrics, c.sources.Hub)
 	out.value(messagesRefusedTotal, prometheus.CounterValue, float64(c.sources.Hub.TooBig.Load()), "too_big")
 }
 
@@ -181,17 +195,13 @@ func (c *collector) collectBus(out output) {
 	}
 	out.value(busUp, prometheus.GaugeValue, up)
 	out.value(busChanged, prometheus.GaugeValue, float64(health.Since.UnixMilli())/1000)
-	for _, m := range busMetrics {
-		out.value(m.desc, m.kind, m.read(&stats))
-	}
-	for reason, n := range stats.Dropped {
-		out.value(busDroppedTotal, prometheus.CounterValue, float64(n), reason)
-	}
-	for reason, n := range stats.Unpublished {
-		out.value(busUnpublishedTotal, prometheus.CounterValue, float64(n), reason)
-	}
-	for reason, n := range stats.PeersClosed {
-		out.value(busPeersClosedTotal, prometheus.CounterValue, float64(n), reason)
+	out.numbers(busMetrics, &stats)
+	for desc, reasons := range map[*prometheus.Desc]map[string]uint64{
+		busDroppedTotal: stats.Dropped, busUnpublishedTotal: stats.Unpublished, busPeersClosedTotal: stats.PeersClosed,
+	} {
+		for reason, n := range reasons {
+			out.value(desc, prometheus.CounterValue, float64(n), reason)
+		}
 	}
 }
 
@@ -209,17 +219,6 @@ func (c *collector) collectMemory(out output) {
 	out.value(memoryShort, prometheus.GaugeValue, short)
 }
 
-func (c *collector) collectPace(out output) {
-	var rate, window, underWay, cuts int64
-	if p := c.sources.Pacer; p != nil {
-		rate, window, underWay, cuts = p.Rate(), p.Window(), p.UnderWay(), p.Cuts()
-	}
-	out.value(sweepRate, prometheus.GaugeValue, float64(rate))
-	out.value(sweepWindow, prometheus.GaugeValue, float64(window))
-	out.value(sweepUnderWay, prometheus.GaugeValue, float64(underWay))
-	out.value(sweepCuts, prometheus.CounterValue, float64(cuts))
-}
-
 // A histogram is the sum of the loops' histograms.
 type histogram struct {
 	bounds []float64 // upper, in seconds
@@ -229,16 +228,25 @@ type histogram struct {
 
 // add adds one loop's and returns the sum of its durations in seconds.
 func (h *histogram) add(loop *poller.Histogram) (seconds float64) {
-	bounds, counts, seconds := loop.Read()
+	one := readHistogram(loop)
+	h.merge(&one)
+	return one.sum
+}
+
+func readHistogram(loop *poller.Histogram) (h histogram) {
+	h.bounds, h.counts, h.sum = loop.Read()
+	return h
+}
+
+// merge adds another histogram.
+func (h *histogram) merge(other *histogram) {
 	if h.counts == nil {
-		h.bounds, h.counts = bounds, counts
-	} else {
-		for i, n := range counts {
-			h.counts[i] += n
-		}
+		h.bounds, h.counts = other.bounds, make([]uint64, len(other.counts))
 	}
-	h.sum += seconds
-	return seconds
+	for i, n := range other.counts {
+		h.counts[i] += n
+	}
+	h.sum += other.sum
 }
 
 // cumulative returns what Prometheus wants: how many durations are up to each
@@ -286,6 +294,20 @@ func (o output) value(desc *prometheus.Desc, kind prometheus.ValueType, v float6
 	}
 	m, err := prometheus.NewConstMetric(desc, kind, v, labels...)
 	o.send(desc, m, err)
+}
+
+// numbers sends metrics of one struct of Stats.
+func (o output) numbers(metrics []metric, stats any) {
+	for _, m := range metrics {
+		o.value(m.desc, m.kind, m.read(stats))
+	}
+}
+
+// reasons sends a counter for each reason.
+func (o output) reasons(desc *prometheus.Desc, names []string, counters []atomic.Uint64) {
+	for reason, name := range names {
+		o.value(desc, prometheus.CounterValue, float64(counters[reason].Load()), name)
+	}
 }
 
 func (o output) histogram(desc *prometheus.Desc, h *histogram) {

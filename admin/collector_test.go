@@ -326,11 +326,6 @@ func TestNamesAndHelp(t *testing.T) {
 			t.Errorf("%s is explained by %q, which is no sentence", family.GetName(), help)
 		}
 	}
-	described := make(chan *prometheus.Desc, 1000)
-	(&collector{sources}).Describe(described)
-	if len(described) != len(families) {
-		t.Errorf("%d metrics are described and %d collected", len(described), len(families))
-	}
 }
 
 // TestBadLabelsAreNoPanic: a version from a build script, or a reason from

@@ -169,16 +169,11 @@ var (
 )
 
 // Describe implements prometheus.Collector.
-func (d *door) Describe(descs chan<- *prometheus.Desc) {
-	descs <- adminConnections
-	descs <- adminClosedTotal
-}
+func (d *door) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(d, descs) }
 
 // Collect implements prometheus.Collector.
 func (d *door) Collect(metrics chan<- prometheus.Metric) {
 	out := output(metrics)
 	out.value(adminConnections, prometheus.GaugeValue, float64(d.count()))
-	for reason, name := range doorReasonNames {
-		out.value(adminClosedTotal, prometheus.CounterValue, float64(d.closed[reason].Load()), name)
-	}
+	out.reasons(adminClosedTotal, doorReasonNames[:], d.closed[:])
 }

@@ -54,14 +54,6 @@ type fakeMemory struct {
 func (m fakeMemory) Reason() string             { return m.reason }
 func (m fakeMemory) Usage() (used, limit int64) { return m.used, m.limit }
 
-// fakePacer is four numbers.
-type fakePacer struct{ rate, window, underWay, cuts int64 }
-
-func (p fakePacer) Rate() int64     { return p.rate }
-func (p fakePacer) Window() int64   { return p.window }
-func (p fakePacer) UnderWay() int64 { return p.underWay }
-func (p fakePacer) Cuts() int64     { return p.cuts }
-
 func newLoop() Loop {
 	return Loop{Poller: &poller.Stats{}, Conn: &conn.Stats{}, Channel: &channel.Stats{}}
 }

@@ -293,7 +293,7 @@ func (p *publisher) answer(w http.ResponseWriter, messages []*bus.Publication, s
 		return
 	}
 	p.results[resultPublished].Add(1)
-	connections := p.connections(messages)
+	connections := bus.CountConnections(messages, p.channels)
 	out := make([]byte, 0, 64*len(messages)+32)
 	if single {
 		sayJSON(w, http.StatusOK, appendSent(out, messages[0], connections[0]))
@@ -361,34 +361,6 @@ func (p *publisher) failed(w http.ResponseWriter, messages []*bus.Publication, e
 		out = append(out, '}')
 	}
 	sayJSON(w, status, append(out, "]}"...))
-}
-
-// connections are the numbers of connections here that each message went to. A
-// real Redis brings messages later: there it is the number who are connected now.
-func (p *publisher) connections(messages []*bus.Publication) []int {
-	numbers := make([]int, len(messages))
-	var names []string
-	places := make(map[string]int)
-	for i, m := range messages {
-		n, known := m.Connections()
-		if numbers[i] = n; known {
-			continue
-		}
-		if _, asked := places[string(m.Channel)]; !asked {
-			places[string(m.Channel)] = len(names)
-			names = append(names, string(m.Channel))
-		}
-	}
-	if names == nil {
-		return numbers
-	}
-	counts := p.channels.Count(names)
-	for i, m := range messages {
-		if at, asked := places[string(m.Channel)]; asked {
-			numbers[i] = counts[at]
-		}
-	}
-	return numbers
 }
 
 func appendSent(out []byte, m *bus.Publication, connections int) []byte {

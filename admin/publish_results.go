@@ -1,6 +1,10 @@
 package admin
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"c10m/bus"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // A publishResult says how a request to publish ended. Each has a counter.
 type publishResult int
@@ -32,33 +36,28 @@ var publishResultNames = [publishResults]string{
 var (
 	httpPublishesTotal = newDesc("http_publishes_total", "Requests to publish over HTTP, by result: overloaded means that loops are behind or that too many publish at once; bus_down and unconfirmed that the bus failed, the latter that messages may have been published all the same.", "result")
 	httpMessagesTotal  = newDesc("http_messages_total", "Messages that came over HTTP and that the bus took.")
-	repeatsTotal       = newDesc("publish_repeats_total", "Messages with a key (Idempotency-Key, PUB <channel> <key>) that had come before, and were answered and not published again.")
-	keysReusedTotal    = newDesc("publish_keys_reused_total", "Messages that were refused since their key was another message's.")
-	keysForgottenTotal = newDesc("publish_keys_forgotten_total", "Keys that were forgotten before their five minutes: more came than --publish-keys.")
-	keysKnown          = newDesc("publish_keys", "Keys of messages that are remembered.")
 	httpWaiting        = newDesc("http_publishes_waiting", "Requests to publish that wait for others to be done. A rise comes before c10m_http_publishes_total, result overloaded.")
 )
 
+// repeatMetrics are the keys of messages.
+var repeatMetrics = metricsOf[bus.RepeatsStats]([]number{
+	{"publish_repeats_total", "Repeats", "Messages with a key (Idempotency-Key, PUB <channel> <key>) that had come before, and were answered and not published again."},
+	{"publish_keys_reused_total", "KeysReused", "Messages that were refused since their key was another message's."},
+	{"publish_keys_forgotten_total", "KeysForgotten", "Keys that were forgotten before their five minutes: more came than --publish-keys."},
+	{"publish_keys", "Keys", "Keys of messages that are remembered."},
+})
+
 // Describe implements prometheus.Collector.
-func (p *publisher) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{httpPublishesTotal, httpMessagesTotal, httpWaiting, repeatsTotal, keysReusedTotal, keysForgottenTotal, keysKnown} {
-		descs <- desc
-	}
-}
+func (p *publisher) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(p, descs) }
 
 // Collect implements prometheus.Collector.
 func (p *publisher) Collect(metrics chan<- prometheus.Metric) {
 	out := output(metrics)
-	for result, name := range publishResultNames {
-		out.value(httpPublishesTotal, prometheus.CounterValue, float64(p.results[result].Load()), name)
-	}
+	out.reasons(httpPublishesTotal, publishResultNames[:], p.results[:])
 	out.value(httpMessagesTotal, prometheus.CounterValue, float64(p.sent.Load()))
 	out.value(httpWaiting, prometheus.GaugeValue, float64(p.waiting.Load()))
 	if p.repeats != nil {
 		stats := p.repeats.Stats()
-		out.value(repeatsTotal, prometheus.CounterValue, float64(stats.Repeats))
-		out.value(keysReusedTotal, prometheus.CounterValue, float64(stats.KeysReused))
-		out.value(keysForgottenTotal, prometheus.CounterValue, float64(stats.KeysForgotten))
-		out.value(keysKnown, prometheus.GaugeValue, float64(stats.Keys))
+		out.numbers(repeatMetrics, &stats)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"c10m/conn"
 	"c10m/internal/secret"
 	"c10m/poller"
+	"c10m/tuning"
 
 	"go.uber.org/zap"
 )
@@ -43,8 +44,8 @@ type Sources struct {
 	// Memory is what the server knows of its memory. nil is a server that does
 	// not look.
 	Memory Memory
-	// Pacer says how fast sweeps may write. nil is a server whose rate is fixed.
-	Pacer Pacer
+	// Pacer is the pace of sweeps. nil is a server whose rate is fixed.
+	Pacer *tuning.PacerStats
 	// Addresses returns the number of client addresses that are counted. nil
 	// is none.
 	Addresses func() int64
@@ -63,15 +64,6 @@ type Memory interface {
 	Reason() string
 	// Usage is what is used of the limit that is nearest, in bytes.
 	Usage() (used, limit int64)
-}
-
-// Pacer is what adapts the rate of sweeps (tuning.Pacer). Its methods are called
-// from many goroutines.
-type Pacer interface {
-	Rate() int64     // writes a second
-	Window() int64   // pages of unacknowledged bytes
-	UnderWay() int64 // pages
-	Cuts() int64     // times that the window shrank
 }
 
 // check panics if main forgot something: better at the start than at the first

@@ -102,11 +102,9 @@ func foreign(r *http.Request) bool {
 var adminRefusedTotal = newDesc("admin_refused_total", "Requests to the admin pages that were refused, by reason: host is a name that is not ours (--admin-host), web_page that a page of another origin made a browser ask. A rise means that somebody's page tries the admin address, or that a proxy uses a name of its own.", "reason")
 
 // Describe implements prometheus.Collector.
-func (s *site) Describe(descs chan<- *prometheus.Desc) { descs <- adminRefusedTotal }
+func (s *site) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, descs) }
 
 // Collect implements prometheus.Collector.
 func (s *site) Collect(metrics chan<- prometheus.Metric) {
-	for reason, name := range siteReasonNames {
-		output(metrics).value(adminRefusedTotal, prometheus.CounterValue, float64(s.refused[reason].Load()), name)
-	}
+	output(metrics).reasons(adminRefusedTotal, siteReasonNames[:], s.refused[:])
 }

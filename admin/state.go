@@ -1,10 +1,10 @@
 package admin
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -109,8 +109,7 @@ func newHistory(sources *Sources, now time.Time) *history {
 		loops: make([]loopState, len(sources.Loops)),
 	}
 	for i, loop := range sources.Loops {
-		h.turns[i].add(&loop.Poller.Turns)
-		h.lags[i].add(&loop.Channel.Lag)
+		h.turns[i], h.lags[i] = readHistogram(&loop.Poller.Turns), readHistogram(&loop.Channel.Lag)
 	}
 	h.last = h.read(&sample{})
 	h.marks = []closeMark{{now, h.closes()}}
@@ -231,24 +230,12 @@ func (h *history) after(since uint64) (samples []sample, count uint64, loops []l
 // since replaces h by what a loop's histogram is now, and returns the difference.
 func (h *histogram) since(loop *poller.Histogram) (difference histogram) {
 	before := *h
-	*h = histogram{}
-	h.add(loop)
+	*h = readHistogram(loop)
 	difference = histogram{bounds: h.bounds, counts: make([]uint64, len(h.counts)), sum: h.sum - before.sum}
 	for i := range difference.counts {
 		difference.counts[i] = h.counts[i] - before.counts[i]
 	}
 	return difference
-}
-
-// merge adds another histogram.
-func (h *histogram) merge(other *histogram) {
-	if h.counts == nil {
-		h.bounds, h.counts = other.bounds, make([]uint64, len(other.counts))
-	}
-	for i, n := range other.counts {
-		h.counts[i] += n
-	}
-	h.sum += other.sum
 }
 
 // part is quantile, but NaN if there is nothing, and the last bound, in which there
@@ -275,17 +262,8 @@ func (h *histogram) p99() *float64 {
 // residentBytes is what this process holds of the memory, without the kernel's part;
 // 0 if the kernel does not tell (proc(5), statm).
 func residentBytes() int64 {
-	text, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return pages * int64(os.Getpagesize())
+	var all, resident int64
+	text, _ := os.ReadFile("/proc/self/statm")
+	_, _ = fmt.Sscan(string(text), &all, &resident)
+	return resident * int64(os.Getpagesize())
 }

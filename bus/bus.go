@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"c10m/channel"
@@ -64,6 +65,29 @@ type Health struct {
 	// and the confirmed subscription after it. Messages published between them
 	// may be lost. GapTo is zero while the gap is open; both are without one.
 	GapFrom, GapTo time.Time
+}
+
+// Set notes whether the bus works, and the reason if not.
+func (h *Health) Set(up bool, reason string) {
+	if h.Up != up {
+		h.Since = time.Now()
+	}
+	h.Up, h.Reason = up, reason
+}
+
+// WaitFor waits for goroutines until ctx is done, whose error it then returns.
+func WaitFor(ctx context.Context, goroutines *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() {
+		goroutines.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // A Gap is a time in which messages may have been published that did not reach

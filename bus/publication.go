@@ -81,6 +81,39 @@ func (p *Publication) Connections() (n int, known bool) {
 	return p.Receipt.Wait(), true
 }
 
+// CountConnections returns to how many connections each message went. Where the bus does
+// not say, as a broker from where messages come later, it is how many the channel has now,
+// which counter is asked once for all. It waits for the loops, a turn of the busiest one
+// for all messages together. Of a message that failed it is 0.
+func CountConnections(messages []*Publication, counter Counter) []int {
+	connections := make([]int, len(messages))
+	var names []string
+	var asked map[string][]int // places, by channel
+	for i, p := range messages {
+		n, known := p.Connections()
+		if connections[i] = n; known || p.Err != nil {
+			continue
+		}
+		if asked == nil {
+			asked = make(map[string][]int)
+		}
+		name := string(p.Channel)
+		if asked[name] == nil {
+			names = append(names, name)
+		}
+		asked[name] = append(asked[name], i)
+	}
+	if names == nil {
+		return connections
+	}
+	for at, n := range counter.Count(names) {
+		for _, i := range asked[names[at]] {
+			connections[i] = n
+		}
+	}
+	return connections
+}
+
 // Fate is what became of a message that was handed to the bus.
 func (p *Publication) Fate() channel.Fate {
 	switch {

@@ -46,7 +46,7 @@ type RepeatsStats struct {
 	// that went before their time.
 	Repeats, KeysReused, KeysForgotten uint64
 	// Keys is a gauge: how many are remembered.
-	Keys int
+	Keys int64
 }
 
 // errStillUnconfirmed and errNotWaited are of repeats whose first answer is not known.
@@ -121,7 +121,7 @@ func (r *Repeats) Stats() RepeatsStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	stats := r.stats
-	stats.Keys = len(r.known)
+	stats.Keys = int64(len(r.known))
 	return stats
 }
 
@@ -226,7 +226,14 @@ func (r *Repeats) settle(claims []claim) {
 	if len(claims) == 0 {
 		return
 	}
-	r.connections(claims)
+	messages := make([]*Publication, len(claims))
+	for i, c := range claims {
+		messages[i] = c.message
+	}
+	for i, n := range CountConnections(messages, r.counter) {
+		p := messages[i]
+		claims[i].first.answer = answer{err: p.Err, connections: n, subscribers: p.Subscribers, id: p.ID()}
+	}
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -237,30 +244,6 @@ func (r *Repeats) settle(claims []claim) {
 			r.remember(c.key, c.first, now)
 		}
 		close(c.first.done)
-	}
-}
-
-// connections completes the answers of claims. It waits for the loops, a turn of the
-// busiest one.
-func (r *Repeats) connections(claims []claim) {
-	var names []string
-	var asked []*answer
-	for _, c := range claims {
-		p, a := c.message, &c.first.answer
-		*a = answer{err: p.Err, subscribers: p.Subscribers, id: p.ID()}
-		if p.Err != nil {
-			continue
-		}
-		var isKnown bool
-		if a.connections, isKnown = p.Connections(); !isKnown {
-			names, asked = append(names, string(p.Channel)), append(asked, a)
-		}
-	}
-	if names == nil {
-		return
-	}
-	for i, n := range r.counter.Count(names) {
-		asked[i].connections = n
 	}
 }
 

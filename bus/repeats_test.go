@@ -195,7 +195,7 @@ func TestRepeatsAgainstAMap(t *testing.T) {
 		model[key] = remembered{now, told(p)}
 		order = append(order, key)
 	}
-	if stats := r.Stats(); stats.KeysForgotten != forgotten || stats.Keys != len(model) || forgotten == 0 || stats.Repeats == 0 {
+	if stats := r.Stats(); stats.KeysForgotten != forgotten || int(stats.Keys) != len(model) || forgotten == 0 || stats.Repeats == 0 {
 		t.Errorf("seed %d: %+v, and the model forgot %d and has %d", seed, stats, forgotten, len(model))
 	}
 }

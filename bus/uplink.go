@@ -70,11 +70,7 @@ func (u *Uplink) Start(to Publishable, counter Counter) {
 	u.counter = counter
 	defer u.mu.Unlock()
 	for _, q := range u.queues {
-		u.ended.Add(1)
-		go func() {
-			defer u.ended.Done()
-			q.run(to)
-		}()
+		u.ended.Go(func() { q.run(to) })
 	}
 }
 
@@ -88,18 +84,8 @@ func (u *Uplink) Close(ctx context.Context) error {
 		q.signal()
 	}
 	u.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		u.ended.Wait()
-		close(done)
-	}()
 	defer u.cancel()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return WaitFor(ctx, &u.ended)
 }
 
 // failed logs that messages were lost, and seldom.
@@ -227,8 +213,9 @@ func (q *UplinkQueue) take() (batch []*Publication) {
 func (q *UplinkQueue) publish(to Publishable, batch []*Publication) {
 	to.PublishBatch(q.uplink.ctx, batch)
 	var failed []channel.Outcome
+	var answered []*Publication
 	var first error
-	lost, answered := 0, 0
+	lost := 0
 	for _, p := range batch {
 		q.count.Add(-1)
 		q.bytes.Add(-p.cost())
@@ -240,7 +227,7 @@ func (q *UplinkQueue) publish(to Publishable, batch []*Publication) {
 		}
 		switch {
 		case p.isAnswered:
-			answered++
+			answered = append(answered, p)
 		case p.Err != nil:
 			failed = append(failed, channel.Outcome{From: p.from, Channel: p.Channel, Fate: p.Fate()})
 		}
@@ -255,43 +242,20 @@ func (q *UplinkQueue) publish(to Publishable, batch []*Publication) {
 		q.waiting.CompareAndSwap(true, false) {
 		q.feedback.Room()
 	}
-	if answered > 0 {
-		q.feedback.Published(q.outcomes(batch, answered))
+	if answered != nil {
+		q.feedback.Published(q.outcomes(answered))
 	}
 }
 
-// outcomes are those of the n messages of a batch whose senders wait for them. It
-// waits for the loops, a turn of the busiest one for all together: they have had the
-// messages, so those that are published next are not behind them.
-func (q *UplinkQueue) outcomes(batch []*Publication, n int) []channel.Outcome {
-	all := make([]channel.Outcome, 0, n)
-	var unknown []string // channels whose connections the bus did not tell
-	places := make(map[string]int)
-	for _, p := range batch {
-		if !p.isAnswered {
-			continue
-		}
-		o := channel.Outcome{From: p.from, Channel: p.Channel, Key: p.Key, Fate: p.Fate(), Subscribers: p.Subscribers, ID: p.ID()}
-		if p.Err == nil {
-			var isKnown bool
-			if o.Connections, isKnown = p.Connections(); !isKnown {
-				at, isThere := places[string(p.Channel)]
-				if !isThere {
-					at = len(unknown)
-					places[string(p.Channel)] = at
-					unknown = append(unknown, string(p.Channel))
-				}
-				o.Connections = -1 - at
-			}
-		}
-		all = append(all, o)
-	}
-	if unknown != nil {
-		counts := q.uplink.counter.Count(unknown)
-		for i := range all {
-			if at := -1 - all[i].Connections; at >= 0 {
-				all[i].Connections = counts[at]
-			}
+// outcomes are those of messages whose senders wait for them. It waits for the loops:
+// they have had the messages, so those that are published next are not behind them.
+func (q *UplinkQueue) outcomes(answered []*Publication) []channel.Outcome {
+	all := make([]channel.Outcome, len(answered))
+	connections := CountConnections(answered, q.uplink.counter)
+	for i, p := range answered {
+		all[i] = channel.Outcome{
+			From: p.from, Channel: p.Channel, Key: p.Key, Fate: p.Fate(), ID: p.ID(),
+			Connections: connections[i], Subscribers: p.Subscribers,
 		}
 	}
 	return all

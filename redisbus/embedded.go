@@ -108,8 +108,7 @@ func (b *Embedded) start(listener net.Listener) {
 	b.mu.Lock()
 	b.listener = listener
 	b.mu.Unlock()
-	b.ended.Add(1)
-	go b.acceptLoop(listener)
+	b.ended.Go(func() { b.acceptLoop(listener) })
 }
 
 // Addr is where the bus listens.
@@ -132,7 +131,6 @@ func (b *Embedded) port() int {
 // acceptLoop never ends the bus and never spins: an error, as of a full
 // descriptor table, is waited out.
 func (b *Embedded) acceptLoop(listener net.Listener) {
-	defer b.ended.Done()
 	backoff := time.Duration(0)
 	for {
 		conn, err := listener.Accept()
@@ -243,10 +241,7 @@ func (b *Embedded) Health() bus.Health {
 func (b *Embedded) setHealth(up bool, reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.health.Up != up {
-		b.health.Since = time.Now()
-	}
-	b.health.Up, b.health.Reason = up, reason
+	b.health.Set(up, reason)
 }
 
 // Stats implements bus.Bus.
@@ -310,23 +305,17 @@ func (b *Embedded) Close(ctx context.Context) error {
 		_ = p.conn.SetWriteDeadline(time.Now().Add(flushSecondsMax * time.Second))
 	}
 	b.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		b.ended.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
+	late := bus.WaitFor(ctx, &b.ended)
+	if late == nil {
 		if errors.Is(err, net.ErrClosed) {
 			err = nil
 		}
 		return err
-	case <-ctx.Done():
 	}
 	b.mu.Lock()
 	for p := range b.peers {
 		p.cut(closeShutdown)
 	}
 	b.mu.Unlock()
-	return ctx.Err()
+	return late
 }

@@ -54,7 +54,7 @@ type Redis struct {
 	log     *zap.Logger
 	channel string // on which this server hears its own probes
 	cancel  context.CancelFunc
-	ended   chan struct{}
+	ended   sync.WaitGroup
 	// publishing is for PublishBatch; it dials when it is first needed.
 	publishing *redis.Client
 
@@ -113,12 +113,11 @@ func ConnectRedis(cfg RedisConfig, door bus.Door, log *zap.Logger) (*Redis, erro
 		log:     log.With(zap.String("redis", options.Addr)),
 		channel: bus.ProbePrefix + rand.Text(),
 		cancel:  cancel,
-		ended:   make(chan struct{}),
 		health:  bus.Health{Since: now, Reason: "connecting to Redis at " + options.Addr},
 		gap:     bus.Gap{From: now},
 	}
 	r.publishing = r.newPublishClient()
-	go r.run(ctx)
+	r.ended.Go(func() { r.run(ctx) })
 	return r, nil
 }
 
@@ -183,7 +182,6 @@ func clientOptions(from *redis.Options, cfg RedisConfig) redis.Options {
 
 // run keeps a subscription until Close.
 func (r *Redis) run(ctx context.Context) {
-	defer close(r.ended)
 	failures := 0
 	for ctx.Err() == nil {
 		s := &session{Redis: r}
@@ -204,7 +202,7 @@ func (r *Redis) run(ctx context.Context) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.setHealth(false, "the bus is closed")
+	r.health.Set(false, "the bus is closed")
 }
 
 // backoff is exponential with full jitter: a random wait below a bound that
@@ -223,7 +221,7 @@ func (r *Redis) interrupted(subscribed bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	was := r.health
-	r.setHealth(false, reasonOf(r.options.Addr, err))
+	r.health.Set(false, reasonOf(r.options.Addr, err))
 	if subscribed {
 		from := r.lastSign
 		if errors.As(err, new(*roleError)) {
@@ -256,14 +254,6 @@ func reasonOf(addr string, err error) string {
 	return "Redis at " + addr + ": " + text
 }
 
-// setHealth is called with mu held.
-func (r *Redis) setHealth(up bool, reason string) {
-	if r.health.Up != up {
-		r.health.Since = time.Now()
-	}
-	r.health.Up, r.health.Reason = up, reason
-}
-
 // Health implements bus.Bus. It is up from the first probe that came back until the
 // first sign of trouble.
 func (r *Redis) Health() bus.Health {
@@ -292,12 +282,7 @@ func (r *Redis) Close(ctx context.Context) error {
 	r.isClosing.Store(true)
 	r.cancel()
 	_ = r.publishing.Close()
-	select {
-	case <-r.ended:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return bus.WaitFor(ctx, &r.ended)
 }
 
 // A bulletin decides which changes of health are worth a line in the log, so that

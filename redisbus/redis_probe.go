@@ -166,7 +166,7 @@ func (s *session) green() {
 	if s.health.Up {
 		return
 	}
-	s.setHealth(true, "")
+	s.health.Set(true, "")
 	if s.news.good() {
 		s.log.Info("the subscription at Redis works", zap.Uint64("gaps", s.health.Gaps))
 	}
@@ -182,7 +182,7 @@ func (r *Redis) trouble(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	was := r.health
-	r.setHealth(false, reasonOf(r.options.Addr, err))
+	r.health.Set(false, reasonOf(r.options.Addr, err))
 	isNew := was.Up || was.Reason != r.health.Reason && !strings.HasPrefix(was.Reason, "Redis at ")
 	if r.news.bad(&r.news.doubt, isNew, time.Now()) {
 		r.log.Warn("the subscription at Redis is in doubt", zap.String("reason", r.health.Reason))

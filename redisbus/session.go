@@ -125,7 +125,7 @@ func (s *session) subscribe(ctx context.Context, sub *redis.PubSub) error {
 		s.health.GapTo = s.lastSign
 	}
 	s.gap.To = s.lastSign
-	s.setHealth(false, "subscribed at Redis, and waiting for the first probe to come back")
+	s.health.Set(false, "subscribed at Redis, and waiting for the first probe to come back")
 	return nil
 }
 
