@@ -1,7 +1,9 @@
 package redisbus
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,7 +65,7 @@ func clientTracking(p *peer, args [][]byte) {
 			case err != nil:
 				p.fail("ERR value is not an integer or out of range")
 				return
-			case !p.bus.hasPeer(id):
+			case !slices.ContainsFunc(p.bus.all(), func(q *peer) bool { return q.id == id }):
 				p.fail("ERR The client ID you want redirect to does not exist")
 				return
 			}
@@ -150,15 +152,11 @@ func clientGetRedir(p *peer, _ [][]byte) {
 	p.replies = redcon.AppendInt(p.reply(), redirect)
 }
 
-func (b *Embedded) hasPeer(id int64) bool {
+// all are the peers of now, in the order in which they came.
+func (b *Embedded) all() []*peer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for q := range b.peers {
-		if q.id == id {
-			return true
-		}
-	}
-	return false
+	return slices.SortedFunc(maps.Keys(b.peers), func(x, y *peer) int { return cmp.Compare(x.id, y.id) })
 }
 
 func validName(name []byte) bool {
@@ -223,7 +221,7 @@ func clientInfo(p *peer, _ [][]byte) {
 
 // clientList executes CLIENT LIST [TYPE type] [ID id ...].
 func clientList(p *peer, args [][]byte) {
-	keep := func(*peer) bool { return true }
+	keep := func(*peer) bool { return true } // called with the registry locked
 	switch {
 	case len(args) == 2:
 	case equalFold(args[2], "id") && len(args) > 3:
@@ -238,42 +236,25 @@ func clientList(p *peer, args [][]byte) {
 		}
 		keep = func(q *peer) bool { return slices.Contains(ids, q.id) }
 	case equalFold(args[2], "type") && len(args) == 4:
-		// Both types are sorted out below, where the registry is locked.
+		switch kind := strings.ToLower(printable(args[3], errorArgsBytesMax)); kind {
+		case "normal", "pubsub":
+			keep = func(q *peer) bool { return q.subscribed() == (kind == "pubsub") }
+		case "master", "replica":
+			keep = func(*peer) bool { return false }
+		default:
+			p.fail("ERR Unknown client type '" + printable(args[3], errorArgsBytesMax) + "'")
+			return
+		}
 	default:
 		p.fail(errSyntax)
 		return
 	}
-	var list []*peer
-	p.bus.mu.Lock()
-	for q := range p.bus.peers {
-		if keep(q) {
-			list = append(list, q)
-		}
-	}
-	p.bus.mu.Unlock()
-	if len(args) == 4 && equalFold(args[2], "type") {
-		var ok bool
-		if list, ok = ofType(list, args[3]); !ok {
-			p.fail("ERR Unknown client type '" + printable(args[3], errorArgsBytesMax) + "'")
-			return
-		}
-	}
-	slices.SortFunc(list, func(a, b *peer) int { return int(a.id - b.id) })
-	p.replies = appendText(p.reply(), p.out.resp3, describePeers(list))
-}
-
-func ofType(list []*peer, kind []byte) ([]*peer, bool) {
-	if equalFold(kind, "master") || equalFold(kind, "replica") {
-		return nil, true
-	}
-	pubsub := equalFold(kind, "pubsub")
-	if !pubsub && !equalFold(kind, "normal") || len(list) == 0 {
-		return nil, pubsub || equalFold(kind, "normal")
-	}
-	r := list[0].bus.registry
+	list := p.bus.all()
+	r := p.bus.registry
 	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return slices.DeleteFunc(list, func(q *peer) bool { return q.subscribed() != pubsub }), true
+	list = slices.DeleteFunc(list, func(q *peer) bool { return !keep(q) })
+	r.mu.RUnlock()
+	p.replies = appendText(p.reply(), p.out.resp3, describePeers(list))
 }
 
 // describePeers writes a line per peer, as Redis does with the fields that mean

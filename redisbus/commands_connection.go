@@ -46,9 +46,7 @@ func ping(p *peer, args [][]byte) {
 	}
 	switch {
 	case !p.out.resp3 && p.subscribed():
-		b = redcon.AppendArray(b, 2)
-		b = redcon.AppendBulkString(b, "pong")
-		b = redcon.AppendBulk(b, word)
+		b = redcon.AppendBulk(appendWords(redcon.AppendArray(b, 2), "pong"), word)
 	case len(args) == 2:
 		b = redcon.AppendBulk(b, word)
 	default:
@@ -143,21 +141,10 @@ func helloReply(b []byte, resp3 bool, id int64) []byte {
 	if resp3 {
 		version = 3
 	}
-	b = appendMap(b, resp3, 7)
-	b = redcon.AppendBulkString(b, "server")
-	b = redcon.AppendBulkString(b, serverName)
-	b = redcon.AppendBulkString(b, "version")
-	b = redcon.AppendBulkString(b, redisVersion)
-	b = redcon.AppendBulkString(b, "proto")
+	b = appendWords(appendMap(b, resp3, 7), "server", serverName, "version", redisVersion, "proto")
 	b = redcon.AppendInt(b, version)
-	b = redcon.AppendBulkString(b, "id")
-	b = redcon.AppendInt(b, id)
-	b = redcon.AppendBulkString(b, "mode")
-	b = redcon.AppendBulkString(b, "standalone")
-	b = redcon.AppendBulkString(b, "role")
-	b = redcon.AppendBulkString(b, "master")
-	b = redcon.AppendBulkString(b, "modules")
-	return redcon.AppendArray(b, 0)
+	b = redcon.AppendInt(appendWords(b, "id"), id)
+	return redcon.AppendArray(appendWords(b, "mode", "standalone", "role", "master", "modules"), 0)
 }
 
 func selectDB(p *peer, args [][]byte) {

@@ -2,6 +2,7 @@ package redisbus
 
 import (
 	"fmt"
+	"slices"
 
 	"c10m/internal/glob"
 
@@ -10,22 +11,14 @@ import (
 
 func pubsubCommands() []command {
 	return []command{
-		{name: "publish", arity: 3, group: "pubsub", summary: "Posts a message to a channel: to WebSockets and to RESP subscribers.",
-			run: func(p *peer, args [][]byte) { p.publish(false, args[1], args[2]) }},
-		{name: "spublish", arity: 3, group: "pubsub", summary: "Posts a message to a shard channel: to WebSockets and to SSUBSCRIBE.",
-			run: func(p *peer, args [][]byte) { p.publish(true, args[1], args[2]) }},
-		{name: "subscribe", arity: -2, flags: inSubscribed, group: "pubsub", summary: "Listens for messages published to channels.",
-			run: func(p *peer, args [][]byte) { p.subscribe(kindChannel, args[1:]) }},
-		{name: "psubscribe", arity: -2, flags: inSubscribed, group: "pubsub", summary: "Listens for messages published to channels that match patterns.",
-			run: func(p *peer, args [][]byte) { p.subscribe(kindPattern, args[1:]) }},
-		{name: "ssubscribe", arity: -2, flags: inSubscribed, group: "pubsub", summary: "Listens for messages published to shard channels.",
-			run: func(p *peer, args [][]byte) { p.subscribe(kindShard, args[1:]) }},
-		{name: "unsubscribe", arity: -1, flags: inSubscribed, group: "pubsub", summary: "Stops listening to channels.",
-			run: func(p *peer, args [][]byte) { p.unsubscribe(kindChannel, args[1:]) }},
-		{name: "punsubscribe", arity: -1, flags: inSubscribed, group: "pubsub", summary: "Stops listening to patterns.",
-			run: func(p *peer, args [][]byte) { p.unsubscribe(kindPattern, args[1:]) }},
-		{name: "sunsubscribe", arity: -1, flags: inSubscribed, group: "pubsub", summary: "Stops listening to shard channels.",
-			run: func(p *peer, args [][]byte) { p.unsubscribe(kindShard, args[1:]) }},
+		{name: "publish", arity: 3, group: "pubsub", summary: "Posts a message to a channel: to WebSockets and to RESP subscribers.", run: publish(false)},
+		{name: "spublish", arity: 3, group: "pubsub", summary: "Posts a message to a shard channel: to WebSockets and to SSUBSCRIBE.", run: publish(true)},
+		{name: "subscribe", arity: -2, flags: inSubscribed, group: "pubsub", summary: "Listens for messages published to channels.", run: subscribe(kindChannel)},
+		{name: "psubscribe", arity: -2, flags: inSubscribed, group: "pubsub", summary: "Listens for messages published to channels that match patterns.", run: subscribe(kindPattern)},
+		{name: "ssubscribe", arity: -2, flags: inSubscribed, group: "pubsub", summary: "Listens for messages published to shard channels.", run: subscribe(kindShard)},
+		{name: "unsubscribe", arity: -1, flags: inSubscribed, group: "pubsub", summary: "Stops listening to channels.", run: unsubscribe(kindChannel)},
+		{name: "punsubscribe", arity: -1, flags: inSubscribed, group: "pubsub", summary: "Stops listening to patterns.", run: unsubscribe(kindPattern)},
+		{name: "sunsubscribe", arity: -1, flags: inSubscribed, group: "pubsub", summary: "Stops listening to shard channels.", run: unsubscribe(kindShard)},
 		{name: "pubsub", arity: -2, group: "pubsub", summary: "A container for Pub/Sub commands.", subs: subcommands("pubsub",
 			command{name: "channels", arity: -2, run: pubsubChannels},
 			command{name: "numsub", arity: -2, run: pubsubNumsub},
@@ -35,6 +28,29 @@ func pubsubCommands() []command {
 			command{name: "help", arity: 2, run: help("PUBSUB",
 				"CHANNELS [<pattern>]", "NUMPAT", "NUMSUB [<channel> ...]", "SHARDCHANNELS [<pattern>]", "SHARDNUMSUB [<shardchannel> ...]")},
 		)},
+	}
+}
+
+// publish makes PUBLISH and SPUBLISH.
+func publish(shard bool) func(*peer, [][]byte) {
+	return func(p *peer, args [][]byte) {
+		if len(p.unsettled) == publishesUnsettledMax {
+			p.settle()
+			p.flush()
+		}
+		p.unsettled = append(p.unsettled, p.bus.publish(shard, args[1], args[2]))
+	}
+}
+
+func subscribe(kind int) func(*peer, [][]byte) {
+	return func(p *peer, args [][]byte) { p.subscribe(kind, args[1:]) }
+}
+
+func unsubscribe(kind int) func(*peer, [][]byte) {
+	return func(p *peer, args [][]byte) {
+		p.settle()
+		p.flush()
+		p.bus.registry.unsubscribe(p, kind, args[1:])
 	}
 }
 
@@ -57,12 +73,6 @@ func (p *peer) subscribe(kind int, names [][]byte) {
 	p.settle()
 	p.flush()
 	p.bus.registry.subscribe(p, kind, names)
-}
-
-func (p *peer) unsubscribe(kind int, names [][]byte) {
-	p.settle()
-	p.flush()
-	p.bus.registry.unsubscribe(p, kind, names)
 }
 
 // patternArg is the optional pattern of PUBSUB CHANNELS.
@@ -89,17 +99,10 @@ func pubsubChannels(p *peer, args [][]byte) {
 	if !ok {
 		return
 	}
-	names := p.bus.registry.names(kindChannel, match, pubsubChannelsMax)
-	seen := make(map[string]struct{}, len(names))
-	for _, name := range names {
-		seen[name] = struct{}{}
-	}
-	for _, name := range p.bus.door.Channels(match, pubsubChannelsMax) {
-		if _, has := seen[name]; !has && len(names) < pubsubChannelsMax {
-			names = append(names, name)
-		}
-	}
-	p.appendNames(names)
+	names := append(p.bus.registry.names(kindChannel, match, pubsubChannelsMax), p.bus.door.Channels(match, pubsubChannelsMax)...)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	p.appendNames(names[:min(len(names), pubsubChannelsMax)])
 }
 
 func pubsubShardChannels(p *peer, args [][]byte) {
@@ -109,11 +112,7 @@ func pubsubShardChannels(p *peer, args [][]byte) {
 }
 
 func (p *peer) appendNames(names []string) {
-	b := redcon.AppendArray(p.reply(), len(names))
-	for _, name := range names {
-		b = redcon.AppendBulkString(b, name)
-	}
-	p.replies = b
+	p.replies = appendWords(redcon.AppendArray(p.reply(), len(names)), names...)
 }
 
 func pubsubNumsub(p *peer, args [][]byte) {

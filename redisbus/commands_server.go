@@ -127,14 +127,8 @@ func commandDocs(p *peer, args [][]byte) {
 	resp3 := p.out.resp3
 	b := appendMap(p.reply(), resp3, len(known))
 	for _, cmd := range known {
-		b = redcon.AppendBulkString(b, cmd.name)
-		b = appendMap(b, resp3, 3)
-		b = redcon.AppendBulkString(b, "summary")
-		b = redcon.AppendBulkString(b, cmd.summary)
-		b = redcon.AppendBulkString(b, "since")
-		b = redcon.AppendBulkString(b, "1.0.0")
-		b = redcon.AppendBulkString(b, "group")
-		b = redcon.AppendBulkString(b, cmd.group)
+		b = appendMap(appendWords(b, cmd.name), resp3, 3)
+		b = appendWords(b, "summary", cmd.summary, "since", "1.0.0", "group", cmd.group)
 	}
 	p.replies = b
 }

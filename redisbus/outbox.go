@@ -63,10 +63,7 @@ func (o *outbox) push(m *pushFrames) (ok, lagged bool) {
 	if o.finished {
 		return false, false
 	}
-	frame := m.resp2()
-	if o.resp3 {
-		frame = m.resp3()
-	}
+	frame := m.frame(o.resp3)
 	limit := subscriberQueueBytesMax
 	if o.total.Load() > queuesBytesMax {
 		limit = subscriberQueueTightBytesMax

@@ -246,15 +246,6 @@ func (p *peer) linger() {
 	_, _ = io.CopyN(io.Discard, p.conn, lingerBytesMax)
 }
 
-// publish executes PUBLISH and SPUBLISH.
-func (p *peer) publish(shard bool, channel, payload []byte) {
-	if len(p.unsettled) == publishesUnsettledMax {
-		p.settle()
-		p.flush()
-	}
-	p.unsettled = append(p.unsettled, p.bus.publish(shard, channel, payload))
-}
-
 // logClose writes a line about a peer that was disconnected for what it did. A
 // laggard had to miss 32 MiB for its line; who only has to say something wrong
 // gets no chance to fill the disk.

@@ -31,6 +31,14 @@ func appendPush(b []byte, resp3 bool, n int) []byte {
 	return redcon.AppendArray(b, n)
 }
 
+// appendWords appends each word as a bulk string.
+func appendWords(b []byte, words ...string) []byte {
+	for _, word := range words {
+		b = redcon.AppendBulkString(b, word)
+	}
+	return b
+}
+
 func appendNull(b []byte, resp3 bool) []byte {
 	if resp3 {
 		return append(b, "_\r\n"...)
@@ -56,48 +64,43 @@ type pushFrames struct {
 	pattern string // of a pmessage
 	channel []byte
 	payload []byte
-	two     []byte
-	three   []byte
+	encoded [2][]byte // for RESP2 and RESP3; empty: not yet
 }
 
 func (m *pushFrames) set(kind, pattern string, channel, payload []byte) {
 	m.kind, m.pattern, m.channel, m.payload = kind, pattern, channel, payload
-	m.two, m.three = m.two[:0], m.three[:0]
+	for i, b := range m.encoded {
+		m.encoded[i] = b[:0]
+	}
 }
 
 // release forgets the message, and the memory of a large one.
 func (m *pushFrames) release() {
 	m.set("", "", nil, nil)
-	if cap(m.two) > keptBufferBytesMax {
-		m.two = nil
-	}
-	if cap(m.three) > keptBufferBytesMax {
-		m.three = nil
+	for i, b := range m.encoded {
+		if cap(b) > keptBufferBytesMax {
+			m.encoded[i] = nil
+		}
 	}
 }
 
-func (m *pushFrames) resp2() []byte {
-	if len(m.two) == 0 {
-		m.two = m.encode(m.two, false)
+// frame returns the message in a protocol.
+func (m *pushFrames) frame(resp3 bool) []byte {
+	b := &m.encoded[0]
+	if resp3 {
+		b = &m.encoded[1]
 	}
-	return m.two
-}
-
-func (m *pushFrames) resp3() []byte {
-	if len(m.three) == 0 {
-		m.three = m.encode(m.three, true)
+	if len(*b) == 0 {
+		*b = m.encode(*b, resp3)
 	}
-	return m.three
+	return *b
 }
 
 func (m *pushFrames) encode(b []byte, resp3 bool) []byte {
 	if m.kind == "pmessage" {
-		b = appendPush(b, resp3, 4)
-		b = redcon.AppendBulkString(b, m.kind)
-		b = redcon.AppendBulkString(b, m.pattern)
+		b = appendWords(appendPush(b, resp3, 4), m.kind, m.pattern)
 	} else {
-		b = appendPush(b, resp3, 3)
-		b = redcon.AppendBulkString(b, m.kind)
+		b = appendWords(appendPush(b, resp3, 3), m.kind)
 	}
 	b = redcon.AppendBulk(b, m.channel)
 	return redcon.AppendBulk(b, m.payload)
