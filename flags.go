@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
-	"c10m/conn"
 	"c10m/conn/wire"
 	"c10m/internal/cli"
 	"c10m/poller"
@@ -139,79 +139,32 @@ func (f *serveFlags) frameMode() wire.FrameMode {
 	return wire.FrameAuto
 }
 
-// historyMax bounds what one client that comes back may ask for at once.
-const historyMax = 100_000
-
-// acceptRateMax is far over what a host accepts; beyond it the nanoseconds
-// between two accepts would be too coarse to keep the rate.
-const acceptRateMax = 10_000_000
-
 // Validate is called by kong; its error is for the operator.
 func (f *serveFlags) Validate() error {
+	_, listenErr := addressesOf(f.Listen)
+	_, _, sweepErr := f.sweepRate()
+	_, _, memoryErr := f.maxMemory()
+	var busErr error
+	if f.Bus != "embedded" {
+		busErr = redisbus.CheckRedis(f.Bus)
+	}
+	return cmp.Or(f.checkGiven(), f.checkRanges(), f.checkPasswords(), listenErr, sweepErr, memoryErr, busErr, f.Access.validate())
+}
+
+// checkGiven refuses flags that are empty, or mean nothing without others.
+func (f *serveFlags) checkGiven() error {
 	if strings.Join(f.Listen, "") == "" {
 		return errors.New("--listen is empty: say on which port to listen, like :10000, or leave it out")
-	}
-	// The kernel takes milliseconds in 32 bits, and nobody means days.
-	const durationMax = 24 * time.Hour
-	for _, d := range []struct {
-		name       string
-		value, min time.Duration
-	}{
-		{"--ping-interval", f.PingInterval, 0},
-		{"--write-deadline", f.WriteDeadline, time.Second},
-		{"--drain", f.Drain, 0},
-		{"--bus-probe", f.BusProbe, 100 * time.Millisecond},
-		{"--history-age", f.HistoryAge, time.Second},
-	} {
-		if d.value < d.min || d.value > durationMax {
-			return fmt.Errorf("%s is %v and must be between %v and %v", d.name, d.value, d.min, durationMax)
-		}
-	}
-	if f.PingInterval > 0 && f.PingInterval < time.Second {
-		return fmt.Errorf("--ping-interval is %v and must be 1s or more, or 0 for no pings", f.PingInterval)
-	}
-	if f.LogBytes < 4096 || f.LogBytesTotal < f.LogBytes {
-		return fmt.Errorf("--log-bytes must be 4KiB or more, and --log-bytes-total not less than it")
-	}
-	if f.MessageBytes < 1 || f.MessageBytes > f.LogBytes {
-		return fmt.Errorf("--message-bytes is %v and must be between 1 and --log-bytes (%v), since a message has to fit its channel's log", f.MessageBytes, f.LogBytes)
-	}
-	if f.RequestBytes < conn.RequestBytesLeast || f.RequestBytes > conn.RequestBytesMost {
-		return fmt.Errorf("--request-bytes is %v and must be between %v and %v", f.RequestBytes, byteSize(conn.RequestBytesLeast), byteSize(conn.RequestBytesMost))
 	}
 	if len(f.TokenKey) == 0 && f.TokenJWKS == "" && (len(f.TokenAudience) > 0 || f.TokenQuery != "") {
 		return errors.New("--token-audience and --token-query are about tokens, and there is no key for them: give --token-key or --token-jwks")
 	}
-	if err := f.checkPasswords(); err != nil {
-		return err
-	}
-	if f.History < 0 || f.History > historyMax {
-		return fmt.Errorf("--history is %d and must be between 0, for none, and %d messages of each channel", f.History, historyMax)
-	}
-	if f.HistoryBytes < f.MessageBytes {
-		return fmt.Errorf("--history-bytes is %v and must not be less than --message-bytes (%v)", f.HistoryBytes, f.MessageBytes)
-	}
-	if f.AcceptRate < 0 || f.AcceptRate > acceptRateMax {
-		return fmt.Errorf("--accept-rate is %d and must be between 0, for no limit, and %d connections a second", f.AcceptRate, acceptRateMax)
-	}
-	if _, _, err := f.sweepRate(); err != nil {
-		return err
-	}
-	if _, _, err := f.maxMemory(); err != nil {
-		return err
-	}
-	if err := f.checkRanges(); err != nil {
-		return err
-	}
-	if _, err := addressesOf(f.Listen); err != nil {
-		return err
-	}
-	if f.Bus != "embedded" {
-		if err := redisbus.CheckRedis(f.Bus); err != nil {
-			return err
+	for _, name := range f.AdminHost {
+		if strings.ContainsAny(name, ":/ ") {
+			return fmt.Errorf("--admin-host is %q and must be a name alone, without a scheme and a port", name)
 		}
 	}
-	return f.Access.validate()
+	return nil
 }
 
 // byteSize is a number of bytes, written like 4096, 64KiB, 1MiB or 2GiB.

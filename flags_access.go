@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -51,24 +52,17 @@ func (f *accessFlags) access(descriptorsMax int, private bool) (a admission.Acce
 
 // validate returns an error for the operator.
 func (f *accessFlags) validate() error {
-	if _, err := access.ParseOrigins(f.Origin); err != nil {
-		return fmt.Errorf("--origin: %w", err)
-	}
-	if _, err := access.ParseNetworks(f.Trusted); err != nil {
-		return fmt.Errorf("--trusted: %w", err)
-	}
 	const connectionsMax, burstMax = math.MaxInt32, 1_000_000
-	switch {
-	case (f.ProxyProtocol || f.ForwardedFor) && len(f.Trusted) == 0:
+	if (f.ProxyProtocol || f.ForwardedFor) && len(f.Trusted) == 0 {
 		return errors.New("--proxy-protocol and --forwarded-for need --trusted: say from which networks your proxies connect, like --trusted 10.0.0.0/8")
-	case f.AddressConnections < 0 || f.AddressConnections > connectionsMax:
-		return fmt.Errorf("--address-connections is %d and must be between 0 and %d", f.AddressConnections, connectionsMax)
-	case f.AddressBurst < 0 || f.AddressBurst > burstMax || f.limits().Burst > burstMax:
-		return fmt.Errorf("--address-burst is %d and must be between 0 and %d, or leave it out with a lower --address-rate", f.limits().Burst, burstMax)
-	case f.AddressBurst > 0 && f.AddressRate == 0:
+	}
+	if f.AddressBurst > 0 && f.AddressRate == 0 {
 		return errors.New("--address-burst has no meaning without --address-rate")
 	}
-	return nil
+	_, err := f.access(0, false)
+	return cmp.Or(err,
+		between("--address-connections", f.AddressConnections, 0, connectionsMax),
+		between("--address-burst (without, five seconds of --address-rate)", f.limits().Burst, 0, burstMax))
 }
 
 // addressRate is a number of events per second, written like 10/s, 100/m or

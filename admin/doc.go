@@ -63,39 +63,12 @@
 //
 // # Publishing
 //
-// POST /publish/CHANNEL publishes its body, byte for byte; the channel is
-// percent-encoded as in the path of a WebSocket, and Content-Type is not looked
-// at. POST /publish takes a batch, JSON objects one after the other (a line each,
-// as a rule) or in an array:
-//
-//	{"channel":"news","data":"text"}
-//	{"channels":["a","b"],"base64":"AP8="}
-//
-// channel or channels, data or base64 (RFC 4648, section 4, padded), each once, and
-// key, nothing else. A message that is repeated with its key (a single one with
-// Idempotency-Key) is published once (bus.Repeats). All of a batch is checked
-// before any of it is published; then it goes out in order, and others may publish in
-// between. The answer is
-//
-//	{"channel":"news","connections":2,"subscribers":1}
-//
-// or {"messages":[...]} with one such object per message and channel, in order.
-// connections are WebSockets of this server to which it goes; with a real Redis,
-// from where it only comes later, those that are connected at the answer.
-// subscribers are RESP subscribers of the bus, each other server one; with a real
-// Redis what PUBLISH answered, this server included. Errors are {"error":"..."}.
-//
-//	400  not understood, or not whole; 403 and 421 from a web page; 405; 415
-//	413  over --message-bytes, or the limits of a batch in limits.go
-//	422  a key was another message's: no repetition helps
-//	429  publishers have to wait, and too many do, or for too long: Retry-After
-//	503  the bus did not take it, or did not answer: Retry-After
-//
-// It is the same path as PUBLISH at the bus (bus.PublishAll), so messages of
-// one request, and of requests one after the other on one connection, stay in
-// order, and it blocks like it when the loops are behind: at most publishesMax
-// requests do, for as long as it takes, even beyond responseSecondsMax (the
-// connection is cut then, and nobody knows). The others get 429.
+// docs/publish.md has the format and the answers. It is the same path as PUBLISH at the bus
+// (bus.PublishAll): messages of one request, and of requests one after the other on one
+// connection, stay in order, and it blocks like it when the loops are behind. At most
+// publishesMax requests do, for as long as it takes, even beyond responseSecondsMax (the
+// connection is cut then, and nobody knows); the others get 429. All of a batch is checked
+// before any of it is published.
 //
 // Anybody who reaches the address may publish, as at a bus without a password: on
 // loopback every user of this machine, even where the bus itself has a password,

@@ -20,7 +20,7 @@ import (
 const publishAbout = `/channels      channels with their connections (?match=PATTERN&limit=N); /channels/CHANNEL is one
 
 POST /publish/CHANNEL with a message as the body publishes it (curl -d hello 127.0.0.1:9100/publish/news),
-POST /publish with JSON lines publishes several; admin/doc.go explains the format.
+POST /publish with JSON lines publishes several; docs/publish.md explains the format.
 `
 
 // Channels is what the hub knows of the connections here (channel.Hub). Its

@@ -77,31 +77,6 @@ HTTP/2 in front. A browser's WebSocket shows no pings, so pages ask (PING, after
 s without a word; heartbeatSeconds: of ten million silent pages that is 33,000 a second). An event stream is believed dead after 330 s without a
 byte, which fits the server's default of a heartbeat every 300 s.
 
-# Tests
-
-go test ./web runs all of them.
-
-	test/*.test.mjs     the modules against a server, a network and a clock in memory
-	                    (fake.mjs), with nothing left to chance; outcomes.test.mjs has
-	                    the rows of the table, recovery.test.mjs outages, middleboxes,
-	                    the way back, clocks that are set and frozen pages
-	test/types          c10m.d.ts: a page that uses each of its names, what it has to refuse,
-	                    and the modules and the demo, which the compiler holds to it
-	test/scenario.mjs   the one file against real servers, in Node (node.mjs), in Chromium
-	                    and in Firefox (page.html), with middleboxes.mjs and tools.mjs.
-	                    real_test.go starts, drains and kills the servers, over a network
-	                    that can be cut (servertest.Line), a middlebox that drops,
-	                    swallows, closes and cuts frames (servertest.Middlebox), and the
-	                    proxies of network_test.go, which refuse upgrades and buffer
-	demo_test.go        the demo page in Chromium; with -screenshots ../docs/images it
-	                    keeps the pictures
-
-The steps of the scenario mostly wait, so they are taken side by side. Each has a rig: a
-network of its own and a loopback address (127.0.0.2 and up) for it and for the server.
-Browsers allow six connections to an address; Firefox opens one WebSocket to an IP address
-at a time, and delays those to one that has failed. A step that stops its server has a
-server of its own.
-
-scripts/install-test-deps installs Node, Chromium, Firefox, and npm's ws and typescript.
+docs/internals/web.md says how all of it is tested.
 */
 package web
