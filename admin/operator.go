@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"c10m/channel"
-	"c10m/conn"
+	"c10m/conn/operator"
 
 	"go.uber.org/zap"
 )
@@ -25,14 +25,14 @@ import (
 var lookFiles embed.FS
 
 // Operator is what the loops tell of their connections, and how to close some
-// (conn.Operator). Its methods are called from many goroutines; a loop that has not
+// (operator.Operator). Its methods are called from many goroutines; a loop that has not
 // answered when the context is done is left out.
 type Operator interface {
 	Silent(ctx context.Context) (loops []int)
-	Look(ctx context.Context) []*conn.Look
+	Look(ctx context.Context) []*operator.Look
 	Survey(ctx context.Context, match func(name string) bool) []*channel.Surveyed
-	Clients(ctx context.Context, name string) (clients []conn.Client, members int)
-	Disconnect(ctx context.Context, id conn.ClientID) (bool, error)
+	Clients(ctx context.Context, name string) (clients []operator.Client, members int)
+	Disconnect(ctx context.Context, id operator.ClientID) (bool, error)
 	DisconnectChannel(ctx context.Context, name string, over time.Duration) (clients int, err error)
 }
 
@@ -128,7 +128,7 @@ func (p *operatorPage) clients(w http.ResponseWriter, r *http.Request) {
 
 // A disconnection is the body of a POST: one client, or a channel.
 type disconnection struct {
-	Client      *conn.ClientID `json:"client"`
+	Client      *operator.ClientID `json:"client"`
 	Channel     *string        `json:"channel"`
 	OverSeconds float64        `json:"overSeconds"`
 }
@@ -162,7 +162,7 @@ func (p *operatorPage) disconnect(w http.ResponseWriter, r *http.Request) {
 		clients, err = p.sources.Operator.DisconnectChannel(ctx, *ask.Channel, time.Duration(ask.OverSeconds*float64(time.Second)))
 	}
 	switch {
-	case errors.Is(err, conn.ErrDisconnects):
+	case errors.Is(err, operator.ErrDisconnects):
 		p.refuse(w, http.StatusTooManyRequests, err.Error())
 		return
 	case err != nil:

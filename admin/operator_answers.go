@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"c10m/channel"
-	"c10m/conn"
+	"c10m/conn/operator"
 	"c10m/conn/reasons"
 	"c10m/internal/glob"
 )
@@ -64,13 +64,13 @@ type closeReason struct {
 }
 
 type clientAnswer struct {
-	conn.ClientID
+	operator.ClientID
 	Peer    string `json:"peer"`
 	Channel string `json:"channel"`
 	Blocked bool   `json:"blocked"`
 }
 
-func newClientAnswer(c conn.Client) clientAnswer {
+func newClientAnswer(c operator.Client) clientAnswer {
 	peer := ""
 	if c.Peer.IsValid() {
 		peer = c.Peer.String()
@@ -222,7 +222,7 @@ func (p *operatorPage) closes(mark closeMark) closesAnswer {
 }
 
 // newLookAnswer puts together what the loops said.
-func newLookAnswer(looks []*conn.Look, loops int) *lookAnswer {
+func newLookAnswer(looks []*operator.Look, loops int) *lookAnswer {
 	answer := &lookAnswer{Slowest: []slowAnswer{}, Recent: []recentAnswer{}, Busiest: []busyAnswer{}, Silent: loops - len(looks)}
 	busy := make(map[string]*busyAnswer)
 	for _, look := range looks {

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"c10m/channel"
-	"c10m/conn"
+	"c10m/conn/operator"
 	"c10m/conn/reasons"
 )
 
@@ -22,9 +22,9 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 // fakeOperator says what a test told it to, and remembers what it was asked.
 type fakeOperator struct {
-	looks   []*conn.Look
+	looks   []*operator.Look
 	found   []*channel.Surveyed
-	clients []conn.Client
+	clients []operator.Client
 	err     error
 	silent  []int
 
@@ -45,18 +45,18 @@ func (f *fakeOperator) Silent(context.Context) []int {
 	return f.silent
 }
 
-func (f *fakeOperator) Look(context.Context) []*conn.Look { f.note("look"); return f.looks }
+func (f *fakeOperator) Look(context.Context) []*operator.Look { f.note("look"); return f.looks }
 
 func (f *fakeOperator) Survey(_ context.Context, match func(string) bool) []*channel.Surveyed {
 	f.note("survey all=%t user/7=%t", match == nil, match != nil && match("user/7"))
 	return f.found
 }
 
-func (f *fakeOperator) Clients(_ context.Context, name string) ([]conn.Client, int) {
+func (f *fakeOperator) Clients(_ context.Context, name string) ([]operator.Client, int) {
 	return f.clients, len(f.clients)
 }
 
-func (f *fakeOperator) Disconnect(_ context.Context, id conn.ClientID) (bool, error) {
+func (f *fakeOperator) Disconnect(_ context.Context, id operator.ClientID) (bool, error) {
 	f.note("disconnect %d/%d/%d", id.Loop, id.FD, id.Generation)
 	return id.FD != 404, f.err
 }
@@ -77,9 +77,9 @@ func (f *fakeOperator) takeAsked() []string {
 
 func startOperator(t *testing.T) (*Server, *fakeOperator, Sources) {
 	sources, _ := newSources(2)
-	operator := &fakeOperator{}
-	sources.Operator = operator
-	return start(t, sources), operator, sources
+	fake := &fakeOperator{}
+	sources.Operator = fake
+	return start(t, sources), fake, sources
 }
 
 // answerTo makes a request with these headers, "Name: value", and returns its
@@ -139,16 +139,16 @@ func TestOperatorsFiles(t *testing.T) {
 
 // The state puts together what the loops say, and asks them once however many look.
 func TestOperatorsState(t *testing.T) {
-	s, operator, sources := startOperator(t)
+	s, fake, sources := startOperator(t)
 	at := netip.MustParseAddrPort("10.0.0.1:4711")
-	operator.looks = []*conn.Look{
+	fake.looks = []*operator.Look{
 		{
-			Slowest: []conn.SlowClient{{Client: conn.Client{ClientID: conn.ClientID{Loop: 0, FD: 7, Generation: 9}, Peer: at, Channel: "a", IsBlocked: true}, Behind: 3, Since: 2 * time.Second}},
+			Slowest: []operator.SlowClient{{Client: operator.Client{ClientID: operator.ClientID{Loop: 0, FD: 7, Generation: 9}, Peer: at, Channel: "a", IsBlocked: true}, Behind: 3, Since: 2 * time.Second}},
 			Closes:  []reasons.Close{{NanosAgo: 3e9, Reason: reasons.ClientGone, Channel: "a"}},
 			Busiest: []channel.Busy{{Channel: "a", Members: 10, Messages: 4, Deliveries: 40}, {Channel: "b", Members: 1, Messages: 6, Deliveries: 6}}, BusyNanos: 2e9,
 		},
 		{
-			Slowest: []conn.SlowClient{{Client: conn.Client{Channel: "b"}, Since: 5 * time.Second}},
+			Slowest: []operator.SlowClient{{Client: operator.Client{Channel: "b"}, Since: 5 * time.Second}},
 			Closes:  []reasons.Close{{NanosAgo: 1e9, Reason: reasons.Disconnected, Channel: "b"}},
 			Busiest: []channel.Busy{{Channel: "b", Members: 30, Messages: 3, Deliveries: 90}}, BusyNanos: 1e9,
 		},
@@ -171,7 +171,7 @@ func TestOperatorsState(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if asked := operator.takeAsked(); len(asked) != 1 {
+	if asked := fake.takeAsked(); len(asked) != 1 {
 		t.Errorf("the loops were asked %v", asked)
 	}
 	look := state.Look
@@ -187,8 +187,8 @@ func TestOperatorsState(t *testing.T) {
 	if state.Connections != 12 || !slices.Equal(state.Closes.Reasons, []closeReason{{"client_gone", 4, 4}}) || !state.Bus.Up || len(state.Loops) != 2 {
 		t.Errorf("%+v", state)
 	}
-	operator.looks = operator.looks[:1]
-	if silent := newLookAnswer(operator.looks, 2).Silent; silent != 1 {
+	fake.looks = fake.looks[:1]
+	if silent := newLookAnswer(fake.looks, 2).Silent; silent != 1 {
 		t.Errorf("%d loops are silent", silent)
 	}
 }
@@ -196,8 +196,8 @@ func TestOperatorsState(t *testing.T) {
 // Channels are sums over the loops; a sum may be short if a loop has more than it
 // named.
 func TestOperatorsChannels(t *testing.T) {
-	s, operator, _ := startOperator(t)
-	operator.found = []*channel.Surveyed{
+	s, fake, _ := startOperator(t)
+	fake.found = []*channel.Surveyed{
 		{Channels: 3, Members: 12, Largest: []channel.Sized{{Channel: "a", Members: 6}, {Channel: "b", Members: 4}}, Nanos: 1e6},
 		{Channels: 1, Members: 5, Largest: []channel.Sized{{Channel: "b", Members: 5}}, Nanos: 2e6},
 	}
@@ -209,20 +209,20 @@ func TestOperatorsChannels(t *testing.T) {
 	}
 	answerTo(t, s, "GET", "/operator/channels?match=user/*", "")
 	answerTo(t, s, "GET", "/operator/channels?match=other", "")
-	if asked := operator.takeAsked(); !slices.Equal(asked, []string{"survey all=true user/7=false", "survey all=false user/7=true", "survey all=false user/7=false"}) {
+	if asked := fake.takeAsked(); !slices.Equal(asked, []string{"survey all=true user/7=false", "survey all=false user/7=true", "survey all=false user/7=false"}) {
 		t.Errorf("the loops were asked %v", asked)
 	}
 	if status, _ := answerTo(t, s, "GET", "/operator/channels?match="+strings.Repeat("x", listPatternBytesMax+1), ""); status != 400 {
 		t.Errorf("a long pattern: %d", status)
 	}
 	// The first loop has a third channel that it does not name: it may be c.
-	operator.found[1].Largest[0].Channel = "c"
-	for _, c := range newSurveyAnswer(operator.found, 2).Largest {
+	fake.found[1].Largest[0].Channel = "c"
+	for _, c := range newSurveyAnswer(fake.found, 2).Largest {
 		if c.AtLeast != (c.Channel == "c") {
 			t.Errorf("%+v", c)
 		}
 	}
-	for _, c := range newSurveyAnswer(operator.found, 3).Largest {
+	for _, c := range newSurveyAnswer(fake.found, 3).Largest {
 		if !c.AtLeast {
 			t.Errorf("a loop is silent: %+v", c)
 		}
@@ -230,16 +230,16 @@ func TestOperatorsChannels(t *testing.T) {
 }
 
 func TestOperatorsClients(t *testing.T) {
-	s, operator, _ := startOperator(t)
+	s, fake, _ := startOperator(t)
 	for i := range clientsShownMax + 5 {
-		operator.clients = append(operator.clients, conn.Client{ClientID: conn.ClientID{Loop: 1, FD: uint32(i), Generation: 2}, Channel: "a/b c"})
+		fake.clients = append(fake.clients, operator.Client{ClientID: operator.ClientID{Loop: 1, FD: uint32(i), Generation: 2}, Channel: "a/b c"})
 	}
 	status, text := answerTo(t, s, "GET", "/operator/clients?channel=a%2Fb+c", "")
 	var answer clientsAnswer
 	if err := json.Unmarshal([]byte(text), &answer); err != nil || status != 200 {
 		t.Fatalf("%d %s", status, text)
 	}
-	if answer.Channel != "a/b c" || answer.Connections != len(operator.clients) || len(answer.Clients) != clientsShownMax || answer.Clients[3].FD != 3 || answer.Clients[3].Peer != "" {
+	if answer.Channel != "a/b c" || answer.Connections != len(fake.clients) || len(answer.Clients) != clientsShownMax || answer.Clients[3].FD != 3 || answer.Clients[3].Peer != "" {
 		t.Errorf("%+v", answer)
 	}
 	for _, name := range []string{"", "-/own", "%ff"} {
@@ -250,7 +250,7 @@ func TestOperatorsClients(t *testing.T) {
 }
 
 func TestOperatorDisconnects(t *testing.T) {
-	s, operator, _ := startOperator(t)
+	s, fake, _ := startOperator(t)
 	for _, c := range []struct {
 		body, asked, answer string
 	}{
@@ -260,7 +260,7 @@ func TestOperatorDisconnects(t *testing.T) {
 		{`{"channel":"news"}`, "disconnect news over 0s", `{"clients":3}`},
 	} {
 		status, text := answerTo(t, s, "POST", "/operator/disconnect", c.body, asJSON)
-		if asked := operator.takeAsked(); status != 200 || strings.TrimSpace(text) != c.answer || !slices.Equal(asked, []string{c.asked}) {
+		if asked := fake.takeAsked(); status != 200 || strings.TrimSpace(text) != c.answer || !slices.Equal(asked, []string{c.asked}) {
 			t.Errorf("%s: %d %s, asked %v", c.body, status, text, asked)
 		}
 	}
@@ -273,20 +273,20 @@ func TestOperatorDisconnects(t *testing.T) {
 			t.Errorf("%.60s: %d %s", body, status, text)
 		}
 	}
-	for err, want := range map[error]int{conn.ErrDisconnects: 429, context.DeadlineExceeded: 503} {
-		operator.err = err
-		operator.takeAsked()
+	for err, want := range map[error]int{operator.ErrDisconnects: 429, context.DeadlineExceeded: 503} {
+		fake.err = err
+		fake.takeAsked()
 		if status, text := answerTo(t, s, "POST", "/operator/disconnect", `{"channel":"news"}`, asJSON); status != want {
 			t.Errorf("%v: %d %s", err, status, text)
 		}
 	}
-	operator.takeAsked()
+	fake.takeAsked()
 }
 
 // Web pages of others disconnect nobody, however they ask, and see nothing by way
 // of a name that resolves to here; nor does anybody without the password.
 func TestOperatorIsNotForOthers(t *testing.T) {
-	s, operator, sources := startOperator(t)
+	s, fake, sources := startOperator(t)
 	const body = `{"channel":"news"}`
 	for _, c := range []struct {
 		name, method string
@@ -311,7 +311,7 @@ func TestOperatorIsNotForOthers(t *testing.T) {
 			t.Errorf("%s by localhost: %d", path, status)
 		}
 	}
-	if asked := slices.DeleteFunc(operator.takeAsked(), func(a string) bool { return !strings.HasPrefix(a, "disconnect") }); len(asked) > 0 {
+	if asked := slices.DeleteFunc(fake.takeAsked(), func(a string) bool { return !strings.HasPrefix(a, "disconnect") }); len(asked) > 0 {
 		t.Errorf("they did %v", asked)
 	}
 

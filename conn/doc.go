@@ -3,7 +3,8 @@ Package conn is one connection's life on its loop: its requests and their answer
 a WebSocket the handshake, the frames that come in and the control frames that go out;
 and the one reason for which it ends. It knows nothing of Redis and nothing of other
 loops. The codecs are in conn/wire, what goes by the time in conn/timers, the reasons in
-conn/reasons, who may come in in conn/admission.
+conn/reasons, who may come in in conn/admission, walks over all connections in
+conn/walks, and what the operator sees in conn/operator.
 docs/internals/conn.md has the ways of each protocol in full, layouts in bytes,
 measurements, and what was tried and dropped.
 
@@ -33,8 +34,6 @@ The rest is owned by the parts of a Server; each has its file, and knows the Ser
 	twoWays       connections of many channels, and what their tokens allow
 	longPolls     when polls end
 	resumer       connections on their way from a position to their log
-	gaps, draining, disconnector
-	              the walks that tell of interruptions, drain, and close for the operator
 
 An idle connection has its record and nothing else: no buffer, timer, heap object or
 map entry.
@@ -100,7 +99,6 @@ membership and the cold state go. farewell.go has the ways to end.
   - What a stream says does not depend on how it is cut, requests and frames alike:
     the tests cut at every byte. What it costs is in proportion to its bytes.
   - The parsers keep no slice of what they are lent.
-  - A client hears of a gap before anything that was published after it (missed.go).
 
 # Limits
 

@@ -75,7 +75,7 @@ func startHeldDrain(t *testing.T, over time.Duration, prepare func(s *testServer
 	d.done.Go(func() { Drain(d.servers, over) })
 	waitFor(t, "the drain begins", func() bool {
 		isDraining := false
-		d.onLoops(func(_ *poller.Loop, server *Server) { isDraining = server.draining.drain != nil })
+		d.onLoops(func(_ *poller.Loop, server *Server) { isDraining = server.draining.IsOn() })
 		return isDraining
 	})
 	return d
@@ -103,7 +103,7 @@ func (d *heldDrain) notices() int { return int(d.servers[0].Stats().Notices.Load
 // who do not answer.
 func TestDrainIsEvenAndEnds(t *testing.T) {
 	for _, c := range []struct{ over, notice time.Duration }{
-		{30 * time.Second, drainNotice},
+		{30 * time.Second, 5 * time.Second},
 		{4 * time.Second, 2 * time.Second},
 	} {
 		const n, steps = 100, 200
@@ -205,7 +205,7 @@ func TestDrainSkipsNoticeIntoAFullSocket(t *testing.T) {
 	s := startServer(t, 1, testConfig(), smallSendBuffer)
 	slow := s.upgradeSlow(t, "/news")
 	s.block(t, "news")
-	s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1<<20, server.draining.tellOne) })
+	s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1<<20, many{server}.Notice) })
 	stats := s.servers[0].Stats()
 	if stats.Notices.Load() != 0 || stats.NoticesSkipped.Load() != 1 {
 		t.Errorf("%d notices, %d skipped", stats.Notices.Load(), stats.NoticesSkipped.Load())

@@ -27,7 +27,7 @@ var eventStream = &protocol{
 	hungUp:       hungUp,
 
 	ping:     func(s *Server, fd uint32) { s.outbox.say(fd, heartbeat) },
-	notice:   func(s *Server, fd uint32) { s.draining.giveNotice(fd, drainEvents[rand.IntN(len(drainEvents))]) },
+	notice:   func(s *Server, fd uint32) { s.giveNotice(fd, drainEvents[rand.IntN(len(drainEvents))]) },
 	finish:   func(s *Server, fd uint32, reason reasons.Reason) { s.finish(fd, reason, closeEvents[reason]) },
 	answered: func(s *Server, fd uint32, c *cold, a *channel.Answer) { s.resumer.resumed(fd, c, a) },
 	gone:     (*Server).sayGap,

@@ -238,7 +238,7 @@ func (s *exchange) respond(fd uint32, isLast bool, answer []byte) verdict {
 // isLast reports whether the answer to h is to be the last on its connection:
 // because the client says so, or because the server has better use for it.
 func (s *exchange) isLast(h *wire.Head) bool {
-	return h.IsLast() || s.draining.drain != nil || s.gate.isCrowded() || s.stats.HTTP.Load() > keptMax
+	return h.IsLast() || s.draining.IsOn() || s.gate.isCrowded() || s.stats.HTTP.Load() > keptMax
 }
 
 func (s *exchange) isPending(fd uint32) bool {

@@ -135,7 +135,7 @@ func (s *Server) count(fd uint32, reason reasons.Reason) {
 		return
 	}
 	if record.Phase == phaseOpen && protocolOf(record).isStream {
-		s.recent.Add(s.loop.Now(), reason, s.registry.Name(fd))
+		s.operator.Recent.Add(s.loop.Now(), reason, s.registry.Name(fd))
 	}
 	s.stats.Closes[reason].Add(1)
 }

@@ -58,7 +58,7 @@ func pingFrames(s *Server, fd uint32) { s.outbox.say(fd, pingFrame) }
 // noticeFrame is a ping with DrainNotice.
 var noticeFrame = wire.AppendFrame(nil, ws.OpPing, []byte(DrainNotice))
 
-func noticeFrames(s *Server, fd uint32) { s.draining.giveNotice(fd, noticeFrame) }
+func noticeFrames(s *Server, fd uint32) { s.giveNotice(fd, noticeFrame) }
 
 // closeFrames are the close frames, by reason.
 var closeFrames = func() (all [reasons.Count][]byte) {

@@ -94,21 +94,6 @@ const (
 	// that says much in little pieces would take 0.6 to 1.1 ms of each turn from the others of
 	// its loop.
 	frameReadBytesMax = 8 << 10
-	// drainNotice is how long before its close a drain tells a connection: time
-	// for its client to resolve, connect, shake hands and be let in.
-	drainNotice = 5 * time.Second
-	// missedDuePerSecondMax and missedDueMax, at once, bound those of a loop who are
-	// told of a gap out of turn, as a message was due to them: as many connect anew.
-	missedDuePerSecondMax = 1000
-	missedDueMax          = 256
-	// disconnectLooksPerTickMax bounds the connections that a tick looks at for
-	// those of a channel that the operator disconnects: 33 ns each, 0.27 ms where
-	// there is none (go test -bench DisconnectLooks ./conn). disconnectsMax is how many channels may wait for
-	// that, clientsPerLoopMax how many clients of a channel an operator is shown of
-	// each loop, each with a system call.
-	disconnectLooksPerTickMax = 8 << 10
-	disconnectsMax            = 8
-	clientsPerLoopMax         = 64
 	// eventDrainRetryMillis is the shortest pause that a drain's notice asks of an
 	// EventSource, and eventRetryChoices how many there are up to twice as much.
 	eventDrainRetryMillis = 500

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -22,7 +23,9 @@ func TestWalkTellsNoNewcomers(t *testing.T) {
 	s.hub.Interrupted(time.Hour)
 	s.begun()
 	newcomers := s.members(t, 20)
-	s.onLoops(func(l *poller.Loop, server *Server) { l.Walk(0, 1<<16, server.gaps.missedOne) })
+	s.onLoops(func(l *poller.Loop, server *Server) {
+		l.Walk(0, 1<<16, func(fd uint32) { many{server}.TellMissed(fd) })
+	})
 	for _, c := range clients {
 		c.expect(closing(reasons.CodeMissedMessages))
 	}
@@ -53,7 +56,7 @@ func TestInterruptedTellsThoseWhoWereOpenAndNobodyElse(t *testing.T) {
 		waitFor(t, "the walk is over", func() bool {
 			walks := 0
 			s.onLoops(func(_ *poller.Loop, server *Server) {
-				if server.gaps.missed != nil {
+				if server.gaps.Step() != math.MaxInt64 {
 					walks++
 				}
 			})

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/conn/operator"
 	"c10m/conn/reasons"
 	"c10m/poller"
 
@@ -20,12 +21,12 @@ import (
 func pushed(payload string) wireFrame { return wireFrame{opcode: ws.OpText, payload: payload} }
 
 // operator is the operator of a test's loops.
-func (s *testServer) operator() *Operator { return NewOperator(s.servers) }
+func (s *testServer) operator() *operator.Operator { return NewOperator(s.servers) }
 
 // disconnected waits until no loop has anybody left to disconnect.
 func (s *testServer) disconnected(t testing.TB) {
 	t.Helper()
-	waitFor(t, "all are disconnected", func() bool { return s.operator().disconnecting() == 0 })
+	waitFor(t, "all are disconnected", func() bool { return s.operator().Disconnecting() == 0 })
 }
 
 func TestDisconnectClosesOneClientAndNoOther(t *testing.T) {
@@ -57,7 +58,7 @@ func TestDisconnectClosesOneClientAndNoOther(t *testing.T) {
 			t.Error("nobody has its number")
 		}
 	})
-	for _, id := range []ClientID{chosen.ClientID, {-1, 5, 1}, {1, 5, 1}, {0, 1 << 20, 1}, {0, 5, 0}} {
+	for _, id := range []operator.ClientID{chosen.ClientID, {Loop: -1, FD: 5, Generation: 1}, {Loop: 1, FD: 5, Generation: 1}, {Loop: 0, FD: 1 << 20, Generation: 1}, {Loop: 0, FD: 5, Generation: 0}} {
 		if closed, err := o.Disconnect(t.Context(), id); closed || err != nil {
 			t.Errorf("%+v was there, %v", id, err)
 		}
@@ -127,12 +128,12 @@ func TestDisconnectChannelReachesReadersOfEvents(t *testing.T) {
 
 // Who polls a channel is in it, too, and knows no close codes.
 func TestDisconnectReachesPolls(t *testing.T) {
-	for name, disconnect := range map[string]func(o *Operator) (clients int){
-		"of a channel": func(o *Operator) (clients int) {
+	for name, disconnect := range map[string]func(o *operator.Operator) (clients int){
+		"of a channel": func(o *operator.Operator) (clients int) {
 			clients, _ = o.DisconnectChannel(t.Context(), "news", 0)
 			return clients
 		},
-		"one by one": func(o *Operator) (clients int) {
+		"one by one": func(o *operator.Operator) (clients int) {
 			there, _ := o.Clients(t.Context(), "news")
 			for _, c := range there {
 				if found, _ := o.Disconnect(t.Context(), c.ClientID); found {
@@ -258,6 +259,7 @@ func TestDisconnectChannelIsEvenAndTakesTurns(t *testing.T) {
 	s := startServer(t, 1, config, kernel.install)
 	kernel.clock.Store(kernel.Now())
 	const n, over, steps = 100, 10 * time.Second, 200
+	const disconnectsMax = 8 // of conn/operator
 	s.members(t, n)
 	for i := range disconnectsMax {
 		s.upgrade(t, fmt.Sprintf("/other%d", i))
@@ -268,7 +270,7 @@ func TestDisconnectChannelIsEvenAndTakesTurns(t *testing.T) {
 	}
 	for i := range disconnectsMax {
 		clients, err := o.DisconnectChannel(t.Context(), fmt.Sprintf("other%d", i), 0)
-		if isLast := i == disconnectsMax-1; isLast != errors.Is(err, ErrDisconnects) || !isLast && clients != 1 {
+		if isLast := i == disconnectsMax-1; isLast != errors.Is(err, operator.ErrDisconnects) || !isLast && clients != 1 {
 			t.Fatalf("number %d of the others: %d, %v", i, clients, err)
 		}
 	}
@@ -315,7 +317,7 @@ func TestLook(t *testing.T) {
 	if len(looks) != 2 {
 		t.Fatalf("%d of 2 loops answered", len(looks))
 	}
-	var slowest []SlowClient
+	var slowest []operator.SlowClient
 	var closes []reasons.Close
 	published, deliveries := 0, 0
 	for _, look := range looks {
@@ -386,14 +388,13 @@ func TestALoopThatIsSilentIsLeftOut(t *testing.T) {
 			return n == 1
 		})
 	}
-	if closed, err := o.Disconnect(brief(), ClientID{1, 5, 1}); closed || !errors.Is(err, context.DeadlineExceeded) {
+	if closed, err := o.Disconnect(brief(), operator.ClientID{Loop: 1, FD: 5, Generation: 1}); closed || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, %v", closed, err)
 	}
 	c.Close()
 }
 
-// What a tick does at most for a channel whose members are far apart: a look at
-// disconnectLooksPerTickMax connections, one at a time.
+// What a look at one connection costs a walk for those of a channel.
 func BenchmarkDisconnectLooks(b *testing.B) {
 	s := startServer(b, 1, testConfig())
 	for i := range 1000 {
@@ -401,14 +402,11 @@ func BenchmarkDisconnectLooks(b *testing.B) {
 	}
 	s.onLoops(func(l *poller.Loop, server *Server) {
 		number, _ := server.registry.Find([]byte("1"))
-		d := &disconnectState{latest: l.Latest() - 2000} // all came after it
+		cursor, look := uint32(0), func(fd uint32) { many{server}.MemberIn(fd, number) }
 		b.ResetTimer()
 		for range b.N {
-			for range disconnectLooksPerTickMax {
-				d.walk.Cursor = l.Walk(d.walk.Cursor, 1, func(fd uint32) { server.disconnector.disconnectMember(d, fd, number) })
-			}
+			cursor = l.Walk(cursor, 1, look)
 		}
 		b.StopTimer()
 	})
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/disconnectLooksPerTickMax, "ns/look")
 }

@@ -99,7 +99,7 @@ func (s *longPolls) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verd
 	case reason != reasons.None:
 	case !isTime:
 		reason = reasons.RequestWait
-	case s.draining.drain != nil:
+	case s.draining.IsOn():
 		reason = reasons.RequestDraining
 	default:
 		reason = s.gate.admit(fd)

@@ -8,8 +8,10 @@ import (
 	"c10m/access"
 	"c10m/channel"
 	"c10m/conn/admission"
+	"c10m/conn/operator"
 	"c10m/conn/reasons"
 	"c10m/conn/timers"
+	"c10m/conn/walks"
 	"c10m/conn/wire"
 	"c10m/poller"
 
@@ -174,22 +176,21 @@ type Server struct {
 	lingers      timers.Deadlines
 	pings        timers.Rounds
 	pingCursor   uint32
-	recent       reasons.Recent
 	current      uint32 // the connection at hand, that in is feeding
 	scratch      [scratchBytes]byte
 
 	// The parts, each with what it owns.
-	frames       frames
-	outbox       outbox
-	exchange     exchange
-	gate         gate
-	longPolls    longPolls
-	twoWays      twoWays
-	resumer      resumer
-	publishing   publishing
-	gaps         gaps
-	draining     draining
-	disconnector disconnector
+	frames     frames
+	outbox     outbox
+	exchange   exchange
+	gate       gate
+	longPolls  longPolls
+	twoWays    twoWays
+	resumer    resumer
+	publishing publishing
+	gaps       walks.Gaps
+	draining   walks.Draining
+	operator   *operator.Loop
 
 	// Shared: atomic.
 	stats        Stats
@@ -213,6 +214,8 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	s.refusals = shared.Config.Refusals.NewRing(&s.stats.RefusalsDropped)
 	s.members = &memberships{Loop: loop, server: s}
 	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
+	s.gaps, s.draining = walks.NewGaps(loop, s.registry, many{s}), walks.NewDraining(loop, many{s}, shared.lingerTimeout)
+	s.operator = operator.NewLoop(loop, s.registry, many{s})
 	s.pings.Begin(loop.Now())
 	return s
 }
@@ -226,7 +229,7 @@ func (s *Server) tieParts() {
 		Origins: config.Access.Origins, Tokens: config.Tokens, Subprotocols: subprotocols, PublishBytesMax: config.PublishBytesMax,
 	}}}
 	s.exchange.Server, s.longPolls.Server, s.resumer.Server = s, s, s
-	s.frames.Server, s.publishing.Server, s.gaps.Server, s.draining.Server, s.disconnector.Server = s, s, s, s, s
+	s.frames.Server, s.publishing.Server = s, s
 }
 
 // Stats and ChannelStats return the counters. Any goroutine may call them.
@@ -369,8 +372,8 @@ func (s *Server) admitMember(p *protocol, fd uint32, n *newcomer) {
 	if len(n.since) > 0 && !s.loop.Closing(fd) {
 		s.resumer.resumeAt(fd, n.since)
 	}
-	if s.draining.drain != nil && !s.loop.Closing(fd) {
-		s.draining.tellOne(fd) // the walk may have passed it
+	if s.draining.IsOn() && !s.loop.Closing(fd) {
+		many{s}.Notice(fd) // the walk may have passed it
 	}
 }
 
@@ -454,7 +457,7 @@ func (s *Server) Letter(body any) {
 		s.resumer.answered(body)
 	case *channel.Interruption:
 		s.registry.Interrupt(body)
-		s.gaps.interrupted(body.Over)
+		s.gaps.Begin(body.Over)
 	default:
 		if !s.registry.Letter(body) {
 			panic("BUG: a letter that nobody understands")
@@ -467,7 +470,7 @@ func (s *Server) Full() bool { return s.registry.Full() }
 func (s *Server) Work() bool {
 	s.gate.judge.TokenNanos = 0
 	more := s.registry.Work()
-	s.gaps.tellDue()
+	s.gaps.TellDue()
 	more = s.exchange.continueReady() || more
 	return s.publishing.resumeSome() || more
 }

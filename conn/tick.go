@@ -34,13 +34,10 @@ func (s *Server) Tick() (next int64) {
 			s.loop.Nap(int(min(napMax, time.Duration(walk-now)/napShare) / time.Millisecond))
 		}
 	}
-	if s.draining.drain != nil {
-		return min(next, s.draining.drainSome())
+	if s.draining.IsOn() {
+		return min(next, s.draining.Step())
 	}
-	if s.gaps.missed != nil {
-		next = min(next, s.gaps.tellMissed())
-	}
-	return min(next, s.disconnector.disconnectSome())
+	return min(next, s.gaps.Step(), s.operator.Step())
 }
 
 func (s *Server) pingOne(fd uint32) {

@@ -79,8 +79,8 @@ func (s *twoWays) admitTwoWay(p *protocol, fd uint32, n *newcomer) {
 	if s.outbox.say(fd, n.response); !s.loop.Closing(fd) && len(n.channel) > 0 {
 		s.confirmFirst(fd, n.since)
 	}
-	if s.draining.drain != nil && !s.loop.Closing(fd) {
-		s.draining.tellOne(fd) // the walk may have passed it
+	if s.draining.IsOn() && !s.loop.Closing(fd) {
+		many{s.Server}.Notice(fd) // the walk may have passed it
 	}
 }
 
@@ -125,7 +125,7 @@ func (s *twoWays) join(fd uint32, name []byte) (n uint32) {
 	w.first = n
 	w.count++
 	s.stats.Memberships.Add(1)
-	s.disconnector.joined(fd, n, name)
+	s.operator.Joined(fd, n, name)
 	return n
 }
 

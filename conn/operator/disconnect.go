@@ -1,27 +1,15 @@
-package conn
+package operator
 
 import (
 	"context"
 	"errors"
 	"math"
 	"slices"
-	"sync/atomic"
 	"time"
 
-	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/poller"
 )
-
-// A disconnector closes those whom the operator disconnects.
-type disconnector struct {
-	*Server // whose part it is
-
-	disconnects []*disconnectState // the first is being worked on
-
-	// Shared: atomic. It counts disconnects, and those on their way there.
-	disconnecting atomic.Int64
-}
 
 // ErrDisconnects says that too many channels are being disconnected already.
 var ErrDisconnects = errors.New("too many channels are being disconnected; wait until they are done")
@@ -30,14 +18,14 @@ var ErrDisconnects = errors.New("too many channels are being disconnected; wait 
 // had this ID, and reports whether it was. A loop that does not answer before ctx is
 // done does it all the same, but nobody can say.
 func (o *Operator) Disconnect(ctx context.Context, id ClientID) (bool, error) {
-	if id.Loop < 0 || id.Loop >= len(o.servers) {
+	if id.Loop < 0 || id.Loop >= len(o.loops) {
 		return false, nil
 	}
 	a := newAsked[bool](1)
-	s := o.servers[id.Loop]
-	s.loop.Run(func(*poller.Loop) {
-		there := id.Generation != 0 && s.loop.Generation(id.FD) == id.Generation &&
-			!s.loop.Closing(id.FD) && s.disconnector.disconnectOne(id.FD)
+	l := o.loops[id.Loop]
+	l.loop.Run(func(*poller.Loop) {
+		there := id.Generation != 0 && l.loop.Generation(id.FD) == id.Generation &&
+			!l.loop.Closing(id.FD) && l.sessions.Disconnect(id.FD)
 		a.put(0, &there)
 	})
 	for _, there := range a.wait(ctx) {
@@ -52,16 +40,16 @@ func (o *Operator) Disconnect(ctx context.Context, id ClientID) (bool, error) {
 // loops have begun, or ctx is done. Of one loop, channels that are being disconnected
 // take turns.
 func (o *Operator) DisconnectChannel(ctx context.Context, name string, over time.Duration) (clients int, err error) {
-	if o.disconnecting() >= disconnectsMax {
+	if o.Disconnecting() >= disconnectsMax {
 		return 0, ErrDisconnects
 	}
-	a := newAsked[int](len(o.servers))
-	for i, s := range o.servers {
-		s.disconnector.disconnecting.Add(1)
-		s.loop.Run(func(*poller.Loop) {
-			_, members := s.registry.Find([]byte(name))
+	a := newAsked[int](len(o.loops))
+	for i, l := range o.loops {
+		l.disconnecting.Add(1)
+		l.loop.Run(func(*poller.Loop) {
+			_, members := l.registry.Find([]byte(name))
 			a.put(i, &members)
-			s.disconnector.startDisconnect([]byte(name), members, over)
+			l.startDisconnect([]byte(name), members, over)
 		})
 	}
 	for _, members := range a.wait(ctx) {
@@ -70,10 +58,10 @@ func (o *Operator) DisconnectChannel(ctx context.Context, name string, over time
 	return clients, nil
 }
 
-// disconnecting is how many channels the loop that is most behind is still at.
-func (o *Operator) disconnecting() (channels int64) {
-	for _, s := range o.servers {
-		channels = max(channels, s.disconnector.disconnecting.Load())
+// Disconnecting is how many channels the loop that is most behind is still at.
+func (o *Operator) Disconnecting() (channels int64) {
+	for _, l := range o.loops {
+		channels = max(channels, l.disconnecting.Load())
 	}
 	return channels
 }
@@ -94,25 +82,25 @@ type disconnectState struct {
 	hasTurn bool // walk has begun
 }
 
-func (s *disconnector) startDisconnect(name []byte, members int, over time.Duration) {
+func (l *Loop) startDisconnect(name []byte, members int, over time.Duration) {
 	if members == 0 {
-		s.disconnecting.Add(-1)
+		l.disconnecting.Add(-1)
 		return
 	}
-	s.disconnects = append(s.disconnects, &disconnectState{
-		name: name, latest: s.loop.Latest(), members: members, over: over,
+	l.disconnects = append(l.disconnects, &disconnectState{
+		name: name, latest: l.loop.Latest(), members: members, over: over,
 	})
-	s.loop.TickNow()
+	l.loop.TickNow()
 }
 
-// disconnectSome closes what is due of the first channel and returns when the next
+// Step closes what is due of the first channel and returns when the next
 // step is.
-func (s *disconnector) disconnectSome() (next int64) {
-	queue := s.disconnects
+func (l *Loop) Step() (next int64) {
+	queue := l.disconnects
 	if len(queue) == 0 {
 		return math.MaxInt64
 	}
-	d, now := queue[0], s.loop.Now()
+	d, now := queue[0], l.loop.Now()
 	w := &d.walk
 	if !d.hasTurn {
 		d.hasTurn = true
@@ -121,26 +109,26 @@ func (s *disconnector) disconnectSome() (next int64) {
 		}
 	}
 	w.Earn(now)
-	number, _ := s.registry.Find(d.name)
+	number, _ := l.registry.Find(d.name)
 	over := number == 0 || w.Left <= 0
 	for looks := disconnectLooksPerTickMax; !over && w.Due() > 0 && looks > 0; {
 		// No more at a time than may be closed, if all of them are members.
 		batch := min(w.Due(), looks)
 		looks -= batch
-		w.Cursor = s.loop.Walk(w.Cursor, batch, func(fd uint32) { s.disconnectMember(d, fd, number) })
+		w.Cursor = l.loop.Walk(w.Cursor, batch, func(fd uint32) { l.disconnectMember(d, fd, number) })
 		over = w.Cursor == 0 || w.Left <= 0
 	}
 	if over {
-		s.disconnects = slices.Delete(queue, 0, 1)
-		s.disconnecting.Add(-1)
+		l.disconnects = slices.Delete(queue, 0, 1)
+		l.disconnecting.Add(-1)
 	}
 	return now + int64(timers.EvenTick)
 }
 
-// joined notes a new membership of fd for the disconnects that it is not meant by.
-func (s *disconnector) joined(fd, n uint32, name []byte) {
-	for _, d := range s.disconnects {
-		if string(d.name) == string(name) && !s.loop.CameAfter(fd, d.latest) {
+// Joined notes a new membership of fd for the disconnects that it is not meant by.
+func (l *Loop) Joined(fd, n uint32, name []byte) {
+	for _, d := range l.disconnects {
+		if string(d.name) == string(name) && !l.loop.CameAfter(fd, d.latest) {
 			if d.later == nil {
 				d.later = make(map[uint32]struct{})
 			}
@@ -150,23 +138,14 @@ func (s *disconnector) joined(fd, n uint32, name []byte) {
 }
 
 // disconnectMember closes fd if it is in the channel and was when this began.
-func (s *disconnector) disconnectMember(d *disconnectState, fd, number uint32) {
-	n, isIn := s.protocolOf(fd).channels.memberIn(s.Server, fd, number)
-	if !isIn || s.loop.CameAfter(fd, d.latest) {
+func (l *Loop) disconnectMember(d *disconnectState, fd, number uint32) {
+	n, isIn := l.sessions.MemberIn(fd, number)
+	if !isIn || l.loop.CameAfter(fd, d.latest) {
 		return
 	}
 	if _, isLater := d.later[n]; !isLater {
 		d.walk.Left--
 		d.walk.Spend(1)
-		s.disconnectOne(fd)
+		l.sessions.Disconnect(fd)
 	}
-}
-
-// disconnectOne closes fd if it is in a channel, and reports whether it was.
-func (s *disconnector) disconnectOne(fd uint32) (there bool) {
-	if s.loop.Record(fd).Phase != phaseOpen {
-		return false
-	}
-	s.dismiss(fd, reasons.Disconnected)
-	return true
 }

@@ -1,4 +1,4 @@
-package conn
+package operator
 
 import (
 	"context"
@@ -18,10 +18,41 @@ import (
 // once per client.
 //
 // A loop that does not answer before the context is done is left out.
-type Operator struct{ servers []*Server }
+type Operator struct{ loops []*Loop }
 
-// NewOperator makes the operator of these loops.
-func NewOperator(servers []*Server) *Operator { return &Operator{servers} }
+// New makes the operator of these loops.
+func New(loops []*Loop) *Operator { return &Operator{loops} }
+
+// Sessions are what it needs of a loop's connections.
+type Sessions interface {
+	// Owner returns the connection of a member of the registry.
+	Owner(member uint32) (fd uint32)
+	// MemberIn returns as which member a connection is in the channel with this number
+	// (channel.Registry.Find).
+	MemberIn(fd, number uint32) (n uint32, isIn bool)
+	// Disconnect closes a connection if it is in a channel, and reports whether it was.
+	Disconnect(fd uint32) (there bool)
+}
+
+// A Loop is one loop's part. Owned by the loop, but for what is said to be shared.
+type Loop struct {
+	// Fixed after construction.
+	loop     *poller.Loop
+	registry *channel.Registry
+	sessions Sessions
+
+	// Recent is the last closes: the sessions add them.
+	Recent      reasons.Recent
+	disconnects []*disconnectState // the first is being worked on
+
+	// Shared: atomic. It counts disconnects, and those on their way there.
+	disconnecting atomic.Int64
+}
+
+// NewLoop makes the part of one loop.
+func NewLoop(loop *poller.Loop, registry *channel.Registry, sessions Sessions) *Loop {
+	return &Loop{loop: loop, registry: registry, sessions: sessions}
+}
 
 // A ClientID names a connection as long as it is open, and nothing afterwards.
 type ClientID struct {
@@ -91,10 +122,10 @@ func (a *asked[T]) wait(ctx context.Context) []*T {
 
 // Silent returns the loops that have made no turn before ctx is done.
 func (o *Operator) Silent(ctx context.Context) (loops []int) {
-	a := newAsked[bool](len(o.servers))
+	a := newAsked[bool](len(o.loops))
 	turned := true
-	for i, s := range o.servers {
-		s.loop.Run(func(*poller.Loop) { a.put(i, &turned) })
+	for i, l := range o.loops {
+		l.loop.Run(func(*poller.Loop) { a.put(i, &turned) })
 	}
 	a.wait(ctx)
 	for i := range a.of {
@@ -109,15 +140,15 @@ func (o *Operator) Silent(ctx context.Context) (loops []int) {
 // channels since the last Look; whoever looks first begins counting the latter,
 // and the counting ends some seconds after the last Look.
 func (o *Operator) Look(ctx context.Context) []*Look {
-	a := newAsked[Look](len(o.servers))
-	for i, s := range o.servers {
-		s.loop.Run(func(*poller.Loop) {
-			look := &Look{Closes: s.recent.List(s.loop.Now())}
-			look.Busiest, look.BusyNanos = s.registry.Busiest()
-			s.registry.SlowMembers(&channel.SlowSurvey{Identify: s.ownerGeneration, Done: func(slowest []channel.Slow) {
+	a := newAsked[Look](len(o.loops))
+	for i, l := range o.loops {
+		l.loop.Run(func(*poller.Loop) {
+			look := &Look{Closes: l.Recent.List(l.loop.Now())}
+			look.Busiest, look.BusyNanos = l.registry.Busiest()
+			l.registry.SlowMembers(&channel.SlowSurvey{Identify: l.ownerGeneration, Done: func(slowest []channel.Slow) {
 				for _, m := range slowest {
-					if s.ownerGeneration(m.FD) == m.ID { // it is still there
-						look.Slowest = append(look.Slowest, SlowClient{s.client(m.FD), m.Behind, time.Duration(m.Nanos)})
+					if l.ownerGeneration(m.FD) == m.ID { // it is still there
+						look.Slowest = append(look.Slowest, SlowClient{l.client(m.FD), m.Behind, time.Duration(m.Nanos)})
 					}
 				}
 				a.put(i, look)
@@ -130,10 +161,10 @@ func (o *Operator) Look(ctx context.Context) []*Look {
 // Survey asks every loop for its largest channels for which match is true; nil is
 // all. match runs on all loops at the same time, once per channel of theirs.
 func (o *Operator) Survey(ctx context.Context, match func(name string) bool) []*channel.Surveyed {
-	a := newAsked[channel.Surveyed](len(o.servers))
-	for i, s := range o.servers {
-		s.loop.Run(func(*poller.Loop) {
-			s.registry.Survey(&channel.Survey{Match: match, Done: func(found channel.Surveyed) { a.put(i, &found) }})
+	a := newAsked[channel.Surveyed](len(o.loops))
+	for i, l := range o.loops {
+		l.loop.Run(func(*poller.Loop) {
+			l.registry.Survey(&channel.Survey{Match: match, Done: func(found channel.Surveyed) { a.put(i, &found) }})
 		})
 	}
 	return a.wait(ctx)
@@ -146,12 +177,12 @@ func (o *Operator) Clients(ctx context.Context, name string) (clients []Client, 
 		clients []Client
 		members int
 	}
-	a := newAsked[answer](len(o.servers))
-	for i, s := range o.servers {
-		s.loop.Run(func(*poller.Loop) {
+	a := newAsked[answer](len(o.loops))
+	for i, l := range o.loops {
+		l.loop.Run(func(*poller.Loop) {
 			var mine answer
-			mine.members = s.registry.Members([]byte(name), clientsPerLoopMax, func(fd uint32) {
-				mine.clients = append(mine.clients, s.client(fd))
+			mine.members = l.registry.Members([]byte(name), clientsPerLoopMax, func(fd uint32) {
+				mine.clients = append(mine.clients, l.client(fd))
 			})
 			a.put(i, &mine)
 		})
@@ -160,31 +191,30 @@ func (o *Operator) Clients(ctx context.Context, name string) (clients []Client, 
 		clients = append(clients, mine.clients...)
 		members += mine.members
 	}
-	slices.SortStableFunc(clients, func(x, y Client) int {
-		switch {
-		case x.IsBlocked == y.IsBlocked:
-			return 0
-		case x.IsBlocked:
-			return -1
-		}
-		return 1
-	})
+	slices.SortStableFunc(clients, func(x, y Client) int { return slow(y) - slow(x) })
 	return clients, members
 }
 
+func slow(c Client) int {
+	if c.IsBlocked {
+		return 1
+	}
+	return 0
+}
+
 // ownerGeneration is the generation of the connection of a member, 0 if it has left.
-func (s *Server) ownerGeneration(member uint32) uint32 {
-	return s.loop.Generation(s.members.owner(member))
+func (l *Loop) ownerGeneration(member uint32) uint32 {
+	return l.loop.Generation(l.sessions.Owner(member))
 }
 
 // client describes a member. An address that the kernel does not tell is left out.
-func (s *Server) client(member uint32) Client {
-	fd := s.members.owner(member)
-	peer, _ := s.loop.Peer(fd)
+func (l *Loop) client(member uint32) Client {
+	fd := l.sessions.Owner(member)
+	peer, _ := l.loop.Peer(fd)
 	return Client{
-		ClientID:  ClientID{s.loop.ID(), fd, s.loop.Generation(fd)},
+		ClientID:  ClientID{l.loop.ID(), fd, l.loop.Generation(fd)},
 		Peer:      peer,
-		Channel:   string(s.registry.Name(member)),
-		IsBlocked: s.registry.Blocked(member),
+		Channel:   string(l.registry.Name(member)),
+		IsBlocked: l.registry.Blocked(member),
 	}
 }
