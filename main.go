@@ -14,6 +14,7 @@ import (
 	"c10m/conn"
 	"c10m/internal/cli"
 	"c10m/poller"
+	"c10m/poller/epoll"
 	"c10m/tuning"
 
 	"github.com/alecthomas/kong"
@@ -57,11 +58,12 @@ func serve(f *serveFlags, warnings []string) error {
 	// The loops first: with private descriptor tables, each keeps a copy of
 	// whatever is open now.
 	handlers := handlers{shared: conn.NewShared(plan.conn)}
-	loops, err := poller.Start(plan.poller(f, handlers.add))
+	loops := poller.New(poller.Config{Loops: plan.loops, TakeTurns: len(plan.cpus) == 0, NewHandler: handlers.add})
+	defer loops.Stop()
+	sockets, err := epoll.Start(loops, plan.sockets(f))
 	if err != nil {
 		return err
 	}
-	defer loops.Stop()
 	if stopped(log) {
 		return nil
 	}
@@ -95,7 +97,7 @@ func serve(f *serveFlags, warnings []string) error {
 	}
 	go reloadOnHangup(f.reloads(plan.conn.Tokens, driver, pages), log)
 	f.greet(plan, driver, log)
-	f.drainOnSignal(loops, &handlers, &draining, log)
+	f.drainOnSignal(sockets, &handlers, &draining, log)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"c10m/conn"
 	"c10m/internal/cli"
 	"c10m/poller"
+	"c10m/poller/epoll"
 	"c10m/redisbus"
 	"c10m/tuning"
 
@@ -131,22 +132,20 @@ func (f *serveFlags) prepare(warnings []string, log *zap.Logger) (*plan, error) 
 	return p, nil
 }
 
-// poller is the configuration of the loops.
-func (p *plan) poller(f *serveFlags, newHandler func(*poller.Loop) poller.Handler) poller.Config {
-	return poller.Config{
+// sockets are the configuration of the loops' sockets.
+func (p *plan) sockets(f *serveFlags) epoll.Config {
+	return epoll.Config{
 		Loops:               p.loops,
 		Lanes:               p.lanes,
 		CPUs:                p.cpus,
-		TakeTurns:           true,
 		PrivateFDTables:     p.private,
 		DescriptorsMax:      p.descriptorsMax,
 		TableConnectionsMax: p.tableMax,
-		Listen:              p.listen,
+		Listen:              epoll.Listeners(conn.TagHTTP, p.listen...),
 		AcceptRate:          f.AcceptRate,
-		Options: poller.ListenOptions{
+		Options: epoll.ListenOptions{
 			WriteDeadline: f.WriteDeadline, SendBufferBytes: int(f.SendBuffer), DeferAccept: f.DeferAccept,
 		},
-		NewHandler: newHandler,
 	}
 }
 
@@ -174,7 +173,7 @@ func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
 
 // hub is the configuration of the door into the loops.
 func (f *serveFlags) hub(p *plan) channel.HubConfig {
-	config := conn.HubConfig(f.frameMode(), int(f.MessageBytes), poller.Linux{}.Now)
+	config := conn.HubConfig(f.frameMode(), int(f.MessageBytes), poller.Now)
 	config.History = p.conn.History
 	return config
 }

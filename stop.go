@@ -7,7 +7,7 @@ import (
 	"c10m/conn"
 	"c10m/internal/cli"
 	"c10m/internal/signals"
-	"c10m/poller"
+	"c10m/poller/epoll"
 
 	"go.uber.org/zap"
 )
@@ -25,7 +25,7 @@ func stopped(log *zap.Logger) bool {
 
 // drainOnSignal waits for the signal that ends the server, and closes its connections
 // over --drain.
-func (f *serveFlags) drainOnSignal(loops *poller.Poller, h *handlers, draining *atomic.Bool, log *zap.Logger) {
+func (f *serveFlags) drainOnSignal(sockets *epoll.Sockets, h *handlers, draining *atomic.Bool, log *zap.Logger) {
 	log.Info("draining: closing connections; a second signal ends the server now",
 		zap.Stringer("signal", <-signals.End), zap.Int64("connections", h.shared.Open()), zap.Duration("over", f.Drain))
 	draining.Store(true)
@@ -33,7 +33,7 @@ func (f *serveFlags) drainOnSignal(loops *poller.Poller, h *handlers, draining *
 		<-signals.End
 		os.Exit(cli.ExitNo)
 	}()
-	handover := min(poller.HandoverGrace, f.Drain/2)
-	loops.StopAccepting(handover)
+	handover := min(epoll.HandoverGrace, f.Drain/2)
+	sockets.StopAccepting(handover)
 	conn.Drain(h.servers, f.Drain-handover)
 }

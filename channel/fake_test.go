@@ -2,14 +2,10 @@ package channel
 
 import (
 	"fmt"
-	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"c10m/poller"
-
-	"golang.org/x/sys/unix"
 )
 
 // A host is a loop without a kernel: it is the registry's Socket and Owner, as
@@ -31,7 +27,7 @@ type host struct {
 	closing  []uint32
 	mailbox  []any
 	overruns map[uint32]Cause // of connections that are open or were closed last
-	failures map[uint32]syscall.Errno
+	failures map[uint32]poller.Status
 
 	sends, sendvs, arms, closed int
 	order                       []uint32 // descriptors in the order of writes, if recordOrder
@@ -47,11 +43,11 @@ type peer struct {
 	open    bool
 	closing bool
 	armed   bool
-	full    bool // the last write was refused or cut
-	discard bool // count bytes, keep none
-	room    int  // bytes that the socket takes before it is full
-	broken  syscall.Errno
-	script  []int // of the next writes: the bytes that are taken, or -errno
+	full    bool          // the last write was refused or cut
+	discard bool          // count bytes, keep none
+	room    int           // bytes that the socket takes before it is full
+	broken  poller.Status // of all writes; OK is none
+	script  []int         // of the next writes: the bytes that are taken, or minus a status
 	stream  []byte
 	armedAt int64
 
@@ -64,7 +60,7 @@ const plenty = 1 << 40
 
 func newHost(tb testing.TB, config Config, fds int) *host {
 	h := &host{tb: tb, now: int64(time.Hour), records: make([]poller.Record, fds+1), peers: make([]peer, fds+1),
-		overruns: map[uint32]Cause{}, failures: map[uint32]syscall.Errno{}}
+		overruns: map[uint32]Cause{}, failures: map[uint32]poller.Status{}}
 	h.registry = NewRegistry(config, h, h, &h.stats)
 	for fd := uint32(1); fd <= uint32(fds); fd++ {
 		h.open(fd)
@@ -119,28 +115,25 @@ func (h *host) Hurried() bool             { return h.hurried }
 func (h *host) Seated() bool              { return !h.standing }
 func (h *host) WorkBy(at int64)           { h.workBy = at }
 
-func (h *host) Send(fd uint32, b []byte) (int, syscall.Errno) {
+func (h *host) Send(fd uint32, piece poller.Piece) (int, poller.Status) {
 	h.sends++
-	return h.write(fd, [][]byte{b})
+	return h.write(fd, []poller.Piece{piece})
 }
 
-func (h *host) Respond(fd uint32, p []byte) (int, syscall.Errno) { return h.Send(fd, p) }
+func (h *host) Respond(fd uint32, p []byte) (int, poller.Status) {
+	return h.Send(fd, poller.Words(p))
+}
 
-func (h *host) Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno) {
+func (h *host) Sendv(fd uint32, pieces []poller.Piece) (int, poller.Status) {
 	h.sendvs++
-	var list [framesPerWriteMax][]byte
-	bytes := 0
-	for i := range iov {
-		list[i] = unsafe.Slice(iov[i].Base, iov[i].Len)
-		bytes += len(list[i])
+	bytes, last := poller.BytesOf(pieces), len(pieces)-1
+	if last < 1 || bytes-len(pieces[last].Bytes()) >= bytesPerWriteMax {
+		panic(fmt.Sprintf("a batch of %d frames and %d bytes", len(pieces), bytes))
 	}
-	if len(iov) < 2 || bytes-len(list[len(iov)-1]) >= bytesPerWriteMax {
-		panic(fmt.Sprintf("a batch of %d frames and %d bytes", len(iov), bytes))
-	}
-	return h.write(fd, list[:len(iov)])
+	return h.write(fd, pieces)
 }
 
-func (h *host) write(fd uint32, list [][]byte) (int, syscall.Errno) {
+func (h *host) write(fd uint32, pieces []poller.Piece) (int, poller.Status) {
 	p := &h.peers[fd]
 	_, overrun := h.overruns[fd]
 	_, failed := h.failures[fd]
@@ -151,20 +144,21 @@ func (h *host) write(fd uint32, list [][]byte) (int, syscall.Errno) {
 		h.order = append(h.order, fd)
 	}
 	p.full = true
-	if p.broken != 0 {
-		return -1, p.broken
+	if p.broken != poller.OK {
+		return 0, p.broken
 	}
 	room, cut := p.room, len(p.script) > 0
 	if cut {
 		next := p.script[0]
 		p.script = p.script[1:]
 		if next < 0 {
-			return -1, syscall.Errno(-next)
+			return 0, poller.Status(-next)
 		}
 		room = min(room, next)
 	}
 	n, total := 0, 0
-	for _, b := range list {
+	for i := range pieces {
+		b := pieces[i].Bytes()
 		take := min(len(b), room-n)
 		if !p.discard {
 			p.stream = append(p.stream, b[:take]...)
@@ -173,11 +167,11 @@ func (h *host) write(fd uint32, list [][]byte) (int, syscall.Errno) {
 		total += len(b)
 	}
 	if n == 0 && total > 0 {
-		return -1, unix.EAGAIN
+		return 0, poller.Full
 	}
 	p.room -= n
 	p.full = n < total
-	return n, 0
+	return n, poller.OK
 }
 
 func (h *host) ArmWrite(fd uint32, on bool) {
@@ -208,11 +202,11 @@ func (h *host) Overrun(fd uint32, cause Cause) {
 	h.close(fd)
 }
 
-func (h *host) Failed(fd uint32, errno syscall.Errno) {
+func (h *host) Failed(fd uint32, status poller.Status) {
 	if _, twice := h.failures[fd]; twice {
 		panic(fmt.Sprintf("%d failed twice", fd))
 	}
-	h.failures[fd] = errno
+	h.failures[fd] = status
 	h.close(fd)
 }
 
@@ -256,13 +250,12 @@ func (h *host) say(fd uint32, b []byte) {
 	p := &h.peers[fd]
 	if !p.owes() {
 		if !h.registry.MidFrame(fd) {
-			n, errno := h.Send(fd, b)
-			if errno != 0 && !poller.WouldBlock(errno) {
+			n, status := h.Send(fd, poller.Words(b))
+			if status.IsEnd() {
 				h.close(fd)
 				return
 			}
-			b = b[max(n, 0):]
-			if len(b) == 0 {
+			if b = b[n:]; len(b) == 0 {
 				return
 			}
 		}
@@ -281,9 +274,9 @@ func (h *host) writable(fd uint32) {
 	}
 	for _, owed := range []*[]byte{&p.owedFrame, &p.owed} {
 		for len(*owed) > 0 {
-			n, errno := h.Send(fd, *owed)
-			if errno != 0 {
-				if !poller.WouldBlock(errno) {
+			n, status := h.Send(fd, poller.Words(*owed))
+			if status != poller.OK {
+				if status.IsEnd() {
 					h.close(fd)
 				}
 				return

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"c10m/poller"
 )
 
 // A world is a registry beside a naive model of it: per channel a set of
@@ -362,11 +362,11 @@ func (w *world) step(op, a, b byte) {
 		p.room += 64 * int(b)
 	case 10:
 		if p.open {
-			p.script = append(p.script, []int{0, 1, 5, 9, -int(unix.EAGAIN), -int(unix.ENOBUFS), -int(unix.EINTR)}[int(b)%7])
+			p.script = append(p.script, []int{0, 1, 5, 9, -int(poller.Full), -int(poller.Full), -int(poller.Full)}[int(b)%7])
 		}
 	case 11:
 		if p.open && b < 40 {
-			p.broken = unix.ECONNRESET
+			p.broken = poller.Gone
 		}
 	case 12:
 		if a >= 200 {

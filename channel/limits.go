@@ -1,5 +1,7 @@
 package channel
 
+import "c10m/poller"
+
 // The limits of the room, with their reasons. What an operator may want to
 // change is in Config.
 const (
@@ -40,7 +42,7 @@ const (
 	// framesPerWriteMax and bytesPerWriteMax bound one batch: beyond them a
 	// write takes so long that others wait for it. A visit is one write; who
 	// lacks more is visited again in the next round.
-	framesPerWriteMax = 64
+	framesPerWriteMax = poller.PiecesMax
 	bytesPerWriteMax  = 256 << 10
 	// ResponseMessagesMax and responseBytesMax bound what one response carries:
 	// its list of messages has to fit the 4 KiB that proxies keep for headers,

@@ -13,7 +13,7 @@ type Message struct {
 	payloadBytes uint32   // the payload is the end of the frame
 	frame        []byte   // nil for a question about the number of members
 	extra        int      // bytes that it takes beside its frame
-	at           int64    // when it was published, nanoseconds of poller.Kernel.Now
+	at           int64    // when it was published, nanoseconds of poller.Now
 	receipt      *Receipt // nil if nobody waits for the count
 	number       uint64   // of its id
 	hub          *Hub     // which has the encoders

@@ -1,7 +1,5 @@
 package channel
 
-import "c10m/poller"
-
 // Who subscribes with SubscribeOnce is a member until it is given something: long-polls.
 // A response is all that such a member is owed, in one piece, and has
 // to be whole from its first byte (its length comes first), so it is never begun
@@ -39,17 +37,16 @@ func (c *responseCaches) forget() {
 // stays until its owner unsubscribes it.
 func (r *Registry) respond(g *log, fd uint32, m *member, until uint32) {
 	response, messages := r.responseOf(g, m.format, m.seq, until)
-	n, errno := r.socket.Respond(fd, response)
+	n, status := r.socket.Respond(fd, response)
 	r.tally.writes++
-	if errno != 0 && !poller.WouldBlock(errno) {
+	if status.IsEnd() {
 		m.flags |= memberDead
 		if m.flags&memberBlocked == 0 {
 			r.block(g, fd, m)
 		}
-		r.owner.Failed(fd, errno)
+		r.owner.Failed(fd, status)
 		return
 	}
-	n = max(n, 0) // it is -1 with an error
 	r.tally.bytes += uint64(n)
 	r.tally.deliveries += uint64(messages)
 	if messages > 1 {

@@ -2,10 +2,9 @@ package channel
 
 import (
 	"errors"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"c10m/poller"
 )
 
 // Config says how much a loop keeps for slow readers.
@@ -34,11 +33,11 @@ type Config struct {
 type Socket interface {
 	// Room is where the registry keeps a member: poller.Record's, or another one.
 	Room(fd uint32) *[3]uint64
-	Send(fd uint32, p []byte) (int, syscall.Errno)
-	Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno)
+	Send(fd uint32, piece poller.Piece) (int, poller.Status)
+	Sendv(fd uint32, pieces []poller.Piece) (int, poller.Status)
 	// Respond is Send for a member that subscribed once. What it says is written is not
 	// the registry's any more.
-	Respond(fd uint32, response []byte) (int, syscall.Errno)
+	Respond(fd uint32, response []byte) (int, poller.Status)
 	ArmWrite(fd uint32, on bool)
 	Now() int64
 	Clock() int64
@@ -55,7 +54,7 @@ type Owner interface {
 	// Overrun: fd has fallen off its log and is to be closed.
 	Overrun(fd uint32, cause Cause)
 	// Failed: writing to fd failed for good.
-	Failed(fd uint32, errno syscall.Errno)
+	Failed(fd uint32, status poller.Status)
 	// Owe: fd was moved forward from the middle of a frame, and rest has to
 	// be written before anything else. rest is immutable. The member is held.
 	Owe(fd uint32, rest []byte)
@@ -107,7 +106,7 @@ type Registry struct {
 	surveys     []*Survey
 	slowSurveys []*SlowSurvey
 	busy        *busyList // nil while nobody looks
-	iov         [framesPerWriteMax]unix.Iovec
+	pieces      [framesPerWriteMax]poller.Piece
 	responses   responseCaches
 	tally       tally
 

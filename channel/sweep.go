@@ -1,11 +1,6 @@
 package channel
 
-import (
-	"syscall"
-	"unsafe"
-
-	"c10m/poller"
-)
+import "c10m/poller"
 
 // sweep brings members of one channel up to date, at most sliceWritesMax of
 // them, from where the last slice stopped. It returns the number of writes.
@@ -55,22 +50,22 @@ func (r *Registry) sweep(g *log) (writes int) {
 // of a frame then. If it is not full and the member still behind, the batch was full,
 // or the rest is behind an interruption.
 func (r *Registry) serve(g *log, fd uint32, m *member, until uint32) (full bool) {
-	first := g.entry(m.seq).message.As(m.format)[m.off:]
-	frames, bytes := 1, len(first)
+	first := poller.Piece{Frame: g.entry(m.seq).message.As(m.format), Off: int(m.off), IsShared: true}
+	frames, bytes := 1, len(first.Frame)-first.Off
 	var n int
-	var errno syscall.Errno
+	var status poller.Status
 	if m.seq+1 == until {
-		n, errno = r.socket.Send(fd, first)
+		n, status = r.socket.Send(fd, first)
 	} else {
 		frames, bytes = r.gather(g, first, m.format, m.seq, until)
-		n, errno = r.socket.Sendv(fd, r.iov[:frames])
-		clear(r.iov[:frames])
+		n, status = r.socket.Sendv(fd, r.pieces[:frames])
+		clear(r.pieces[:frames])
 	}
 	r.tally.writes++
-	if errno != 0 {
-		if !poller.WouldBlock(errno) {
+	if status != poller.OK {
+		if status.IsEnd() {
 			m.flags |= memberDead
-			r.owner.Failed(fd, errno)
+			r.owner.Failed(fd, status)
 		}
 		return true
 	}
@@ -82,20 +77,19 @@ func (r *Registry) serve(g *log, fd uint32, m *member, until uint32) (full bool)
 	return n < bytes
 }
 
-// gather fills r.iov with the frames from seq on; first is what remains of the
+// gather fills r.pieces with the frames from seq on; first is what remains of the
 // first of them.
-func (r *Registry) gather(g *log, first []byte, format Format, seq, until uint32) (frames, bytes int) {
-	frame := first
+func (r *Registry) gather(g *log, first poller.Piece, format Format, seq, until uint32) (frames, bytes int) {
+	piece := first
 	for {
-		r.iov[frames].Base = unsafe.SliceData(frame)
-		r.iov[frames].SetLen(len(frame))
+		r.pieces[frames] = piece
 		frames++
-		bytes += len(frame)
+		bytes += len(piece.Frame) - piece.Off
 		seq++
 		if seq == until || frames == framesPerWriteMax || bytes >= bytesPerWriteMax {
 			return frames, bytes
 		}
-		frame = g.entry(seq).message.As(format)
+		piece = poller.Piece{Frame: g.entry(seq).message.As(format), IsShared: true}
 	}
 }
 

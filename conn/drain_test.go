@@ -26,7 +26,7 @@ func TestDrainClosesEverybody(t *testing.T) {
 		waitFor(t, "half a request is there", func() bool {
 			return s.sum(func(s *Server) int64 { return s.Stats().Unfinished.Load() }) == 1
 		})
-		s.poller.StopAccepting(0)
+		s.sockets.StopAccepting(0)
 		done := make(chan struct{})
 		go func() { Drain(s.servers, over); close(done) }()
 		for _, c := range clients {
@@ -52,7 +52,7 @@ func TestDrainClosesEverybody(t *testing.T) {
 
 func TestDrainOfNobodyReturns(t *testing.T) {
 	s := startServer(t, 2, testConfig())
-	s.poller.StopAccepting(0)
+	s.sockets.StopAccepting(0)
 	Drain(s.servers, time.Hour)
 	s.checkNothingLeft(t)
 }
@@ -71,7 +71,7 @@ func startHeldDrain(t *testing.T, over time.Duration, prepare func(s *testServer
 	d.testServer = startServer(t, 1, config, d.kernel.install)
 	d.kernel.clock.Store(d.kernel.Now())
 	prepare(d.testServer)
-	d.poller.StopAccepting(0)
+	d.sockets.StopAccepting(0)
 	d.done.Go(func() { Drain(d.servers, over) })
 	waitFor(t, "the drain begins", func() bool {
 		isDraining := false
@@ -231,7 +231,7 @@ func TestDrainBringsWhatTheSweepOwes(t *testing.T) {
 		config.Channel.Pace.SetMost(1)
 		s.publish(t, "news", "one")
 		s.publish(t, "news", "two")
-		s.poller.StopAccepting(0)
+		s.sockets.StopAccepting(0)
 		done := make(chan struct{})
 		go func() { Drain(s.servers, over); close(done) }()
 		for _, c := range clients {
@@ -261,7 +261,7 @@ func TestDrainTellsWhoIsBehind(t *testing.T) {
 		s.publish(t, "news", numbered(published))
 		published++
 	}
-	s.poller.StopAccepting(0)
+	s.sockets.StopAccepting(0)
 	var done sync.WaitGroup
 	done.Go(func() { Drain(s.servers, 0) })
 	waitFor(t, "it is closed", func() bool { return len(s.counts()) > 0 })

@@ -2,13 +2,10 @@ package conn
 
 import (
 	"bytes"
-	"syscall"
 	"time"
 
 	"c10m/conn/wire"
 	"c10m/poller"
-
-	"golang.org/x/sys/unix"
 )
 
 // Answers are made once, for everybody; what differs is put in when one is said: its
@@ -65,25 +62,21 @@ func (s *exchange) dress(fd uint32, answer []byte) []byte {
 
 // Respond writes an answer that polls share to one of them, and returns how much of it
 // went. Where it has to differ, a copy goes, and what is left of that is owed.
-func (t *memberships) Respond(fd uint32, answer []byte) (int, syscall.Errno) {
+func (t *memberships) Respond(fd uint32, answer []byte) (int, poller.Status) {
 	s := t.server
 	c := s.cold[fd]
 	if c == nil || len(c.origin) == 0 && !c.isHead {
-		return t.Loop.Send(fd, answer)
+		return t.Loop.Send(fd, poller.Piece{Frame: answer, IsShared: true})
 	}
 	s.exchange.dressing = wire.AppendDressed(s.exchange.dressing[:0], wire.AnswerTo(c.isHead, answer), nil, c.origin)
-	n, errno := t.Loop.Send(fd, s.exchange.dressing)
-	switch {
-	case errno == 0:
-	case poller.WouldBlock(errno):
-		n = 0
-	default:
-		return 0, errno
+	n, status := t.Loop.Send(fd, poller.Words(s.exchange.dressing))
+	if status.IsEnd() {
+		return 0, status
 	}
 	if rest := s.exchange.dressing[n:]; len(rest) > 0 {
 		c.owed = append(c.owed, rest...)
 		s.outbox.owedBytes += len(rest)
 		t.Loop.ArmWrite(fd, true)
 	}
-	return len(answer), unix.Errno(0)
+	return len(answer), poller.OK
 }

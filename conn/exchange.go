@@ -39,6 +39,7 @@ type exchange struct {
 
 // plainHTTP is the protocol that every connection begins with.
 var plainHTTP = &protocol{
+	tag:          TagHTTP,
 	channels:     oneChannel{}, // and it is in none
 	mayRead:      func(s *Server, fd uint32) bool { return s.exchange.mayReadRequests(fd) },
 	readBytesMax: wholeRead,

@@ -14,6 +14,7 @@ import (
 	"c10m/channel"
 	"c10m/conn/reasons"
 	"c10m/poller"
+	"c10m/poller/epoll"
 )
 
 // A busOf is a Publisher that answers at once, or when the test says so.
@@ -82,7 +83,7 @@ func (b *busOf) hold() {
 	b.holding = true
 }
 
-func startHTTP(t testing.TB, change func(*Config), options ...func(*poller.Config, *Shared)) (*testServer, *busOf) {
+func startHTTP(t testing.TB, change func(*Config), options ...func(*epoll.Config, *Shared)) (*testServer, *busOf) {
 	bus := &busOf{}
 	config := testConfig()
 	config.NewPublisher = func(f Feedback) Publisher { bus.feedback = f; return bus }
@@ -362,7 +363,7 @@ func TestRequestsThatWaitHoldWhatIsCounted(t *testing.T) {
 		"a byte":           "G",
 		"a quarter of all": strings.Repeat(long, 3) + "G",
 	} {
-		s, bus := startHTTP(t, nil, func(settings *poller.Config, _ *Shared) { settings.Options.DeferAccept = false })
+		s, bus := startHTTP(t, nil, func(settings *epoll.Config, _ *Shared) { settings.Options.DeferAccept = false })
 		bus.hold()
 		stream := postRequest("/news", "first") + strings.Repeat(long, 6) + postRequest("/news", "second") + tail
 		clients := make([]*rawClient, 40)

@@ -2,13 +2,13 @@ package conn
 
 import (
 	"math"
-	"syscall"
 	"time"
 
 	"c10m/channel"
 	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/conn/wire"
+	"c10m/poller"
 
 	"github.com/gobwas/ws"
 )
@@ -198,8 +198,8 @@ func (s *Server) Overrun(member uint32, cause channel.Cause) {
 }
 
 // Failed ends a connection whose socket is broken.
-func (s *Server) Failed(member uint32, errno syscall.Errno) {
-	s.end(s.members.owner(member), errnoReason(errno))
+func (s *Server) Failed(member uint32, status poller.Status) {
+	s.end(s.members.owner(member), reasonOf(status))
 }
 
 // Owe keeps the rest of a frame whose member was moved forward.

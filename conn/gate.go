@@ -85,8 +85,8 @@ func (s *gate) arrive(fd uint32) bool {
 	if !s.clients.WantsAddress {
 		return true
 	}
-	peer, errno := s.loop.Peer(fd)
-	if errno != 0 {
+	peer, isKnown := s.loop.Peer(fd)
+	if !isKnown {
 		// ENOTCONN: it was reset. There is nothing more to read from it.
 		s.end(fd, reasons.RequestGone)
 		return false

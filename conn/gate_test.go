@@ -13,6 +13,7 @@ import (
 	"c10m/conn/admission"
 	"c10m/conn/reasons"
 	"c10m/poller"
+	"c10m/poller/epoll"
 
 	"github.com/gobwas/ws"
 )
@@ -81,7 +82,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 	for _, private := range []bool{false, true} {
 		t.Run(fmt.Sprintf("private=%v", private), func(t *testing.T) {
 			config := gateConfig(t, access.AddressLimits{Connections: 2}, func(a *admission.Access) { a.PrivateFDTables = private })
-			s := startServer(t, 2, config, func(settings *poller.Config, _ *Shared) { settings.PrivateFDTables = private })
+			s := startServer(t, 2, config, func(settings *epoll.Config, _ *Shared) { settings.PrivateFDTables = private })
 			first, second := s.from(t, "127.0.0.2"), s.from(t, "127.0.0.2")
 			first.expectStatus(101, "")
 			second.expectStatus(101, "")
@@ -117,7 +118,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 // Whoever does not even ask is counted as well, from the accept on.
 func TestSilentConnectionsAreCounted(t *testing.T) {
 	config := gateConfig(t, access.AddressLimits{Connections: 2}, nil)
-	s := startServer(t, 1, config, func(settings *poller.Config, _ *Shared) { settings.Options.DeferAccept = false })
+	s := startServer(t, 1, config, func(settings *epoll.Config, _ *Shared) { settings.Options.DeferAccept = false })
 	first, second := s.from(t, "127.0.0.2"), s.from(t, "127.0.0.2")
 	waitFor(t, "both are accepted", func() bool { return s.sum(func(s *Server) int64 { return s.Stats().Unfinished.Load() }) == 2 })
 	third := s.from(t, "127.0.0.2")
@@ -160,7 +161,7 @@ func TestProxyHeaderAtEverySplit(t *testing.T) {
 	for name, header := range map[string]string{"v1": proxyV1("192.0.2.1"), "v2": proxyV2(0x21, "192.0.2.1")} {
 		t.Run(name, func(t *testing.T) {
 			config := gateConfig(t, access.AddressLimits{Connections: 1}, func(a *admission.Access) { a.ProxyProtocol = true })
-			s := startServer(t, 1, config, func(settings *poller.Config, _ *Shared) { settings.Options.DeferAccept = false })
+			s := startServer(t, 1, config, func(settings *epoll.Config, _ *Shared) { settings.Options.DeferAccept = false })
 			whole := header + upgradeRequest("/news")
 			for at := 1; at <= len(header)+20; at++ {
 				c := s.from(t, "127.1.0.1")
@@ -284,7 +285,7 @@ func TestHealthChecksOfProxies(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := startServer(t, 1, gateConfig(t, access.AddressLimits{Connections: 1}, func(a *admission.Access) { a.ProxyProtocol = true }),
-				func(settings *poller.Config, _ *Shared) { settings.Options.DeferAccept = false })
+				func(settings *epoll.Config, _ *Shared) { settings.Options.DeferAccept = false })
 			client := s.from(t, c.from)
 			client.send([]byte(c.sends))
 			client.CloseWrite()

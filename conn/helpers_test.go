@@ -18,6 +18,7 @@ import (
 	"c10m/conn/wire/wiretest"
 	"c10m/internal/patience"
 	"c10m/poller"
+	"c10m/poller/epoll"
 
 	"github.com/gobwas/ws"
 )
@@ -279,7 +280,7 @@ func (s *testServer) checkNothingLeft(t testing.TB) {
 // A testKernel is Linux with a clock that the test may hold, a count of writes,
 // and sockets that are full when the test says so.
 type testKernel struct {
-	poller.Linux
+	epoll.Linux
 	clock atomic.Int64 // 0: the real one
 	sends atomic.Int64
 	// room is how many bytes more sockets take, plus 1; 0: as many as they can.
@@ -313,7 +314,7 @@ func (k *testKernel) Recv(fd int, p []byte) (int, syscall.Errno) {
 	return k.Linux.Recv(fd, p)
 }
 
-func (k *testKernel) install(settings *poller.Config, _ *Shared) { settings.Kernel = k }
+func (k *testKernel) install(settings *epoll.Config, _ *Shared) { settings.Kernel = k }
 
 // step moves a held clock and has the loops tick at the new time.
 func (s *testServer) step(k *testKernel, by time.Duration) {

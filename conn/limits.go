@@ -53,10 +53,9 @@ const (
 	// presencePerTickMax bounds the channels of which a tick tells who came and
 	// left, about 1 us each.
 	presencePerTickMax = 256
-	// backlogFramesPerWriteMax and backlogBytesPerWriteMax bound what one write
-	// brings of the history, as a sweep's writes are bounded.
-	backlogFramesPerWriteMax = 64
-	backlogBytesPerWriteMax  = 256 << 10
+	// backlogBytesPerWriteMax bounds what one write brings of the history, as a
+	// sweep's writes are bounded.
+	backlogBytesPerWriteMax = 256 << 10
 	// resumesPerTurnMax bounds the clients that are read from again in one turn,
 	// about 1 us each, after all had to wait for the bus.
 	resumesPerTurnMax = 256

@@ -13,6 +13,7 @@ import (
 	"c10m/channel"
 	"c10m/conn/admission"
 	"c10m/poller"
+	"c10m/poller/epoll"
 )
 
 // What comes in pieces costs in proportion to its bytes, however it is cut: the
@@ -198,7 +199,7 @@ func (p *countingPublisher) Full() bool { return false }
 
 // A sizingKernel notes the longest read that is asked for.
 type sizingKernel struct {
-	poller.Linux
+	epoll.Linux
 	longest atomic.Int64
 }
 
@@ -215,7 +216,7 @@ func TestOneReadOfFramesIsSmall(t *testing.T) {
 	publisher := &countingPublisher{}
 	config.NewPublisher = func(Feedback) Publisher { return publisher }
 	config.PublishBytesMax, config.InboundBytesTotal = 1<<20, 2<<20
-	s := startServer(t, 1, config, func(settings *poller.Config, _ *Shared) { settings.Kernel = kernel })
+	s := startServer(t, 1, config, func(settings *epoll.Config, _ *Shared) { settings.Kernel = kernel })
 	c := s.upgrade(t, "/news")
 	kernel.longest.Store(0)
 	c.send(join(fragments(2, make([]byte, 50_000), 1), clientPing("done")))

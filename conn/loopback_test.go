@@ -14,6 +14,7 @@ import (
 	"c10m/conn/wire"
 	"c10m/internal/patience"
 	"c10m/poller"
+	"c10m/poller/epoll"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
@@ -22,6 +23,7 @@ import (
 // A testServer is the three rooms together on real sockets, without a bus.
 type testServer struct {
 	poller  *poller.Poller
+	sockets *epoll.Sockets
 	hub     *channel.Hub
 	shared  *Shared
 	servers []*Server
@@ -39,7 +41,7 @@ func testConfig() Config {
 }
 
 // startServer runs the rooms on a free port of 127.0.0.1.
-func startServer(t testing.TB, loops int, config Config, options ...func(*poller.Config, *Shared)) *testServer {
+func startServer(t testing.TB, loops int, config Config, options ...func(*epoll.Config, *Shared)) *testServer {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -48,29 +50,29 @@ func startServer(t testing.TB, loops int, config Config, options ...func(*poller
 	address := free.Addr().String()
 	free.Close()
 	s := &testServer{shared: NewShared(config), address: address}
-	settings := poller.Config{
+	settings := epoll.Config{
 		Loops:          loops,
 		DescriptorsMax: 1 << 20,
-		Listen:         []poller.Address{netip.MustParseAddrPort(address)},
-		Options:        poller.ListenOptions{WriteDeadline: 30 * time.Second, DeferAccept: true},
-		NewHandler: func(l *poller.Loop) poller.Handler {
-			server := NewServer(s.shared, l)
-			s.servers = append(s.servers, server)
-			return server
-		},
+		Listen:         epoll.Listeners(TagHTTP, netip.MustParseAddrPort(address)),
+		Options:        epoll.ListenOptions{WriteDeadline: 30 * time.Second, DeferAccept: true},
 	}
 	for _, option := range options {
 		option(&settings, s.shared)
 	}
-	if s.poller, err = poller.Start(settings); err != nil {
+	s.poller = poller.New(poller.Config{Loops: loops, NewHandler: func(l *poller.Loop) poller.Handler {
+		server := NewServer(s.shared, l)
+		s.servers = append(s.servers, server)
+		return server
+	}})
+	t.Cleanup(s.poller.Stop)
+	if s.sockets, err = epoll.Start(s.poller, settings); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.poller.Stop)
 	var posters []channel.Poster
 	for _, server := range s.servers {
 		posters = append(posters, server)
 	}
-	hub := HubConfig(wire.FrameAuto, 1<<20, poller.Linux{}.Now)
+	hub := HubConfig(wire.FrameAuto, 1<<20, poller.Now)
 	hub.History = config.History
 	s.hub = channel.NewHub(posters, hub)
 	return s

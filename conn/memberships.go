@@ -1,14 +1,11 @@
 package conn
 
 import (
-	"syscall"
 	"unsafe"
 
 	"c10m/channel"
 	"c10m/internal/slab"
 	"c10m/poller"
-
-	"golang.org/x/sys/unix"
 )
 
 // Many channels on one connection (docs/c10m.v1.md). The registry knows members by
@@ -103,35 +100,31 @@ func (t *memberships) Room(n uint32) *[3]uint64 {
 // Send writes to a member's socket. For a membership it finds the socket full
 // while another one's frame, or something of our own, is unfinished in it: the
 // registry then waits for Writable as it would for the kernel.
-func (t *memberships) Send(n uint32, p []byte) (int, syscall.Errno) {
+func (t *memberships) Send(n uint32, piece poller.Piece) (int, poller.Status) {
 	if n < firstMembership {
-		return t.Loop.Send(n, p)
+		return t.Loop.Send(n, piece)
 	}
 	fd, ok := t.mayWrite(n)
 	if !ok {
-		return 0, unix.EAGAIN
+		return 0, poller.Full
 	}
-	sent, errno := t.Loop.Send(fd, p)
-	t.wrote(fd, n, errno != 0 || sent < len(p))
-	return sent, errno
+	sent, status := t.Loop.Send(fd, piece)
+	t.wrote(fd, n, sent < len(piece.Bytes()))
+	return sent, status
 }
 
 // Sendv is Send for several frames.
-func (t *memberships) Sendv(n uint32, iov []unix.Iovec) (int, syscall.Errno) {
+func (t *memberships) Sendv(n uint32, pieces []poller.Piece) (int, poller.Status) {
 	if n < firstMembership {
-		return t.Loop.Sendv(n, iov)
+		return t.Loop.Sendv(n, pieces)
 	}
 	fd, ok := t.mayWrite(n)
 	if !ok {
-		return 0, unix.EAGAIN
+		return 0, poller.Full
 	}
-	bytes := 0
-	for i := range iov {
-		bytes += int(iov[i].Len)
-	}
-	sent, errno := t.Loop.Sendv(fd, iov)
-	t.wrote(fd, n, errno != 0 || sent < bytes)
-	return sent, errno
+	sent, status := t.Loop.Sendv(fd, pieces)
+	t.wrote(fd, n, sent < poller.BytesOf(pieces))
+	return sent, status
 }
 
 // mayWrite returns the connection of membership n, and whether n may write to it

@@ -128,7 +128,7 @@ func TestDrainTellsWhoIsUntold(t *testing.T) {
 	clients := s.members(t, 20)
 	s.hub.Interrupted(time.Hour)
 	s.begun()
-	s.poller.StopAccepting(0)
+	s.sockets.StopAccepting(0)
 	var done sync.WaitGroup
 	done.Go(func() { Drain(s.servers, 0) })
 	for _, c := range clients {

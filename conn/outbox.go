@@ -87,15 +87,12 @@ func (s *outbox) say(fd uint32, words []byte) {
 	c, p := s.cold[fd], s.protocolOf(fd)
 	if c == nil || !c.owes() {
 		if !p.channels.midFrame(s.Server, fd) {
-			n, errno := s.loop.Send(fd, words)
-			if errno != 0 && !poller.WouldBlock(errno) {
-				s.end(fd, errnoReason(errno))
+			n, status := s.loop.Send(fd, poller.Words(words))
+			if status.IsEnd() {
+				s.end(fd, reasonOf(status))
 				return
 			}
-			if errno == 0 {
-				words = words[n:]
-			}
-			if len(words) == 0 {
+			if words = words[n:]; len(words) == 0 {
 				return
 			}
 		}
@@ -159,10 +156,10 @@ func (s *outbox) writable(fd uint32) {
 // settle writes what is owed and reports whether that is done.
 func (s *outbox) settle(fd uint32, owed *[]byte) bool {
 	for len(*owed) > 0 {
-		n, errno := s.loop.Send(fd, *owed)
-		if errno != 0 {
-			if !poller.WouldBlock(errno) {
-				s.end(fd, errnoReason(errno))
+		n, status := s.loop.Send(fd, poller.Words(*owed))
+		if status != poller.OK {
+			if status.IsEnd() {
+				s.end(fd, reasonOf(status))
 			}
 			return false
 		}

@@ -17,7 +17,7 @@ var protocols []*protocol
 
 func init() {
 	protocols = []*protocol{
-		plainHTTP, // the first: what every connection begins with
+		plainHTTP, // the first, as whose value a blank record has it
 		webSocket,
 		twoWayProtocol,
 		eventStream,
@@ -36,11 +36,24 @@ func init() {
 		if p.subprotocol != "" {
 			subprotocols = append(subprotocols, p.subprotocol)
 		}
+		if p.tag != 0 {
+			firsts[p.tag] = p
+		}
 	}
 }
 
-// subprotocols are those that an upgrade may choose.
-var subprotocols []string
+// subprotocols are those that an upgrade may choose, firsts what a newcomer speaks, by
+// the tag of his listener.
+var (
+	subprotocols []string
+	firsts       [1 << 8]*protocol
+)
+
+// The tags of listeners, which say what is spoken there from the first byte on.
+const (
+	_ poller.Tag = iota
+	TagHTTP
+)
 
 // A protocol is what differs between connections that speak differently. All functions
 // are called on the loop's thread. One that is nil is never asked for, or, where that is
@@ -48,7 +61,10 @@ var subprotocols []string
 type protocol struct {
 	number uint8 // its index
 
-	// How a request chooses it. Either it has a subprotocol (RFC 6455, 1.9; the plain
+	// tag is of the listeners where everybody speaks it at first; 0: there are none, and
+	// a request chooses it.
+	tag poller.Tag
+	// How a request does. Either it has a subprotocol (RFC 6455, 1.9; the plain
 	// WebSocket has upgraded alone), or answers says that a GET or HEAD that is no upgrade
 	// asks for it, and begin answers that.
 	subprotocol string

@@ -129,12 +129,12 @@ func (s *publishing) holdBack(fd uint32) bool {
 // same: a reset or a time-out. What it had sent before is lost with it; to take
 // it would let clients pass the limit by breaking off.
 func (s *publishing) brokeOff(fd uint32) {
-	_, errno := s.loop.Recv(fd, s.scratch[:])
+	_, status := s.loop.Recv(fd, s.scratch[:])
 	switch {
-	case errno == 0:
+	case status == poller.OK:
 		s.end(fd, reasons.ClientReset)
-	case !poller.WouldBlock(errno):
-		s.end(fd, errnoReason(errno))
+	case status.IsEnd():
+		s.end(fd, reasonOf(status))
 	}
 }
 

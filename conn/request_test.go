@@ -14,6 +14,7 @@ import (
 	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/poller"
+	"c10m/poller/epoll"
 )
 
 var ofOrigin = regexp.MustCompile("Access-Control-Allow-Origin: [^*]*\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n")
@@ -119,7 +120,7 @@ func TestGoodRequests(t *testing.T) {
 
 func TestRequestTimeout(t *testing.T) {
 	kernel := &testKernel{}
-	s := startServer(t, 1, testConfig(), kernel.install, func(settings *poller.Config, _ *Shared) {
+	s := startServer(t, 1, testConfig(), kernel.install, func(settings *epoll.Config, _ *Shared) {
 		settings.Options.DeferAccept = false // so that silence is seen at once
 	})
 	kernel.clock.Store(kernel.Now())

@@ -2,21 +2,18 @@ package conn
 
 import (
 	"math"
-	"unsafe"
 
 	"c10m/channel"
 	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/poller"
-
-	"golang.org/x/sys/unix"
 )
 
 // A resumer brings connections from their positions to their logs.
 type resumer struct {
 	*Server // whose part it is
 
-	iov      [backlogFramesPerWriteMax]unix.Iovec
+	pieces   [poller.PiecesMax]poller.Piece
 	backlogs timers.Deadlines
 }
 
@@ -127,14 +124,12 @@ func (s *resumer) writeBacklog(fd uint32, c *cold) {
 		return
 	}
 	if len(r.backlog) > 0 {
-		n, errno := s.loop.Sendv(fd, s.gatherBacklog(r.backlog, format))
-		if errno != 0 && !poller.WouldBlock(errno) {
-			s.end(fd, errnoReason(errno))
+		n, status := s.loop.Sendv(fd, s.gatherBacklog(r.backlog, format))
+		if status.IsEnd() {
+			s.end(fd, reasonOf(status))
 			return
 		}
-		if errno == 0 {
-			s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, r, n, format)))
-		}
+		s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, r, n, format)))
 		if s.loop.Closing(fd) {
 			return
 		}
@@ -151,25 +146,24 @@ func (s *resumer) writeBacklog(fd uint32, c *cold) {
 	}
 }
 
-func (s *resumer) gatherBacklog(backlog []*channel.Message, format channel.Format) []unix.Iovec {
+func (s *resumer) gatherBacklog(backlog []*channel.Message, format channel.Format) []poller.Piece {
 	frames, bytes := 0, 0
 	for _, message := range backlog {
 		frame := message.As(format)
-		s.iov[frames].Base = unsafe.SliceData(frame)
-		s.iov[frames].SetLen(len(frame))
+		s.pieces[frames] = poller.Piece{Frame: frame, IsShared: true}
 		frames++
 		bytes += len(frame)
-		if frames == len(s.iov) || bytes >= backlogBytesPerWriteMax {
+		if frames == len(s.pieces) || bytes >= backlogBytesPerWriteMax {
 			break
 		}
 	}
-	return s.iov[:frames]
+	return s.pieces[:frames]
 }
 
 // advanceBacklog drops what n bytes of a write have brought and returns how many
 // messages that were. The rest of one that is partly written becomes owed.
 func (s *resumer) advanceBacklog(fd uint32, c *cold, r *resume, n int, format channel.Format) (messages int) {
-	clear(s.iov[:])
+	clear(s.pieces[:])
 	for n > 0 {
 		frame := r.backlog[0].As(format)
 		if r.pinned {

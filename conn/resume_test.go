@@ -15,6 +15,7 @@ import (
 	"c10m/channel"
 	"c10m/conn/reasons"
 	"c10m/poller"
+	"c10m/poller/epoll"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
@@ -206,7 +207,7 @@ func TestResumeOfWhoLeavesInTheMiddle(t *testing.T) {
 // hub yet, and the client's socket fills and empties meanwhile.
 func TestResumeWaitsForItsAnswer(t *testing.T) {
 	history := channel.NewHistory(channel.HistoryConfig{Messages: 1})
-	s := startServer(t, 1, testConfig(), func(_ *poller.Config, shared *Shared) { shared.Config.History = history })
+	s := startServer(t, 1, testConfig(), func(_ *epoll.Config, shared *Shared) { shared.Config.History = history })
 	stats := s.servers[0].Stats()
 	c := s.dial(t, "news?since=first")
 	s.publish(t, "news", "early")
@@ -226,7 +227,7 @@ func TestResumeWaitsForItsAnswer(t *testing.T) {
 		}
 	}
 	// The answer: nothing is kept, and what came before it is not the member's.
-	hub := channel.NewHub([]channel.Poster{s.servers[0]}, channel.HubConfig{Now: poller.Linux{}.Now, History: history})
+	hub := channel.NewHub([]channel.Poster{s.servers[0]}, channel.HubConfig{Now: poller.Now, History: history})
 	waitFor(t, "the answer", func() bool { return hub.Stats().Resumed.Load() == 1 })
 	s.publish(t, "news", "late")
 	for {

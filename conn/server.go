@@ -2,7 +2,6 @@ package conn
 
 import (
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"c10m/access"
@@ -14,8 +13,6 @@ import (
 	"c10m/conn/walks"
 	"c10m/conn/wire"
 	"c10m/poller"
-
-	"golang.org/x/sys/unix"
 )
 
 // Config is the same for all loops.
@@ -241,16 +238,17 @@ func (s *Server) Post(letter *poller.Letter) bool { return s.loop.Post(letter) }
 func (s *Server) Wants(hash uint32) bool          { return s.registry.Wants(hash) }
 
 // Open looks at a new connection's request, which is usually there.
-func (s *Server) Open(fd uint32) {
+func (s *Server) Open(fd uint32, tag poller.Tag) {
+	s.speak(fd, firsts[tag])
 	s.stats.Unfinished.Add(1)
 	if !s.gate.arrive(fd) {
 		return
 	}
-	n, errno := 0, unix.EAGAIN
+	n, status := 0, poller.Full
 	if !s.gate.judge.IsTired() {
-		n, errno = s.loop.Recv(fd, s.scratch[:])
+		n, status = s.loop.Recv(fd, s.scratch[:])
 	}
-	if errno == unix.EAGAIN || errno == unix.EINTR {
+	if status == poller.Full {
 		if s.coldOf(fd) == nil {
 			s.refuse(fd, reasons.RequestMemory)
 			return
@@ -258,7 +256,7 @@ func (s *Server) Open(fd uint32) {
 		s.expireAfter(&s.handshakes, fd, s.shared.handshakeTimeout)
 		return
 	}
-	s.received(fd, n, errno)
+	s.received(fd, n, status)
 	if s.loop.Record(fd).Phase == phaseRequest {
 		s.expireAfter(&s.handshakes, fd, s.shared.handshakeTimeout)
 	}
@@ -276,20 +274,20 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 		return
 	}
 	if p := s.protocolOf(fd); p.mayRead(s, fd) {
-		n, errno := s.loop.Recv(fd, s.scratch[:p.readBytesMax(s, fd)])
-		s.received(fd, n, errno)
+		n, status := s.loop.Recv(fd, s.scratch[:p.readBytesMax(s, fd)])
+		s.received(fd, n, status)
 	}
 }
 
 // received takes the result of one read.
-func (s *Server) received(fd uint32, n int, errno syscall.Errno) {
+func (s *Server) received(fd uint32, n int, status poller.Status) {
 	p := s.protocolOf(fd)
 	switch {
-	case errno == unix.EAGAIN || errno == unix.EINTR:
-	case errno == unix.ECONNRESET || errno == 0 && n == 0:
-		s.end(fd, p.hungUp(s, fd, errno != 0))
-	case errno != 0:
-		s.end(fd, errnoReason(errno))
+	case status == poller.Full:
+	case status == poller.Gone || status == poller.OK && n == 0:
+		s.end(fd, p.hungUp(s, fd, status != poller.OK))
+	case status.IsEnd():
+		s.end(fd, reasonOf(status))
 	case s.loop.Record(fd).Phase != phaseLingering:
 		p.received(s, fd, s.scratch[:n])
 	}
@@ -305,11 +303,12 @@ func hungUp(_ *Server, _ uint32, isReset bool) reasons.Reason {
 	return reasons.ClientGone
 }
 
-func errnoReason(errno syscall.Errno) reasons.Reason {
-	switch errno {
-	case unix.ECONNRESET, unix.EPIPE:
+// reasonOf is for a connection that ended.
+func reasonOf(status poller.Status) reasons.Reason {
+	switch status {
+	case poller.Gone:
 		return reasons.ClientReset
-	case unix.ETIMEDOUT:
+	case poller.TimedOut:
 		return reasons.WriteDeadline
 	}
 	return reasons.SocketError

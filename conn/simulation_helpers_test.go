@@ -9,27 +9,71 @@ import (
 
 	"c10m/conn/reasons"
 	"c10m/poller"
+	"c10m/poller/epoll"
+	"c10m/poller/epoll/epolltest"
 	"c10m/poller/pollertest"
 )
 
 // What the simulations have in common: requests, WebSockets and connections of many
-// channels, each on the real loop over a kernel in memory.
+// channels, each on the real loop over a network in memory.
 
-// newSimulatedLoop is a loop and its server over such a kernel.
-func newSimulatedLoop(t testing.TB, kernel *pollertest.Kernel, listeners int, shared *Shared) (*poller.Loop, *Server) {
+// A network is such a one: half of the seeds have the epoll engine over a kernel in memory,
+// the others have an engine in memory.
+type network struct {
+	*pollertest.World
+	Dial func() *pollertest.Peer
+	Open func() int // connections and descriptors
+	open func(newHandler func(*poller.Loop) poller.Handler) (*poller.Loop, error)
+}
+
+func newNetwork(seed uint64) *network {
+	if seed&2 == 0 {
+		engine, loop := pollertest.NewEngine(seed)
+		return &network{
+			World: engine.World,
+			Dial:  func() *pollertest.Peer { return engine.Dial(TagHTTP) },
+			Open:  engine.Connections,
+			open: func(newHandler func(*poller.Loop) poller.Handler) (*poller.Loop, error) {
+				return loop, loop.Open(newHandler)
+			},
+		}
+	}
+	kernel := epolltest.New(seed)
+	return &network{
+		World: kernel.World, Dial: kernel.Dial, Open: kernel.Open,
+		open: func(newHandler func(*poller.Loop) poller.Handler) (*poller.Loop, error) {
+			return newKernelLoop(kernel, kernel, 2, newHandler)
+		},
+	}
+}
+
+// newKernelLoop is a loop over a kernel in memory, which another may stand before.
+func newKernelLoop(kernel *epolltest.Kernel, front epoll.Kernel, listeners int, newHandler func(*poller.Loop) poller.Handler) (*poller.Loop, error) {
+	return epoll.NewLoop(epoll.Config{
+		DescriptorsMax: 1 << 12, Listen: epoll.Listeners(TagHTTP, make([]poller.Address, listeners)...), Kernel: front,
+	}, kernel.Eventfd(), newHandler)
+}
+
+// newSimulatedLoop is a loop and its server over such a network.
+func newSimulatedLoop(t testing.TB, network *network, shared *Shared) (*poller.Loop, *Server) {
 	t.Helper()
 	var server *Server
-	loop, err := poller.NewLoop(poller.Config{
-		DescriptorsMax: 1 << 12, Listen: make([]poller.Address, listeners), Kernel: kernel,
-		NewHandler: func(l *poller.Loop) poller.Handler {
-			server = NewServer(shared, l)
-			return server
-		},
-	}, kernel.Eventfd())
+	loop, err := network.open(func(l *poller.Loop) poller.Handler {
+		server = NewServer(shared, l)
+		return server
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return loop, server
+}
+
+// openNaps has the loop open what naps need, which it keeps.
+func openNaps(loop *poller.Loop) {
+	loop.Nap(1)
+	for range 3 { // the first does not sleep
+		loop.Turn()
+	}
 }
 
 // simulationSeeds are those from 1 to count and one of the clock, or the one that

@@ -26,7 +26,7 @@ type httpSimulation struct {
 	t        *testing.T
 	seed     uint64
 	random   *rand.Rand
-	kernel   *pollertest.Kernel
+	kernel   *network
 	loop     *poller.Loop
 	server   *Server
 	clients  []*askingClient   // all there ever were
@@ -61,10 +61,10 @@ type dueAnswer struct {
 const simPage = "a page of the server's own"
 
 func newHTTPSimulation(t *testing.T, seed uint64) *httpSimulation {
-	s := &httpSimulation{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), kernel: pollertest.New(seed)}
+	s := &httpSimulation{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), kernel: newNetwork(seed)}
 	s.kernel.DescriptorsMax = 40
 	s.kernel.Faults = pollertest.Faults{
-		PartialWrite: 0.2, SendAgain: 0.1, SendNoBufs: 0.02, Reset: 0.0002, ShortRead: 0.3, WaitEINTR: 0.05, StaleEvent: 0.1,
+		PartialWrite: 0.2, SendFull: 0.1, SendNoBufs: 0.02, Reset: 0.0002, ShortRead: 0.3, WaitNothing: 0.05, StaleEvent: 0.1,
 	}
 	config := testConfig()
 	config.NewPublisher = func(f Feedback) Publisher { s.feedback = f; return s }
@@ -73,7 +73,7 @@ func newHTTPSimulation(t *testing.T, seed uint64) *httpSimulation {
 	shared := NewShared(config)
 	// The loop sleeps through turns in which nothing comes, so clients are slow.
 	shared.handshakeTimeout, shared.lingerTimeout = 5*time.Minute, 5*time.Minute
-	s.loop, s.server = newSimulatedLoop(t, s.kernel, 3, shared)
+	s.loop, s.server = newSimulatedLoop(t, s.kernel, shared)
 	return s
 }
 

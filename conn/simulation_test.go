@@ -27,15 +27,15 @@ import (
 
 // simFaults is the table of what goes wrong.
 var simFaults = pollertest.Faults{
-	PartialWrite: 0.2, SendAgain: 0.1, SendNoBufs: 0.02, Reset: 0.0005, ShortRead: 0.3,
-	WaitEINTR: 0.05, StaleEvent: 0.1, AcceptEMFILE: 0.05, AcceptAbort: 0.05, EpollNoSpace: 0.02,
+	PartialWrite: 0.2, SendFull: 0.1, SendNoBufs: 0.02, Reset: 0.0005, ShortRead: 0.3,
+	WaitNothing: 0.05, StaleEvent: 0.1, AcceptEMFILE: 0.05, AcceptAbort: 0.05, EpollNoSpace: 0.02,
 }
 
 type simulation struct {
 	t         *testing.T
 	seed      uint64
 	random    *rand.Rand
-	kernel    *pollertest.Kernel
+	kernel    *network
 	loop      *poller.Loop
 	server    *Server
 	hub       *channel.Hub
@@ -80,7 +80,7 @@ const simRequest = "GET /c%d HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnec
 const simEventsRequest = "GET /c%d HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n"
 
 func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
-	s := &simulation{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 2)), kernel: pollertest.New(seed)}
+	s := &simulation{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 2)), kernel: newNetwork(seed)}
 	s.kernel.DescriptorsMax = 30
 	s.kernel.Faults = simFaults
 	config := testConfig()
@@ -89,7 +89,7 @@ func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
 	config.NewPublisher = func(f Feedback) Publisher { s.bus = simBus{simulation: s, feedback: f}; return &s.bus }
 	config.PublishBytesMax, config.InboundBytesTotal = simSaidBytesMax, 16<<10
 	config.Access = admission.Access{Addresses: access.NewAddresses(access.AddressLimits{Connections: 1 << 20}), DescriptorsMax: 1 << 12}
-	s.loop, s.server = newSimulatedLoop(t, s.kernel, 3, NewShared(config))
+	s.loop, s.server = newSimulatedLoop(t, s.kernel, NewShared(config))
 	s.hub = channel.NewHub([]channel.Poster{s.server}, HubConfig(wire.FrameAuto, 1<<20, s.kernel.Now))
 	return s
 }
@@ -317,7 +317,7 @@ func (s *simulation) checkDelivered() (connected int) {
 }
 
 func (s *simulation) run(more func() bool) {
-	s.loop.Nap(1) // opens what naps need, and keeps it
+	openNaps(s.loop)
 	base := s.kernel.Open()
 	for more() {
 		s.step()

@@ -13,13 +13,14 @@ import (
 
 	"c10m/conn/reasons"
 	"c10m/poller"
+	"c10m/poller/epoll"
 
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 )
 
 // smallSendBuffer makes the server's end of a socket full soon.
-func smallSendBuffer(settings *poller.Config, _ *Shared) { settings.Options.SendBufferBytes = 4608 }
+func smallSendBuffer(settings *epoll.Config, _ *Shared) { settings.Options.SendBufferBytes = 4608 }
 
 // dialSlow makes a connection that the kernel holds little for.
 func (s *testServer) dialSlow(t testing.TB) *rawClient {

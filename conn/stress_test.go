@@ -62,7 +62,7 @@ func TestStress(t *testing.T) {
 	visitors.Wait()
 	close(stop)
 	publishers.Wait()
-	s.poller.StopAccepting(0)
+	s.sockets.StopAccepting(0)
 	for channel := range stressChannels {
 		s.publish(t, fmt.Sprint(channel), "end")
 	}

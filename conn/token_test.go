@@ -15,6 +15,7 @@ import (
 	"c10m/conn/reasons"
 	"c10m/conn/wire"
 	"c10m/poller"
+	"c10m/poller/epoll/epolltest"
 	"c10m/poller/pollertest"
 
 	"github.com/gobwas/ws"
@@ -258,7 +259,7 @@ func TestATokenEndsInTheMiddleOfAFrame(t *testing.T) {
 
 // tickingKernel is a kernel on which every look at the clock takes a while: so
 // each token costs more than a turn may spend (0.5 ms).
-type tickingKernel struct{ *pollertest.Kernel }
+type tickingKernel struct{ *epolltest.Kernel }
 
 func (k tickingKernel) Now() int64 {
 	k.Advance(time.Millisecond)
@@ -269,16 +270,13 @@ func (k tickingKernel) Now() int64 {
 // they come with the accept or later; messages leave in the same turn, and all
 // newcomers get their answer in the end.
 func TestAStormOfTokensIsBoundedPerTurn(t *testing.T) {
-	kernel := tickingKernel{pollertest.New(1)}
+	kernel := tickingKernel{epolltest.New(1)}
 	config, _ := tokenConfig(t)
 	var server *Server
-	loop, err := poller.NewLoop(poller.Config{
-		DescriptorsMax: 1 << 12, Listen: make([]poller.Address, 3), Kernel: kernel,
-		NewHandler: func(l *poller.Loop) poller.Handler {
-			server = NewServer(NewShared(config), l)
-			return server
-		},
-	}, kernel.Eventfd())
+	loop, err := newKernelLoop(kernel.Kernel, kernel, 3, func(l *poller.Loop) poller.Handler {
+		server = NewServer(NewShared(config), l)
+		return server
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -213,21 +213,14 @@ func (s *twoWays) serveBacklogs(fd uint32) (stuck, more bool) {
 
 // writeSome makes one write of a backlog and reports whether the socket took less.
 func (s *twoWays) writeSome(fd uint32, c *cold, r *resume) (stuck bool) {
-	iov := s.resumer.gatherBacklog(r.backlog, s.protocolOf(fd).format)
-	bytes := 0
-	for i := range iov {
-		bytes += int(iov[i].Len)
-	}
-	n, errno := s.loop.Sendv(fd, iov)
-	switch {
-	case errno == 0:
-		s.stats.Resent.Add(uint64(s.resumer.advanceBacklog(fd, c, r, n, s.protocolOf(fd).format)))
-	case poller.WouldBlock(errno):
-		n = 0
-	default:
-		s.end(fd, errnoReason(errno))
+	pieces := s.resumer.gatherBacklog(r.backlog, s.protocolOf(fd).format)
+	bytes := poller.BytesOf(pieces)
+	n, status := s.loop.Sendv(fd, pieces)
+	if status.IsEnd() {
+		s.end(fd, reasonOf(status))
 		return true
 	}
+	s.stats.Resent.Add(uint64(s.resumer.advanceBacklog(fd, c, r, n, s.protocolOf(fd).format)))
 	if len(r.backlog) > 0 && !r.pinned && !s.loop.Closing(fd) {
 		s.resumer.pinBacklog(fd, r, s.protocolOf(fd).format)
 	}

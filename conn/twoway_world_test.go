@@ -30,7 +30,7 @@ type twoWayWorld struct {
 	t         testing.TB
 	seed      uint64
 	random    *rand.Rand
-	kernel    *pollertest.Kernel
+	kernel    *network
 	loop      *poller.Loop
 	server    *Server
 	hub       *channel.Hub
@@ -55,7 +55,7 @@ type worldSaid struct {
 }
 
 func newTwoWayWorld(t testing.TB, seed uint64, skip, history bool, happened map[string]int) *twoWayWorld {
-	w := &twoWayWorld{t: t, seed: seed, skip: skip, history: history, random: rand.New(rand.NewPCG(seed, 3)), kernel: pollertest.New(seed), happened: happened}
+	w := &twoWayWorld{t: t, seed: seed, skip: skip, history: history, random: rand.New(rand.NewPCG(seed, 3)), kernel: newNetwork(seed), happened: happened}
 	w.kernel.DescriptorsMax = 25
 	w.kernel.Faults = simFaults
 	config := testConfig()
@@ -68,7 +68,7 @@ func newTwoWayWorld(t testing.TB, seed uint64, skip, history bool, happened map[
 		config.History = channel.NewHistory(channel.HistoryConfig{Messages: 200, Start: func(work func()) { w.answers = work }})
 		hub.History = config.History
 	}
-	w.loop, w.server = newSimulatedLoop(t, w.kernel, 2, NewShared(config))
+	w.loop, w.server = newSimulatedLoop(t, w.kernel, NewShared(config))
 	w.hub = channel.NewHub([]channel.Poster{w.server}, hub)
 	return w
 }
@@ -269,7 +269,7 @@ func (w *twoWayWorld) check() {
 }
 
 func (w *twoWayWorld) run(more func() bool) {
-	w.loop.Nap(1)
+	openNaps(w.loop)
 	for more() {
 		w.step()
 		w.check()

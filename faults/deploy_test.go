@@ -11,7 +11,7 @@ import (
 
 	"c10m/internal/patience"
 	"c10m/internal/servertest"
-	"c10m/poller"
+	"c10m/poller/epoll"
 
 	"github.com/gobwas/ws"
 )
@@ -112,7 +112,7 @@ func (w *waiters) ask() (late int) {
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 		// The new server may have taken so long to start that their time for a
 		// request is over (408).
-		isLate := time.Since(now) > poller.HandoverGrace*2/3 || time.Since(w.since) > 8*time.Second
+		isLate := time.Since(now) > epoll.HandoverGrace*2/3 || time.Since(w.since) > 8*time.Second
 		if isLate {
 			late++
 		}

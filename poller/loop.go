@@ -6,34 +6,23 @@ import (
 	"math/bits"
 	"net/netip"
 	"sync/atomic"
-	"syscall"
-
-	"golang.org/x/sys/unix"
-)
-
-// Event says what epoll saw on a connection.
-type Event uint8
-
-const (
-	// Readable: bytes, the end of the peer's stream, or an error to fetch.
-	Readable Event = 1 << iota
-	// Writable: the socket takes bytes again (only after ArmWrite).
-	Writable
+	"time"
 )
 
 // A Handler is the room above: what to do with connections. The loop calls it
 // from its own thread only. No method may block.
 type Handler interface {
-	// Open tells of a new connection. Its request is usually there already.
-	Open(fd uint32)
-	// Event tells what epoll saw. fd is open and not marked for closing.
+	// Open tells of a new connection, by the listener of that tag. Its request is
+	// usually there already.
+	Open(fd uint32, tag Tag)
+	// Event tells what the engine saw. fd is open and not marked for closing.
 	Event(fd uint32, event Event)
 	// Letter hands over what somebody posted.
 	Letter(body any)
 	// Full asks whether letters should wait until Work has made room.
 	Full() bool
 	// Work does one bounded slice of what is owed (sweeps) and reports
-	// whether more remains, so that the loop looks at epoll in between
+	// whether more remains, so that the loop looks at its connections in between
 	// without sleeping.
 	Work() (more bool)
 	// Tick does what depends on time and returns when it wants to be called
@@ -44,43 +33,31 @@ type Handler interface {
 	Closed(fd uint32)
 }
 
-// A Loop is one reactor: a locked thread, an epoll, a part in a lane of listeners,
-// a mailbox and the records of its connections. Except for Post, Run and Stats, its methods
-// are for its own thread only, that is, for its Handler.
+// A Loop is one reactor: a locked thread, an engine with its connections, a mailbox.
+// Except for Post, Run and Stats, its methods are for its own thread only, that is, for
+// its Handler and its engine.
 type Loop struct {
 	// Fixed after construction.
 	id      int
-	kernel  Kernel
+	engine  Engine
 	handler Handler
-	table   *table
-	wakefd  int
 	turns   *turnstile // nil if every loop may have a processor of its own
-	crew    *crew
-	rate    *acceptRate // nil: no limit
-	cpu     int         // it is bound to; -1: none
 
 	// Owned by the loop.
-	epfd        int
-	napfd       int // an epoll with nothing in it but wakefd; -1: never needed
-	nap         int // milliseconds that the next sleep may be a nap
+	nap         int64 // nanoseconds that the next sleep may be a nap
 	now         int64
 	tickAt      int64
 	workBy      int64 // when Work has more to do, though it said that it had not
-	accept      acceptor
 	own         ownSet
 	closing     []uint32 // marked in this turn, for the reaper
-	events      [eventsPerWaitMax]unix.EpollEvent
-	event       unix.EpollEvent // lent to EpollCtl: a variable would be garbage of every connection
+	ready       [eventsPerWaitMax]Ready
 	generations uint32
+	enough      bool   // the handler wants no more newcomers in this turn
 	more        bool   // Work has more to do
 	seated      bool   // it has a seat at the turnstile
 	free        bool   // it needs none in this turn
 	seatedAt    int64  // when it got its seat, or last could take its time without
-	balanceAt   int64  // when balance looks next
-	reported    int    // connections, to the crew
-	writing     uint64 // 1 + the connection that epoll has just called writable, until its first write
-	stalls      stalls
-	unbalanced  int // looks in a row at which it had far more than the others
+	writing     uint64 // 1 + the connection that was just called writable, until its first write
 
 	// Shared: atomic.
 	mailbox mailbox
@@ -90,6 +67,9 @@ type Loop struct {
 
 // ID is the loop's number, from 0.
 func (l *Loop) ID() int { return l.id }
+
+// Engine returns what the loop runs on.
+func (l *Loop) Engine() Engine { return l.engine }
 
 // Stats returns the loop's counters. Any goroutine may call it.
 func (l *Loop) Stats() *Stats { return &l.stats }
@@ -119,7 +99,7 @@ func (l *Loop) Run(f func(*Loop)) {
 func (l *Loop) notify() {
 	if l.mailbox.wakes() {
 		l.stats.Wakeups.Add(1)
-		l.kernel.Wake(l.wakefd)
+		l.engine.Wake()
 	} else if l.mailbox.passes() {
 		l.stats.Passes.Add(1)
 		l.mailbox.pass.Store(true)
@@ -137,33 +117,27 @@ func (l *Loop) turn() {
 	// what the peers sent, and to a channel of one it leaves at once.
 	l.readMailbox()
 
-	// 3. Events: what peers sent, room in sockets, newcomers. epoll tells them
-	// again (it is level-triggered), so a turn that is to be short leaves them.
-	if !l.Seated() {
-		n = 0
+	// 3. Events: what peers sent, room in sockets, newcomers. They are told again, so
+	// a turn that is to be short leaves them.
+	if l.Seated() {
+		for _, ready := range l.ready[:n] {
+			l.dispatch(ready)
+		}
+		l.engine.Accept(l.more)
 	}
-	for i := range l.events[:n] {
-		l.dispatch(&l.events[i])
-	}
-	if l.more && l.Seated() {
-		l.accept.visit(l)
-	}
-	l.accept.enough = false
+	l.enough = false
 
 	// 4. Ticks: time-outs, pings, accepting again after a pause, or no more.
 	if l.now >= l.tickAt {
 		l.tickAt = min(l.handler.Tick(), l.now+tickNanosMax)
 	}
-	l.accept.resume(l)
-	l.accept.finish(l)
-	l.retry()
-	l.balance()
+	l.engine.Tick()
 
 	// 5. Sweeps: one bounded slice of what is owed.
 	l.workBy = math.MaxInt64
 	l.more = l.handler.Work()
 
-	// 6. Reap: the only place where a descriptor is closed, so that no phase
+	// 6. Reap: the only place where a connection is closed, so that no phase
 	// above can meet a new owner of a number that it still has in hand.
 	l.reap()
 
@@ -171,43 +145,37 @@ func (l *Loop) turn() {
 	if !l.seated && l.Seated() {
 		l.seatedAt = l.now // it did not starve in this one
 	}
-	l.now = l.kernel.Now()
+	l.now = l.engine.Now()
 	l.stats.Turns.Observe(l.now - started)
 }
 
-// wait fills l.events and returns their number.
+// wait fills l.ready and returns how many there are.
 func (l *Loop) wait() int {
-	msec := 0
+	until := int64(0)
 	if !l.more && len(l.closing) == 0 {
 		// Announce the sleep first and look into the mailbox second: a poster
 		// does it the other way round, so one of us sees the other.
 		l.mailbox.asleep.Store(true)
 		if l.mailbox.idle() && !l.stop.Load() {
-			until := min(l.tickAt, l.workBy, l.accept.resumeAt(), l.retryAt(), l.now+tickNanosMax)
-			msec = int(max(0, until-l.now+999_999) / 1_000_000)
+			until = min(l.tickAt, l.workBy, l.engine.Due(), l.now+tickNanosMax)
 		}
 	}
+	sleeps := until > l.now
 	if l.turns != nil {
-		l.sitDown(msec)
+		l.sitDown(sleeps)
 	}
-	epfd := l.epfd
-	if l.nap > 0 && msec != 0 {
-		epfd, msec, l.nap = l.napfd, min(msec, l.nap), 0
+	ready := l.ready[:]
+	if l.nap > 0 && sleeps {
+		ready, until, l.nap = nil, min(until, l.now+l.nap), 0
 	}
-	n, errno := l.kernel.EpollWait(epfd, l.events[:], msec)
+	n := l.engine.Wait(ready, until)
 	l.mailbox.asleep.Store(false)
-	l.now = l.kernel.Now()
+	l.now = l.engine.Now()
 	if l.turns != nil && !l.seated {
-		if msec != 0 {
+		if sleeps {
 			l.seatedAt = l.now // it had nothing to do, so it starves from now on
 		}
 		l.queue(l.turns.enter)
-	}
-	if errno != 0 {
-		if errno != unix.EINTR {
-			panic(fmt.Sprintf("BUG: epoll_wait on loop %d: %v", l.id, errno))
-		}
-		return 0
 	}
 	if l.turns != nil && n >= crowdedEventsMin {
 		l.turns.crowd(l.now)
@@ -217,10 +185,10 @@ func (l *Loop) wait() int {
 
 // sitDown gives the loop's seat at the turnstile back if it is about to sleep,
 // and lets others go first if it has had it for long. A loop without a seat
-// has just slept, or done a turn with a pass: it asks for one after epoll_wait.
-func (l *Loop) sitDown(msec int) {
+// has just slept, or done a turn with a pass: it asks for one after it has waited.
+func (l *Loop) sitDown(sleeps bool) {
 	switch {
-	case msec != 0:
+	case sleeps:
 		l.giveBack()
 	case l.seated && l.now-l.seatedAt > l.turns.quantum():
 		l.seatedAt = l.now
@@ -255,21 +223,8 @@ func (l *Loop) Urgent() {
 // Nap has the loop look at its mailbox only, and not at its connections, when it
 // next sleeps, for so many milliseconds or until somebody posts: for a handler that
 // expects many small answers and would rather read them together than be woken
-// for each. It does nothing if there is no descriptor left.
-func (l *Loop) Nap(msec int) {
-	if l.napfd < 0 {
-		epfd, errno := l.kernel.EpollCreate()
-		if errno != 0 {
-			return
-		}
-		if errno := l.watchWakefd(epfd); errno != 0 {
-			l.kernel.Close(epfd)
-			return
-		}
-		l.napfd = epfd
-	}
-	l.nap = msec
-}
+// for each.
+func (l *Loop) Nap(msec int) { l.nap = int64(msec) * int64(time.Millisecond) }
 
 // queue waits for a seat, or for a pass, which the loop has already if there is
 // something in the mailbox that the handler would take.
@@ -291,7 +246,7 @@ func (l *Loop) queue(wait func(id int, pass *atomic.Bool) (seated bool)) {
 	l.seated = wait(l.id, &m.pass)
 	m.queued.Store(false)
 	m.pass.Store(false)
-	l.now = l.kernel.Now()
+	l.now = l.engine.Now()
 	if l.seated {
 		l.seatedAt = l.now
 	}
@@ -325,40 +280,22 @@ func (l *Loop) readMailbox() {
 	}
 }
 
-// dispatch hands one epoll event to whom it belongs.
-func (l *Loop) dispatch(event *unix.EpollEvent) {
-	fd, generation := uint32(event.Fd), uint32(event.Pad)
-	if generation == 0 {
-		// The loop's own: the wake-up eventfd, which is edge-triggered and
-		// never read, or the lane's epoll.
-		if int(fd) == l.accept.epfd {
-			l.accept.run(l)
-		}
-		return
-	}
-	record := l.table.get(fd)
-	if record == nil || record.generation != generation || record.flags&flagOpen == 0 {
-		l.stats.StaleEvents.Add(1)
-		return
-	}
-	if record.flags&flagClosing != 0 {
+// dispatch hands an event to whom it belongs.
+func (l *Loop) dispatch(ready Ready) {
+	fd := ready.Number
+	record := l.engine.Record(fd)
+	if record.Flags&FlagClosing != 0 {
 		return
 	}
 	var seen Event
-	if event.Events&unix.EPOLLOUT != 0 && record.flags&flagWriteArmed != 0 {
+	if ready.Event&Writable != 0 && record.Flags&FlagWriteArmed != 0 {
 		seen |= Writable
+		l.writing = 1 + uint64(fd)
 	}
 	// A hang-up or an error is fetched by reading. What else there is to read may have
 	// been seen before the mailbox had it read no longer: then it waits.
-	wanted := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR)
-	if record.flags&flagReadPaused != 0 {
-		wanted = unix.EPOLLHUP | unix.EPOLLERR
-	}
-	if event.Events&wanted != 0 {
+	if ready.Event&HungUp != 0 || ready.Event&Readable != 0 && record.Flags&FlagReadPaused == 0 {
 		seen |= Readable
-	}
-	if seen&Writable != 0 {
-		l.writing = 1 + uint64(fd)
 	}
 	if seen != 0 {
 		l.handler.Event(fd, seen)
@@ -372,136 +309,96 @@ func (l *Loop) reap() {
 	for i := 0; i < len(l.closing); i++ {
 		fd := l.closing[i]
 		l.handler.Closed(fd)
-		record := l.table.get(fd)
-		*record = Record{generation: record.generation}
-		l.own.remove(fd)
-		l.kernel.Close(int(fd))
-		l.table.connections.Add(-1)
-		l.stats.Connections.Add(-1)
+		l.Leave(fd)
+		l.engine.Close(fd)
 	}
 	l.closing = l.closing[:0]
 }
 
-// Adopt makes the loop own fd, a non-blocking socket that was opened on its
-// thread, and watch it. Open is not called. It fails when the table or epoll
-// is full; fd is still the caller's then.
-func (l *Loop) Adopt(fd uint32) syscall.Errno {
-	if errno := l.admit(fd); errno != 0 {
-		return errno
-	}
-	if errno := l.register(fd); errno != 0 {
-		l.disown(fd)
-		return errno
-	}
-	return 0
+// Newcomer is for the engine: it makes the loop own a connection that has a record and
+// came by a listener, and shows it to the handler, who mostly finds the whole request
+// there and answers at once. It reports whether the connection is still open.
+func (l *Loop) Newcomer(fd uint32, tag Tag) (isOpen bool) {
+	l.Join(fd)
+	l.stats.Accepted.Add(1)
+	l.handler.Open(fd, tag)
+	return !l.Closing(fd)
 }
 
-// admit makes a record for a new descriptor; disown takes it back.
-func (l *Loop) admit(fd uint32) syscall.Errno {
-	record := l.table.make(fd)
-	if record == nil {
-		return unix.EMFILE
-	}
-	if record.flags != 0 {
-		panic(fmt.Sprintf("BUG: loop %d got descriptor %d, which is open already", l.id, fd))
+// Join is for the engine: the loop owns connection fd from now on. Open is not called.
+// Leave takes it back, without Closed.
+func (l *Loop) Join(fd uint32) {
+	record := l.engine.Record(fd)
+	if record.Flags != 0 {
+		panic(fmt.Sprintf("BUG: loop %d got connection %d, which is open already", l.id, fd))
 	}
 	l.generations++
 	if l.generations == 0 {
 		l.generations = 1
 	}
-	*record = Record{generation: l.generations, flags: flagOpen}
+	*record = Record{Generation: l.generations, Flags: FlagOpen}
 	l.own.add(fd)
-	l.table.connections.Add(1)
 	l.stats.Connections.Add(1)
-	return 0
 }
 
-func (l *Loop) disown(fd uint32) {
-	record := l.table.get(fd)
-	*record = Record{generation: record.generation}
+func (l *Loop) Leave(fd uint32) {
+	record := l.engine.Record(fd)
+	*record = Record{Generation: record.Generation}
 	l.own.remove(fd)
-	l.table.connections.Add(-1)
 	l.stats.Connections.Add(-1)
 }
 
-// register puts fd into epoll, as it was armed meanwhile.
-func (l *Loop) register(fd uint32) syscall.Errno {
-	record := l.table.get(fd)
-	l.event = connectionEvent(fd, record)
-	if errno := l.kernel.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, int(fd), &l.event); errno != 0 {
-		return errno
-	}
-	record.flags |= flagRegistered
-	return 0
-}
+// Enough reports whether newcomers are to wait until the next turn.
+func (l *Loop) Enough() bool { return l.enough }
 
-func connectionEvent(fd uint32, record *Record) unix.EpollEvent {
-	event := unix.EpollEvent{
-		Fd:  int32(fd),
-		Pad: int32(record.generation),
-	}
-	if record.flags&flagReadPaused == 0 {
-		event.Events |= unix.EPOLLIN | unix.EPOLLRDHUP
-	}
-	if record.flags&(flagWriteArmed|flagWriteStalled) == flagWriteArmed {
-		event.Events |= unix.EPOLLOUT
-	}
-	return event
-}
+// LeaveNewcomers has those who wait to be connected wait until the next turn: for a
+// handler that has done as much for newcomers as one turn allows. Not if the listeners
+// are about to close.
+func (l *Loop) LeaveNewcomers() { l.enough = true }
 
-// ArmWrite asks for Writable events (or no longer). Arm only after a socket
-// was full: an armed idle socket makes epoll return at once, again and again.
+// ArmWrite asks for Writable events (or no longer). Arm only after a socket was full:
+// a loop whose idle socket is armed never sleeps.
 func (l *Loop) ArmWrite(fd uint32, on bool) {
-	record := l.table.get(fd)
-	if on == (record.flags&flagWriteArmed != 0) {
-		return
+	if record := l.engine.Record(fd); on != (record.Flags&FlagWriteArmed != 0) {
+		l.arm(fd, record, FlagWriteArmed)
 	}
-	record.flags ^= flagWriteArmed
-	l.rewatch(fd, record)
 }
 
 // ArmRead asks for Readable events again after it was told to ask for them no
-// longer: who does not read is not to be told, or epoll returns at once, again
-// and again. An error and a hang-up of both sides are told all the same, as
-// Readable (epoll_ctl(2)); the end of the peer's stream is not.
+// longer: who does not read is not to be told, or the loop never sleeps. An error and a
+// hang-up of both sides are told all the same, as Readable; the end of the peer's
+// stream is not.
 func (l *Loop) ArmRead(fd uint32, on bool) {
-	record := l.table.get(fd)
-	if on == (record.flags&flagReadPaused == 0) {
-		return
+	if record := l.engine.Record(fd); on != (record.Flags&FlagReadPaused == 0) {
+		l.arm(fd, record, FlagReadPaused)
 	}
-	record.flags ^= flagReadPaused
-	l.rewatch(fd, record)
 }
 
-// rewatch tells epoll what is wanted of a connection now.
-func (l *Loop) rewatch(fd uint32, record *Record) {
-	if record.flags&flagRegistered == 0 || record.flags&flagClosing != 0 {
-		return
-	}
-	l.event = connectionEvent(fd, record)
-	if errno := l.kernel.EpollCtl(l.epfd, unix.EPOLL_CTL_MOD, int(fd), &l.event); errno != 0 {
-		panic(fmt.Sprintf("BUG: epoll_ctl on open descriptor %d: %v", fd, errno))
+func (l *Loop) arm(fd uint32, record *Record, flag uint8) {
+	record.Flags ^= flag
+	if record.Flags&FlagClosing == 0 {
+		l.engine.Arm(fd)
 	}
 }
 
 // Close marks fd; the reaper closes it at the end of the turn. Marking twice
 // is the same as once.
 func (l *Loop) Close(fd uint32) {
-	record := l.table.get(fd)
-	if record.flags&flagOpen == 0 {
-		panic(fmt.Sprintf("BUG: closing descriptor %d, which is not open", fd))
+	record := l.engine.Record(fd)
+	if record.Flags&FlagOpen == 0 {
+		panic(fmt.Sprintf("BUG: closing connection %d, which is not open", fd))
 	}
-	if record.flags&flagClosing == 0 {
-		record.flags |= flagClosing
+	if record.Flags&FlagClosing == 0 {
+		record.Flags |= FlagClosing
 		l.closing = append(l.closing, fd)
 	}
 }
 
 // Closing reports whether fd is marked.
-func (l *Loop) Closing(fd uint32) bool { return l.table.get(fd).flags&flagClosing != 0 }
+func (l *Loop) Closing(fd uint32) bool { return l.engine.Record(fd).Flags&FlagClosing != 0 }
 
-// Record returns the record of an open connection, until it is reaped.
-func (l *Loop) Record(fd uint32) *Record { return l.table.get(fd) }
+// Record returns the record of an open connection. It is lent until the next call.
+func (l *Loop) Record(fd uint32) *Record { return l.engine.Record(fd) }
 
 // Generation tells this use of the descriptor fd from earlier and later ones;
 // 0 means that it is not open, or another loop's: loops that share a table count
@@ -510,7 +407,7 @@ func (l *Loop) Generation(fd uint32) uint32 {
 	if !l.own.has(fd) {
 		return 0
 	}
-	return l.table.get(fd).generation
+	return l.engine.Record(fd).Generation
 }
 
 // Latest is the generation of the connection that came last.
@@ -520,7 +417,7 @@ func (l *Loop) Latest() uint32 { return l.generations }
 // had the generation latest, as Latest returned it. It is as exact as generations
 // are: they come again after 2^32 connections of this loop.
 func (l *Loop) CameAfter(fd, latest uint32) bool {
-	return cameAfter(l.table.get(fd).generation, latest, l.generations)
+	return cameAfter(l.engine.Record(fd).Generation, latest, l.generations)
 }
 
 // cameAfter reports whether generation is one of those given out after latest,
@@ -531,31 +428,39 @@ func cameAfter(generation, latest, newest uint32) bool { return generation-lates
 func (l *Loop) Now() int64 { return l.now }
 
 // Clock reads the time now, for what a turn's start is too coarse for.
-func (l *Loop) Clock() int64 { return l.kernel.Now() }
+func (l *Loop) Clock() int64 { return l.engine.Now() }
 
-// Peer, Recv, Send, Sendv and Shutdown are the Kernel's calls of these names on one
-// of the loop's connections.
-func (l *Loop) Peer(fd uint32) (netip.AddrPort, syscall.Errno) { return l.kernel.Peer(int(fd)) }
+// Peer, Recv, Send, Sendv and Shutdown are the engine's calls of these names on one of
+// the loop's connections.
+func (l *Loop) Peer(fd uint32) (netip.AddrPort, bool) { return l.engine.Peer(fd) }
 
-func (l *Loop) Recv(fd uint32, p []byte) (int, syscall.Errno) { return l.kernel.Recv(int(fd), p) }
+func (l *Loop) Recv(fd uint32, p []byte) (int, Status) { return l.engine.Recv(fd, p) }
 
-func (l *Loop) Send(fd uint32, p []byte) (int, syscall.Errno) {
-	n, errno := l.kernel.Send(int(fd), p)
+func (l *Loop) Send(fd uint32, piece Piece) (int, Status) {
+	n, status := l.engine.Send(fd, piece)
 	if l.writing == 1+uint64(fd) {
-		l.wrote(fd, errno)
+		l.wrote(fd, status)
 	}
-	return n, errno
+	return n, status
 }
 
-func (l *Loop) Sendv(fd uint32, iov []unix.Iovec) (int, syscall.Errno) {
-	n, errno := l.kernel.Sendv(int(fd), iov)
+func (l *Loop) Sendv(fd uint32, pieces []Piece) (int, Status) {
+	n, status := l.engine.Sendv(fd, pieces)
 	if l.writing == 1+uint64(fd) {
-		l.wrote(fd, errno)
+		l.wrote(fd, status)
 	}
-	return n, errno
+	return n, status
 }
 
-func (l *Loop) Shutdown(fd uint32) syscall.Errno { return l.kernel.Shutdown(int(fd)) }
+// wrote looks at the first write after the engine said that there is room.
+func (l *Loop) wrote(fd uint32, status Status) {
+	l.writing = 0
+	if status == Full {
+		l.engine.Stalled(fd)
+	}
+}
+
+func (l *Loop) Shutdown(fd uint32) { l.engine.Shutdown(fd) }
 
 // TickNow asks for a Tick in the next turn, for time that became scarce.
 func (l *Loop) TickNow() { l.tickAt = 0 }

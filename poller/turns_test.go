@@ -3,13 +3,10 @@ package poller
 import (
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"c10m/internal/patience"
-
-	"golang.org/x/sys/unix"
 )
 
 // full is a handler that only says whether it takes letters.
@@ -22,8 +19,7 @@ func (f *full) Full() bool { return f.is }
 
 func crowdedLoop(turns *turnstile) (*Loop, *full) {
 	handler := &full{}
-	l := newLoop(3, Linux{}, 0, nil)
-	l.turns, l.handler, l.now = turns, handler, Linux{}.Now()
+	l := &Loop{id: 3, engine: &countingEngine{}, turns: turns, handler: handler, now: Now()}
 	return l, handler
 }
 
@@ -42,18 +38,18 @@ func TestALoopTakesASeatOnlyWhileTheTurnstileIsClosed(t *testing.T) {
 	if !l.seated || !l.Hurried() || turns.free.Load() != 0 {
 		t.Fatal("a closed turnstile let the loop in without a seat")
 	}
-	l.sitDown(0)
+	l.sitDown(false)
 	if !l.seated {
 		t.Fatal("it lost its seat, though nobody waits and it does not sleep")
 	}
-	l.sitDown(5)
+	l.sitDown(true)
 	if l.seated || turns.free.Load() != 1 {
 		t.Fatal("it sleeps on its seat")
 	}
 	l.queue(turns.enter)
 	turns.until.Store(0)
 	l.now += quantumNanosMax + 1
-	l.sitDown(0)
+	l.sitDown(false)
 	if l.seated || !l.Seated() || turns.free.Load() != 1 {
 		t.Fatal("it keeps its seat though the turnstile is open")
 	}
@@ -126,13 +122,15 @@ func TestPostersPassALoopIn(t *testing.T) {
 	}
 }
 
-// A waitKernel has so many events at each wait.
-type waitKernel struct {
-	Linux
+// A countingEngine has so many events at each wait.
+type countingEngine struct {
+	Engine
 	events int
 }
 
-func (k *waitKernel) EpollWait(int, []unix.EpollEvent, int) (int, syscall.Errno) { return k.events, 0 }
+func (e *countingEngine) Wait([]Ready, int64) int { return e.events }
+func (e *countingEngine) Wake()                   {}
+func (e *countingEngine) Now() int64              { return Now() }
 
 // A loop with many events is a crowd for a while, in the eyes of all that share its
 // processors.
@@ -140,13 +138,13 @@ func TestALoopWithManyEventsIsCrowded(t *testing.T) {
 	turns := newTurnstile(1)
 	l, _ := crowdedLoop(turns)
 	other, _ := crowdedLoop(turns)
-	kernel := &waitKernel{events: crowdedEventsMin - 1}
-	l.kernel, l.more = kernel, true
+	engine := &countingEngine{events: crowdedEventsMin - 1}
+	l.engine, l.more = engine, true
 	l.wait()
 	if other.now = l.now; other.Crowded() {
 		t.Fatal("crowded by a few")
 	}
-	kernel.events++
+	engine.events++
 	l.wait()
 	if other.now = l.now; !other.Crowded() {
 		t.Fatal("not crowded")

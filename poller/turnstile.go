@@ -3,9 +3,8 @@ package poller
 import (
 	"math"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // A turnstile lets only so many loops work at a time as there are processors,
@@ -146,25 +145,26 @@ const (
 	futexWaitBitset = 9 | 128
 	futexWakeBitset = 10 | 128
 	futexAnybody    = math.MaxUint32 // FUTEX_BITSET_MATCH_ANY
+	clockMonotonic  = 1              // CLOCK_MONOTONIC (clock_gettime(2))
 )
 
 // futexWait sleeps while the word is value and nobody calls one of bits, for at
 // most so many nanoseconds if they are not 0. It may return early, for a signal.
 // It tells the runtime that the thread blocks, so that nobody waits for it.
 func futexWait(word *atomic.Uint32, value uint32, nanos int64, bits uint32) {
-	var until *unix.Timespec
+	var until *syscall.Timespec // of CLOCK_MONOTONIC: this call takes a time, not a duration
 	if nanos > 0 {
-		var now unix.Timespec // this call takes a time, not a duration
-		unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-		t := unix.NsecToTimespec(now.Nano() + nanos)
+		var now syscall.Timespec
+		syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockMonotonic, uintptr(unsafe.Pointer(&now)), 0)
+		t := syscall.NsecToTimespec(now.Nano() + nanos)
 		until = &t
 	}
-	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWaitBitset, uintptr(value),
+	syscall.Syscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWaitBitset, uintptr(value),
 		uintptr(unsafe.Pointer(until)), 0, uintptr(bits))
 }
 
 // futexWake wakes at most so many who sleep for one of bits, the one that slept
 // longest first.
 func futexWake(word *atomic.Uint32, most int, bits uint32) {
-	unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWakeBitset, uintptr(most), 0, 0, uintptr(bits))
+	syscall.RawSyscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWakeBitset, uintptr(most), 0, 0, uintptr(bits))
 }

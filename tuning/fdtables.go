@@ -29,7 +29,7 @@ type FDPlan struct {
 	Private bool
 	// Loops is how many loops hold the connections.
 	Loops int
-	// Lanes is how many of them accept at a time (poller.Config.Lanes), each with
+	// Lanes is how many of them accept at a time (epoll.Config.Lanes), each with
 	// a listener for every port: all of those that share a table, and one per
 	// core where the tables make more loops than there are cores.
 	Lanes int

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"c10m/bench/load"
-	"c10m/poller"
+	"c10m/poller/epoll"
 	"c10m/tuning"
 )
 
@@ -156,7 +156,7 @@ func (l *acceptLoop) open() error {
 	for i := range l.config.Ports {
 		address := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(l.config.FirstPort+i))
 		// The server's own listener, so that connections inherit the same.
-		fd, errno := poller.Linux{}.Listen(address, poller.ListenOptions{DeferAccept: l.config.Exchange})
+		fd, errno := epoll.Linux{}.Listen(address, epoll.ListenOptions{DeferAccept: l.config.Exchange})
 		if errno != 0 {
 			return fmt.Errorf("cannot listen on %s: %w", address, errno)
 		}

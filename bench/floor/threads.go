@@ -2,6 +2,7 @@ package main
 
 import (
 	"c10m/poller"
+	"c10m/poller/epoll"
 )
 
 // startThreads runs work on n locked threads, each with a descriptor table of
@@ -10,13 +11,9 @@ import (
 // but work never comes back to them, so nothing of the poller runs, and each
 // costs two descriptors.
 func startThreads(n int, private bool, limit int, work func(index int)) error {
-	p, err := poller.Start(poller.Config{
-		Loops:           n,
-		PrivateFDTables: private,
-		DescriptorsMax:  limit,
-		NewHandler:      func(*poller.Loop) poller.Handler { return nobody{} },
-	})
-	if err != nil {
+	p := poller.New(poller.Config{Loops: n, NewHandler: func(*poller.Loop) poller.Handler { return nobody{} }})
+	if _, err := epoll.Start(p, epoll.Config{Loops: n, PrivateFDTables: private, DescriptorsMax: limit}); err != nil {
+		p.Stop()
 		return err
 	}
 	for _, loop := range p.Loops() {
@@ -31,7 +28,7 @@ func startThreads(n int, private bool, limit int, work func(index int)) error {
 // nobody is the handler of loops without connections.
 type nobody struct{}
 
-func (nobody) Open(uint32)                { panic("BUG: a thread accepted through the poller") }
+func (nobody) Open(uint32, poller.Tag)    { panic("BUG: a thread accepted through the poller") }
 func (nobody) Event(uint32, poller.Event) { panic("BUG: a thread polls through the poller") }
 func (nobody) Letter(any)                 { panic("BUG: a letter to a thread") }
 func (nobody) Closed(uint32)              {}

@@ -4,27 +4,29 @@ import (
 	"testing"
 
 	"c10m/poller"
-	"c10m/poller/pollertest"
+	"c10m/poller/epoll"
+	"c10m/poller/epoll/epolltest"
 )
 
 // benchHandler is a loop's handler with open connections over a kernel in
 // memory.
 func benchHandler(t testing.TB, connections int) (h *handler, fds []uint32) {
 	t.Helper()
-	kernel := pollertest.New(1)
+	kernel := epolltest.New(1)
 	config := &Config{Publishes: true, Spread: Spread{Connections: connections}}
-	loop, err := poller.NewLoop(poller.Config{Kernel: kernel, DescriptorsMax: connections + 100,
-		NewHandler: func(l *poller.Loop) poller.Handler {
-			h = newHandler(sockets{l, &config.Spread}, config, newDialer(0, connections, connections), newRequester("news", ""), &ledger{})
-			return h
-		}}, kernel.Eventfd())
+	var engine *epoll.Engine
+	loop, err := epoll.NewLoop(epoll.Config{Kernel: kernel, DescriptorsMax: connections + 100}, kernel.Eventfd(), func(l *poller.Loop) poller.Handler {
+		engine = l.Engine().(*epoll.Engine)
+		h = newHandler(sockets{l, engine, &config.Spread}, config, newDialer(0, connections, connections), newRequester("news", ""), &ledger{})
+		return h
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(loop.Shut)
 	h.dialer.next = h.dialer.last // all are made below
 	kernel.DescriptorsMax = connections + 100
-	listener, _ := kernel.Listen(poller.Address{}, poller.ListenOptions{})
+	listener, _ := kernel.Listen(poller.Address{}, epoll.ListenOptions{})
 	for i := range connections {
 		kernel.Dial()
 		accepted, errno := kernel.Accept(listener)
@@ -32,7 +34,7 @@ func benchHandler(t testing.TB, connections int) (h *handler, fds []uint32) {
 			t.Fatal(errno)
 		}
 		fd := uint32(accepted)
-		if errno := loop.Adopt(fd); errno != 0 {
+		if errno := engine.Adopt(fd); errno != 0 {
 			t.Fatal(errno)
 		}
 		h.dialer.free = h.dialer.free[1:]

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"c10m/poller"
+	"c10m/poller/epoll"
 )
 
 // Config says what to open. The zero value of a field is its default.
@@ -145,18 +146,25 @@ func Start(config Config) (*Client, error) {
 }
 
 // startSockets starts the loops of a client of sockets.
-func (c *Client) startSockets(limit int) (err error) {
-	c.poller, err = poller.Start(poller.Config{
-		Loops:           c.config.Loops,
-		PrivateFDTables: c.privateTables,
-		CPUs:            c.config.Cores,
-		DescriptorsMax:  limit,
+func (c *Client) startSockets(limit int) error {
+	c.poller = poller.New(poller.Config{
+		Loops: c.config.Loops,
 		NewHandler: func(l *poller.Loop) poller.Handler {
-			h := newHandler(sockets{l, &c.config.Spread}, &c.config, c.share(l.ID()), c.requester, c.ledger)
+			engine := l.Engine().(*epoll.Engine)
+			h := newHandler(sockets{l, engine, &c.config.Spread}, &c.config, c.share(l.ID()), c.requester, c.ledger)
 			c.handlers = append(c.handlers, h)
 			return h
 		},
 	})
+	_, err := epoll.Start(c.poller, epoll.Config{
+		Loops:           c.config.Loops,
+		PrivateFDTables: c.privateTables,
+		CPUs:            c.config.Cores,
+		DescriptorsMax:  limit,
+	})
+	if err != nil {
+		c.poller.Stop()
+	}
 	return err
 }
 

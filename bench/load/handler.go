@@ -102,7 +102,7 @@ func (h *handler) connection(fd uint32) *connection {
 }
 
 // Open is never called: the client has no listeners.
-func (h *handler) Open(uint32) { panic("BUG: a client accepted a connection") }
+func (h *handler) Open(uint32, poller.Tag) { panic("BUG: a client accepted a connection") }
 
 func (h *handler) Letter(any) { panic("BUG: a client takes functions only") }
 

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"c10m/poller"
+	"c10m/poller/epoll"
 )
 
 // A reactor is the loop under a handler: sockets of the kernel, or ends of our
@@ -42,6 +43,7 @@ type reactor interface {
 // sockets are the kernel's.
 type sockets struct {
 	*poller.Loop
+	engine *epoll.Engine
 	spread *Spread
 }
 
@@ -55,11 +57,29 @@ func (l sockets) open(number int) (fd uint32, errno syscall.Errno) {
 		fd, errno = openSocket(source, target)
 	}
 	if errno == 0 {
-		if errno = l.Adopt(fd); errno != 0 {
+		if errno = l.engine.Adopt(fd); errno != 0 {
 			unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
 		}
 	}
 	return fd, errno
+}
+
+func (l sockets) Recv(fd uint32, p []byte) (int, syscall.Errno) {
+	n, status := l.Loop.Recv(fd, p)
+	return n, l.errnoOf(status)
+}
+
+func (l sockets) Send(fd uint32, p []byte) (int, syscall.Errno) {
+	n, status := l.Loop.Send(fd, poller.Words(p))
+	return n, l.errnoOf(status)
+}
+
+// errnoOf is the error that a status was.
+func (l sockets) errnoOf(status poller.Status) syscall.Errno {
+	if status == poller.OK {
+		return 0
+	}
+	return l.engine.Errno()
 }
 
 func (l sockets) socketError(fd uint32) syscall.Errno { return socketError(fd) }

@@ -17,6 +17,7 @@ import (
 	"c10m/conn/wire"
 	"c10m/internal/patience"
 	"c10m/poller"
+	"c10m/poller/epoll"
 	"c10m/redisbus"
 
 	"github.com/gobwas/ws"
@@ -52,21 +53,20 @@ func start(t *testing.T, mode wire.FrameMode, messageBytesMax int) *server {
 		PublishBytesMax: messageBytesMax, InboundBytesTotal: 256 << 20,
 	})
 	var posters []channel.Poster
-	s.poller, err = poller.Start(poller.Config{
+	s.poller = poller.New(poller.Config{Loops: 2, NewHandler: func(l *poller.Loop) poller.Handler {
+		server := conn.NewServer(shared, l)
+		s.servers, posters = append(s.servers, server), append(posters, server)
+		return server
+	}})
+	t.Cleanup(s.poller.Stop)
+	if _, err = epoll.Start(s.poller, epoll.Config{
 		Loops: 2, DescriptorsMax: 1 << 20,
-		Listen:  []poller.Address{netip.MustParseAddrPort(s.address)},
-		Options: poller.ListenOptions{WriteDeadline: 30 * time.Second, DeferAccept: true},
-		NewHandler: func(l *poller.Loop) poller.Handler {
-			server := conn.NewServer(shared, l)
-			s.servers, posters = append(s.servers, server), append(posters, server)
-			return server
-		},
-	})
-	if err != nil {
+		Listen:  epoll.Listeners(conn.TagHTTP, netip.MustParseAddrPort(s.address)),
+		Options: epoll.ListenOptions{WriteDeadline: 30 * time.Second, DeferAccept: true},
+	}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.poller.Stop)
-	hub := channel.NewHub(posters, conn.HubConfig(mode, messageBytesMax, poller.Linux{}.Now))
+	hub := channel.NewHub(posters, conn.HubConfig(mode, messageBytesMax, poller.Now))
 	embedded, err := redisbus.ListenEmbedded(redisbus.EmbeddedConfig{Addr: "127.0.0.1:0"}, hub, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)

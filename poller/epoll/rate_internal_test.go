@@ -1,4 +1,4 @@
-package poller
+package epoll
 
 import (
 	"sync"

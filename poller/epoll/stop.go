@@ -1,10 +1,12 @@
-package poller
+package epoll
 
 import (
 	"sync"
 	"syscall"
 	"time"
 	"unsafe"
+
+	"c10m/poller"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,59 +36,59 @@ type stopping struct {
 // HandoverGrace is right where another process may listen on the same ports; 0
 // closes at once. It takes lastAcceptsNanosMax longer if descriptors are used
 // up. Any goroutine may call it, once.
-func (p *Poller) StopAccepting(grace time.Duration) {
-	ends := make(map[*Loop]bool)
-	for _, ln := range p.lanes {
-		ends[ln.end(ln.loops[0].kernel.Now())] = true
+func (s *Sockets) StopAccepting(grace time.Duration) {
+	ends := make(map[*Engine]bool)
+	for _, ln := range s.lanes {
+		ends[ln.end(ln.kernel.Now())] = true
 	}
 	// The others first: a listener is closed with the last of its descriptors, and
 	// who comes between the one that accepts and another would be reset.
-	p.runAll(func(l *Loop) bool { return !ends[l] }, func(l *Loop, done func()) { l.accept.leave(l); done() })
-	p.runAll(func(l *Loop) bool { return ends[l] }, func(l *Loop, done func()) { l.accept.take(l); l.StopAccepting(grace, done) })
+	s.runAll(func(e *Engine) bool { return !ends[e] }, func(e *Engine, done func()) { e.accept.leave(e); done() })
+	s.runAll(func(e *Engine) bool { return ends[e] }, func(e *Engine, done func()) { e.accept.take(e); e.StopAccepting(grace, done) })
 }
 
-// runAll has those loops run f, and waits until each is done.
-func (p *Poller) runAll(which func(*Loop) bool, f func(l *Loop, done func())) {
+// runAll has the loops of those engines run f, and waits until each is done.
+func (s *Sockets) runAll(which func(*Engine) bool, f func(e *Engine, done func())) {
 	var all sync.WaitGroup
-	for _, l := range p.loops {
-		if which(l) {
+	for _, e := range s.engines {
+		if which(e) {
 			all.Add(1)
-			l.Run(func(l *Loop) { f(l, all.Done) })
+			e.loop.Run(func(*poller.Loop) { f(e, all.Done) })
 		}
 	}
 	all.Wait()
 }
 
-// StopAccepting is Poller.StopAccepting for the one loop that still has its lane's
+// StopAccepting is Sockets.StopAccepting for the one loop that still has its lane's
 // descriptors. It returns at once; done is called on the loop's thread when the
 // listeners are closed.
-func (l *Loop) StopAccepting(grace time.Duration, done func()) {
-	a := &l.accept
+func (e *Engine) StopAccepting(grace time.Duration, done func()) {
+	a, now := &e.accept, e.loop.Now()
 	if a.stop.done != nil {
 		panic("BUG: a loop was told twice to stop accepting")
 	}
-	a.stop = stopping{at: l.now + int64(grace), by: l.now, done: done}
+	a.stop = stopping{at: now + int64(grace), by: now, done: done}
 	if grace > 0 {
 		a.stop.by = a.stop.at + lastAcceptsNanosMax
 		a.stop.diverted = true
 		for _, listener := range a.listeners {
 			// An error leaves the listener as it is: newcomers are accepted
 			// until the end, and the last of them may be lost.
-			l.kernel.Divert(listener, l.crew.lanes)
+			e.kernel.Divert(listener.fd, e.crew.lanes)
 		}
 	}
-	a.finish(l)
+	a.finish(e)
 }
 
 // finish closes the listeners that have nobody waiting, once their time has
 // come.
-func (a *acceptor) finish(l *Loop) {
-	if a.closed || a.stop.done == nil || l.now < a.stop.at {
+func (a *acceptor) finish(e *Engine) {
+	if a.closed || a.stop.done == nil || e.loop.Now() < a.stop.at {
 		return
 	}
 	if a.stop.diverted {
 		for _, listener := range a.listeners {
-			l.kernel.EndDivert(listener)
+			e.kernel.EndDivert(listener.fd)
 		}
 		a.stop.diverted = false
 	}
@@ -94,11 +96,11 @@ func (a *acceptor) finish(l *Loop) {
 	if a.credit > 0 {
 		a.pausedTo = 0 // it was waiting for its rate only
 	}
-	var left []int // not in place: the list is the lane's
+	var left []listener // not in place: the list is the lane's
 	for _, listener := range a.listeners {
-		isEmpty := a.pausedTo == 0 && a.drain(l, listener, lastAcceptsPerListenerMax) < lastAcceptsPerListenerMax && a.pausedTo == 0
-		if isEmpty || l.now >= a.stop.by {
-			l.kernel.Close(listener)
+		isEmpty := a.pausedTo == 0 && a.drain(e, listener, lastAcceptsPerListenerMax) < lastAcceptsPerListenerMax && a.pausedTo == 0
+		if isEmpty || e.loop.Now() >= a.stop.by {
+			e.kernel.Close(listener.fd)
 		} else {
 			left = append(left, listener)
 		}
@@ -106,12 +108,12 @@ func (a *acceptor) finish(l *Loop) {
 	a.listeners = left
 	a.stop.last = false
 	if len(left) > 0 {
-		a.stop.at = min(l.now+acceptPauseNanos, a.stop.by)
+		a.stop.at = min(e.loop.Now()+acceptPauseNanos, a.stop.by)
 		return
 	}
 	a.closed = true
-	a.refund(l)
-	a.watch(l, false)
+	a.refund(e)
+	a.watch(e, false)
 	a.pausedTo = 0
 	a.stop.done()
 }

@@ -1,8 +1,10 @@
-package poller
+package epoll
 
 import (
 	"syscall"
 	"testing"
+
+	"c10m/poller"
 )
 
 // steered is a kernel that only remembers where listeners were steered to.
@@ -18,18 +20,18 @@ func (k *steered) Steer(listener, cpu int) syscall.Errno { k.cpus[listener] = cp
 func TestSteeringEndsWhereItUnbalances(t *testing.T) {
 	kernel := &steered{cpus: map[int]int{}}
 	crew := &crew{loops: 2}
-	var loops [2]*Loop
-	for i := range loops {
-		l := newLoop(i, kernel, 0, nil)
-		l.cpu, l.crew, l.accept.listeners = i, crew, []int{10 * i, 10*i + 1}
-		l.accept.steer(l, l.cpu)
-		loops[i] = l
+	var engines [2]*Engine
+	for i := range engines {
+		e := newEngine(kernel, 0, nil)
+		e.loop = poller.New(poller.Config{Loops: 1}).Add(e)
+		e.cpu, e.crew, e.accept.listeners = i, crew, []listener{{10 * i, 0}, {10*i + 1, 0}}
+		e.accept.steer(e, e.cpu)
+		engines[i] = e
 	}
 	balance := func(counts ...int) {
-		for i, l := range loops {
-			l.own.count = counts[i]
-			l.now += tickNanosMax
-			l.balance()
+		for i, e := range engines {
+			e.balanceAt = 0
+			e.balance(counts[i])
 		}
 	}
 	balance(steerSlackConnections, 0)
@@ -50,11 +52,11 @@ func TestSteeringEndsWhereItUnbalances(t *testing.T) {
 	if kernel.cpus[0] != 0 || kernel.cpus[10] != -1 || kernel.cpus[11] != -1 {
 		t.Fatalf("listeners are steered to %v", kernel.cpus)
 	}
-	if loops[0].stats.SteeringsEnded.Load() != 0 || loops[1].stats.SteeringsEnded.Load() != 1 {
+	if engines[0].loop.Stats().SteeringsEnded.Load() != 0 || engines[1].loop.Stats().SteeringsEnded.Load() != 1 {
 		t.Error("the counters do not say which loop")
 	}
 	balance(10_000, 60_000)
-	if n := loops[1].stats.SteeringsEnded.Load(); n != 1 {
+	if n := engines[1].loop.Stats().SteeringsEnded.Load(); n != 1 {
 		t.Errorf("steering ended %d times", n)
 	}
 	if all := crew.connections.Load(); all != 70_000 {

@@ -1,4 +1,4 @@
-package poller_test
+package epoll_test
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"c10m/poller"
+	"c10m/poller/epoll"
+	"c10m/poller/epoll/epolltest"
 	"c10m/poller/pollertest"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +28,7 @@ type recorder struct {
 
 func (r *recorder) note(format string, a ...any) { r.log = append(r.log, fmt.Sprintf(format, a...)) }
 
-func (r *recorder) Open(fd uint32) {
+func (r *recorder) Open(fd uint32, _ poller.Tag) {
 	r.note("open %d", fd)
 	if r.onOpen != nil {
 		r.onOpen(fd)
@@ -62,15 +64,14 @@ func (r *recorder) take() string {
 	return s
 }
 
-func newLoop(t testing.TB, k *pollertest.Kernel) (*poller.Loop, *recorder) {
+func newLoop(t testing.TB, k *epolltest.Kernel) (*poller.Loop, *recorder) {
 	t.Helper()
 	r := &recorder{}
-	l, err := poller.NewLoop(poller.Config{
+	l, err := epoll.NewLoop(epoll.Config{
 		DescriptorsMax: 1 << 16,
-		Listen:         make([]poller.Address, 1),
+		Listen:         make([]epoll.Listener, 1),
 		Kernel:         k,
-		NewHandler:     func(l *poller.Loop) poller.Handler { r.loop = l; return r },
-	}, k.Eventfd())
+	}, k.Eventfd(), func(l *poller.Loop) poller.Handler { r.loop = l; return r })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func TestRecordSize(t *testing.T) {
 }
 
 func TestAConnectionFromAcceptToReaper(t *testing.T) {
-	k := pollertest.New(1)
+	k := epolltest.New(1)
 	l, r := newLoop(t, k)
 	peer := k.Dial()
 	turns(l, 2)
@@ -115,7 +116,7 @@ func TestAConnectionFromAcceptToReaper(t *testing.T) {
 }
 
 func TestStaleEventsAreDroppedAndCounted(t *testing.T) {
-	k := pollertest.New(2)
+	k := epolltest.New(2)
 	l, r := newLoop(t, k)
 	first := k.Dial()
 	turns(l, 2)
@@ -141,7 +142,7 @@ func TestStaleEventsAreDroppedAndCounted(t *testing.T) {
 // Events are waited for before the mailbox is read: one of a socket that a letter or
 // an order has not read any more is a thing of the past, and comes again later.
 func TestAnEventOfWhoIsNotReadFromAnyMoreWaits(t *testing.T) {
-	k := pollertest.New(2)
+	k := epolltest.New(2)
 	l, r := newLoop(t, k)
 	peer := k.Dial()
 	turns(l, 2)
@@ -160,7 +161,7 @@ func TestAnEventOfWhoIsNotReadFromAnyMoreWaits(t *testing.T) {
 }
 
 func TestDescriptorsUsedUpPausesAcceptingAndNeverSpins(t *testing.T) {
-	k := pollertest.New(3)
+	k := epolltest.New(3)
 	l, r := newLoop(t, k)
 	k.DescriptorsMax = k.Open() + 2
 	for range 5 {
@@ -188,12 +189,11 @@ func TestDescriptorsUsedUpPausesAcceptingAndNeverSpins(t *testing.T) {
 }
 
 func TestAFullTableLeavesDescriptorsToOthers(t *testing.T) {
-	k := pollertest.New(16)
+	k := epolltest.New(16)
 	r := &recorder{}
-	l, err := poller.NewLoop(poller.Config{
-		DescriptorsMax: 1 << 10, TableConnectionsMax: 10, Listen: make([]poller.Address, 1), Kernel: k,
-		NewHandler: func(l *poller.Loop) poller.Handler { r.loop = l; return r },
-	}, k.Eventfd())
+	l, err := epoll.NewLoop(epoll.Config{
+		DescriptorsMax: 1 << 10, TableConnectionsMax: 10, Listen: make([]epoll.Listener, 1), Kernel: k,
+	}, k.Eventfd(), func(l *poller.Loop) poller.Handler { r.loop = l; return r })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestAFullTableLeavesDescriptorsToOthers(t *testing.T) {
 }
 
 func TestAcceptErrorsOfOneConnectionDoNotPause(t *testing.T) {
-	k := pollertest.New(4)
+	k := epolltest.New(4)
 	l, _ := newLoop(t, k)
 	k.Faults.AcceptAbort = 0.5
 	for range 200 {
@@ -231,7 +231,7 @@ func TestAcceptErrorsOfOneConnectionDoNotPause(t *testing.T) {
 }
 
 func TestEpollFullRefusesTheNewcomerOnly(t *testing.T) {
-	k := pollertest.New(5)
+	k := epolltest.New(5)
 	l, r := newLoop(t, k)
 	old := k.Dial()
 	turns(l, 2)
@@ -250,7 +250,7 @@ func TestEpollFullRefusesTheNewcomerOnly(t *testing.T) {
 }
 
 func TestAcceptsAreBoundedPerTurn(t *testing.T) {
-	k := pollertest.New(6)
+	k := epolltest.New(6)
 	l, _ := newLoop(t, k)
 	for range 100 {
 		k.Dial()
@@ -264,7 +264,7 @@ func TestAcceptsAreBoundedPerTurn(t *testing.T) {
 }
 
 func TestArmWrite(t *testing.T) {
-	k := pollertest.New(7)
+	k := epolltest.New(7)
 	l, r := newLoop(t, k)
 	k.Dial()
 	turns(l, 2)
@@ -282,7 +282,7 @@ func TestArmWrite(t *testing.T) {
 }
 
 func TestLettersWaitWhileTheHandlerIsFull(t *testing.T) {
-	k := pollertest.New(8)
+	k := epolltest.New(8)
 	l, r := newLoop(t, k)
 	r.full, r.more = true, true
 	for i := range 3 {
@@ -308,7 +308,7 @@ func TestLettersWaitWhileTheHandlerIsFull(t *testing.T) {
 }
 
 func TestTheMailboxIsBoundedInLettersAndBytes(t *testing.T) {
-	k := pollertest.New(9)
+	k := epolltest.New(9)
 	l, r := newLoop(t, k)
 	fitted := 0
 	for l.Post(&poller.Letter{}) {
@@ -333,7 +333,7 @@ func TestTheMailboxIsBoundedInLettersAndBytes(t *testing.T) {
 }
 
 func TestATickComesWhenAskedFor(t *testing.T) {
-	k := pollertest.New(10)
+	k := epolltest.New(10)
 	l, r := newLoop(t, k)
 	ticks := 0
 	r.onTick = func() int64 { ticks++; return l.Now() + int64(100*time.Millisecond) }
@@ -357,15 +357,15 @@ func TestATickComesWhenAskedFor(t *testing.T) {
 }
 
 func TestInterruptedWaitIsNoEvent(t *testing.T) {
-	k := pollertest.New(11)
+	k := epolltest.New(11)
 	l, r := newLoop(t, k)
 	k.Dial()
-	k.Faults.WaitEINTR = 1
+	k.Faults.WaitNothing = 1
 	turns(l, 5)
 	if got := r.take(); got != "[]" {
 		t.Fatalf("events without a wait: %s", got)
 	}
-	k.Faults.WaitEINTR = 0
+	k.Faults.WaitNothing = 0
 	turns(l, 2)
 	if got := r.take(); got != "[open 7]" {
 		t.Fatalf("after the interrupts: %s", got)
@@ -373,7 +373,7 @@ func TestInterruptedWaitIsNoEvent(t *testing.T) {
 }
 
 func TestWalkVisitsEachOnceAndGoesOn(t *testing.T) {
-	k := pollertest.New(12)
+	k := epolltest.New(12)
 	k.DescriptorsMax = 4096
 	l, _ := newLoop(t, k)
 	for range 1000 {
@@ -403,14 +403,14 @@ func TestWalkVisitsEachOnceAndGoesOn(t *testing.T) {
 }
 
 func TestStopAcceptingTakesWhoWaits(t *testing.T) {
-	k := pollertest.New(13)
+	k := epolltest.New(13)
 	l, _ := newLoop(t, k)
 	var peers []*pollertest.Peer
 	for range 300 {
 		peers = append(peers, k.Dial())
 	}
 	isDone := false
-	l.StopAccepting(0, func() { isDone = true })
+	l.Engine().(*epoll.Engine).StopAccepting(0, func() { isDone = true })
 	for i, peer := range peers {
 		if peer.WasReset() {
 			t.Fatalf("newcomer %d of 300 was reset", i)
@@ -426,10 +426,10 @@ func TestStopAcceptingTakesWhoWaits(t *testing.T) {
 }
 
 func TestIdleTurnsAndPostsAllocateNothing(t *testing.T) {
-	k := pollertest.New(14)
+	k := epolltest.New(14)
 	l, r := newLoop(t, k)
 	r.onTick = func() int64 { return l.Now() }
-	linux := poller.Linux{}
+	linux := epoll.Linux{}
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK)
 	if err != nil {
 		t.Fatal(err)
@@ -443,7 +443,7 @@ func TestIdleTurnsAndPostsAllocateNothing(t *testing.T) {
 }
 
 func BenchmarkPost(b *testing.B) {
-	k := pollertest.New(15)
+	k := epolltest.New(15)
 	l, _ := newLoop(b, k)
 	letters := make([]poller.Letter, 256)
 	b.ReportAllocs()
@@ -460,7 +460,7 @@ func BenchmarkPost(b *testing.B) {
 // A loop that naps leaves its connections alone, but not its mailbox, and wakes
 // from it by itself.
 func TestNap(t *testing.T) {
-	k := pollertest.New(1)
+	k := epolltest.New(1)
 	l, r := newLoop(t, k)
 	peer := k.Dial()
 	turns(l, 2)
@@ -486,7 +486,7 @@ func TestNap(t *testing.T) {
 // A handler that had enough of newcomers gets no more of them in this turn, the
 // others in the next; before the listeners close all are taken.
 func TestLeaveNewcomers(t *testing.T) {
-	k := pollertest.New(3)
+	k := epolltest.New(3)
 	l, r := newLoop(t, k)
 	r.onOpen = func(fd uint32) { l.LeaveNewcomers() }
 	for range 5 {
@@ -498,7 +498,7 @@ func TestLeaveNewcomers(t *testing.T) {
 			t.Fatalf("turn %d: %s, want %s", turn, got, want)
 		}
 	}
-	l.StopAccepting(0, func() {})
+	l.Engine().(*epoll.Engine).StopAccepting(0, func() {})
 	if got := r.take(); got != "[open 10 open 11]" {
 		t.Fatalf("at the end: %s", got)
 	}

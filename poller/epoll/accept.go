@@ -1,8 +1,10 @@
-package poller
+package epoll
 
 import (
 	"math"
 	"syscall"
+
+	"c10m/poller"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,15 +15,15 @@ import (
 // connections out of a wait.
 type acceptor struct {
 	lane      *lane
-	holds     bool  // the lane is this loop's to accept from
-	epfd      int   // the lane's
-	listeners []int // the lane's, as long as they are open in this loop's table
-	pausedTo  int64 // 0 while accepting
-	credit    int   // accepts that are reserved of the loops' rate and not made
-	watched   bool  // epfd is in the loop's epoll
-	closed    bool  // no listeners any more: draining
-	enough    bool  // the handler wants no more newcomers in this turn
-	steered   bool  // the kernel prefers them at the loop's processor
+	holds     bool       // the lane is this loop's to accept from
+	epfd      int        // the lane's
+	listeners []listener // the lane's, as long as they are open in this loop's table
+	pausedTo  int64      // 0 while accepting
+	credit    int        // accepts that are reserved of the loops' rate and not made
+	watched   bool       // epfd is in the loop's epoll
+	closed    bool       // no listeners any more: draining
+	ready     bool       // the wait saw that somebody wants to come in
+	steered   bool       // the kernel prefers them at the loop's processor
 	stop      stopping
 	events    [acceptsPerTurnMax]unix.EpollEvent
 }
@@ -57,8 +59,8 @@ func classify(errno syscall.Errno) acceptClass {
 
 // run takes newcomers, at most acceptsPerTurnMax, from the listeners that have
 // some. What is left is reported again by the next wait.
-func (a *acceptor) run(l *Loop) {
-	n, errno := l.kernel.EpollWait(a.epfd, a.events[:], 0)
+func (a *acceptor) run(e *Engine) {
+	n, errno := e.kernel.EpollWait(a.epfd, a.events[:], 0)
 	if errno != 0 {
 		return // EINTR; level-triggered, so nothing is lost
 	}
@@ -66,7 +68,8 @@ func (a *acceptor) run(l *Loop) {
 	budget, waiting := acceptsPerTurnMax, false
 	for i := 0; i < n && budget > 0; i++ {
 		limit := min(budget, acceptsPerListenerMax)
-		calls := a.drain(l, int(a.events[i].Fd), limit)
+		event := &a.events[i]
+		calls := a.drain(e, listener{int(event.Fd), poller.Tag(event.Pad)}, limit)
 		if a.pausedTo != 0 || a.holds != held {
 			return
 		}
@@ -74,35 +77,35 @@ func (a *acceptor) run(l *Loop) {
 		waiting = waiting || calls == limit
 	}
 	if !waiting || !held {
-		a.refund(l)
+		a.refund(e)
 	}
 }
 
 // visit has a loop that is awake, since it sweeps, accept from its lane as well
 // though another one holds it: that has its share of the processors only, which is
 // little while hundreds of loops sweep.
-func (a *acceptor) visit(l *Loop) {
-	if !a.holds && !a.closed && a.pausedTo == 0 && !l.table.full(l.now) {
-		a.run(l)
+func (a *acceptor) visit(e *Engine) {
+	if !a.holds && !a.closed && a.pausedTo == 0 && !e.table.full(e.loop.Now()) {
+		a.run(e)
 	}
 }
 
 // drain accepts up to limit connections from one listener and returns how many
 // calls it made.
-func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
-	for calls < limit && (!a.enough || a.stop.last) {
+func (a *acceptor) drain(e *Engine, from listener, limit int) (calls int) {
+	for calls < limit && (!e.loop.Enough() || a.stop.last) {
 		calls++
-		if l.table.full(l.now) {
-			a.overflow(l)
+		if e.table.full(e.loop.Now()) {
+			a.overflow(e)
 			return calls
 		}
-		if !a.afford(l) {
+		if !a.afford(e) {
 			return calls
 		}
-		fd, errno := l.kernel.Accept(listener)
+		fd, errno := e.kernel.Accept(from.fd)
 		if errno == 0 {
-			a.spent(l)
-			if a.welcome(l, uint32(fd)); a.pausedTo != 0 {
+			a.spent(e)
+			if a.welcome(e, uint32(fd), from.tag); a.pausedTo != 0 {
 				return calls // epoll is full
 			}
 			continue
@@ -111,18 +114,18 @@ func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
 		case acceptEmpty:
 			return calls
 		case acceptTableFull:
-			l.table.exhaustedTo.Store(l.now + acceptPauseNanos)
-			a.overflow(l)
+			e.table.exhaustedTo.Store(e.loop.Now() + acceptPauseNanos)
+			a.overflow(e)
 			return calls
 		case acceptRetry:
-			l.stats.AcceptRetries.Add(1)
+			e.loop.Stats().AcceptRetries.Add(1)
 		case acceptExhausted:
-			l.stats.AcceptPauses.Add(1)
-			a.pause(l)
+			e.loop.Stats().AcceptPauses.Add(1)
+			a.pause(e)
 			return calls
 		case acceptUnexpected:
-			l.stats.AcceptUnexpected.Add(1)
-			a.pause(l)
+			e.loop.Stats().AcceptUnexpected.Add(1)
+			a.pause(e)
 			return calls
 		}
 	}
@@ -131,46 +134,46 @@ func (a *acceptor) drain(l *Loop, listener, limit int) (calls int) {
 
 // overflow is what a full table does to the loop's lane: another loop goes on, or
 // newcomers wait. A visitor leaves them to the loop that holds it.
-func (a *acceptor) overflow(l *Loop) {
-	if a.holds && !a.passOn(l) {
-		l.stats.AcceptPauses.Add(1)
-		a.pause(l)
+func (a *acceptor) overflow(e *Engine) {
+	if a.holds && !a.passOn(e) {
+		e.loop.Stats().AcceptPauses.Add(1)
+		a.pause(e)
 	}
 }
 
-// welcome gives a new connection its record and shows it to the handler, who
-// mostly finds the whole request there (TCP_DEFER_ACCEPT) and answers before
-// epoll ever hears of the connection.
-func (a *acceptor) welcome(l *Loop, fd uint32) {
-	if errno := l.admit(fd); errno != 0 {
-		l.kernel.Close(int(fd))
-		l.stats.AcceptRefused.Add(1)
+// welcome gives a new connection its record and shows it to the loop: mostly the whole
+// request is there (TCP_DEFER_ACCEPT) and is answered before epoll ever hears of the
+// connection.
+func (a *acceptor) welcome(e *Engine, fd uint32, tag poller.Tag) {
+	stats := e.loop.Stats()
+	if e.table.make(fd) == nil {
+		e.kernel.Close(int(fd))
+		stats.AcceptRefused.Add(1)
 		return
 	}
-	l.stats.Accepted.Add(1)
-	l.handler.Open(fd)
-	if l.Closing(fd) {
+	e.table.connections.Add(1)
+	if !e.loop.Newcomer(fd, tag) {
 		return
 	}
-	if errno := l.register(fd); errno != 0 {
+	if errno := e.register(fd); errno != 0 {
 		// ENOSPC: fs.epoll.max_user_watches; ENOMEM. Those already here live on.
-		l.stats.AcceptRefused.Add(1)
-		l.stats.AcceptPauses.Add(1)
-		l.Close(fd)
-		a.pause(l)
+		stats.AcceptRefused.Add(1)
+		stats.AcceptPauses.Add(1)
+		e.loop.Close(fd)
+		a.pause(e)
 	}
 }
 
 // pause takes the listeners out of the loop's epoll for acceptPauseNanos.
 // Others may have what it has reserved of the rate.
-func (a *acceptor) pause(l *Loop) {
-	a.refund(l)
-	a.pauseTo(l, l.now+acceptPauseNanos)
+func (a *acceptor) pause(e *Engine) {
+	a.refund(e)
+	a.pauseTo(e, e.loop.Now()+acceptPauseNanos)
 }
 
-func (a *acceptor) pauseTo(l *Loop, at int64) {
+func (a *acceptor) pauseTo(e *Engine, at int64) {
 	a.pausedTo = at
-	a.watch(l, false)
+	a.watch(e, false)
 }
 
 // resumeAt is when accepting starts again, or its end is due, or never.
@@ -187,14 +190,14 @@ func (a *acceptor) resumeAt() int64 {
 
 // resume ends a pause whose time is over. If descriptors are still used up,
 // the next accept pauses again: ten tries a second, whatever waits.
-func (a *acceptor) resume(l *Loop) {
-	if a.pausedTo != 0 && l.now >= a.pausedTo {
+func (a *acceptor) resume(e *Engine) {
+	if a.pausedTo != 0 && e.loop.Now() >= a.pausedTo {
 		a.pausedTo = 0
-		a.watch(l, true)
+		a.watch(e, true)
 	}
 }
 
-func (a *acceptor) watch(l *Loop, on bool) {
+func (a *acceptor) watch(e *Engine, on bool) {
 	on = on && a.holds && !a.closed
 	if on == a.watched {
 		return
@@ -204,9 +207,9 @@ func (a *acceptor) watch(l *Loop, on bool) {
 		op = unix.EPOLL_CTL_ADD
 	}
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(a.epfd)}
-	if errno := l.kernel.EpollCtl(l.epfd, op, a.epfd, &event); errno != 0 {
+	if errno := e.kernel.EpollCtl(e.epfd, op, a.epfd, &event); errno != 0 {
 		// ENOMEM or ENOSPC while adding: try again after another pause.
-		a.pausedTo = l.now + acceptPauseNanos
+		a.pausedTo = e.loop.Now() + acceptPauseNanos
 		return
 	}
 	a.watched = on
@@ -214,17 +217,12 @@ func (a *acceptor) watch(l *Loop, on bool) {
 
 // enter gives the loop its part in the lane, whose descriptors are open in its
 // table.
-func (a *acceptor) enter(l *Loop) {
+func (a *acceptor) enter(e *Engine) {
 	a.epfd, a.listeners = a.lane.epfd, a.lane.listeners
-	if l.cpu >= 0 && len(a.lane.loops) == 1 {
-		a.steer(l, l.cpu)
+	if e.cpu >= 0 && len(a.lane.engines) == 1 {
+		a.steer(e, e.cpu)
 	}
-	if a.lane.loops[0] == l {
-		a.take(l)
+	if a.lane.engines[0] == e {
+		a.take(e)
 	}
 }
-
-// LeaveNewcomers has the others wait in the listeners' queues until the next
-// turn: for a handler that has done as much for newcomers as one turn allows. Not
-// if the listeners are about to close.
-func (l *Loop) LeaveNewcomers() { l.accept.enough = true }

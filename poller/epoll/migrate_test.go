@@ -1,4 +1,4 @@
-package poller_test
+package epoll_test
 
 import (
 	"net"
@@ -9,6 +9,7 @@ import (
 	"c10m/internal/netspace"
 	"c10m/internal/patience"
 	"c10m/poller"
+	"c10m/poller/epoll"
 )
 
 // With net.ipv4.tcp_migrate_req=1 the kernel gives a handshake that its listener has
@@ -27,7 +28,7 @@ func TestLateRequestsComeToTheNewListeners(t *testing.T) {
 	address := freeAddress(t, "127.0.0.1")
 	const late = 20
 	var old, young []*echo
-	config := poller.Config{Loops: 2}
+	config := epoll.Config{Loops: 2}
 	oldPoller := startEchoes(t, config, address, kernel, &old)
 	var waiting []net.Conn
 	for range late {
@@ -35,9 +36,9 @@ func TestLateRequestsComeToTheNewListeners(t *testing.T) {
 	}
 	startEchoes(t, config, address, nil, &young)
 	done := make(chan struct{})
-	go func() { oldPoller.StopAccepting(poller.HandoverGrace); close(done) }()
+	go func() { oldPoller.StopAccepting(epoll.HandoverGrace); close(done) }()
 	eventually(t, "the old listeners take nobody new", func() bool { return kernel.diverted.Load() == 2 })
-	kernel.clock.Add(int64(poller.HandoverGrace))
+	kernel.clock.Add(int64(epoll.HandoverGrace))
 	for _, l := range oldPoller.Loops() {
 		l.Run(func(*poller.Loop) {})
 	}

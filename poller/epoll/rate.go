@@ -1,4 +1,4 @@
-package poller
+package epoll
 
 import (
 	"sync/atomic"
@@ -51,36 +51,36 @@ func (r *acceptRate) giveBack(accepts int) {
 
 // afford reports whether the rate allows an accept now, and has the loop wait
 // until it does if not. The newcomers wait in the kernel's queue.
-func (a *acceptor) afford(l *Loop) bool {
-	if l.rate == nil || a.credit > 0 || a.stop.last {
+func (a *acceptor) afford(e *Engine) bool {
+	if e.rate == nil || a.credit > 0 || a.stop.last {
 		return true
 	}
-	at := l.rate.reserve(l.now)
-	a.credit = l.rate.share
-	if at <= l.now {
+	at := e.rate.reserve(e.loop.Now())
+	a.credit = e.rate.share
+	if at <= e.loop.Now() {
 		return true
 	}
 	if !a.holds {
-		a.refund(l) // a visitor does not wait
+		a.refund(e) // a visitor does not wait
 		return false
 	}
-	l.stats.AcceptRateWaits.Add(1)
-	a.pauseTo(l, at)
+	e.loop.Stats().AcceptRateWaits.Add(1)
+	a.pauseTo(e, at)
 	return false
 }
 
 // spent counts an accept that was made.
-func (a *acceptor) spent(l *Loop) {
-	if l.rate != nil && !a.stop.last {
+func (a *acceptor) spent(e *Engine) {
+	if e.rate != nil && !a.stop.last {
 		a.credit--
 	}
 }
 
 // refund gives back what the loop has reserved and does not need, since nobody
 // waits at its listeners.
-func (a *acceptor) refund(l *Loop) {
-	if l.rate != nil {
-		l.rate.giveBack(a.credit)
+func (a *acceptor) refund(e *Engine) {
+	if e.rate != nil {
+		e.rate.giveBack(a.credit)
 		a.credit = 0
 	}
 }

@@ -1,4 +1,4 @@
-package poller
+package epoll
 
 import (
 	"fmt"
@@ -37,9 +37,9 @@ func bind(cpu int) error {
 // arrive at its processor (SO_INCOMING_CPU, socket(7); among the listeners of
 // a port since Linux 6.2). An older kernel ignores it, and any kernel falls back
 // to its hash when no loop has that processor.
-func (a *acceptor) steer(l *Loop, cpu int) {
+func (a *acceptor) steer(e *Engine, cpu int) {
 	for _, listener := range a.listeners {
-		l.kernel.Steer(listener, cpu)
+		e.kernel.Steer(listener.fd, cpu)
 	}
 	a.steered = cpu >= 0
 }
@@ -47,22 +47,22 @@ func (a *acceptor) steer(l *Loop, cpu int) {
 // balance gives steering up for this loop, once and for good, if it has brought
 // it far more connections than the others have: a network card with one queue,
 // or one busy sender on the same host, lets all packets arrive at one processor.
-func (l *Loop) balance() {
-	if l.cpu < 0 || l.now < l.balanceAt {
+func (e *Engine) balance(connections int) {
+	if e.cpu < 0 || e.loop.Now() < e.balanceAt {
 		return
 	}
-	l.balanceAt = l.now + tickNanosMax
-	all := l.crew.connections.Add(int64(l.own.count - l.reported))
-	l.reported = l.own.count
-	if !l.accept.steered {
+	e.balanceAt = e.loop.Now() + balanceNanos
+	all := e.crew.connections.Add(int64(connections - e.reported))
+	e.reported = connections
+	if !e.accept.steered {
 		return
 	}
 	// More than once, since what the others said may be a second old.
-	if l.unbalanced++; 2*int64(l.own.count) <= steerHalves*all/l.crew.loops+2*steerSlackConnections {
-		l.unbalanced = 0
+	if e.unbalanced++; 2*int64(connections) <= steerHalves*all/e.crew.loops+2*steerSlackConnections {
+		e.unbalanced = 0
 	}
-	if l.unbalanced == steerLooks {
-		l.accept.steer(l, -1)
-		l.stats.SteeringsEnded.Add(1)
+	if e.unbalanced == steerLooks {
+		e.accept.steer(e, -1)
+		e.loop.Stats().SteeringsEnded.Add(1)
 	}
 }

@@ -1,11 +1,12 @@
-package poller
+package epoll
 
 import (
 	"encoding/binary"
 	"net/netip"
 	"syscall"
-	"time"
 	"unsafe"
+
+	"c10m/poller"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,7 +25,7 @@ type Kernel interface {
 	// EpollWait waits up to msec milliseconds, 0 to look only.
 	EpollWait(epfd int, events []unix.EpollEvent, msec int) (n int, errno syscall.Errno)
 	// Listen opens a non-blocking SO_REUSEPORT listener.
-	Listen(address Address, options ListenOptions) (fd int, errno syscall.Errno)
+	Listen(address poller.Address, options ListenOptions) (fd int, errno syscall.Errno)
 	// Steer makes the kernel prefer a listener for what arrives at a
 	// processor; -1 ends that.
 	Steer(listener, cpu int) syscall.Errno
@@ -62,12 +63,8 @@ type Kernel interface {
 // (RawSyscall, 0.1 us less each); only a waiting EpollWait tells it.
 type Linux struct{}
 
-// processStart is the origin of Now, so that a small number of nanoseconds
-// fits where a record has few bits for a time.
-var processStart = time.Now()
-
-// Now returns the nanoseconds since the process started.
-func (Linux) Now() int64 { return int64(time.Since(processStart)) }
+// Now is the process's clock.
+func (Linux) Now() int64 { return poller.Now() }
 
 func (Linux) EpollCreate() (int, syscall.Errno) {
 	fd, _, errno := unix.RawSyscall(unix.SYS_EPOLL_CREATE1, unix.EPOLL_CLOEXEC, 0, 0)
@@ -155,11 +152,4 @@ func (Linux) Wake(eventfd int) syscall.Errno {
 	one := uint64(1)
 	_, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(eventfd), uintptr(unsafe.Pointer(&one)), 8)
 	return errno
-}
-
-// WouldBlock reports whether a failed send may be tried again when the kernel
-// says that there is room: the socket is full, or memory is short for a
-// moment. Any other error is for good.
-func WouldBlock(errno syscall.Errno) bool {
-	return errno == unix.EAGAIN || errno == unix.EINTR || errno == unix.ENOBUFS || errno == unix.ENOMEM
 }

@@ -1,4 +1,4 @@
-package poller_test
+package epoll_test
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"c10m/poller"
+	"c10m/poller/epoll"
+	"c10m/poller/epoll/epolltest"
 	"c10m/poller/pollertest"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +16,7 @@ import (
 
 // shortKernel is a kernel without memory for one of its calls.
 type shortKernel struct {
-	*pollertest.Kernel
+	*epolltest.Kernel
 	accept, add, send syscall.Errno // what these calls say; 0: what they say anyway
 	sends, watches    int           // tries
 }
@@ -52,12 +54,11 @@ func (k *shortKernel) Sendv(fd int, iov []unix.Iovec) (int, syscall.Errno) {
 
 func newShortLoop(t *testing.T) (*shortKernel, *poller.Loop, *recorder) {
 	t.Helper()
-	k := &shortKernel{Kernel: pollertest.New(30)}
+	k := &shortKernel{Kernel: epolltest.New(30)}
 	r := &recorder{}
-	l, err := poller.NewLoop(poller.Config{
-		DescriptorsMax: 1 << 10, Listen: make([]poller.Address, 1), Kernel: k,
-		NewHandler: func(l *poller.Loop) poller.Handler { r.loop = l; return r },
-	}, k.Eventfd())
+	l, err := epoll.NewLoop(epoll.Config{
+		DescriptorsMax: 1 << 10, Listen: make([]epoll.Listener, 1), Kernel: k,
+	}, k.Eventfd(), func(l *poller.Loop) poller.Handler { r.loop = l; return r })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestASocketThatTakesNothingIsTriedAgainByTheTick(t *testing.T) {
 			written := 0
 			r.onEvent = func(fd uint32, event poller.Event) {
 				if event&poller.Writable != 0 {
-					if n, errno := l.Send(fd, []byte("hello")); errno == 0 {
+					if n, errno := l.Send(fd, poller.Words([]byte("hello"))); errno == 0 {
 						written = n
 						l.ArmWrite(fd, false)
 					}
@@ -178,7 +179,7 @@ func TestAStalledConnectionThatGoesLeavesNothing(t *testing.T) {
 	runFor(k.Kernel, l, time.Second)
 	r.onEvent = func(fd uint32, event poller.Event) {
 		if event&poller.Writable != 0 {
-			l.Send(fd, []byte("x"))
+			l.Send(fd, poller.Words([]byte("x")))
 		}
 		if event&poller.Readable != 0 {
 			l.Close(fd)

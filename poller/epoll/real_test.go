@@ -1,4 +1,4 @@
-package poller_test
+package epoll_test
 
 import (
 	"fmt"
@@ -14,6 +14,7 @@ import (
 
 	"c10m/internal/patience"
 	"c10m/poller"
+	"c10m/poller/epoll"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +30,7 @@ type echo struct {
 	buffer  [4096]byte
 }
 
-func (e *echo) Open(fd uint32) {
+func (e *echo) Open(fd uint32, _ poller.Tag) {
 	e.opened.Add(1)
 	if e.options != nil {
 		e.options(fd)
@@ -37,15 +38,15 @@ func (e *echo) Open(fd uint32) {
 	e.Event(fd, poller.Readable)
 }
 func (e *echo) Event(fd uint32, _ poller.Event) {
-	n, errno := e.loop.Recv(fd, e.buffer[:])
-	if errno == unix.EAGAIN {
+	n, status := e.loop.Recv(fd, e.buffer[:])
+	if status == poller.Full {
 		return
 	}
-	if errno != 0 || n == 0 {
+	if status != poller.OK || n == 0 {
 		e.loop.Close(fd)
 		return
 	}
-	e.loop.Send(fd, e.buffer[:n])
+	e.loop.Send(fd, poller.Words(e.buffer[:n]))
 }
 func (e *echo) Letter(any)    { e.letters.Add(1) }
 func (e *echo) Full() bool    { return false }
@@ -64,23 +65,47 @@ func freeAddress(t *testing.T, host string) string {
 	return free.Addr().String()
 }
 
+// running are loops with their sockets.
+type running struct {
+	*poller.Poller
+	*epoll.Sockets
+}
+
+// start starts them, until the test ends.
+func start(t testing.TB, config epoll.Config, newHandler func(*poller.Loop) poller.Handler) (running, error) {
+	t.Helper()
+	if config.DescriptorsMax == 0 {
+		config.DescriptorsMax = 1 << 16
+	}
+	p := poller.New(poller.Config{Loops: config.Loops, NewHandler: newHandler})
+	t.Cleanup(p.Stop)
+	sockets, err := epoll.Start(p, config)
+	if err != nil {
+		p.Stop()
+	}
+	return running{p, sockets}, err
+}
+
+func listeners(address string) []epoll.Listener {
+	return epoll.Listeners(0, netip.MustParseAddrPort(address))
+}
+
+func newEcho(l *poller.Loop) poller.Handler { return &echo{loop: l} }
+
 // startEcho listens on the address that it returns, besides those of config.
-func startEcho(t *testing.T, config poller.Config) (*poller.Poller, []*echo, string) {
+func startEcho(t *testing.T, config epoll.Config) (running, []*echo, string) {
 	t.Helper()
 	address := freeAddress(t, "127.0.0.1")
 	var echoes []*echo
-	config.DescriptorsMax = 1 << 16
-	config.Listen = append(config.Listen, netip.MustParseAddrPort(address))
-	config.NewHandler = func(l *poller.Loop) poller.Handler {
+	config.Listen = append(config.Listen, listeners(address)...)
+	p, err := start(t, config, func(l *poller.Loop) poller.Handler {
 		e := &echo{loop: l}
 		echoes = append(echoes, e)
 		return e
-	}
-	p, err := poller.Start(config)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.Stop)
 	return p, echoes, address
 }
 
@@ -101,7 +126,7 @@ func roundTrip(t *testing.T, address string) net.Conn {
 }
 
 func TestLoopsWithPrivateDescriptorTables(t *testing.T) {
-	p, echoes, address := startEcho(t, poller.Config{Loops: 4, PrivateFDTables: true})
+	p, echoes, address := startEcho(t, epoll.Config{Loops: 4, PrivateFDTables: true})
 	before := openFiles(t)
 	for range 100 {
 		roundTrip(t, address)
@@ -137,7 +162,7 @@ func openFiles(t *testing.T) int {
 }
 
 func TestConnectionsInheritTheListenersOptions(t *testing.T) {
-	p, echoes, address := startEcho(t, poller.Config{Loops: 1, Options: poller.ListenOptions{
+	p, echoes, address := startEcho(t, epoll.Config{Loops: 1, Options: epoll.ListenOptions{
 		WriteDeadline: 30 * time.Second, SendBufferBytes: 64 << 10, DeferAccept: true,
 	}})
 	var noDelay, userTimeout, sendBuffer int
@@ -160,7 +185,7 @@ func TestConnectionsInheritTheListenersOptions(t *testing.T) {
 }
 
 func TestPostsFromManyGoroutinesAllArrive(t *testing.T) {
-	p, echoes, _ := startEcho(t, poller.Config{Loops: 2})
+	p, echoes, _ := startEcho(t, epoll.Config{Loops: 2})
 	const posters, each = 8, 5000
 	var done sync.WaitGroup
 	for i := range posters {
@@ -200,11 +225,10 @@ func TestListenOnATakenAddress(t *testing.T) {
 	}
 	defer taken.Close()
 	before := openFiles(t)
-	_, err = poller.Start(poller.Config{
-		Loops: 2, DescriptorsMax: 1 << 16,
-		Listen:     []poller.Address{netip.MustParseAddrPort(taken.Addr().String())},
-		NewHandler: func(l *poller.Loop) poller.Handler { return &echo{loop: l} },
-	})
+	_, err = start(t, epoll.Config{
+		Loops:  2,
+		Listen: listeners(taken.Addr().String()),
+	}, newEcho)
 	if err == nil || !strings.Contains(err.Error(), "another program uses that port") {
 		t.Fatalf("error %v", err)
 	}
@@ -250,7 +274,7 @@ func TestConnectionsComeToTheLoopOfTheirProcessor(t *testing.T) {
 			cpus = append(cpus, cpu)
 		}
 	}
-	_, echoes, address := startEcho(t, poller.Config{Loops: 2 * len(cpus), CPUs: cpus, TakeTurns: true})
+	_, echoes, address := startEcho(t, epoll.Config{Loops: 2 * len(cpus), CPUs: cpus})
 	const connections = 100
 	var running sync.WaitGroup
 	for range connections {
@@ -312,7 +336,7 @@ func kernelIs(t *testing.T, major, minor int) bool {
 // others have given theirs: an old (descriptor, generation) of one loop must not
 // name a connection of another.
 func TestLoopsKnowTheirOwnDescriptors(t *testing.T) {
-	p, echoes, address := startEcho(t, poller.Config{Loops: 2})
+	p, echoes, address := startEcho(t, epoll.Config{Loops: 2})
 	for echoes[0].opened.Load() == 0 || echoes[1].opened.Load() == 0 {
 		roundTrip(t, address)
 	}

@@ -1,8 +1,7 @@
-package poller_test
+package epoll_test
 
 import (
 	"net"
-	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -10,7 +9,8 @@ import (
 
 	"c10m/internal/patience"
 	"c10m/poller"
-	"c10m/poller/pollertest"
+	"c10m/poller/epoll"
+	"c10m/poller/epoll/epolltest"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,7 +18,7 @@ import (
 // A heldKernel is Linux with a clock that the test moves, and tells when
 // listeners were diverted.
 type heldKernel struct {
-	poller.Linux
+	epoll.Linux
 	clock    atomic.Int64
 	diverted atomic.Int64
 	errno    atomic.Int64
@@ -83,21 +83,18 @@ func opened(handlers []*echo) (n int64) {
 
 // startEchoes starts a poller that listens at an address, until the test ends, and notes
 // its handlers.
-func startEchoes(t *testing.T, config poller.Config, address string, kernel poller.Kernel, handlers *[]*echo) *poller.Poller {
+func startEchoes(t *testing.T, config epoll.Config, address string, kernel epoll.Kernel, handlers *[]*echo) running {
 	t.Helper()
-	config.DescriptorsMax, config.Kernel = 1<<16, kernel
-	config.Listen = []poller.Address{netip.MustParseAddrPort(address)}
-	config.Options = poller.ListenOptions{DeferAccept: true}
-	config.NewHandler = func(l *poller.Loop) poller.Handler {
+	config.Kernel, config.Listen = kernel, listeners(address)
+	config.Options = epoll.ListenOptions{DeferAccept: true}
+	p, err := start(t, config, func(l *poller.Loop) poller.Handler {
 		e := &echo{loop: l}
 		*handlers = append(*handlers, e)
 		return e
-	}
-	p, err := poller.Start(config)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.Stop)
 	return p
 }
 
@@ -105,13 +102,13 @@ func startEchoes(t *testing.T, config poller.Config, address string, kernel poll
 // newcomers to those of another process, on IPv4 and IPv6.
 func TestStopAcceptingHandsOver(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
-		t.Run(host, func(t *testing.T) { handOver(t, host, poller.Config{Loops: 2}) })
+		t.Run(host, func(t *testing.T) { handOver(t, host, epoll.Config{Loops: 2}) })
 	}
-	t.Run("lanes", func(t *testing.T) { handOver(t, "127.0.0.1", poller.Config{Loops: 4, Lanes: 2, PrivateFDTables: true}) })
+	t.Run("lanes", func(t *testing.T) { handOver(t, "127.0.0.1", epoll.Config{Loops: 4, Lanes: 2, PrivateFDTables: true}) })
 }
 
 // handOver is of a config by which two listeners of a port are the poller's.
-func handOver(t *testing.T, host string, config poller.Config) {
+func handOver(t *testing.T, host string, config epoll.Config) {
 	address := freeAddress(t, host)
 	kernel := &heldKernel{}
 	kernel.clock.Store(int64(time.Hour))
@@ -124,7 +121,7 @@ func handOver(t *testing.T, host string, config poller.Config) {
 	}
 	startEchoes(t, config, address, nil, &young)
 	done := make(chan struct{})
-	go func() { oldPoller.StopAccepting(poller.HandoverGrace); close(done) }()
+	go func() { oldPoller.StopAccepting(epoll.HandoverGrace); close(done) }()
 	eventually(t, "the old listeners take nobody new", func() bool { return kernel.diverted.Load() == 2 })
 	if errno := syscall.Errno(kernel.errno.Load()); errno != 0 {
 		t.Fatalf("diverting: %v", errno)
@@ -144,7 +141,7 @@ func handOver(t *testing.T, host string, config poller.Config) {
 		t.Fatalf("the old listeners took %d of the %d that they had begun with", o, each-1)
 	}
 	waiting[each-1].Write([]byte("hello"))
-	kernel.clock.Add(int64(poller.HandoverGrace))
+	kernel.clock.Add(int64(epoll.HandoverGrace))
 	for _, l := range oldPoller.Loops() {
 		l.Run(func(*poller.Loop) {})
 	}
@@ -170,9 +167,9 @@ func handOver(t *testing.T, host string, config poller.Config) {
 func TestDivertedListenersRefuseNobody(t *testing.T) {
 	kernel := &heldKernel{}
 	kernel.clock.Store(int64(time.Hour))
-	p, _, address := startEcho(t, poller.Config{Loops: 1, Kernel: kernel})
+	p, _, address := startEcho(t, epoll.Config{Loops: 1, Kernel: kernel})
 	done := make(chan struct{})
-	go func() { p.StopAccepting(poller.HandoverGrace); close(done) }()
+	go func() { p.StopAccepting(epoll.HandoverGrace); close(done) }()
 	eventually(t, "diverted", func() bool { return kernel.diverted.Load() == 1 })
 	dialed := make(chan error, 1)
 	go func() {
@@ -190,12 +187,10 @@ func TestDivertedListenersRefuseNobody(t *testing.T) {
 		t.Fatalf("answered while nobody listens: %v", err)
 	case <-time.After(100 * time.Millisecond):
 	}
-	kernel.clock.Add(int64(poller.HandoverGrace))
+	kernel.clock.Add(int64(epoll.HandoverGrace))
 	p.Loops()[0].Run(func(*poller.Loop) {})
 	<-done
-	young, err := poller.Start(poller.Config{Loops: 1, DescriptorsMax: 1 << 16,
-		Listen:     []poller.Address{netip.MustParseAddrPort(address)},
-		NewHandler: func(l *poller.Loop) poller.Handler { return &echo{loop: l} }})
+	young, err := start(t, epoll.Config{Loops: 1, Listen: listeners(address)}, newEcho)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +204,7 @@ func TestDivertedListenersRefuseNobody(t *testing.T) {
 // then their listener stays open.
 func TestStopAcceptingWaitsForDescriptors(t *testing.T) {
 	for _, frees := range []bool{true, false} {
-		k := pollertest.New(17)
+		k := epolltest.New(17)
 		l, r := newLoop(t, k)
 		r.onEvent = func(fd uint32, _ poller.Event) { l.Close(fd) }
 		holds := k.Dial()
@@ -217,7 +212,7 @@ func TestStopAcceptingWaitsForDescriptors(t *testing.T) {
 		k.DescriptorsMax = k.Open()
 		waits := k.Dial()
 		isDone := false
-		l.StopAccepting(poller.HandoverGrace, func() { isDone = true })
+		l.Engine().(*epoll.Engine).StopAccepting(epoll.HandoverGrace, func() { isDone = true })
 		if !k.Dial().WasReset() {
 			t.Fatal("a newcomer was taken")
 		}
@@ -227,7 +222,7 @@ func TestStopAcceptingWaitsForDescriptors(t *testing.T) {
 				turns(l, 1)
 			}
 		}
-		pass(poller.HandoverGrace + time.Second)
+		pass(epoll.HandoverGrace + time.Second)
 		if isDone || waits.WasReset() {
 			t.Fatalf("without descriptors: done %v, reset %v", isDone, waits.WasReset())
 		}

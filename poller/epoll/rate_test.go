@@ -1,20 +1,21 @@
-package poller_test
+package epoll_test
 
 import (
 	"testing"
 	"time"
 
 	"c10m/poller"
+	"c10m/poller/epoll"
+	"c10m/poller/epoll/epolltest"
 	"c10m/poller/pollertest"
 )
 
-func newRatedLoop(t *testing.T, k *pollertest.Kernel, perSecond int) (*poller.Loop, *recorder) {
+func newRatedLoop(t *testing.T, k *epolltest.Kernel, perSecond int) (*poller.Loop, *recorder) {
 	t.Helper()
 	r := &recorder{}
-	l, err := poller.NewLoop(poller.Config{
-		DescriptorsMax: 1 << 16, AcceptRate: perSecond, Listen: make([]poller.Address, 1), Kernel: k,
-		NewHandler: func(l *poller.Loop) poller.Handler { r.loop = l; return r },
-	}, k.Eventfd())
+	l, err := epoll.NewLoop(epoll.Config{
+		DescriptorsMax: 1 << 16, AcceptRate: perSecond, Listen: make([]epoll.Listener, 1), Kernel: k,
+	}, k.Eventfd(), func(l *poller.Loop) poller.Handler { r.loop = l; return r })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +25,7 @@ func newRatedLoop(t *testing.T, k *pollertest.Kernel, perSecond int) (*poller.Lo
 }
 
 // runFor runs turns for so long by the fake clock and returns their number.
-func runFor(k *pollertest.Kernel, l *poller.Loop, d time.Duration) (turns int) {
+func runFor(k *epolltest.Kernel, l *poller.Loop, d time.Duration) (turns int) {
 	for end := k.Now() + int64(d); k.Now() < end; turns++ {
 		l.Turn()
 	}
@@ -37,7 +38,7 @@ func burstMax(perSecond int) int { return perSecond*60/1000 + 1 }
 
 func TestTheAcceptRateIsKeptAndNothingIsLost(t *testing.T) {
 	for _, c := range []struct{ perSecond, seconds int }{{10, 20}, {100, 10}, {3000, 1}} {
-		k := pollertest.New(20)
+		k := epolltest.New(20)
 		l, _ := newRatedLoop(t, k, c.perSecond)
 		all := c.perSecond * c.seconds * 5 / 4
 		for range all {
@@ -65,7 +66,7 @@ func TestTheAcceptRateIsKeptAndNothingIsLost(t *testing.T) {
 
 // Those who are here do not notice that others have to wait.
 func TestEventsAndLettersDoNotWaitForTheAcceptRate(t *testing.T) {
-	k := pollertest.New(21)
+	k := epolltest.New(21)
 	l, r := newRatedLoop(t, k, 10)
 	old := k.Dial()
 	turns(l, 2)
@@ -87,14 +88,14 @@ func TestEventsAndLettersDoNotWaitForTheAcceptRate(t *testing.T) {
 }
 
 func TestStopAcceptingDoesNotWaitForTheAcceptRate(t *testing.T) {
-	k := pollertest.New(22)
+	k := epolltest.New(22)
 	l, _ := newRatedLoop(t, k, 10)
 	var peers []*pollertest.Peer
 	for range 300 {
 		peers = append(peers, k.Dial())
 	}
 	turns(l, 5)
-	l.StopAccepting(0, func() {})
+	l.Engine().(*epoll.Engine).StopAccepting(0, func() {})
 	for i, peer := range peers {
 		if peer.WasReset() {
 			t.Fatalf("newcomer %d of 300 was reset", i)
@@ -106,7 +107,7 @@ func TestStopAcceptingDoesNotWaitForTheAcceptRate(t *testing.T) {
 }
 
 func TestAcceptsThatFailCostNothingOfTheRate(t *testing.T) {
-	k := pollertest.New(23)
+	k := epolltest.New(23)
 	l, _ := newRatedLoop(t, k, 100)
 	k.Faults.AcceptAbort = 0.8
 	for range 3000 {

@@ -1,18 +1,15 @@
-package poller
+package epoll
 
 import (
 	"fmt"
 	"net/netip"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"c10m/poller"
+
 	"golang.org/x/sys/unix"
 )
-
-// An Address is where listeners are opened.
-type Address = netip.AddrPort
 
 // ListenOptions are set on every listener; accepted connections inherit them
 // (tcp(7)), so that no connection costs a setsockopt of its own.
@@ -29,50 +26,9 @@ type ListenOptions struct {
 	DeferAccept bool
 }
 
-// ParseAddresses reads "address:port" or "address:first-last". An empty address
-// is every IPv4 address; "[::]" is every address of both families, over IPv6
-// sockets, which cost the kernel a little more.
-func ParseAddresses(text string) ([]Address, error) {
-	bad := func(why string) ([]Address, error) {
-		return nil, fmt.Errorf("listen address %q: %s; write it like :10000-11000, 127.0.0.1:8080 or [::]:8080", text, why)
-	}
-	colon := strings.LastIndexByte(text, ':')
-	if colon < 0 {
-		return bad("there is no port")
-	}
-	host, ports := text[:colon], text[colon+1:]
-	address := netip.IPv4Unspecified()
-	if host != "" {
-		var err error
-		if address, err = netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err != nil {
-			return bad("the part before the port is not an IP address")
-		}
-		if address.Zone() != "" {
-			return bad("zones are not supported")
-		}
-	}
-	firstText, lastText, isRange := strings.Cut(ports, "-")
-	if !isRange {
-		lastText = firstText
-	}
-	first, err := strconv.ParseUint(firstText, 10, 16)
-	if err != nil || first == 0 {
-		return bad("a port is a number from 1 to 65535")
-	}
-	last, err := strconv.ParseUint(lastText, 10, 16)
-	if err != nil || last < first {
-		return bad("a range of ports ends with a number from its first to 65535")
-	}
-	addresses := make([]Address, 0, last-first+1)
-	for port := first; port <= last; port++ {
-		addresses = append(addresses, netip.AddrPortFrom(address, uint16(port)))
-	}
-	return addresses, nil
-}
-
 // Listen opens a listener. All options that connections inherit are set before
 // listen(2), since a connection copies them when it is made.
-func (Linux) Listen(address Address, options ListenOptions) (int, syscall.Errno) {
+func (Linux) Listen(address poller.Address, options ListenOptions) (int, syscall.Errno) {
 	family := unix.AF_INET
 	if address.Addr().Is6() {
 		family = unix.AF_INET6
@@ -88,7 +44,7 @@ func (Linux) Listen(address Address, options ListenOptions) (int, syscall.Errno)
 	return fd, 0
 }
 
-func setUpListener(fd int, address Address, options ListenOptions) error {
+func setUpListener(fd int, address poller.Address, options ListenOptions) error {
 	settings := []struct {
 		level, name, value int
 		wanted             bool
@@ -115,7 +71,7 @@ func setUpListener(fd int, address Address, options ListenOptions) error {
 	return unix.Listen(fd, listenBacklog)
 }
 
-func sockaddr(address Address) unix.Sockaddr {
+func sockaddr(address poller.Address) unix.Sockaddr {
 	if address.Addr().Is6() {
 		return &unix.SockaddrInet6{Port: int(address.Port()), Addr: address.Addr().As16()}
 	}
@@ -130,7 +86,7 @@ func errnoOf(err error) syscall.Errno {
 }
 
 // listenError is one sentence for the operator.
-func listenError(address Address, errno syscall.Errno) error {
+func listenError(address poller.Address, errno syscall.Errno) error {
 	switch errno {
 	case unix.EADDRINUSE:
 		return fmt.Errorf("cannot listen on %s: another program uses that port; choose other ports with --listen: %w", address, errno)

@@ -1,8 +1,7 @@
-package poller_test
+package epoll_test
 
 import (
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -11,6 +10,7 @@ import (
 
 	"c10m/internal/patience"
 	"c10m/poller"
+	"c10m/poller/epoll"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +19,7 @@ import (
 // full newcomers wait until there is room in any of them.
 func TestALaneGoesToALoopWithRoom(t *testing.T) {
 	const loops, perLoop = 3, 10
-	p, handlers, address := startEcho(t, poller.Config{Loops: loops, Lanes: 1, PrivateFDTables: true, TableConnectionsMax: perLoop})
+	p, handlers, address := startEcho(t, epoll.Config{Loops: loops, Lanes: 1, PrivateFDTables: true, TableConnectionsMax: perLoop})
 	var clients []net.Conn
 	for range loops * perLoop {
 		clients = append(clients, roundTrip(t, address))
@@ -58,7 +58,7 @@ func TestSoManyLoopsAcceptAsThereAreLanes(t *testing.T) {
 		{true, []bool{true, false, true, false}},
 		{false, []bool{true, true, true, true}},
 	} {
-		_, handlers, address := startEcho(t, poller.Config{Loops: 4, Lanes: 2, PrivateFDTables: c.private})
+		_, handlers, address := startEcho(t, epoll.Config{Loops: 4, Lanes: 2, PrivateFDTables: c.private})
 		for range 200 {
 			roundTrip(t, address)
 		}
@@ -73,7 +73,7 @@ func TestSoManyLoopsAcceptAsThereAreLanes(t *testing.T) {
 // A loop that sweeps takes newcomers of its lane as well: the loop that holds it may
 // wait long for a processor then.
 func TestALoopThatSweepsAcceptsAsWell(t *testing.T) {
-	p, handlers, address := startEcho(t, poller.Config{Loops: 2, Lanes: 1, PrivateFDTables: true})
+	p, handlers, address := startEcho(t, epoll.Config{Loops: 2, Lanes: 1, PrivateFDTables: true})
 	waits, begun := make(chan struct{}), make(chan struct{})
 	p.Loops()[0].Run(func(*poller.Loop) { close(begun); <-waits })
 	defer close(waits)
@@ -89,7 +89,7 @@ func TestALoopThatSweepsAcceptsAsWell(t *testing.T) {
 // one to another, and closes every loop's descriptors of it.
 func TestStopAcceptingWhileALaneIsPassedOn(t *testing.T) {
 	for range 20 {
-		p, handlers, address := startEcho(t, poller.Config{Loops: 6, Lanes: 2, PrivateFDTables: true, TableConnectionsMax: 2})
+		p, handlers, address := startEcho(t, epoll.Config{Loops: 6, Lanes: 2, PrivateFDTables: true, TableConnectionsMax: 2})
 		var dialers sync.WaitGroup
 		end := make(chan struct{})
 		for range 4 {
@@ -135,11 +135,10 @@ func TestALaneThatCannotOpen(t *testing.T) {
 	}
 	defer taken.Close()
 	before := openFiles(t)
-	_, err = poller.Start(poller.Config{
-		Loops: 4, Lanes: 2, PrivateFDTables: true, DescriptorsMax: 1 << 16,
-		Listen:     []poller.Address{netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort(taken.Addr().String())},
-		NewHandler: func(l *poller.Loop) poller.Handler { return &echo{loop: l} },
-	})
+	_, err = start(t, epoll.Config{
+		Loops: 4, Lanes: 2, PrivateFDTables: true,
+		Listen: append(listeners("127.0.0.1:0"), listeners(taken.Addr().String())...),
+	}, newEcho)
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -154,9 +153,9 @@ func TestStopAcceptingEndsAtTheLoopWithTheMostRoom(t *testing.T) {
 	const perLoop, last = 10, 5
 	kernel := &heldKernel{}
 	kernel.clock.Store(int64(time.Hour))
-	p, handlers, address := startEcho(t, poller.Config{
+	p, handlers, address := startEcho(t, epoll.Config{
 		Loops: 2, Lanes: 1, PrivateFDTables: true, TableConnectionsMax: perLoop, Kernel: kernel,
-		Options: poller.ListenOptions{DeferAccept: true},
+		Options: epoll.ListenOptions{DeferAccept: true},
 	})
 	for range perLoop - 1 {
 		roundTrip(t, address)
@@ -166,7 +165,7 @@ func TestStopAcceptingEndsAtTheLoopWithTheMostRoom(t *testing.T) {
 		waiting = append(waiting, halfway(t, address))
 	}
 	done := make(chan struct{})
-	go func() { p.StopAccepting(poller.HandoverGrace); close(done) }()
+	go func() { p.StopAccepting(epoll.HandoverGrace); close(done) }()
 	eventually(t, "diverted", func() bool { return kernel.diverted.Load() == 1 })
 	for _, c := range waiting {
 		echoes(t, c)
@@ -174,7 +173,7 @@ func TestStopAcceptingEndsAtTheLoopWithTheMostRoom(t *testing.T) {
 	if n := handlers[1].opened.Load(); n != last {
 		t.Errorf("loop 1, which was empty, got %d connections", n)
 	}
-	kernel.clock.Add(int64(poller.HandoverGrace))
+	kernel.clock.Add(int64(epoll.HandoverGrace))
 	for _, l := range p.Loops() {
 		l.Run(func(*poller.Loop) {})
 	}
@@ -202,7 +201,7 @@ func TestALaneLeavesALoopWithoutDescriptors(t *testing.T) {
 	const loops = 3
 	kernel := &crampedKernel{}
 	kernel.clock.Store(int64(time.Hour))
-	p, handlers, address := startEcho(t, poller.Config{Loops: loops, Lanes: 1, PrivateFDTables: true, Kernel: kernel})
+	p, handlers, address := startEcho(t, epoll.Config{Loops: loops, Lanes: 1, PrivateFDTables: true, Kernel: kernel})
 	for i := range loops {
 		roundTrip(t, address)
 		if n := handlers[i].opened.Load(); n != 1 {
@@ -230,7 +229,7 @@ func TestALaneLeavesALoopWithoutDescriptors(t *testing.T) {
 
 // A steeredKernel counts what listeners are told of processors.
 type steeredKernel struct {
-	poller.Linux
+	epoll.Linux
 	steered atomic.Int64
 }
 
@@ -251,7 +250,7 @@ func TestSharedLanesAreNotSteered(t *testing.T) {
 	}
 	for _, c := range []struct{ lanes, want int }{{2, 0}, {4, 4}} {
 		kernel := &steeredKernel{}
-		startEcho(t, poller.Config{Loops: 4, Lanes: c.lanes, PrivateFDTables: true, CPUs: []int{cpu}, Kernel: kernel})
+		startEcho(t, epoll.Config{Loops: 4, Lanes: c.lanes, PrivateFDTables: true, CPUs: []int{cpu}, Kernel: kernel})
 		if n := int(kernel.steered.Load()); n != c.want {
 			t.Errorf("%d lanes of 4 loops: %d listeners prefer a processor", c.lanes, n)
 		}
@@ -265,9 +264,9 @@ func TestAVisitorKeepsToTheAcceptRate(t *testing.T) {
 	kernel := &heldKernel{}
 	kernel.clock.Store(int64(time.Hour))
 	other := freeAddress(t, "127.0.0.1")
-	p, handlers, address := startEcho(t, poller.Config{
+	p, handlers, address := startEcho(t, epoll.Config{
 		Loops: 2, Lanes: 1, PrivateFDTables: true, AcceptRate: perSecond, Kernel: kernel,
-		Listen: []poller.Address{netip.MustParseAddrPort(other)},
+		Listen: listeners(other),
 	})
 	waits, begun := make(chan struct{}), make(chan struct{})
 	p.Loops()[0].Run(func(*poller.Loop) { close(begun); <-waits })

@@ -1,10 +1,11 @@
-package poller_test
+package epoll_test
 
 import (
 	"strings"
 	"testing"
 
 	"c10m/poller"
+	"c10m/poller/epoll/epolltest"
 	"c10m/poller/pollertest"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestATurnOfAStormOfDisconnectsIsBounded(t *testing.T) {
 	const leavers, eventsPerTurn = 3000, 128
 	for _, reset := range []bool{false, true} {
-		k := pollertest.New(40)
+		k := epolltest.New(40)
 		k.DescriptorsMax = 1 << 14
 		l, r := newLoop(t, k)
 		stays := k.Dial()
