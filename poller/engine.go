@@ -34,8 +34,9 @@ type Engine interface {
 	Tick()
 	Due() (at int64)
 
-	// Record returns the record of a connection that was told to the loop. It is lent
-	// until the next call.
+	// Record returns the record of a connection that was told to the loop. It stays
+	// where it is until Close, unless the handler looks at one at a time, as the load
+	// client's does: then it may be lent until the next call.
 	Record(number uint32) *Record
 	// Recv reads what is there, up to len(p); p is lent until it returns. n is 0 unless
 	// the status is OK, here and below.

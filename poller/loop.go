@@ -14,9 +14,9 @@ import (
 type Handler interface {
 	// Open tells of a new connection, by the listener of that tag. Its request is
 	// usually there already.
-	Open(fd uint32, tag Tag)
-	// Event tells what the engine saw. fd is open and not marked for closing.
-	Event(fd uint32, event Event)
+	Open(number uint32, tag Tag)
+	// Event tells what the engine saw. number is open and not marked for closing.
+	Event(number uint32, event Event)
 	// Letter hands over what somebody posted.
 	Letter(body any)
 	// Full asks whether letters should wait until Work has made room.
@@ -28,9 +28,9 @@ type Handler interface {
 	// Tick does what depends on time and returns when it wants to be called
 	// next, in nanoseconds of Now. It is called every second at least.
 	Tick() (next int64)
-	// Closed is the last call for fd, at the end of the turn in which Close
+	// Closed is the last call for number, at the end of the turn in which Close
 	// was called: whatever the handler keeps for it must go.
-	Closed(fd uint32)
+	Closed(number uint32)
 }
 
 // A Loop is one reactor: a locked thread, an engine with its connections, a mailbox.
@@ -282,15 +282,15 @@ func (l *Loop) readMailbox() {
 
 // dispatch hands an event to whom it belongs.
 func (l *Loop) dispatch(ready Ready) {
-	fd := ready.Number
-	record := l.engine.Record(fd)
+	number := ready.Number
+	record := l.engine.Record(number)
 	if record.Flags&FlagClosing != 0 {
 		return
 	}
 	var seen Event
 	if ready.Event&Writable != 0 && record.Flags&FlagWriteArmed != 0 {
 		seen |= Writable
-		l.writing = 1 + uint64(fd)
+		l.writing = 1 + uint64(number)
 	}
 	// A hang-up or an error is fetched by reading. What else there is to read may have
 	// been seen before the mailbox had it read no longer: then it waits.
@@ -298,7 +298,7 @@ func (l *Loop) dispatch(ready Ready) {
 		seen |= Readable
 	}
 	if seen != 0 {
-		l.handler.Event(fd, seen)
+		l.handler.Event(number, seen)
 	}
 	l.writing = 0
 }
@@ -307,10 +307,10 @@ func (l *Loop) dispatch(ready Ready) {
 func (l *Loop) reap() {
 	// Closed may mark further connections; they are taken in this same pass.
 	for i := 0; i < len(l.closing); i++ {
-		fd := l.closing[i]
-		l.handler.Closed(fd)
-		l.Leave(fd)
-		l.engine.Close(fd)
+		number := l.closing[i]
+		l.handler.Closed(number)
+		l.Leave(number)
+		l.engine.Close(number)
 	}
 	l.closing = l.closing[:0]
 }
@@ -318,33 +318,33 @@ func (l *Loop) reap() {
 // Newcomer is for the engine: it makes the loop own a connection that has a record and
 // came by a listener, and shows it to the handler, who mostly finds the whole request
 // there and answers at once. It reports whether the connection is still open.
-func (l *Loop) Newcomer(fd uint32, tag Tag) (isOpen bool) {
-	l.Join(fd)
+func (l *Loop) Newcomer(number uint32, tag Tag) (isOpen bool) {
+	l.Join(number)
 	l.stats.Accepted.Add(1)
-	l.handler.Open(fd, tag)
-	return !l.Closing(fd)
+	l.handler.Open(number, tag)
+	return !l.Closing(number)
 }
 
-// Join is for the engine: the loop owns connection fd from now on. Open is not called.
+// Join is for the engine: the loop owns connection number from now on. Open is not called.
 // Leave takes it back, without Closed.
-func (l *Loop) Join(fd uint32) {
-	record := l.engine.Record(fd)
+func (l *Loop) Join(number uint32) {
+	record := l.engine.Record(number)
 	if record.Flags != 0 {
-		panic(fmt.Sprintf("BUG: loop %d got connection %d, which is open already", l.id, fd))
+		panic(fmt.Sprintf("BUG: loop %d got connection %d, which is open already", l.id, number))
 	}
 	l.generations++
 	if l.generations == 0 {
 		l.generations = 1
 	}
 	*record = Record{Generation: l.generations, Flags: FlagOpen}
-	l.own.add(fd)
+	l.own.add(number)
 	l.stats.Connections.Add(1)
 }
 
-func (l *Loop) Leave(fd uint32) {
-	record := l.engine.Record(fd)
+func (l *Loop) Leave(number uint32) {
+	record := l.engine.Record(number)
 	*record = Record{Generation: record.Generation}
-	l.own.remove(fd)
+	l.own.remove(number)
 	l.stats.Connections.Add(-1)
 }
 
@@ -358,9 +358,9 @@ func (l *Loop) LeaveNewcomers() { l.enough = true }
 
 // ArmWrite asks for Writable events (or no longer). Arm only after a socket was full:
 // a loop whose idle socket is armed never sleeps.
-func (l *Loop) ArmWrite(fd uint32, on bool) {
-	if record := l.engine.Record(fd); on != (record.Flags&FlagWriteArmed != 0) {
-		l.arm(fd, record, FlagWriteArmed)
+func (l *Loop) ArmWrite(number uint32, on bool) {
+	if record := l.engine.Record(number); on != (record.Flags&FlagWriteArmed != 0) {
+		l.arm(number, record, FlagWriteArmed)
 	}
 }
 
@@ -368,56 +368,56 @@ func (l *Loop) ArmWrite(fd uint32, on bool) {
 // longer: who does not read is not to be told, or the loop never sleeps. An error and a
 // hang-up of both sides are told all the same, as Readable; the end of the peer's
 // stream is not.
-func (l *Loop) ArmRead(fd uint32, on bool) {
-	if record := l.engine.Record(fd); on != (record.Flags&FlagReadPaused == 0) {
-		l.arm(fd, record, FlagReadPaused)
+func (l *Loop) ArmRead(number uint32, on bool) {
+	if record := l.engine.Record(number); on != (record.Flags&FlagReadPaused == 0) {
+		l.arm(number, record, FlagReadPaused)
 	}
 }
 
-func (l *Loop) arm(fd uint32, record *Record, flag uint8) {
+func (l *Loop) arm(number uint32, record *Record, flag uint8) {
 	record.Flags ^= flag
 	if record.Flags&FlagClosing == 0 {
-		l.engine.Arm(fd)
+		l.engine.Arm(number)
 	}
 }
 
-// Close marks fd; the reaper closes it at the end of the turn. Marking twice
+// Close marks number; the reaper closes it at the end of the turn. Marking twice
 // is the same as once.
-func (l *Loop) Close(fd uint32) {
-	record := l.engine.Record(fd)
+func (l *Loop) Close(number uint32) {
+	record := l.engine.Record(number)
 	if record.Flags&FlagOpen == 0 {
-		panic(fmt.Sprintf("BUG: closing connection %d, which is not open", fd))
+		panic(fmt.Sprintf("BUG: closing connection %d, which is not open", number))
 	}
 	if record.Flags&FlagClosing == 0 {
 		record.Flags |= FlagClosing
-		l.closing = append(l.closing, fd)
+		l.closing = append(l.closing, number)
 	}
 }
 
-// Closing reports whether fd is marked.
-func (l *Loop) Closing(fd uint32) bool { return l.engine.Record(fd).Flags&FlagClosing != 0 }
+// Closing reports whether number is marked.
+func (l *Loop) Closing(number uint32) bool { return l.engine.Record(number).Flags&FlagClosing != 0 }
 
-// Record returns the record of an open connection. It is lent until the next call.
-func (l *Loop) Record(fd uint32) *Record { return l.engine.Record(fd) }
+// Record returns the record of an open connection, until it is reaped.
+func (l *Loop) Record(number uint32) *Record { return l.engine.Record(number) }
 
-// Generation tells this use of the descriptor fd from earlier and later ones;
+// Generation tells this use of a number from earlier and later ones;
 // 0 means that it is not open, or another loop's: loops that share a table count
 // generations each for itself, so theirs may be the same.
-func (l *Loop) Generation(fd uint32) uint32 {
-	if !l.own.has(fd) {
+func (l *Loop) Generation(number uint32) uint32 {
+	if !l.own.has(number) {
 		return 0
 	}
-	return l.engine.Record(fd).Generation
+	return l.engine.Record(number).Generation
 }
 
 // Latest is the generation of the connection that came last.
 func (l *Loop) Latest() uint32 { return l.generations }
 
-// CameAfter reports whether fd, which is open, came after the connection that
+// CameAfter reports whether number, which is open, came after the connection that
 // had the generation latest, as Latest returned it. It is as exact as generations
 // are: they come again after 2^32 connections of this loop.
-func (l *Loop) CameAfter(fd, latest uint32) bool {
-	return cameAfter(l.engine.Record(fd).Generation, latest, l.generations)
+func (l *Loop) CameAfter(number, latest uint32) bool {
+	return cameAfter(l.engine.Record(number).Generation, latest, l.generations)
 }
 
 // cameAfter reports whether generation is one of those given out after latest,
@@ -432,35 +432,35 @@ func (l *Loop) Clock() int64 { return l.engine.Now() }
 
 // Peer, Recv, Send, Sendv and Shutdown are the engine's calls of these names on one of
 // the loop's connections.
-func (l *Loop) Peer(fd uint32) (netip.AddrPort, bool) { return l.engine.Peer(fd) }
+func (l *Loop) Peer(number uint32) (netip.AddrPort, bool) { return l.engine.Peer(number) }
 
-func (l *Loop) Recv(fd uint32, p []byte) (int, Status) { return l.engine.Recv(fd, p) }
+func (l *Loop) Recv(number uint32, p []byte) (int, Status) { return l.engine.Recv(number, p) }
 
-func (l *Loop) Send(fd uint32, piece Piece) (int, Status) {
-	n, status := l.engine.Send(fd, piece)
-	if l.writing == 1+uint64(fd) {
-		l.wrote(fd, status)
+func (l *Loop) Send(number uint32, piece Piece) (int, Status) {
+	n, status := l.engine.Send(number, piece)
+	if l.writing == 1+uint64(number) {
+		l.wrote(number, status)
 	}
 	return n, status
 }
 
-func (l *Loop) Sendv(fd uint32, pieces []Piece) (int, Status) {
-	n, status := l.engine.Sendv(fd, pieces)
-	if l.writing == 1+uint64(fd) {
-		l.wrote(fd, status)
+func (l *Loop) Sendv(number uint32, pieces []Piece) (int, Status) {
+	n, status := l.engine.Sendv(number, pieces)
+	if l.writing == 1+uint64(number) {
+		l.wrote(number, status)
 	}
 	return n, status
 }
 
 // wrote looks at the first write after the engine said that there is room.
-func (l *Loop) wrote(fd uint32, status Status) {
+func (l *Loop) wrote(number uint32, status Status) {
 	l.writing = 0
 	if status == Full {
-		l.engine.Stalled(fd)
+		l.engine.Stalled(number)
 	}
 }
 
-func (l *Loop) Shutdown(fd uint32) { l.engine.Shutdown(fd) }
+func (l *Loop) Shutdown(number uint32) { l.engine.Shutdown(number) }
 
 // TickNow asks for a Tick in the next turn, for time that became scarce.
 func (l *Loop) TickNow() { l.tickAt = 0 }
@@ -478,21 +478,21 @@ func (l *Loop) Connections() int { return l.own.count }
 // Walk calls visit for open connections with numbers from cursor on, at most
 // limit of them, and returns where to go on; 0 means that the end was reached.
 // Connections that come and go between two calls are seen or not, never twice.
-func (l *Loop) Walk(cursor uint32, limit int, visit func(fd uint32)) (next uint32) {
+func (l *Loop) Walk(cursor uint32, limit int, visit func(number uint32)) (next uint32) {
 	for word := int(cursor >> 6); word < len(l.own.words); word++ {
 		set := l.own.words[word]
 		if word == int(cursor>>6) {
 			set &^= 1<<(cursor&63) - 1
 		}
 		for set != 0 {
-			fd := uint32(word<<6 + bits.TrailingZeros64(set))
+			number := uint32(word<<6 + bits.TrailingZeros64(set))
 			if limit == 0 {
-				return fd
+				return number
 			}
 			limit--
 			set &= set - 1
-			if !l.Closing(fd) {
-				visit(fd)
+			if !l.Closing(number) {
+				visit(number)
 			}
 		}
 	}

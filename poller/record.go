@@ -44,21 +44,21 @@ type ownSet struct {
 	count int
 }
 
-func (s *ownSet) add(fd uint32) {
-	word := int(fd >> 6)
+func (s *ownSet) add(number uint32) {
+	word := int(number >> 6)
 	if word >= len(s.words) {
 		s.words = append(s.words, make([]uint64, word+1-len(s.words))...)
 	}
-	s.words[word] |= 1 << (fd & 63)
+	s.words[word] |= 1 << (number & 63)
 	s.count++
 }
 
-func (s *ownSet) has(fd uint32) bool {
-	word := int(fd >> 6)
-	return word < len(s.words) && s.words[word]>>(fd&63)&1 != 0
+func (s *ownSet) has(number uint32) bool {
+	word := int(number >> 6)
+	return word < len(s.words) && s.words[word]>>(number&63)&1 != 0
 }
 
-func (s *ownSet) remove(fd uint32) {
-	s.words[fd>>6] &^= 1 << (fd & 63)
+func (s *ownSet) remove(number uint32) {
+	s.words[number>>6] &^= 1 << (number & 63)
 	s.count--
 }

@@ -146,7 +146,7 @@ func (a *acceptor) overflow(e *Engine) {
 // connection.
 func (a *acceptor) welcome(e *Engine, fd uint32, tag poller.Tag) {
 	stats := e.loop.Stats()
-	if e.table.make(fd) == nil {
+	if e.table.records.Make(fd) == nil {
 		e.kernel.Close(int(fd))
 		stats.AcceptRefused.Add(1)
 		return

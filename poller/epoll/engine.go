@@ -123,7 +123,7 @@ func (e *Engine) Wait(ready []poller.Ready, until int64) (n int) {
 			e.accept.ready = e.accept.ready || int(fd) == e.accept.epfd
 			continue
 		}
-		record := e.table.get(fd)
+		record := e.table.records.At(fd)
 		if record == nil || record.Generation != generation || record.Flags&poller.FlagOpen == 0 {
 			e.loop.Stats().StaleEvents.Add(1)
 			continue
@@ -190,13 +190,13 @@ func (e *Engine) Tick() {
 func (e *Engine) Due() int64 { return min(e.accept.resumeAt(), e.retryAt()) }
 
 // Record is a descriptor's; nil if that was never open.
-func (e *Engine) Record(fd uint32) *poller.Record { return e.table.get(fd) }
+func (e *Engine) Record(fd uint32) *poller.Record { return e.table.records.At(fd) }
 
 // Adopt makes the loop own fd, a non-blocking socket that was opened on its
 // thread, and watch it. Open is not called. It fails when the table or epoll
 // is full; fd is still the caller's then.
 func (e *Engine) Adopt(fd uint32) syscall.Errno {
-	if e.table.make(fd) == nil {
+	if e.table.records.Make(fd) == nil {
 		return unix.EMFILE
 	}
 	e.loop.Join(fd)
@@ -210,7 +210,7 @@ func (e *Engine) Adopt(fd uint32) syscall.Errno {
 
 // register puts fd into epoll, as it was armed meanwhile.
 func (e *Engine) register(fd uint32) syscall.Errno {
-	record := e.table.get(fd)
+	record := e.table.records.At(fd)
 	e.event = connectionEvent(fd, record)
 	if errno := e.kernel.EpollCtl(e.epfd, unix.EPOLL_CTL_ADD, int(fd), &e.event); errno != 0 {
 		return errno
@@ -236,7 +236,7 @@ func connectionEvent(fd uint32, record *poller.Record) unix.EpollEvent {
 // Arm tells epoll what is wanted of a connection now. An error and a hang-up are told
 // in any case (epoll_ctl(2)).
 func (e *Engine) Arm(fd uint32) {
-	record := e.table.get(fd)
+	record := e.table.records.At(fd)
 	if record.Flags&flagRegistered == 0 {
 		return
 	}

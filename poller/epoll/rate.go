@@ -3,19 +3,19 @@ package epoll
 import (
 	"sync/atomic"
 	"time"
+
+	"c10m/internal/rate"
 )
 
-// An acceptRate bounds how many connections a second all loops accept together.
-// It is the generic cell rate algorithm (ITU-T I.371), which needs one number:
-// the time at which the next accept is due. A loop reserves several at once and
-// waits for their time, so the loops are served in the order in which they asked
-// and none starves, whichever of them the newcomers come to.
+// An acceptRate bounds how many connections a second all loops accept together. A loop
+// reserves several at once and waits for their time, so the loops are served in the order
+// in which they asked and none starves, whichever of them the newcomers come to.
 type acceptRate struct {
 	// Fixed after construction.
-	interval int64 // nanoseconds between two accepts
-	share    int   // accepts that a loop reserves at once
+	limit rate.Limit
+	share int // accepts that a loop reserves at once
 	// Shared: atomic.
-	next atomic.Int64 // when the next accept is due that nobody has reserved
+	rest atomic.Int64 // when the rate is at rest again
 }
 
 // newAcceptRate returns nil, which is no limit, for 0.
@@ -25,19 +25,18 @@ func newAcceptRate(perSecond, lanes int) *acceptRate {
 	}
 	share := perSecond * int(acceptShareNanos/int64(time.Millisecond)) / 1000 / max(lanes, 1)
 	return &acceptRate{
-		interval: int64(time.Second) / int64(perSecond),
-		share:    min(max(share, 1), acceptsPerTurnMax),
+		limit: rate.Limit{Interval: int64(time.Second) / int64(perSecond), Slack: acceptBurstNanos},
+		share: min(max(share, 1), acceptsPerTurnMax),
 	}
 }
 
 // reserve returns from when on share further accepts may be made.
-func (r *acceptRate) reserve(now int64) (at int64) {
+func (r *acceptRate) reserve(now int64) (from int64) {
 	for {
-		next := r.next.Load()
-		// What was not used is lost but for the last acceptBurstNanos.
-		at = max(next, now-acceptBurstNanos)
-		if r.next.CompareAndSwap(next, at+int64(r.share)*r.interval) {
-			return at
+		rest := r.rest.Load()
+		from, after := r.limit.Reserve(rest, now, r.share)
+		if r.rest.CompareAndSwap(rest, after) {
+			return from
 		}
 	}
 }
@@ -45,7 +44,7 @@ func (r *acceptRate) reserve(now int64) (at int64) {
 // giveBack returns accepts that were reserved and not made.
 func (r *acceptRate) giveBack(accepts int) {
 	if accepts > 0 {
-		r.next.Add(-int64(accepts) * r.interval)
+		r.rest.Add(-int64(accepts) * r.limit.Interval)
 	}
 }
 

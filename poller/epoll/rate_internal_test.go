@@ -44,14 +44,14 @@ func TestLoopsShareTheAcceptRate(t *testing.T) {
 		}()
 	}
 	all.Wait()
-	if want := r.next.Load() - int64(r.share)*r.interval; !seen[want] || len(seen) != 8000 {
+	if want := r.rest.Load() - r.limit.Slack - int64(r.share)*r.limit.Interval; !seen[want] || len(seen) != 8000 {
 		t.Errorf("%d reservations, the last is not %d", len(seen), want)
 	}
 	// What is given back is there again.
-	next := r.next.Load()
+	rest := r.rest.Load()
 	r.reserve(now)
 	r.giveBack(r.share)
-	if r.next.Load() != next {
+	if r.rest.Load() != rest {
 		t.Error("what was given back is lost")
 	}
 }

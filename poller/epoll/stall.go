@@ -19,7 +19,7 @@ type stalled struct {
 
 // Stalled is the first write that found no room after Wait had called fd writable.
 func (e *Engine) Stalled(fd uint32) {
-	record := e.table.get(fd)
+	record := e.table.records.At(fd)
 	if record.Flags&flagWriteStalled != 0 || record.Flags&flagRegistered == 0 {
 		return
 	}
@@ -46,7 +46,7 @@ func (e *Engine) retry() {
 			return
 		}
 		due := e.stalls.Pop()
-		record := e.table.get(due.fd)
+		record := e.table.records.At(due.fd)
 		if record.Generation != due.generation || record.Flags&flagWriteStalled == 0 {
 			continue // gone
 		}
