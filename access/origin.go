@@ -260,19 +260,8 @@ func validHost(host []byte) bool {
 	return len(host) > 0
 }
 
-// equalFold compares ASCII; lower is in lower case. bytes.EqualFold would take
-// the Kelvin sign for a k.
+// equalFold compares without regard to case; lower is ASCII in lower case. What else folds
+// to ASCII, as the Kelvin sign does to a k, is longer.
 func equalFold(p []byte, lower string) bool {
-	if len(p) != len(lower) {
-		return false
-	}
-	for i, c := range p {
-		if c >= 'A' && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
+	return len(p) == len(lower) && strings.EqualFold(string(p), lower)
 }

@@ -114,11 +114,8 @@ func proxyV1Address(protocol, word []byte) (netip.Addr, bool) {
 
 // proxyV1Port reports whether word is a port: decimal, without leading zeros.
 func proxyV1Port(word []byte) bool {
-	if len(word) == 0 || len(word) > 5 || word[0] == '+' || word[0] == '0' && len(word) > 1 {
-		return false
-	}
 	_, err := strconv.ParseUint(string(word), 10, 16)
-	return err == nil
+	return err == nil && (word[0] != '0' || len(word) == 1)
 }
 
 // parseProxyV2 reads the binary header [2.2].

@@ -221,6 +221,12 @@ func (p *operatorPage) closes(mark closeMark) closesAnswer {
 	return answer
 }
 
+// first are the rows that a table shows.
+func first[T any](rows []T, order func(x, y T) int) []T {
+	slices.SortFunc(rows, order)
+	return rows[:min(len(rows), rowsShownMax)]
+}
+
 // newLookAnswer puts together what the loops said.
 func newLookAnswer(looks []*operator.Look, loops int) *lookAnswer {
 	answer := &lookAnswer{Slowest: []slowAnswer{}, Recent: []recentAnswer{}, Busiest: []busyAnswer{}, Silent: loops - len(looks)}
@@ -253,14 +259,11 @@ func newLookAnswer(looks []*operator.Look, loops int) *lookAnswer {
 	for _, b := range busy {
 		answer.Busiest = append(answer.Busiest, *b)
 	}
-	slices.SortFunc(answer.Busiest, func(x, y busyAnswer) int {
+	answer.Busiest = first(answer.Busiest, func(x, y busyAnswer) int {
 		return cmp.Or(cmp.Compare(y.Deliveries, x.Deliveries), cmp.Compare(x.Channel, y.Channel))
 	})
-	slices.SortFunc(answer.Slowest, func(x, y slowAnswer) int { return cmp.Compare(y.Seconds, x.Seconds) })
-	slices.SortFunc(answer.Recent, func(x, y recentAnswer) int { return cmp.Compare(x.SecondsAgo, y.SecondsAgo) })
-	answer.Busiest = answer.Busiest[:min(len(answer.Busiest), rowsShownMax)]
-	answer.Slowest = answer.Slowest[:min(len(answer.Slowest), rowsShownMax)]
-	answer.Recent = answer.Recent[:min(len(answer.Recent), rowsShownMax)]
+	answer.Slowest = first(answer.Slowest, func(x, y slowAnswer) int { return cmp.Compare(y.Seconds, x.Seconds) })
+	answer.Recent = first(answer.Recent, func(x, y recentAnswer) int { return cmp.Compare(x.SecondsAgo, y.SecondsAgo) })
 	return answer
 }
 
@@ -315,9 +318,8 @@ func newSurveyAnswer(found []*channel.Surveyed, loops int) *surveyAnswer {
 	for name, members := range sums {
 		answer.Largest = append(answer.Largest, largestAnswer{name, members, named[name] < loops-complete})
 	}
-	slices.SortFunc(answer.Largest, func(x, y largestAnswer) int {
+	answer.Largest = first(answer.Largest, func(x, y largestAnswer) int {
 		return cmp.Or(cmp.Compare(y.Connections, x.Connections), cmp.Compare(x.Channel, y.Channel))
 	})
-	answer.Largest = answer.Largest[:min(len(answer.Largest), rowsShownMax)]
 	return answer
 }

@@ -252,7 +252,7 @@ func (b *Embedded) Stats() bus.Stats {
 		Subscriptions:     int64(subscriptions),
 		QueuedBytes:       b.queued.Load(),
 		PeersAccepted:     b.count.accepted.Load(),
-		PeersClosed:       make(map[string]uint64, closeReasons),
+		PeersClosed:       closed(func(reason closeReason) uint64 { return b.count.closed[reason].Load() }),
 		SubscribersLagged: b.count.closed[closeLagged].Load(),
 		Commands:          b.count.commands.Load(),
 		ProtocolErrors:    b.count.protocolErrors.Load(),
@@ -262,9 +262,6 @@ func (b *Embedded) Stats() bus.Stats {
 	b.mu.Lock()
 	s.Peers = int64(len(b.peers))
 	b.mu.Unlock()
-	for reason := closeNone + 1; reason < closeReasons; reason++ {
-		s.PeersClosed[reason.String()] = b.count.closed[reason].Load()
-	}
 	return s
 }
 

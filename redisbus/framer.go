@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strconv"
 
 	"github.com/tidwall/redcon"
 )
@@ -234,24 +235,10 @@ func (f *framer) header(bad protocolError) (int, error) {
 	if end < 2 || line[end-1] != '\r' {
 		return 0, errHeaderEnd
 	}
-	digits := line[1 : end-1]
-	negative := len(digits) > 0 && digits[0] == '-'
-	if negative {
-		digits = digits[1:]
-	}
-	if len(digits) == 0 {
+	n, err := strconv.Atoi(string(line[1 : end-1]))
+	if err != nil || line[1] == '+' || max(n, -n) > 10*commandBytesMax {
 		return 0, bad
 	}
-	n := 0
-	for _, c := range digits {
-		if c < '0' || c > '9' || n > commandBytesMax {
-			return 0, bad // n can not overflow: it stays below 10 times the limit
-		}
-		n = n*10 + int(c-'0')
-	}
 	f.pos += end + 1
-	if negative {
-		return -n, nil
-	}
 	return n, nil
 }

@@ -39,3 +39,12 @@ var closeReasonNames = [closeReasons]string{
 }
 
 func (r closeReason) String() string { return closeReasonNames[r] }
+
+// closed are the numbers of connections that ended, by reason.
+func closed(count func(closeReason) uint64) map[string]uint64 {
+	all := make(map[string]uint64, closeReasons)
+	for reason := closeNone + 1; reason < closeReasons; reason++ {
+		all[reason.String()] = count(reason)
+	}
+	return all
+}

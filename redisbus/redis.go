@@ -1,6 +1,7 @@
 package redisbus
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -99,10 +100,10 @@ func ConnectRedis(cfg RedisConfig, door bus.Door, log *zap.Logger) (*Redis, erro
 	}
 	// go-redis prints to stderr about what this package reports by itself.
 	quietLibrary()
-	setDefault(&cfg.ProbeInterval, probeIntervalDefault)
-	setDefault(&cfg.ProbeTimeout, probeTimeoutDefault)
-	setDefault(&cfg.ReconnectBackoffMin, reconnectBackoffMinDefault)
-	setDefault(&cfg.ReconnectBackoffMax, reconnectBackoffMaxDefault)
+	cfg.ProbeInterval = cmp.Or(cfg.ProbeInterval, probeIntervalDefault)
+	cfg.ProbeTimeout = cmp.Or(cfg.ProbeTimeout, probeTimeoutDefault)
+	cfg.ReconnectBackoffMin = cmp.Or(cfg.ReconnectBackoffMin, reconnectBackoffMinDefault)
+	cfg.ReconnectBackoffMax = cmp.Or(cfg.ReconnectBackoffMax, reconnectBackoffMaxDefault)
 	cfg.URL = ""
 	ctx, cancel := context.WithCancel(context.Background())
 	now := time.Now()
@@ -127,12 +128,6 @@ func CheckRedis(url string) error {
 	return err
 }
 
-func setDefault(d *time.Duration, value time.Duration) {
-	if *d <= 0 {
-		*d = value
-	}
-}
-
 // parseURL keeps the URL out of its errors.
 func parseURL(text string) (*redis.Options, error) {
 	const want = "set --bus to redis://[user:password@]host:port, or to rediss:// for TLS"
@@ -155,7 +150,7 @@ func parseURL(text string) (*redis.Options, error) {
 // clientOptions makes go-redis do one thing at a time: no retries, no waits and
 // no connections other than those this package asks for.
 func clientOptions(from *redis.Options, cfg RedisConfig) redis.Options {
-	o := redis.Options{
+	return redis.Options{
 		Network:   from.Network,
 		Addr:      from.Addr,
 		Username:  from.Username,
@@ -177,7 +172,6 @@ func clientOptions(from *redis.Options, cfg RedisConfig) redis.Options {
 			Mode: maintnotifications.ModeDisabled,
 		},
 	}
-	return o
 }
 
 // run keeps a subscription until Close.
@@ -270,10 +264,7 @@ func (r *Redis) Stats() bus.Stats {
 	if n := r.count.connects.Load(); n > 1 {
 		s.Reconnects = n - 1
 	}
-	s.PeersClosed = make(map[string]uint64, closeReasons)
-	for reason := closeNone + 1; reason < closeReasons; reason++ {
-		s.PeersClosed[reason.String()] = 0
-	}
+	s.PeersClosed = closed(func(closeReason) uint64 { return 0 })
 	return s
 }
 

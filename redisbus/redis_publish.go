@@ -1,6 +1,7 @@
 package redisbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,11 +134,11 @@ func (a *attempt) outcome(err error, answered bool) (bus.PublishFailure, error) 
 	said, isReply := err.(redis.Error) // Redis's own, not one that wraps it
 	switch {
 	case !a.began:
-		return bus.PublishUnreached, bus.Unpublished(bus.Clip(firstError(err, a.err, errNoAnswer).Error()))
+		return bus.PublishUnreached, bus.Unpublished(bus.Clip(cmp.Or(err, a.err, errNoAnswer).Error()))
 	case isReply && !errors.Is(err, redis.Nil):
 		return bus.PublishRefused, bus.Unpublished(bus.Clip(said.Error())) // as with NOPERM
 	case isReply, !answered: // null is no answer to PUBLISH
-		return bus.PublishUnconfirmed, firstError(err, a.err, errNoAnswer)
+		return bus.PublishUnconfirmed, cmp.Or(err, a.err, errNoAnswer)
 	case a.replica != nil:
 		return bus.PublishUnconfirmed, a.replica
 	}
@@ -160,15 +161,6 @@ func (a *attempt) trouble(answers []*redis.IntCmd) error {
 	for _, answer := range answers {
 		if said, isReply := answer.Err().(redis.Error); isReply && !redis.IsPermissionError(said) && !errors.Is(said, redis.Nil) {
 			return said
-		}
-	}
-	return nil
-}
-
-func firstError(all ...error) error {
-	for _, err := range all {
-		if err != nil {
-			return err
 		}
 	}
 	return nil

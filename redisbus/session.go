@@ -138,8 +138,7 @@ func receive(ctx context.Context, sub *redis.PubSub, timeout time.Duration) (rec
 		}
 	}()
 	received, err = sub.ReceiveTimeout(ctx, timeout)
-	var netErr net.Error
-	if errors.As(err, &netErr) && netErr.Timeout() {
+	if isTimeout(err) {
 		err = fmt.Errorf("nothing came for %v, not even the probes of this server", timeout)
 	}
 	return received, err

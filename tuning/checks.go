@@ -1,14 +1,9 @@
 package tuning
 
-import (
-	"fmt"
-	"strconv"
-)
+import "fmt"
 
 // The checks, in the order in which a server meets them: what it may open,
 // what it may keep, how fast it may be met, what lingers, and the rest.
-
-func plain(v int64) string { return strconv.FormatInt(v, 10) }
 
 // told is a number as the host tells it, if it does.
 func told(v int64, ok bool) string {
