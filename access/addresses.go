@@ -48,18 +48,14 @@ const (
 // Addresses counts connections per client address, over all loops.
 //
 // Admit and Release may be called from any goroutine. They take a lock that
-// nothing else takes, for half a microsecond (BenchmarkAdmitAndRelease: 0.8 to 1.2
-// us for both, among a million addresses); a loop calls each once per connection, and
-// never on the way of a message.
+// nothing else takes, for half a microsecond (BenchmarkAdmitAndRelease); a loop calls
+// each once per connection, and never on the way of a message.
 //
-// An address is in memory for as long as it has a connection, so these are as
-// many as connections at most; and it is for as long as its rate is to be
-// remembered, so these are bounded on their own (pausedAddressesMax). When there
-// are more, somebody with very many addresses is calling, and of those without a
-// connection the one that is nearest to being forgotten is. Who makes the server
-// forget so gains nothing: an address that is forgotten gets its burst anew, which
-// an address never seen would have as well. The count of connections is never
-// forgotten.
+// An address is in memory for as long as it has a connection, and that count is never
+// forgotten; and for as long as its rate is to be remembered. The latter are bounded
+// (pausedAddressesMax): when there are more, somebody with very many addresses is calling,
+// and the one that is nearest to being forgotten goes. Who makes the server forget so gains
+// nothing: an address never seen would have its burst as well.
 type Addresses struct {
 	// Fixed after construction.
 	connectionsMax int // 0 is any number

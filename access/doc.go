@@ -69,10 +69,10 @@ anybody out. Only the operator's own proxies can be such.
 
 # Who owns what
 
-Origins and Networks never change. Addresses is shared by all loops: 256 shards,
-each a map without pointers under a lock that is held for 0.5 us, a few more
-when a newcomer's shard is full; only a connection's begin and end take it. Nobody else
-does, and nothing slow happens under it.
+Origins and Networks never change. Addresses is shared by all loops: shards under
+locks that only a connection's begin and end take, for 0.5 us; nothing slow happens under
+them. Nothing is kept here per connection (conn keeps 8 bytes for an address that is
+counted, 12 for a token with exp, and what a PatternStore holds).
 
 Tokens belong to nobody: any goroutine may call them. The set of keys is
 replaced as a whole, by Reload, through one atomic pointer; a verification uses
@@ -97,22 +97,12 @@ the set that it began with. Nothing else changes.
 
 # Limits
 
-A token has to fit the request (--request-bytes, 8 KiB): with the lines that
-a browser sends, 6,000 bytes for the token are safe. 16 keys. Patterns cost at
-most their bytes times those of the channel in steps; only who can sign can make
-them long.
-
-Of addresses without a connection, 1<<20 are kept for their rate, 50 MB at most; the
-one nearest to its rest goes when there are more, which gives nobody more than a
-new address has. An address with a connection takes 50 bytes or so. A PROXY header
-has 107 bytes in version 1, as its specification says, and 4,096 in version 2, which
-allows 65,551. 32 addresses of an X-Forwarded-For are looked at.
-
-Nothing is kept here per connection (conn keeps 8 bytes for an address that is
-counted, 12 bytes for a token with exp, and in a PatternStore the PackedPatterns of a
-connection of many channels, which are shorter than its request was).
-The work is done on the loop's thread, since it does not block; how much of it
-there may be in one turn is conn's to limit. BenchmarkJudge has the times.
+They stand beside what they bound: token_limits.go, addresses.go, proxyheader.go,
+forwarded.go. A token has to fit the request (--request-bytes, 8 KiB): with the lines that
+a browser sends, 6,000 bytes for the token are safe. Patterns cost at most their bytes
+times those of the channel in steps; only who can sign can make them long. The
+work is done on the loop's thread, since it does not block; how much of it there may be in
+one turn is conn's to limit. BenchmarkJudge has the times.
 
 # What looks wrong but is deliberate
 

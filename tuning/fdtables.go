@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 )
 
 // The values of --fd-tables.
@@ -54,22 +55,17 @@ func FDTables(r FDRequest) (FDPlan, error) {
 		return FDPlan{}, fmt.Errorf("--loops %s is more than the %s listeners that the kernel allows on one port: lower it",
 			count(loops), count(listenersPerPortMax))
 	}
-	switch r.Mode {
-	case FDShared:
-		if plan, ok := sharedPlan(r, loops); ok {
-			return plan, nil
-		}
-		_, err := privatePlan(r, loops, chosen)
-		return FDPlan{}, sharedError(r, loops, err == nil)
-	case FDPrivate:
-		return privatePlan(r, loops, chosen)
-	case FDAuto, "":
-		if plan, ok := sharedPlan(r, loops); ok {
-			return plan, nil
-		}
-		return privatePlan(r, loops, chosen)
+	if !slices.Contains([]string{"", FDAuto, FDPrivate, FDShared}, r.Mode) {
+		return FDPlan{}, fmt.Errorf("--fd-tables %q is none of auto, private and shared", r.Mode)
 	}
-	return FDPlan{}, fmt.Errorf("--fd-tables %q is none of auto, private and shared", r.Mode)
+	if shared, ok := sharedPlan(r, loops); ok && r.Mode != FDPrivate {
+		return shared, nil
+	}
+	private, err := privatePlan(r, loops, chosen)
+	if r.Mode == FDShared {
+		return FDPlan{}, sharedError(r, loops, err == nil)
+	}
+	return private, err
 }
 
 // sharedFDs is how many descriptors one table for everything must hold.

@@ -53,36 +53,38 @@ type MemoryGuard struct {
 	reserves map[string]int64 // R, by the name of the limit
 	network  networkCounts
 
-	// Shared: atomic.
-	short  atomic.Bool
-	used   atomic.Int64
-	limit  atomic.Int64
-	reason atomic.Pointer[string]
+	state atomic.Pointer[memoryState] // shared
+}
+
+// A memoryState is what a look found: what is used of the limit that is nearest, and why
+// newcomers are refused, empty if they are not.
+type memoryState struct {
+	used, limit int64
+	reason      string
 }
 
 // NewMemoryGuard makes a guard and has its first look.
 func NewMemoryGuard(host Host, config MemoryConfig) *MemoryGuard {
 	g := &MemoryGuard{host: host, config: config, network: newNetworkCounts(host), reserves: make(map[string]int64)}
 	g.perSocket = g.fullSocketBytes()
+	g.state.Store(&memoryState{})
 	g.Look()
 	return g
 }
 
 // Short reports whether newcomers are to be refused. Any goroutine may call it.
-func (g *MemoryGuard) Short() bool { return g.short.Load() }
+func (g *MemoryGuard) Short() bool { return g.Reason() != "" }
 
 // Reason says in one sentence which limit is near, as of the last change; empty if
 // memory is not short. Any goroutine may call it.
-func (g *MemoryGuard) Reason() string {
-	if reason := g.reason.Load(); reason != nil && g.short.Load() {
-		return *reason
-	}
-	return ""
-}
+func (g *MemoryGuard) Reason() string { return g.state.Load().reason }
 
 // Usage is what is used of the limit that is nearest, in bytes, at the last look;
 // 0 and 0 if nothing is known. Any goroutine may call it.
-func (g *MemoryGuard) Usage() (used, limit int64) { return g.used.Load(), g.limit.Load() }
+func (g *MemoryGuard) Usage() (used, limit int64) {
+	state := g.state.Load()
+	return state.used, state.limit
+}
 
 // SoftLimit is the lowest of the low-water marks, the host's aside: what the Go
 // runtime should stay below (runtime/debug.SetMemoryLimit), so that garbage alone
@@ -116,7 +118,6 @@ func (g *MemoryGuard) Watch(changed func()) (stop func()) {
 // goroutine at a time may call it; Watch does.
 func (g *MemoryGuard) Look() (changed bool) {
 	budgets := g.budgets()
-	short := g.short.Load()
 	var nearest *memoryBudget
 	full, well := false, true
 	for i := range budgets {
@@ -130,20 +131,17 @@ func (g *MemoryGuard) Look() (changed bool) {
 	if nearest == nil {
 		nearest = &memoryBudget{}
 	}
-	g.used.Store(nearest.used)
-	g.limit.Store(nearest.limit)
+	before := g.Reason()
+	now := memoryState{used: nearest.used, limit: nearest.limit, reason: before}
 	switch {
-	case !short && full:
-		reason := fmt.Sprintf("memory is short: %s of %s are used (%s); newcomers are refused until it is less than %s",
+	case before == "" && full:
+		now.reason = fmt.Sprintf("memory is short: %s of %s are used (%s); newcomers are refused until it is less than %s",
 			size(nearest.used), size(nearest.limit), nearest.name, size(nearest.low))
-		g.reason.Store(&reason)
-		g.short.Store(true)
-		return true
-	case short && well:
-		g.short.Store(false)
-		return true
+	case well:
+		now.reason = ""
 	}
-	return false
+	g.state.Store(&now)
+	return now.reason != before
 }
 
 const hostMemory = "the memory of this host"
