@@ -20,7 +20,7 @@
 //   - bench/mutants proves that named tests catch each bug of scripts/mutants.d.
 //   - bench/progress runs go test and shows how far it is, what was skipped and what
 //     was slow.
-//   - bench/child and bench/proc start programs and read what they use.
+//   - internal/child and bench/proc start programs and read what they use.
 //   - bench/load is what both are made of: a client on the server's own reactor,
 //     also for tests.
 //   - bench/report is what a run says: bottlenecks, criteria, text, JSON, a page.

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"c10m/bench/child"
 	"c10m/bench/report"
+	"c10m/internal/child"
 )
 
 // fakeClient puts a 10m-client into a new directory: a script that writes its

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"syscall"
 
-	"c10m/bench/child"
 	"c10m/bench/compare/peers"
+	"c10m/internal/child"
 )
 
 // A contender is a server of the comparison.

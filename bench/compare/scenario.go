@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"c10m/bench/child"
 	"c10m/bench/report"
+	"c10m/internal/child"
 )
 
 // A test is one run of the client.

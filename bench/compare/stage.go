@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"text/template"
 
-	"c10m/bench/child"
 	"c10m/bench/compare/peers"
+	"c10m/internal/child"
 )
 
 // A stage is where one server runs, with what feeds it.

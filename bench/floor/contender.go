@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"c10m/bench/child"
 	"c10m/bench/proc"
+	"c10m/internal/child"
 )
 
 // A contender is one side of connects and storm: who accepts, and the client

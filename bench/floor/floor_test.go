@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"c10m/bench/child"
 	"c10m/bench/proc"
+	"c10m/internal/child"
 	"c10m/internal/patience"
 )
 

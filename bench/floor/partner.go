@@ -11,7 +11,7 @@ import (
 	"os/exec"
 	"time"
 
-	"c10m/bench/child"
+	"c10m/internal/child"
 )
 
 // A partner is a child that plays a role of this program: it is told what to

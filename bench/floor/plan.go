@@ -7,7 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 
-	"c10m/bench/child"
+	"c10m/internal/child"
 	"c10m/tuning"
 )
 

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"c10m/bench/child"
+	"c10m/internal/child"
 )
 
 var serverDir string // removed at the end

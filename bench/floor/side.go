@@ -8,9 +8,9 @@ import (
 	"runtime"
 	"strconv"
 
-	"c10m/bench/child"
 	"c10m/bench/load"
 	"c10m/bench/proc"
+	"c10m/internal/child"
 )
 
 // A side is one of those that are compared: a child that sends, and a client

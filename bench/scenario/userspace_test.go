@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"c10m/bench/child"
 	"c10m/bench/load"
 	"c10m/bench/report"
 	"c10m/bench/usertcp"
+	"c10m/internal/child"
 	"c10m/internal/netspace"
 	"c10m/internal/patience"
 )

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"c10m/bench/child"
+	"c10m/internal/child"
 )
 
 // A redisServer is the bus: a real Redis that keeps nothing on disk, and that

@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"c10m/bench/child"
 	"c10m/bench/load"
 	"c10m/bench/report"
+	"c10m/internal/child"
 )
 
 // ports are where everything listens.

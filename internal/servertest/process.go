@@ -9,13 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"c10m/internal/child"
 	"c10m/internal/patience"
 )
 
@@ -52,7 +52,7 @@ type Process struct {
 	Stdout Buffer
 
 	t     testing.TB
-	ended chan struct{}
+	child *child.Child
 }
 
 // A Buffer may be read while it is written.
@@ -77,28 +77,14 @@ func (l *Buffer) String() string {
 // has failed then.
 func Start(t testing.TB, name string, args ...string) *Process {
 	t.Helper()
-	p := &Process{t: t, Cmd: exec.Command(name, args...), ended: make(chan struct{})}
+	p := &Process{t: t, Cmd: exec.Command(name, args...)}
 	p.Cmd.Stdout, p.Cmd.Stderr = io.MultiWriter(&p.Stdout, &p.Output), &p.Output
-	p.Cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		// The kernel sends the signal when the thread ends that made the child.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := p.Cmd.Start()
-		started <- err
-		if err == nil {
-			p.Cmd.Wait()
-		}
-		close(p.ended)
-	}()
-	if err := <-started; err != nil {
+	var err error
+	if p.child, err = child.Start(p.Cmd, child.Kill); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		p.Cmd.Process.Kill()
-		p.Cmd.Process.Signal(syscall.SIGCONT)
-		<-p.ended
+		p.child.Stop()
 		if t.Failed() {
 			t.Logf("%s %s:\n%s", filepath.Base(name), strings.Join(args, " "), p.Output.String())
 		}
@@ -110,7 +96,7 @@ func Start(t testing.TB, name string, args ...string) *Process {
 func (p *Process) Wait() int {
 	p.t.Helper()
 	select {
-	case <-p.ended:
+	case <-p.child.Ended():
 	case <-time.After(patience.Guard):
 		p.t.Fatalf("the process does not end:\n%s", p.Output.String())
 	}
@@ -119,12 +105,7 @@ func (p *Process) Wait() int {
 
 // Ended reports whether the process is gone.
 func (p *Process) Ended() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
+	return p.child.Died() != nil
 }
 
 // Gone is what the process said, if it has ended, and "" before.
@@ -139,7 +120,7 @@ func (p *Process) Gone() string {
 func (p *Process) Signal(s syscall.Signal) { p.Cmd.Process.Signal(s) }
 
 // PID is the process's number.
-func (p *Process) PID() int { return p.Cmd.Process.Pid }
+func (p *Process) PID() int { return p.child.PID }
 
 // Find is the path of the first of several programs that is there; without one the
 // test fails, and says what installs it.

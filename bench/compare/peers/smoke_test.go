@@ -11,8 +11,8 @@ import (
 	"testing"
 	"text/template"
 
-	"c10m/bench/child"
 	"c10m/bench/load"
+	"c10m/internal/child"
 	"c10m/internal/patience"
 )
 

@@ -1,5 +1,5 @@
 // Package child starts programs that end with the one that started them,
-// whatever happens to it: servers and clients of the comparisons.
+// whatever happens to it: servers and clients of the comparisons and of tests.
 //
 //	ports, err := child.FreePorts(1)
 //	c, err := child.Start(exec.Command("server", ...), child.Kill)

@@ -45,14 +45,16 @@ type Child struct {
 	once   sync.Once     // of Stop
 }
 
-// Start runs a program. What it says is kept for errors, but for a Stdout that
-// command has already.
+// Start runs a program. What it says is kept for errors, but for what command sends
+// elsewhere already.
 func Start(command *exec.Cmd, ending Ending) (*Child, error) {
 	c := &Child{ending: ending, ended: make(chan struct{})}
 	if command.Stdout == nil {
 		command.Stdout = &c.output
 	}
-	command.Stderr = &c.output
+	if command.Stderr == nil {
+		command.Stderr = &c.output
+	}
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.Signal(ending), Setpgid: true}
 	started := make(chan error)
 	go func() {
