@@ -1,7 +1,7 @@
 package main
 
 import (
-	"c10m/conn"
+	"c10m/conn/pages"
 	"c10m/web"
 )
 
@@ -21,14 +21,14 @@ func (f *serveFlags) openDemo() {
 }
 
 // pages are what the server gives to browsers.
-func (f *serveFlags) pages() []conn.Page {
-	pages := web.Module()
+func (f *serveFlags) pages() []pages.Page {
+	own := web.Module()
 	if f.Demo {
-		pages = append(pages, web.Demo()...)
+		own = append(own, web.Demo()...)
 	}
-	served := make([]conn.Page, len(pages))
-	for i, page := range pages {
-		served[i] = conn.Page(page)
+	served := make([]pages.Page, len(own))
+	for i, page := range own {
+		served[i] = pages.Page(page)
 	}
 	return served
 }

@@ -162,7 +162,7 @@ func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
 		return
 	}
 	p.uplink = bus.NewUplink(bytesMax, log)
-	queue := func(feedback conn.Feedback) conn.Publisher { return p.uplink.Queue(feedback) }
+	queue := func(feedback channel.Feedback) channel.Publisher { return p.uplink.Queue(feedback) }
 	if f.Publish != "off" {
 		p.conn.NewPublisher = queue
 	}

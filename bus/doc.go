@@ -11,9 +11,8 @@
 //	                |
 //	              Door                               channel.Hub: into all loops
 //
-// Who imports what: a driver imports bus and channel; admin imports bus; conn imports
-// neither, and says by interfaces of its own (conn.Publisher, conn.Feedback) what an
-// Uplink is to it; main picks the driver. Nobody but main knows which one there is.
+// Who imports what: a driver imports bus and channel; admin imports bus; conn does
+// not, and knows an Uplink's queue as a channel.Publisher; main picks the driver. Nobody but main knows which one there is.
 //
 // # Files
 //

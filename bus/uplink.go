@@ -18,7 +18,7 @@ import (
 // connection says to a channel stays in order.
 //
 // A message that was taken is published once, or its connection is told through
-// Feedback that it may be lost. Who waits for an answer gets it in any case. Nothing is
+// channel.Feedback that it may be lost. Who waits for an answer gets it in any case. Nothing is
 // tried again: if the bus went away in the middle, nobody knows whether it had it, and it
 // must not come twice.
 type Uplink struct {
@@ -39,13 +39,6 @@ type Uplink struct {
 	closing atomic.Bool // shared
 }
 
-// Feedback is how an Uplink speaks to a loop; conn.Feedback says the same.
-type Feedback interface {
-	Room()
-	PublishFailed(failed []channel.Outcome)
-	Published(outcomes []channel.Outcome)
-}
-
 // NewUplink makes an Uplink whose queues may hold so many bytes each, what a
 // message takes beside its payload included. Its queues fill until Start.
 func NewUplink(queueBytesMax int, log *zap.Logger) *Uplink {
@@ -55,7 +48,7 @@ func NewUplink(queueBytesMax int, log *zap.Logger) *Uplink {
 }
 
 // Queue makes the queue of one loop. Any goroutine may call it, before Start.
-func (u *Uplink) Queue(feedback Feedback) *UplinkQueue {
+func (u *Uplink) Queue(feedback channel.Feedback) *UplinkQueue {
 	q := &UplinkQueue{uplink: u, feedback: feedback, wake: make(chan struct{}, 1)}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -105,7 +98,7 @@ func (u *Uplink) failed(messages int, err error) {
 type UplinkQueue struct {
 	// Fixed after construction.
 	uplink   *Uplink
-	feedback Feedback
+	feedback channel.Feedback
 	wake     chan struct{}
 
 	// Shared: atomic.
@@ -117,13 +110,13 @@ type UplinkQueue struct {
 }
 
 // Publish takes a message, whose slices it copies, unless the queue is at
-// uplinkHardFactor times its limit. from names the sender to Feedback.
+// uplinkHardFactor times its limit. from names the sender to channel.Feedback.
 func (q *UplinkQueue) Publish(from uint64, channel, payload []byte) (taken bool) {
 	return q.put(from, channel, nil, payload, false)
 }
 
-// PublishAnswered is Publish for a sender who is told with Feedback.Published what
-// became of the message, and not with Feedback.PublishFailed. key may be empty; see
+// PublishAnswered is Publish for a sender who is told with channel.Feedback.Published what
+// became of the message, and not with channel.Feedback.PublishFailed. key may be empty; see
 // Publication.Key.
 func (q *UplinkQueue) PublishAnswered(from uint64, channel, key, payload []byte) (taken bool) {
 	return q.put(from, channel, key, payload, true)
@@ -151,7 +144,7 @@ func (q *UplinkQueue) put(from uint64, channel, key, payload []byte, isAnswered 
 	return true
 }
 
-// Full reports that the queue is at its limit. After a true, Feedback.Room is
+// Full reports that the queue is at its limit. After a true, channel.Feedback.Room is
 // called once half of it is free.
 func (q *UplinkQueue) Full() bool {
 	if !q.over(1) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"c10m/channel"
 	"c10m/conn/reasons"
 	"c10m/poller"
 )
@@ -21,7 +22,7 @@ func startClosing(t *testing.T) (*testServer, *testKernel) {
 	kernel := &testKernel{}
 	config := testConfig()
 	publisher := &countingPublisher{}
-	config.NewPublisher = func(Feedback) Publisher { return publisher }
+	config.NewPublisher = func(channel.Feedback) channel.Publisher { return publisher }
 	config.PublishBytesMax, config.InboundBytesTotal = 1000, 1<<20
 	s := startServer(t, 1, config, kernel.install)
 	kernel.clock.Store(kernel.Now())

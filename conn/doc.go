@@ -4,7 +4,8 @@ a WebSocket the handshake, the frames that come in and the control frames that g
 and the one reason for which it ends. It knows nothing of Redis and nothing of other
 loops. The codecs are in conn/wire, what goes by the time in conn/timers, the reasons in
 conn/reasons, who may come in in conn/admission, walks over all connections in
-conn/walks, and what the operator sees in conn/operator.
+conn/walks, what the operator sees in conn/operator, what is at / and below /-/ in conn/pages,
+who came and left in conn/presence.
 docs/internals/conn.md has the ways of each protocol in full, layouts in bytes,
 measurements, and what was tried and dropped.
 

@@ -75,10 +75,9 @@ func (s *Server) openEvents(p *protocol, fd uint32, h *wire.Head, _ []byte) verd
 		reason = s.gate.admit(fd)
 	}
 	if reason != reasons.None {
-		s.refuseRequest(fd, h.Bytes(), reason)
-		return verdictOver
+		return s.refuseHead(fd, h, reason)
 	}
-	if isHead(h.Bytes()) {
+	if h.IsHead() {
 		return s.exchange.respond(fd, true, s.eventsAnswer(nil))
 	}
 	since := eventsSince(h)

@@ -18,11 +18,10 @@ type exchange struct {
 	*Server // whose part it is
 
 	head         wire.Head // the request at hand
-	headSpares   []*wire.Head
-	requestBytes int    // held by cold.request, all together
-	asking       []byte // the page whose request it is, if its answer names it
-	dressing     []byte // the answer that is being said
-	later        []byte // and the one that is being made
+	requestBytes int       // held by cold.request, all together
+	asking       []byte    // the page whose request it is, if its answer names it
+	dressing     []byte    // the answer that is being said
+	later        []byte    // and the one that is being made
 	dateLine     []byte
 	dateSecond   int64
 	exchanges    timers.Deadlines   // one entry for each connection that keeps on asking
@@ -159,31 +158,17 @@ func (s *exchange) headOf(fd uint32) *wire.Head {
 // takeHead returns a head that is complete, valid until the next one is looked at.
 func (s *exchange) takeHead(fd uint32) *wire.Head {
 	if c := s.cold[fd]; c != nil && c.head != nil {
-		s.head = *c.head
-		s.dropHead(c)
+		s.head, c.head = *c.head, nil
 	}
 	return &s.head
 }
 
 // keepHead keeps a parser for the rest of its request.
 func (s *exchange) keepHead(c *cold, h *wire.Head) {
-	if h == c.head || !h.Begun() {
-		return
+	if h != c.head && h.Begun() {
+		c.head = new(wire.Head)
+		*c.head = *h
 	}
-	if n := len(s.headSpares); n > 0 {
-		c.head, s.headSpares = s.headSpares[n-1], s.headSpares[:n-1]
-	} else {
-		c.head = &wire.Head{}
-	}
-	*c.head = *h
-}
-
-func (s *exchange) dropHead(c *cold) {
-	if c.head != nil && len(s.headSpares) < coldSparesMax {
-		c.head.Reset()
-		s.headSpares = append(s.headSpares, c.head)
-	}
-	c.head = nil
 }
 
 // answer answers one request. rest is what came after its head: a body, the next
@@ -202,20 +187,14 @@ func (s *exchange) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, t
 	switch way {
 	case routePublish:
 		return s.post(fd, h, rest)
-	case routePreflight:
-		return rest, s.preflight(fd, h)
-	case routeRoot:
-		return rest, s.rootPage(fd, h)
-	case routePage:
-		return rest, s.ownPage(fd, h)
+	case routePreflight, routePage:
+		return rest, s.own(fd, h, way == routePreflight)
 	case routeProtocol:
 		return nil, chosen.begin(s.Server, chosen, fd, h, rest)
 	case routeInvite:
-		s.refuseRequest(fd, h.Bytes(), s.gate.judge.Invite(h))
-		return nil, verdictOver
+		return nil, s.refuseHead(fd, h, s.gate.judge.Invite(h))
 	case routeMethod:
-		s.refuseRequest(fd, h.Bytes(), admission.Method(h))
-		return nil, verdictOver
+		return nil, s.refuseHead(fd, h, admission.Method(h))
 	}
 	s.upgrade(fd, h, rest)
 	return nil, verdictOver
@@ -262,7 +241,7 @@ func (s *exchange) deferRequests(fd uint32, p []byte, own int) {
 		s.end(fd, reasons.RequestMemory) // no answer may overtake those that are to come
 		return
 	}
-	s.dropHead(c)
+	c.head = nil
 	s.enter(fd, phaseAnswer)
 	if c.pending == 0 && !c.owes() {
 		s.ready.Push(s.identityOf(fd))

@@ -12,12 +12,13 @@ import (
 	"testing"
 
 	"c10m/channel"
+	"c10m/conn/pages"
 	"c10m/conn/reasons"
 	"c10m/poller"
 	"c10m/poller/epoll"
 )
 
-// A busOf is a Publisher that answers at once, or when the test says so.
+// A busOf is a channel.Publisher that answers at once, or when the test says so.
 type busOf struct {
 	testPublisher
 	mu       sync.Mutex
@@ -86,9 +87,9 @@ func (b *busOf) hold() {
 func startHTTP(t testing.TB, change func(*Config), options ...func(*epoll.Config, *Shared)) (*testServer, *busOf) {
 	bus := &busOf{}
 	config := testConfig()
-	config.NewPublisher = func(f Feedback) Publisher { bus.feedback = f; return bus }
+	config.NewPublisher = func(f channel.Feedback) channel.Publisher { bus.feedback = f; return bus }
 	config.PublishBytesMax, config.InboundBytesTotal = 200_000, 1<<20
-	config.Pages = []Page{{Path: "/-/c10m.js", ContentType: "text/javascript", Body: []byte("script")}}
+	config.Pages = []pages.Page{{Path: "/-/c10m.js", ContentType: "text/javascript", Body: []byte("script")}}
 	if change != nil {
 		change(&config)
 	}
@@ -426,7 +427,7 @@ func TestRoutes(t *testing.T) {
 		{"GET /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage, nil},
 		{"HEAD /-/demo HTTP/1.1\r\nHost: h\r\n\r\n", routePage, nil},
 		{"HEAD /news?wait=1 HTTP/1.1\r\nHost: h\r\n\r\n", routeProtocol, longPoll},
-		{"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", routeRoot, nil},
+		{"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", routePage, nil},
 		{"GET http://h/-/c10m.js HTTP/1.1\r\nHost: h\r\n\r\n", routePage, nil},
 	} {
 		h, _ := headOf(c.request)

@@ -205,9 +205,8 @@ func (s *Server) Failed(member uint32, status poller.Status) {
 // Owe keeps the rest of a frame whose member was moved forward.
 func (s *Server) Owe(member uint32, rest []byte) {
 	fd := s.members.owner(member)
-	c := s.coldOf(fd)
+	c := s.coldOrEnd(fd)
 	if c == nil {
-		s.end(fd, reasons.StateMemory)
 		return
 	}
 	s.outbox.owe(fd, c, rest)

@@ -94,9 +94,8 @@ func (s *gate) arrive(fd uint32) bool {
 	if !s.clients.Trusted.Contains(peer.Addr()) {
 		return s.admitAddress(fd, peer.Addr(), nil)
 	}
-	c := s.coldOf(fd)
+	c := s.coldOrRefuse(fd)
 	if c == nil {
-		s.refuse(fd, reasons.RequestMemory)
 		return false
 	}
 	a := s.clients.Access
@@ -171,9 +170,9 @@ func (s *gate) admitAddress(fd uint32, client netip.Addr, request []byte) bool {
 	if reason == reasons.None {
 		return true
 	}
-	asksHead := isHead(request)
+	asksHead := wire.AsksHead(request)
 	n, _ := s.loop.Recv(fd, s.scratch[:])
-	asksHead = asksHead || len(request) == 0 && isHead(s.scratch[:max(n, 0)])
+	asksHead = asksHead || len(request) == 0 && wire.AsksHead(s.scratch[:max(n, 0)])
 	s.count(fd, reason)
 	s.setPhase(fd, phaseLingering)
 	s.outbox.say(fd, s.exchange.dressed(wire.AnswerTo(asksHead, answer), nil))

@@ -50,9 +50,6 @@ const (
 	// inboundBytesMax is the longest message of a client that may not publish.
 	// It is not kept, only checked before it is refused.
 	inboundBytesMax = 64 << 10
-	// presencePerTickMax bounds the channels of which a tick tells who came and
-	// left, about 1 us each.
-	presencePerTickMax = 256
 	// backlogBytesPerWriteMax bounds what one write brings of the history, as a
 	// sweep's writes are bounded.
 	backlogBytesPerWriteMax = 256 << 10

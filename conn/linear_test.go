@@ -93,7 +93,7 @@ func TestMessagesInPiecesCostByTheByte(t *testing.T) {
 	pub := append([]byte("PUB news\n"), payload...)
 	publisher := &countingPublisher{}
 	config := testConfig()
-	config.NewPublisher = func(Feedback) Publisher { return publisher }
+	config.NewPublisher = func(channel.Feedback) channel.Publisher { return publisher }
 	config.PublishBytesMax, config.InboundBytesTotal = size, 2*size+1<<16
 	s := startServer(t, 1, config)
 	for _, way := range []struct {
@@ -132,7 +132,7 @@ func TestBodiesInPiecesCostByTheByte(t *testing.T) {
 	const size = 1 << 20
 	publisher := &countingPublisher{}
 	config := testConfig()
-	config.NewPublisher = func(f Feedback) Publisher { publisher.feedback = f; return publisher }
+	config.NewPublisher = func(f channel.Feedback) channel.Publisher { publisher.feedback = f; return publisher }
 	config.PublishBytesMax, config.InboundBytesTotal = size, size+1<<16
 	s := startServer(t, 1, config)
 	request := postRequest("/news", strings.Repeat("x", size))
@@ -180,9 +180,9 @@ func TestHeadsInPiecesCostByTheByte(t *testing.T) {
 	}
 }
 
-// A countingPublisher copies messages, as Publisher says, and lets go of them.
+// A countingPublisher copies messages, as channel.Publisher says, and lets go of them.
 type countingPublisher struct {
-	feedback        Feedback
+	feedback        channel.Feedback
 	messages, bytes int
 }
 
@@ -214,7 +214,7 @@ func TestOneReadOfFramesIsSmall(t *testing.T) {
 	kernel := &sizingKernel{}
 	config := testConfig()
 	publisher := &countingPublisher{}
-	config.NewPublisher = func(Feedback) Publisher { return publisher }
+	config.NewPublisher = func(channel.Feedback) channel.Publisher { return publisher }
 	config.PublishBytesMax, config.InboundBytesTotal = 1<<20, 2<<20
 	s := startServer(t, 1, config, func(settings *epoll.Config, _ *Shared) { settings.Kernel = kernel })
 	c := s.upgrade(t, "/news")

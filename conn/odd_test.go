@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"c10m/access"
+	"c10m/conn/pages"
 	"c10m/conn/reasons"
 	"c10m/poller"
 )
@@ -271,7 +272,7 @@ func TestPagesAreNamed(t *testing.T) {
 // The page at / says how to connect, as HTML to browsers and as text to programs.
 func TestRoot(t *testing.T) {
 	s, _ := startHTTP(t, func(c *Config) {
-		c.Pages = append(c.Pages, Page{Path: "/-/demo", ContentType: "text/html", Body: []byte("demo")})
+		c.Pages = append(c.Pages, pages.Page{Path: "/-/demo", ContentType: "text/html", Body: []byte("demo")})
 	})
 	for accept, kind := range map[string]string{"*/*": "text/plain", "text/html,*/*;q=0.8": "text/html", "text/html;q=0": "text/plain"} {
 		c := s.connect(t)

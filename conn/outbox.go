@@ -96,8 +96,7 @@ func (s *outbox) say(fd uint32, words []byte) {
 				return
 			}
 		}
-		if c = s.coldOf(fd); c == nil {
-			s.end(fd, reasons.StateMemory)
+		if c = s.coldOrEnd(fd); c == nil {
 			return
 		}
 		s.owe(fd, c, p.channels.hold(s.Server, fd))

@@ -105,16 +105,19 @@ func (s *longPolls) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verd
 		reason = s.gate.admit(fd)
 	}
 	if reason != reasons.None {
-		s.refuseRequest(fd, h.Bytes(), reason)
-		return verdictOver
+		return s.refuseHead(fd, h, reason)
 	}
-	if err := s.registry.SubscribeOnce(fd, s.gate.judge.Channel, p.format+channel.Format(indexOf(h.IsLast()))); err != nil {
+	format := p.format
+	if h.IsLast() {
+		format++
+	}
+	if err := s.registry.SubscribeOnce(fd, s.gate.judge.Channel, format); err != nil {
 		panic("BUG: a bad channel was let through")
 	}
 	s.stats.Polls.Add(1)
 	s.speak(fd, p)
 	s.setPhase(fd, phaseOpen)
-	if (len(s.exchange.asking) > 0 || isHead(h.Bytes())) && !s.keepPollAsker(fd, h) || h.IsLast() && !s.keepLast(fd) || len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
+	if !s.keepAsker(fd, h) || len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
 		return verdictOver
 	}
 	since, _ := h.Parameter("since")
@@ -146,26 +149,18 @@ func pollWait(h *wire.Head) (wait time.Duration, isTime bool) {
 	return time.Duration(seconds) * time.Second, len(text) > 0
 }
 
-// keepPollAsker notes for whom the answer to a poll has to differ.
-func (s *longPolls) keepPollAsker(fd uint32, h *wire.Head) (kept bool) {
-	c := s.coldOf(fd)
+// keepAsker notes for whom the answer to a poll has to differ, and whether it is the last
+// on its connection.
+func (s *longPolls) keepAsker(fd uint32, h *wire.Head) (kept bool) {
+	if len(s.exchange.asking) == 0 && !h.IsHead() && !h.IsLast() {
+		return true
+	}
+	c := s.coldOrRefuse(fd)
 	if c == nil {
-		s.refuse(fd, reasons.RequestMemory)
 		return false
 	}
 	s.exchange.keepAsker(c)
-	c.isHead = isHead(h.Bytes())
-	return true
-}
-
-// keepLast notes that a poll's answer is the last on its connection.
-func (s *longPolls) keepLast(fd uint32) (kept bool) {
-	c := s.coldOf(fd)
-	if c == nil {
-		s.refuse(fd, reasons.RequestMemory)
-		return false
-	}
-	c.isLast = true
+	c.isHead, c.isLast = h.IsHead(), h.IsLast()
 	return true
 }
 
@@ -329,9 +324,8 @@ func (s *Server) Served(fd uint32, rest []byte) {
 		s.exchange.ready.Push(s.identityOf(fd))
 		return
 	}
-	c := s.coldOf(fd)
+	c := s.coldOrEnd(fd)
 	if c == nil {
-		s.end(fd, reasons.StateMemory)
 		return
 	}
 	s.exchange.enter(fd, phaseAnswer)

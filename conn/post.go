@@ -45,9 +45,8 @@ var continueAnswer = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 
 // awaitBody waits for the body of a POST, of which part is there.
 func (s *exchange) awaitBody(fd uint32, h *wire.Head, part []byte) {
-	c := s.coldOf(fd)
+	c := s.coldOrRefuse(fd)
 	if c == nil {
-		s.refuse(fd, reasons.RequestMemory)
 		return
 	}
 	c.body = &body{channel: bytes.Clone(s.gate.judge.Channel), key: bytes.Clone(s.gate.judge.Key), length: h.Length, isLast: s.isLast(h)}
@@ -105,9 +104,8 @@ func (s *exchange) dropBody(c *cold) {
 // WebSocket is: whoever waits for an answer does not pile up messages, and has a
 // time-out of its own.
 func (s *exchange) publishBody(fd uint32, name, key, payload []byte, isLast bool) verdict {
-	c := s.coldOf(fd)
+	c := s.coldOrRefuse(fd)
 	if c == nil {
-		s.refuse(fd, reasons.RequestMemory)
 		return verdictOver
 	}
 	if s.publisher.Full() || !s.publisher.PublishAnswered(s.identityOf(fd), name, key, payload) {

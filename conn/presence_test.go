@@ -8,10 +8,11 @@ import (
 	"sync"
 	"testing"
 
+	"c10m/channel"
 	"c10m/conn/reasons"
 )
 
-// A presenceSink is a Publisher that adds up what it is told.
+// A presenceSink is a channel.Publisher that adds up what it is told.
 type presenceSink struct {
 	mu           sync.Mutex
 	full         bool
@@ -80,7 +81,7 @@ func (p *presenceSink) has(name string, joined, left int) bool {
 func TestPresence(t *testing.T) {
 	sink := &presenceSink{joined: map[string]int{}, left: map[string]int{}, parts: map[string]presencePart{}}
 	config := testConfig()
-	config.NewPresence = func(Feedback) Publisher { return sink }
+	config.NewPresence = func(channel.Feedback) channel.Publisher { return sink }
 	config.Channel.Presence = true
 	s := startServer(t, 2, config)
 	s.dial(t, "presence:news") // is heard of nowhere
@@ -116,7 +117,7 @@ func TestPresence(t *testing.T) {
 func TestPresenceIsCountedRight(t *testing.T) {
 	sink := &presenceSink{joined: map[string]int{}, left: map[string]int{}, parts: map[string]presencePart{}}
 	config := testConfig()
-	config.NewPresence = func(Feedback) Publisher { return sink }
+	config.NewPresence = func(channel.Feedback) channel.Publisher { return sink }
 	config.Channel.Presence = true
 	s := startServer(t, 2, config)
 	s.shared.CountWith(s.hub)

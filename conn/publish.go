@@ -18,35 +18,6 @@ type publishing struct {
 // markPublish goes to its own channel through the bus, so that it comes back to
 // it like anybody else's, in the one order that the channel has.
 
-// A Publisher takes what one loop's clients publish, on that loop's thread, to
-// goroutines that hand it to the bus in the order in which it came.
-type Publisher interface {
-	// Publish takes a message and copies both slices. It never blocks. false:
-	// it was not taken, since what is under way is at its hard limit. from names
-	// the connection to Feedback.PublishFailed.
-	Publish(from uint64, channel, payload []byte) (taken bool)
-	// PublishAnswered is Publish for somebody who waits for Feedback.Published, and
-	// is not told by PublishFailed. A key that is not empty has the message published
-	// once, however often it comes; it is copied, too.
-	PublishAnswered(from uint64, channel, key, payload []byte) (taken bool)
-	// Full reports that enough is under way: who would publish more should not
-	// be read from. After a true, Feedback.Room is called when there is room.
-	Full() bool
-}
-
-// Feedback is how a Publisher's goroutines speak to its loop. They may call it
-// at any time.
-type Feedback interface {
-	// Room: after Full was true, it is worth asking again.
-	Room()
-	// PublishFailed: the bus did not take these messages, or did not say whether it
-	// took them. It keeps the slice.
-	PublishFailed(failed []channel.Outcome)
-	// Published: this became of messages of PublishAnswered. Those of one connection
-	// come in the order in which they were taken. It keeps the slice.
-	Published(outcomes []channel.Outcome)
-}
-
 // letPublish marks a new connection as one whose data messages are published, if
 // no token has to say so (grant).
 func (s *publishing) letPublish(fd uint32) {

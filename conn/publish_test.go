@@ -16,9 +16,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A testPublisher is one loop's Publisher, which the test holds up.
+// A testPublisher is one loop's channel.Publisher, which the test holds up.
 type testPublisher struct {
-	feedback Feedback
+	feedback channel.Feedback
 	full     atomic.Bool
 	refusing atomic.Bool
 
@@ -64,7 +64,7 @@ func startPublishing(t *testing.T, change ...func(*Config)) (*testServer, *testP
 	t.Helper()
 	publisher := &testPublisher{}
 	config := testConfig()
-	config.NewPublisher = func(f Feedback) Publisher { publisher.feedback = f; return publisher }
+	config.NewPublisher = func(f channel.Feedback) channel.Publisher { publisher.feedback = f; return publisher }
 	config.PublishBytesMax, config.InboundBytesTotal = 200_000, 1<<20
 	for _, f := range change {
 		f(&config)
@@ -79,7 +79,7 @@ func text(payload string) []byte { return clientFrame(0x81, []byte(payload)) }
 func TestPubWithKeys(t *testing.T) {
 	bus := &busOf{holding: true}
 	config := testConfig()
-	config.NewPublisher = func(f Feedback) Publisher { bus.feedback = f; return bus }
+	config.NewPublisher = func(f channel.Feedback) channel.Publisher { bus.feedback = f; return bus }
 	config.PublishBytesMax, config.InboundBytesTotal = 200_000, 1<<20
 	s := startServer(t, 1, config)
 	c := s.upgradeTwoWay(t, "/")
@@ -362,7 +362,7 @@ func TestDrainOfHeldBack(t *testing.T) {
 func TestPublishNeedsATokenThatSaysSo(t *testing.T) {
 	config, w := tokenConfig(t)
 	publisher := &testPublisher{}
-	config.NewPublisher = func(f Feedback) Publisher { publisher.feedback = f; return publisher }
+	config.NewPublisher = func(f channel.Feedback) channel.Publisher { publisher.feedback = f; return publisher }
 	config.PublishBytesMax, config.InboundBytesTotal = 200_000, 1<<20
 	s := startServer(t, 1, config)
 	enter := func(publish ...string) *rawClient {

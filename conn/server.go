@@ -8,6 +8,8 @@ import (
 	"c10m/channel"
 	"c10m/conn/admission"
 	"c10m/conn/operator"
+	"c10m/conn/pages"
+	"c10m/conn/presence"
 	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/conn/walks"
@@ -28,10 +30,10 @@ type Config struct {
 	Tokens *access.Tokens
 	// NewPublisher makes a loop's way to the bus for what clients publish; it
 	// is called on that loop's thread. nil: what clients say is refused.
-	NewPublisher func(Feedback) Publisher
+	NewPublisher func(channel.Feedback) channel.Publisher
 	// NewPresence makes a loop's way to the bus for what it tells of those who come
 	// and leave (Channel.Presence), as NewPublisher does; nil: nothing is told.
-	NewPresence func(Feedback) Publisher
+	NewPresence func(channel.Feedback) channel.Publisher
 	// PublishBytesMax is the longest message that a client may publish.
 	PublishBytesMax int
 	// InboundBytesTotal is what a loop may keep of messages and commands that clients
@@ -44,7 +46,7 @@ type Config struct {
 	// History continues positions; nil knows none.
 	History *channel.History
 	// Pages are the server's own, beside /-/channels/<channel>.
-	Pages []Page
+	Pages []pages.Page
 	// Refusals collect who is refused; nil: nobody looks.
 	Refusals *reasons.Refusals
 }
@@ -56,7 +58,7 @@ type Shared struct {
 	handshakeTimeout time.Duration // these two of limits.go, or a test's own
 	lingerTimeout    time.Duration
 	requestBytesMax  int
-	pages            map[string]*page
+	pages            pages.Pages
 	// Shared: atomic.
 	// MemoryShort refuses newcomers with 503 while it is true.
 	MemoryShort atomic.Bool
@@ -74,7 +76,7 @@ func NewShared(config Config) *Shared {
 	s := &Shared{
 		requestBytesMax: min(config.RequestBytesMax, wire.HeadBytesMax),
 		Config:          config, handshakeTimeout: handshakeTimeout, lingerTimeout: lingerTimeout,
-		pages: newPages(config.Pages),
+		pages: pages.New(config.Pages),
 	}
 	s.gate = admission.NewShared(&s.Config.Access)
 	return s
@@ -166,9 +168,8 @@ type Server struct {
 	coldSpares   []*cold
 	inboundBytes int // held by cold.in and cold.body, all together
 	members      *memberships
-	publisher    Publisher
-	presence     Publisher // nil if nobody is told
-	presenceNext int64     // when it is told again
+	publisher    channel.Publisher
+	presence     presence.Teller
 	handshakes   timers.Deadlines
 	lingers      timers.Deadlines
 	pings        timers.Rounds
@@ -205,13 +206,14 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 		s.publisher = config.NewPublisher(s)
 	}
 	if config := &shared.Config; config.NewPresence != nil {
-		s.presence = config.NewPresence(presenceFeedback{&s.stats})
+		s.presence.To = config.NewPresence(presence.Failures{Count: &s.stats.PresenceFailed})
 	}
 	s.gate.judge.Loop, s.gate.judge.MayPost = loop, s.publisher != nil
 	s.refusals = shared.Config.Refusals.NewRing(&s.stats.RefusalsDropped)
 	s.members = &memberships{Loop: loop, server: s}
 	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
 	s.gaps, s.draining = walks.NewGaps(loop, s.registry, many{s}), walks.NewDraining(loop, many{s}, shared.lingerTimeout)
+	s.presence.Loop, s.presence.Registry = loop, s.registry
 	s.operator = operator.NewLoop(loop, s.registry, many{s})
 	s.pings.Begin(loop.Now())
 	return s
@@ -249,8 +251,7 @@ func (s *Server) Open(fd uint32, tag poller.Tag) {
 		n, status = s.loop.Recv(fd, s.scratch[:])
 	}
 	if status == poller.Full {
-		if s.coldOf(fd) == nil {
-			s.refuse(fd, reasons.RequestMemory)
+		if s.coldOrRefuse(fd) == nil {
 			return
 		}
 		s.expireAfter(&s.handshakes, fd, s.shared.handshakeTimeout)
@@ -342,7 +343,7 @@ func (s *exchange) upgrade(fd uint32, h *wire.Head, rest []byte) {
 		reason = s.gate.judge.Token(h) // last: it costs more than all the rest
 	}
 	if reason != reasons.None {
-		s.refuseRequest(fd, h.Bytes(), reason)
+		s.refuseHead(fd, h, reason)
 		return
 	}
 	s.later = wire.AppendSwitch(s.later[:0], h.Value(wire.SecWebSocketKey), s.gate.judge.Subprotocol)
@@ -393,8 +394,14 @@ func (s *Server) refuseRequest(fd uint32, request []byte, reason reasons.Reason)
 		s.refusals.Note(reason, peer, request)
 	}
 	c := s.cold[fd]
-	asksHead := isHead(request) || c != nil && c.isHead
+	asksHead := wire.AsksHead(request) || c != nil && c.isHead
 	s.finish(fd, reason, s.exchange.dressed(wire.AnswerTo(asksHead, reason.Refusal()), s.exchange.asker(fd)))
+}
+
+// refuseHead is refuseRequest for a request whose head is complete.
+func (s *Server) refuseHead(fd uint32, h *wire.Head, reason reasons.Reason) verdict {
+	s.refuseRequest(fd, h.Bytes(), reason)
+	return verdictOver
 }
 
 // coldOf returns the cold state of fd and makes it if there is none; nil if
@@ -417,6 +424,24 @@ func (s *Server) coldOf(fd uint32) *cold {
 	return c
 }
 
+// coldOrRefuse is coldOf for a request, which is refused if there is no room.
+func (s *Server) coldOrRefuse(fd uint32) *cold {
+	c := s.coldOf(fd)
+	if c == nil {
+		s.refuse(fd, reasons.RequestMemory)
+	}
+	return c
+}
+
+// coldOrEnd is coldOf for a connection that ends if there is no room.
+func (s *Server) coldOrEnd(fd uint32) *cold {
+	c := s.coldOf(fd)
+	if c == nil {
+		s.end(fd, reasons.StateMemory)
+	}
+	return c
+}
+
 // thaw drops the cold state of fd if nothing is in it any more.
 func (s *Server) thaw(fd uint32) {
 	record := s.loop.Record(fd)
@@ -434,7 +459,6 @@ func (s *Server) dropCold(fd uint32) {
 		return
 	}
 	s.exchange.requestBytes -= c.requestArray
-	s.exchange.dropHead(c)
 	s.inboundBytes -= c.in.KeptBytes()
 	s.outbox.owedBytes -= len(c.owed)
 	s.exchange.dropBody(c)

@@ -20,11 +20,11 @@ const (
 	simSaidBytesMax = 700
 )
 
-// A simBus is the Publisher of a simulation. It checks what clients say, and
+// A simBus is the channel.Publisher of a simulation. It checks what clients say, and
 // has it published when the simulation says so.
 type simBus struct {
 	*simulation
-	feedback Feedback
+	feedback channel.Feedback
 	pending  []simSaid
 	waiting  bool
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"c10m/channel"
+	"c10m/conn/pages"
 	"c10m/conn/reasons"
 	"c10m/poller"
 	"c10m/poller/pollertest"
@@ -32,7 +33,7 @@ type httpSimulation struct {
 	clients  []*askingClient   // all there ever were
 	live     []int             // the numbers of those that may still do something
 	waiting  []channel.Outcome // that the bus has not told
-	feedback Feedback
+	feedback channel.Feedback
 	answered int
 	busy     int // answered with 429
 }
@@ -67,9 +68,9 @@ func newHTTPSimulation(t *testing.T, seed uint64) *httpSimulation {
 		PartialWrite: 0.2, SendFull: 0.1, SendNoBufs: 0.02, Reset: 0.0002, ShortRead: 0.3, WaitNothing: 0.05, StaleEvent: 0.1,
 	}
 	config := testConfig()
-	config.NewPublisher = func(f Feedback) Publisher { s.feedback = f; return s }
+	config.NewPublisher = func(f channel.Feedback) channel.Publisher { s.feedback = f; return s }
 	config.PublishBytesMax, config.InboundBytesTotal = 3000, 1<<20
-	config.Pages = []Page{{Path: "/-/page", ContentType: "text/plain", Body: []byte(simPage)}}
+	config.Pages = []pages.Page{{Path: "/-/page", ContentType: "text/plain", Body: []byte(simPage)}}
 	shared := NewShared(config)
 	// The loop sleeps through turns in which nothing comes, so clients are slow.
 	shared.handshakeTimeout, shared.lingerTimeout = 5*time.Minute, 5*time.Minute

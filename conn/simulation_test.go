@@ -86,7 +86,7 @@ func newSimulation(t *testing.T, seed uint64, skip bool) *simulation {
 	config := testConfig()
 	config.PingInterval = 20 * time.Second
 	config.Channel = channel.Config{LogBytes: 8 << 10, LogAge: 5 * time.Minute, LogBytesTotal: 64 << 10, Skip: skip}
-	config.NewPublisher = func(f Feedback) Publisher { s.bus = simBus{simulation: s, feedback: f}; return &s.bus }
+	config.NewPublisher = func(f channel.Feedback) channel.Publisher { s.bus = simBus{simulation: s, feedback: f}; return &s.bus }
 	config.PublishBytesMax, config.InboundBytesTotal = simSaidBytesMax, 16<<10
 	config.Access = admission.Access{Addresses: access.NewAddresses(access.AddressLimits{Connections: 1 << 20}), DescriptorsMax: 1 << 12}
 	s.loop, s.server = newSimulatedLoop(t, s.kernel, NewShared(config))

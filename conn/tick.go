@@ -20,7 +20,7 @@ func (s *Server) Tick() (next int64) {
 		s.gate.expireTokens(),
 		s.longPolls.expirePolls(),
 		s.resumer.expireBacklogs(),
-		s.tellPresence(),
+		s.presence.Tell(),
 	)
 	s.registry.Tick()
 	if interval := s.shared.Config.PingInterval; interval > 0 {

@@ -134,9 +134,8 @@ func (s *twoWays) join(fd uint32, name []byte) (n uint32) {
 func (s *twoWays) leave(fd, n uint32) {
 	w := twoWayOf(s.loop.Record(fd))
 	if w.busy == n && s.registry.MidFrame(n) {
-		c := s.coldOf(fd)
+		c := s.coldOrEnd(fd)
 		if c == nil {
-			s.end(fd, reasons.StateMemory)
 			return
 		}
 		s.outbox.owe(fd, c, s.registry.Hold(n))

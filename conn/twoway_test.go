@@ -303,7 +303,7 @@ func TestTwoWayCutAtEveryByte(t *testing.T) {
 
 func TestTwoWayTokens(t *testing.T) {
 	config, w := tokenConfig(t)
-	config.NewPublisher = func(Feedback) Publisher { return &testPublisher{} }
+	config.NewPublisher = func(channel.Feedback) channel.Publisher { return &testPublisher{} }
 	config.PublishBytesMax, config.InboundBytesTotal = 1000, 1<<20
 	s := startServer(t, 1, config)
 	token := func(claims jwt.MapClaims) string {

@@ -41,7 +41,7 @@ type twoWayWorld struct {
 	answers   func() // of the history, to be run between two turns; nil: nobody asked
 
 	// The bus, which is the Publisher.
-	feedback Feedback
+	feedback channel.Feedback
 	pending  []worldSaid
 	waiting  bool
 
@@ -61,7 +61,7 @@ func newTwoWayWorld(t testing.TB, seed uint64, skip, history bool, happened map[
 	config := testConfig()
 	config.PingInterval = 20 * time.Second
 	config.Channel = channel.Config{LogBytes: 40 << 10, LogAge: 5 * time.Minute, LogBytesTotal: 256 << 10, Skip: skip}
-	config.NewPublisher = func(f Feedback) Publisher { w.feedback = f; return w }
+	config.NewPublisher = func(f channel.Feedback) channel.Publisher { w.feedback = f; return w }
 	config.PublishBytesMax, config.InboundBytesTotal = 700, 16<<10
 	hub := HubConfig(wire.FrameAuto, 1<<20, w.kernel.Now)
 	if history {

@@ -49,7 +49,7 @@ func start(t *testing.T, mode wire.FrameMode, messageBytesMax int) *server {
 	shared := conn.NewShared(conn.Config{
 		ConnectionsMax:  1 << 20,
 		Channel:         channel.Config{LogBytes: 4 * messageBytesMax, LogAge: patience.Guard, LogBytesTotal: 256 << 20},
-		NewPublisher:    func(f conn.Feedback) conn.Publisher { return uplink.Queue(f) },
+		NewPublisher:    func(f channel.Feedback) channel.Publisher { return uplink.Queue(f) },
 		PublishBytesMax: messageBytesMax, InboundBytesTotal: 256 << 20,
 	})
 	var posters []channel.Poster

@@ -64,6 +64,10 @@ func AppendAnswer(out []byte, status int, fields, contentType string, body []byt
 
 var endOfHead = []byte("\r\n\r\n")
 
+// AsksHead reports whether a request, or what there is of it, asks with HEAD: then no
+// answer to it has a body.
+func AsksHead(request []byte) bool { return bytes.HasPrefix(request, []byte("HEAD ")) }
+
 // AnswerTo is an answer without its body if it is one to HEAD (RFC 9110, 9.3.2).
 func AnswerTo(isHead bool, answer []byte) []byte {
 	if isHead {

@@ -330,6 +330,7 @@ func (h *Head) Bytes() []byte { return h.p[:h.at:h.at] }
 // complete.
 func (h *Head) Method() []byte { return h.slice(h.method) }
 func (h *Head) Target() []byte { return h.slice(h.target) }
+func (h *Head) IsHead() bool   { return string(h.Method()) == "HEAD" }
 
 // IsHTTP10 reports whether the client speaks HTTP/1.0.
 func (h *Head) IsHTTP10() bool { return h.minor == 0 }

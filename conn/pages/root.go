@@ -1,4 +1,4 @@
-package conn
+package pages
 
 import (
 	"strings"
@@ -8,7 +8,7 @@ import (
 
 // What somebody is told who comes with a browser, or with a plain GET.
 
-// The paths under which newPages keeps what is answered at /.
+// The paths under which New keeps what is answered at /.
 const (
 	rootText = "/"
 	rootHTML = "/ html"
