@@ -36,7 +36,7 @@ func (f *serveFlags) pace(pace *channel.Pace, sources *admin.Sources) (stop func
 		return func() {}
 	}
 	pacer := tuning.NewPacer(tuning.ThisHost(), tuning.PacerConfig{Writes: pace.Writes, Bytes: pace.Bytes,
-		SetRate: pace.SetRate, SetMost: pace.SetMost})
+		Await: pace.Await, Interrupt: pace.Interrupt, SetRate: pace.SetRate, SetMost: pace.SetMost})
 	sources.Pacer = pacer.Stats()
 	return pacer.Watch()
 }

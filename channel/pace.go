@@ -4,6 +4,8 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"c10m/internal/futex"
 )
 
 // A Pace bounds how many writes a second the sweeps of all loops make together,
@@ -11,7 +13,7 @@ import (
 // it: what finds a full queue is dropped without a word, and TCP sends it again
 // a fifth of a second later. Channels of few members are not paced.
 //
-// Like the accept rate (poller/rate.go) it is the generic cell rate algorithm:
+// Like package rate it is the generic cell rate algorithm:
 // one number, the time at which the next write is due. A loop reserves a slice
 // at once and sleeps until its time, so loops are served in the order in which
 // they asked.
@@ -20,7 +22,8 @@ type Pace struct {
 	// milliseconds; next is written for each slice.
 	interval atomic.Int64  // picoseconds between two writes; 0 is no limit
 	most     atomic.Uint64 // writes up to which slices may begin; 0 is no limit
-	_        [48]byte
+	awaited  atomic.Uint32 // 1: somebody sleeps until a slice begins
+	_        [44]byte
 	next     atomic.Int64  // nanoseconds of Socket.Now
 	writes   atomic.Uint64 // made, or about to be made by a slice that has begun
 	bytes    atomic.Uint64
@@ -45,11 +48,34 @@ func (p *Pace) SetMost(writes uint64) { p.most.Store(writes) }
 // take begins a slice of so many writes, if that many may be made.
 func (p *Pace) take(writes int) bool {
 	n := p.writes.Add(uint64(writes))
+	if p.awaited.Load() != 0 {
+		p.Interrupt()
+	}
 	if most := p.most.Load(); most == 0 || n <= most {
 		return true
 	}
 	p.writes.Add(-uint64(writes))
 	return false
+}
+
+// Await sleeps until Writes is no longer what it was, or Interrupt was called. One
+// goroutine at a time may call it, and keeps its thread.
+func (p *Pace) Await(writes uint64) {
+	// Announce it first and look second; who begins a slice does it the other way round.
+	p.awaited.Store(1)
+	if p.Writes() != writes {
+		p.awaited.Store(0)
+	}
+	for p.awaited.Load() != 0 {
+		futex.Wait(&p.awaited, 1, 0, futex.Anybody)
+	}
+}
+
+// Interrupt ends an Await. Any goroutine may call it.
+func (p *Pace) Interrupt() {
+	if p.awaited.CompareAndSwap(1, 0) {
+		futex.Wake(&p.awaited, 1, futex.Anybody)
+	}
 }
 
 // Writes is how many writes were paced, Bytes what they wrote, and Waits how

@@ -3,6 +3,8 @@ package channel
 import (
 	"testing"
 	"time"
+
+	"c10m/internal/patience"
 )
 
 // pacedHost is a host whose sweeps have a pace, with a large channel of 150
@@ -126,5 +128,41 @@ func TestPaceGivesBack(t *testing.T) {
 	pace.SetRate(1)
 	if at := pace.reserve(late, 1000); at > late+paceWaitNanosMax {
 		t.Errorf("a loop waits %v", time.Duration(at-late))
+	}
+}
+
+// Who adapts the rate sleeps until a slice begins, and misses none that begins while he
+// goes to sleep.
+func TestPaceIsAwaited(t *testing.T) {
+	pace := &Pace{}
+	for range 2000 {
+		seen := pace.Writes()
+		woken := make(chan uint64)
+		go func() {
+			pace.Await(seen)
+			woken <- pace.Writes()
+		}()
+		pace.take(3)
+		select {
+		case writes := <-woken:
+			if writes != seen+3 {
+				t.Fatalf("woken after %d writes, not %d", writes, seen+3)
+			}
+		case <-time.After(patience.Guard):
+			t.Fatal("a slice began, and nobody was woken")
+		}
+	}
+	ended := make(chan struct{})
+	go func() {
+		pace.Await(pace.Writes())
+		close(ended)
+	}()
+	for isOver := false; !isOver; {
+		pace.Interrupt()
+		select {
+		case <-ended:
+			isOver = true
+		case <-time.After(time.Millisecond):
+		}
 	}
 }

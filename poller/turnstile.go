@@ -3,8 +3,8 @@ package poller
 import (
 	"math"
 	"sync/atomic"
-	"syscall"
-	"unsafe"
+
+	"c10m/internal/futex"
 )
 
 // A turnstile lets only so many loops work at a time as there are processors,
@@ -100,7 +100,7 @@ func (t *turnstile) enter(id int, pass *atomic.Bool) (seated bool) {
 		if pass.Load() {
 			return false
 		}
-		futexWait(&t.calls, calls, 0, 1<<(id%32))
+		futex.Wait(&t.calls, calls, 0, 1<<(id%32))
 	}
 }
 
@@ -109,7 +109,7 @@ func (t *turnstile) leave() {
 	t.free.Add(1)
 	t.calls.Add(1)
 	if t.waiting.Load() > 0 {
-		futexWake(&t.calls, 1, futexAnybody)
+		futex.Wake(&t.calls, 1, futex.Anybody)
 	}
 }
 
@@ -122,7 +122,7 @@ func (t *turnstile) yield(id int, pass *atomic.Bool) (seated bool) {
 	}
 	t.leave()
 	t.waiting.Add(1)
-	futexWait(&t.calls, t.calls.Load(), yieldNanosMax, 1<<(id%32))
+	futex.Wait(&t.calls, t.calls.Load(), yieldNanosMax, 1<<(id%32))
 	t.waiting.Add(-1)
 	return t.enter(id, pass)
 }
@@ -131,40 +131,11 @@ func (t *turnstile) yield(id int, pass *atomic.Bool) (seated bool) {
 // that share its bit wake and sleep again.
 func (t *turnstile) wake(id int) {
 	t.calls.Add(1)
-	futexWake(&t.calls, math.MaxInt32, 1<<(id%32))
+	futex.Wake(&t.calls, math.MaxInt32, 1<<(id%32))
 }
 
 // quantum is for how long a loop keeps its seat while others wait.
 func (t *turnstile) quantum() int64 {
 	loops := (t.waiting.Load() + t.seats) / t.seats
 	return min(quantumNanosMax, roundNanos/int64(loops))
-}
-
-// FUTEX_WAIT_BITSET and FUTEX_WAKE_BITSET with FUTEX_PRIVATE_FLAG (futex(2)).
-const (
-	futexWaitBitset = 9 | 128
-	futexWakeBitset = 10 | 128
-	futexAnybody    = math.MaxUint32 // FUTEX_BITSET_MATCH_ANY
-	clockMonotonic  = 1              // CLOCK_MONOTONIC (clock_gettime(2))
-)
-
-// futexWait sleeps while the word is value and nobody calls one of bits, for at
-// most so many nanoseconds if they are not 0. It may return early, for a signal.
-// It tells the runtime that the thread blocks, so that nobody waits for it.
-func futexWait(word *atomic.Uint32, value uint32, nanos int64, bits uint32) {
-	var until *syscall.Timespec // of CLOCK_MONOTONIC: this call takes a time, not a duration
-	if nanos > 0 {
-		var now syscall.Timespec
-		syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockMonotonic, uintptr(unsafe.Pointer(&now)), 0)
-		t := syscall.NsecToTimespec(now.Nano() + nanos)
-		until = &t
-	}
-	syscall.Syscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWaitBitset, uintptr(value),
-		uintptr(unsafe.Pointer(until)), 0, uintptr(bits))
-}
-
-// futexWake wakes at most so many who sleep for one of bits, the one that slept
-// longest first.
-func futexWake(word *atomic.Uint32, most int, bits uint32) {
-	syscall.RawSyscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWakeBitset, uintptr(most), 0, 0, uintptr(bits))
 }

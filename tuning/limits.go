@@ -115,8 +115,7 @@ const (
 
 	// pacePeriod is how often a pacer looks while somebody sweeps: a device's
 	// queue of 1,000 packets is 10 ms of a sweep. It costs some 100 us.
-	// pacerIdlePeriods is how many of them pass between two looks while nobody
-	// does.
+	// After pacerIdlePeriods of them in which nobody did, it sleeps until somebody does.
 	pacePeriod       = 10 * time.Millisecond
 	pacerIdlePeriods = 50
 	// paceRateMax and paceRateMin are writes a second: more than any host makes,

@@ -43,6 +43,9 @@ type PacerConfig struct {
 	Bytes   func() uint64           // that they wrote
 	SetRate func(perSecond float64) // of writes
 	SetMost func(writes uint64)     // that there may be until the next look
+	// Await sleeps until Writes is no longer that, or Interrupt was called.
+	Await     func(writes uint64)
+	Interrupt func()
 }
 
 // NewPacer sets the rate at which sweeps begin.
@@ -58,20 +61,57 @@ func NewPacer(host Host, config PacerConfig) *Pacer {
 // Stats is what the pacer goes on to write.
 func (p *Pacer) Stats() *PacerStats { return &p.stats }
 
-// Watch adapts the rate until stop is called.
+// Watch adapts the rate until stop is called. While nobody sweeps, mostly, it sleeps.
 func (p *Pacer) Watch() (stop func()) {
-	last, idle := time.Now(), 0
-	return every(pacePeriod, func(now time.Time) {
-		// Nobody sweeps, mostly: then nothing is read, but for what is under way
-		// all the same.
-		if p.config.Writes() != p.seen.writes {
-			idle = 0
-		} else if idle++; idle%pacerIdlePeriods != 0 {
-			return
+	var isOver atomic.Bool
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(pacePeriod)
+		defer ticker.Stop()
+		last, idle := time.Now(), 0
+		for !isOver.Load() {
+			now := <-ticker.C
+			switch {
+			case p.config.Writes() != p.seen.writes:
+				idle = 0
+				p.look(now.Sub(last).Seconds())
+			case idle < pacerIdlePeriods:
+				idle++
+				continue
+			default:
+				ticker.Stop()
+				p.rest(now.Sub(last).Seconds())
+				last = now
+				p.config.Await(p.seen.writes)
+				now = time.Now()
+				p.rest(now.Sub(last).Seconds())
+				ticker.Reset(pacePeriod)
+				idle = 0
+			}
+			last = now
 		}
-		p.look(now.Sub(last).Seconds())
-		last = now
-	})
+	}()
+	return func() {
+		isOver.Store(true)
+		for {
+			p.config.Interrupt() // it may be about to sleep
+			select {
+			case <-ended:
+				return
+			case <-time.After(pacePeriod):
+			}
+		}
+	}
+}
+
+// rest notes so many seconds without a sweep: what is held now is slow readers', or
+// somebody else's on this host.
+func (p *Pacer) rest(seconds float64) {
+	p.seen = p.count()
+	p.control.step(pacerSample{seconds: seconds, pages: float64(p.seen.pages)})
+	p.config.SetMost(p.seen.writes + uint64(p.control.budget))
+	p.publish()
 }
 
 // pacerCounts are sums since the start of the host, and pages of now.

@@ -4,6 +4,9 @@ import (
 	"math"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"c10m/internal/patience"
 )
 
 // A fakeNetwork is a device with a queue that drains at a rate; what finds it
@@ -162,7 +165,34 @@ func TestPacerReads(t *testing.T) {
 	if got := NewPacer(Host{}, p.config).count(); got.pages != 0 || got.dropped != 0 || got.sent != 0 {
 		t.Errorf("of nothing: %+v", got)
 	}
+}
+
+// A pacer sleeps while nobody sweeps, is there again with the first write, and ends also
+// while it sleeps.
+func TestPacerSleepsWhileNobodySweeps(t *testing.T) {
+	h := files{"/proc/net/sockstat": "sockets: used 9\nTCP: inuse 5 orphan 0 tw 0 alloc 7 mem 42\n"}.host(2)
+	var writes atomic.Uint64
+	var looks, naps atomic.Int64
+	p := NewPacer(h, PacerConfig{
+		Writes: writes.Load, Bytes: func() uint64 { return 8 }, SetRate: func(float64) {},
+		SetMost: func(uint64) { looks.Add(1) },
+		Await: func(seen uint64) {
+			naps.Add(1)
+			for writes.Load() == seen && naps.Load() > 0 {
+				time.Sleep(time.Millisecond)
+			}
+		},
+		Interrupt: func() { naps.Store(0) },
+	})
 	stop := p.Watch()
+	patience.Eventually(t, "it sleeps", func() bool { return naps.Load() == 1 })
+	before := looks.Load()
+	writes.Store(100)
+	patience.Eventually(t, "it wakes", func() bool { return looks.Load() > before })
+	patience.Eventually(t, "it sleeps again", func() bool { return naps.Load() == 2 })
+	if n := p.stats.UnderWay.Load(); n != 0 {
+		t.Errorf("%d pages are under way while nobody sweeps", n)
+	}
 	stop()
 }
 
