@@ -129,8 +129,8 @@ func (p *operatorPage) clients(w http.ResponseWriter, r *http.Request) {
 // A disconnection is the body of a POST: one client, or a channel.
 type disconnection struct {
 	Client      *operator.ClientID `json:"client"`
-	Channel     *string        `json:"channel"`
-	OverSeconds float64        `json:"overSeconds"`
+	Channel     *string            `json:"channel"`
+	OverSeconds float64            `json:"overSeconds"`
 }
 
 // disconnect closes a client or those of a channel. The body has to be JSON, which

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"c10m/bus"
@@ -98,19 +97,17 @@ type Config struct {
 // goroutine.
 type Server struct {
 	// Fixed after construction.
-	sources   Sources
-	log       *zap.Logger
-	listener  net.Listener
-	http      *http.Server
-	hurry     context.CancelFunc // ends the profiles under way
-	served    chan struct{}      // closed when the listener's goroutine has ended
-	publish   *publisher
-	list      *lister
-	operator  *operatorPage // nil: there is none
-	silent    cached[[]int] // loops that make no turns
-	closing   chan struct{} // closed by the first Close
-	closeOnce sync.Once
-	door      *door
+	sources  Sources
+	log      *zap.Logger
+	listener net.Listener
+	http     *http.Server
+	hurry    context.CancelFunc // ends the history, and the profiles under way
+	served   chan struct{}      // closed when the listener's goroutine has ended
+	publish  *publisher
+	list     *lister
+	operator *operatorPage // nil: there is none
+	silent   cached[[]int] // loops that make no turns
+	door     *door
 
 	// Shared: atomic.
 	password secret.Password
@@ -127,9 +124,6 @@ func Listen(cfg Config, sources Sources, log *zap.Logger) (*Server, error) {
 	}
 	s := newServer(cfg, sources, log, listener)
 	go s.serve()
-	if s.operator != nil {
-		go s.operator.history.run(s.closing)
-	}
 	return s, nil
 }
 
@@ -152,12 +146,12 @@ func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listen
 		served:   make(chan struct{}),
 		publish:  newPublisher(sources, cfg.MessageBytesMax),
 		list:     newLister(sources.Channels),
-		closing:  make(chan struct{}),
 		door:     newDoor(),
 		silent:   newCached[[]int](),
 	}
 	if sources.Operator != nil {
 		s.operator = newOperatorPage(&s.sources, log)
+		go s.operator.history.run(base.Done())
 	}
 	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
 	if err != nil {
@@ -201,7 +195,6 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // waits until all requests are answered or ctx is done; then it cuts those
 // that are left and returns the error of ctx. A second call does nothing.
 func (s *Server) Close(ctx context.Context) error {
-	s.closeOnce.Do(func() { close(s.closing) })
 	s.hurry()
 	err := s.http.Shutdown(ctx)
 	if err != nil {

@@ -9,12 +9,11 @@ import (
 // a RESP peer (its own reader, with replies; publishers, with messages) and the
 // peer's writer goroutine. Nobody writes to a socket under a lock.
 type outbox struct {
-	// Fixed after construction.
-	total *atomic.Int64 // bytes in all outboxes of the bus
-	wake  chan struct{} // one token: there is something to write, or it has ended
-	room  chan struct{} // one token: something was written, or it has ended
+	total *atomic.Int64 // bytes in all outboxes of the bus; fixed after construction
 
-	mu sync.Mutex
+	mu   sync.Mutex
+	wake sync.Cond // there is something to write, or it has ended
+	room sync.Cond // something was written, or it has ended
 	// Guarded by mu.
 	queue    []byte
 	aside    []byte // messages that came while a reply of many parts goes out
@@ -26,32 +25,25 @@ type outbox struct {
 }
 
 func newOutbox(total *atomic.Int64) *outbox {
-	return &outbox{total: total, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
-}
-
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
+	o := &outbox{total: total}
+	o.wake.L, o.room.L = &o.mu, &o.mu
+	return o
 }
 
 // reply queues bytes without a bound of its own: the reader waits for room
 // before it reads another command.
 func (o *outbox) reply(b []byte) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.add(b)
-	o.mu.Unlock()
-	signal(o.wake)
 }
 
 // hello switches the protocol of all messages queued behind the reply.
 func (o *outbox) hello(reply []byte, resp3 bool) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.add(reply)
 	o.resp3 = resp3
-	o.mu.Unlock()
-	signal(o.wake)
 }
 
 // push queues a message in the peer's protocol. It returns false if the peer
@@ -78,7 +70,6 @@ func (o *outbox) push(m *pushFrames) (ok, lagged bool) {
 		return true, false
 	}
 	o.add(frame)
-	signal(o.wake)
 	return true, false
 }
 
@@ -87,19 +78,19 @@ func (o *outbox) push(m *pushFrames) (ok, lagged bool) {
 // behind the reply.
 func (o *outbox) beginParts() {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.inParts = true
-	o.mu.Unlock()
 }
 
 func (o *outbox) endParts() {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.inParts = false
 	if !o.finished { // else they are counted no more
 		o.queue = append(o.queue, o.aside...)
 	}
 	o.aside = nil
-	o.mu.Unlock()
-	signal(o.wake)
+	o.wake.Signal()
 }
 
 func (o *outbox) add(b []byte) {
@@ -108,19 +99,16 @@ func (o *outbox) add(b []byte) {
 	}
 	o.queue = append(o.queue, b...)
 	o.total.Add(int64(len(b)))
+	o.wake.Signal()
 }
 
 // waitRoom blocks the reader until less than replyQueueBytesMax waits or the
 // outbox has ended.
 func (o *outbox) waitRoom() {
-	for {
-		o.mu.Lock()
-		full := !o.finished && len(o.queue)+o.writing > replyQueueBytesMax
-		o.mu.Unlock()
-		if !full {
-			return
-		}
-		<-o.room
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for !o.finished && len(o.queue)+o.writing > replyQueueBytesMax {
+		o.room.Wait()
 	}
 }
 
@@ -132,6 +120,7 @@ func (o *outbox) abandon() { o.end(true) }
 
 func (o *outbox) end(broken bool) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	if !o.finished {
 		o.total.Add(-int64(len(o.aside)))
 		o.aside = nil
@@ -142,38 +131,33 @@ func (o *outbox) end(broken bool) {
 		o.total.Add(-int64(len(o.queue)))
 		o.queue = nil
 	}
-	o.mu.Unlock()
-	signal(o.wake)
-	signal(o.room)
+	o.wake.Signal()
+	o.room.Signal()
 }
 
 // take blocks until there is something to write and returns it; the writer gives
 // it back with wrote. It returns nil when the writer should leave.
 func (o *outbox) take(spare []byte) []byte {
-	for {
-		o.mu.Lock()
-		if len(o.queue) > 0 {
-			b := o.queue
-			o.queue, o.writing = spare[:0], len(b)
-			o.mu.Unlock()
-			return b
-		}
-		finished := o.finished
-		o.mu.Unlock()
-		if finished {
-			return nil
-		}
-		<-o.wake
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.queue) == 0 && !o.finished {
+		o.wake.Wait()
 	}
+	b := o.queue
+	if len(b) == 0 {
+		return nil
+	}
+	o.queue, o.writing = spare[:0], len(b)
+	return b
 }
 
 // wrote accounts for n bytes of what take returned.
 func (o *outbox) wrote(n int) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.writing -= n
-	o.mu.Unlock()
 	o.total.Add(-int64(n))
-	signal(o.room)
+	o.room.Signal()
 }
 
 func (o *outbox) ending() bool {

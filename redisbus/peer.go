@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,11 +59,8 @@ type publishReply struct {
 
 // serve runs the peer until it ends, and returns with both goroutines gone.
 func (p *peer) serve() {
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		p.writeLoop()
-	}()
+	var writer sync.WaitGroup
+	writer.Go(p.writeLoop)
 	reason, err := p.readLoop()
 	p.setReason(reason)
 	p.bus.registry.clear(p)
@@ -73,7 +71,7 @@ func (p *peer) serve() {
 	p.flush()
 	p.out.finish()
 	_ = p.conn.SetWriteDeadline(time.Now().Add(flushSecondsMax * time.Second)) // of a write under way
-	<-written
+	writer.Wait()
 	if reason == closeProtocolError {
 		p.linger()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -71,14 +72,11 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 
-	proberEnded := make(chan struct{})
-	go func() {
-		defer close(proberEnded)
-		s.prober(ctx, end)
-	}()
+	var prober sync.WaitGroup
+	prober.Go(func() { s.prober(ctx, end) })
 	defer func() {
 		end(nil)
-		<-proberEnded
+		prober.Wait()
 	}()
 	for {
 		// Probes come back all the time, so nothing at all for this long is a
