@@ -33,6 +33,7 @@ func (f *serveFlags) pace(pace *channel.Pace, sources *admin.Sources) (stop func
 	perSecond, adaptive, _ := f.sweepRate() // Validate has seen the error
 	if !adaptive {
 		pace.SetRate(float64(perSecond))
+		sources.Pacer = &tuning.PacerStats{}
 		return func() {}
 	}
 	pacer := tuning.NewPacer(tuning.ThisHost(), tuning.PacerConfig{Writes: pace.Writes, Bytes: pace.Bytes,

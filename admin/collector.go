@@ -11,7 +11,6 @@ import (
 	"c10m/channel"
 	"c10m/conn/reasons"
 	"c10m/poller"
-	"c10m/tuning"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -102,31 +101,19 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) { prometheus.Describ
 func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	out := output(metrics)
 	out.value(buildInfo, prometheus.GaugeValue, 1, c.sources.Version)
-	sampled := uint64(0)
-	if c.sources.LogSampled != nil {
-		sampled = c.sources.LogSampled()
-	}
-	out.value(logSampled, prometheus.CounterValue, float64(sampled))
+	out.value(logSampled, prometheus.CounterValue, float64(c.sources.LogSampled()))
 	c.collectLoops(out)
 	c.collectHub(out)
 	c.collectBus(out)
 	c.collectMemory(out)
-	pace := c.sources.Pacer
-	if pace == nil {
-		pace = &tuning.PacerStats{}
-	}
-	out.numbers(paceMetrics, pace)
+	out.numbers(paceMetrics, c.sources.Pacer)
 	collectStops(out)
 }
 
 func (c *collector) collectLoops(out output) {
 	loops := c.sources.Loops
 	out.value(loopCount, prometheus.GaugeValue, float64(len(loops)))
-	addresses := int64(0)
-	if c.sources.Addresses != nil {
-		addresses = c.sources.Addresses()
-	}
-	out.value(clientAddresses, prometheus.GaugeValue, float64(addresses))
+	out.value(clientAddresses, prometheus.GaugeValue, float64(c.sources.Addresses()))
 	for _, m := range loopMetrics {
 		sum := 0.0
 		for i := range loops {

@@ -217,11 +217,12 @@ func TestLabelsNameTheirCounter(t *testing.T) {
 			t.Errorf("%s of %s is %g, want %g", want.name, want.label, v, want.value)
 		}
 	}
-	for name, log := range map[string]func() uint64{"a log": func() uint64 { return 8 }, "none": nil} {
-		sources.LogSampled = log
-		if v := series(t, gather(t, sources), "c10m_log_lines_sampled_total", "").Counter.GetValue(); v == 8 != (log != nil) {
-			t.Errorf("%s leaves out %g lines", name, v)
-		}
+	sources.LogSampled, sources.Addresses = func() uint64 { return 8 }, func() int64 { return 9 }
+	if v := series(t, gather(t, sources), "c10m_log_lines_sampled_total", "").Counter.GetValue(); v != 8 {
+		t.Errorf("the log leaves out %g lines", v)
+	}
+	if v := series(t, gather(t, sources), "c10m_client_addresses", "").Gauge.GetValue(); v != 9 {
+		t.Errorf("%g addresses are counted", v)
 	}
 	if v := series(t, families, "c10m_build_info", "v1.2.3").Gauge.GetValue(); v != 1 {
 		t.Errorf("build_info is %g", v)

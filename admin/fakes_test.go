@@ -11,6 +11,7 @@ import (
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/poller"
+	"c10m/tuning"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
@@ -61,7 +62,11 @@ func newLoop() Loop {
 // newSources are those of a healthy server with a number of loops.
 func newSources(loops int) (Sources, *fakeBus) {
 	fake := &fakeBus{health: bus.Health{Up: true}}
-	sources := Sources{Hub: &channel.HubStats{}, Bus: fake, Channels: fakeChannels{}, Version: "v1.2.3"}
+	sources := Sources{
+		Hub: &channel.HubStats{}, Bus: fake, Repeats: bus.NewRepeats(fake, fakeChannels{}, 0), Channels: fakeChannels{},
+		Operator: &fakeOperator{}, Draining: func() bool { return false }, Pacer: &tuning.PacerStats{},
+		Addresses: func() int64 { return 0 }, LogSampled: func() uint64 { return 0 }, Version: "v1.2.3",
+	}
 	for range loops {
 		sources.Loops = append(sources.Loops, newLoop())
 	}

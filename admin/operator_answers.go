@@ -165,7 +165,7 @@ func (p *operatorPage) state(w http.ResponseWriter, r *http.Request) {
 		Version: p.sources.Version, UpSeconds: time.Since(p.history.started).Seconds(),
 		Columns: columnNames[:], Samples: samples, Count: count, Loops: loops,
 		Bus: p.bus(), Memory: p.memory(), Closes: p.closes(mark),
-		Draining: p.sources.Draining != nil && p.sources.Draining(),
+		Draining: p.sources.Draining(),
 	}
 	if answer.Samples == nil {
 		answer.Samples = []sample{}

@@ -131,10 +131,6 @@ func TestOperatorsFiles(t *testing.T) {
 	if response, _ := ask(t, s, "POST", "/operator/state"); response.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", response.StatusCode)
 	}
-	sources, _ := newSources(1)
-	if response, _ := ask(t, start(t, sources), "GET", "/operator/"); response.StatusCode != 404 {
-		t.Errorf("a server without an operator: %d", response.StatusCode)
-	}
 }
 
 // The state puts together what the loops say, and asks them once however many look.

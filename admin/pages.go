@@ -61,9 +61,7 @@ func (s *Server) handler(registry *prometheus.Registry, errorLog *log.Logger) ht
 			fmt.Fprintf(&index, "%-14s %s\n", p.path, p.about)
 		}
 	}
-	if s.operator != nil {
-		fmt.Fprintf(&index, "%-14s %s\n", "/operator/", "the operator's page, for a browser: numbers with plots, channels, slow consumers, disconnecting")
-	}
+	fmt.Fprintf(&index, "%-14s %s\n", "/operator/", "the operator's page, for a browser: numbers with plots, channels, slow consumers, disconnecting")
 	index.WriteString(publishAbout)
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusOK, index.String())
@@ -105,7 +103,7 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 
 // readyz is for who chooses a server for a new connection.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	if s.sources.Draining != nil && s.sources.Draining() {
+	if s.sources.Draining() {
 		say(w, http.StatusServiceUnavailable, "draining: the server closes its connections and will exit\n")
 		return
 	}
@@ -120,10 +118,6 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 
 // livez is for who restarts a process that hangs: every loop has to make a turn.
 func (s *Server) livez(w http.ResponseWriter, r *http.Request) {
-	if s.sources.Operator == nil {
-		say(w, http.StatusOK, "ok\n")
-		return
-	}
 	silent := s.silent.get(r.Context(), "", func() (*[]int, time.Duration) {
 		var loops []int
 		for range liveSecondsMax { // a process that was frozen loses one of these seconds

@@ -45,7 +45,7 @@ func (s *Server) ways(next http.Handler) http.Handler {
 			s.publish.serve(w, r, strings.TrimPrefix(path, "/publish"))
 		case path == "/channels" || strings.HasPrefix(path, "/channels/"):
 			readOnly(s.list.handler(strings.TrimPrefix(path, "/channels"))).ServeHTTP(w, r)
-		case s.operator != nil && (path == "/operator" || strings.HasPrefix(path, "/operator/")):
+		case path == "/operator" || strings.HasPrefix(path, "/operator/"):
 			s.operator.serve(w, r, strings.TrimPrefix(path, "/operator"))
 		default:
 			next.ServeHTTP(w, r)
@@ -56,8 +56,7 @@ func (s *Server) ways(next http.Handler) http.Handler {
 // A publisher serves POST /publish: its messages take the way of any PUBLISH.
 type publisher struct {
 	// Fixed after construction.
-	bus             bus.Publishable
-	repeats         *bus.Repeats // nil: keys are not looked at
+	repeats         *bus.Repeats
 	channels        Channels
 	messageBytesMax int
 	batchBytesMax   int
@@ -73,20 +72,13 @@ type publisher struct {
 }
 
 func newPublisher(sources Sources, messageBytesMax int) *publisher {
-	if messageBytesMax == 0 {
-		messageBytesMax = messageBytesDefault
-	}
 	batch := max(batchBytesMax, 2*messageBytesMax)
-	p := &publisher{
-		bus: sources.Bus, repeats: sources.Repeats, channels: sources.Channels,
+	return &publisher{
+		repeats: sources.Repeats, channels: sources.Channels,
 		messageBytesMax: messageBytesMax, batchBytesMax: batch, bodiesBytesMax: int64(max(bodiesBytesMax, batch)),
 		wait:   publishWaitSecondsMax * time.Second,
 		places: make(chan struct{}, publishesMax),
 	}
-	if p.repeats != nil {
-		p.bus = p.repeats
-	}
-	return p
 }
 
 // A refusal is why nothing of a request was published: a status and a sentence.
@@ -256,7 +248,7 @@ func (p *publisher) hand(ctx context.Context, messages []*bus.Publication) error
 		}
 	}
 	defer func() { <-p.places }()
-	bus.PublishAll(ctx, p.bus, messages)
+	bus.PublishAll(ctx, p.repeats, messages)
 	return nil
 }
 

@@ -56,8 +56,6 @@ func (p *publisher) Collect(metrics chan<- prometheus.Metric) {
 	out.reasons(httpPublishesTotal, publishResultNames[:], p.results[:])
 	out.value(httpMessagesTotal, prometheus.CounterValue, float64(p.sent.Load()))
 	out.value(httpWaiting, prometheus.GaugeValue, float64(p.waiting.Load()))
-	if p.repeats != nil {
-		stats := p.repeats.Stats()
-		out.numbers(repeatMetrics, &stats)
-	}
+	stats := p.repeats.Stats()
+	out.numbers(repeatMetrics, &stats)
 }

@@ -70,6 +70,9 @@ func failures(of map[string]error) func(*bus.Publication) error {
 func startPublishing(t testing.TB, driver bus.Bus, door *bustest.Door, repeats *bus.Repeats) *Server {
 	t.Helper()
 	sources, _ := newSources(0)
+	if repeats == nil {
+		repeats = bus.NewRepeats(driver, door, 0)
+	}
 	sources.Bus, sources.Channels, sources.Repeats = driver, door, repeats
 	s, err := Listen(Config{Addr: "127.0.0.1:0", MessageBytesMax: testMessageBytesMax}, sources, newLog(t))
 	if err != nil {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -30,26 +31,23 @@ type Sources struct {
 	Loops []Loop
 	Hub   *channel.HubStats
 	Bus   bus.Bus
-	// Repeats stands in front of the bus for messages with a key. nil is a server that
-	// knows no keys.
+	// Repeats stands in front of the bus.
 	Repeats *bus.Repeats
 	// Channels counts and lists the connections here.
 	Channels Channels
-	// Operator is asked by the operator's page; nil is a server without that page.
+	// Operator is asked by the operator's page.
 	Operator Operator
 	// Draining reports whether the server is closing its connections. It is
-	// called from many goroutines. nil is a server that never drains.
+	// called from many goroutines.
 	Draining func() bool
 	// Memory is what the server knows of its memory. nil is a server that does
 	// not look.
 	Memory Memory
-	// Pacer is the pace of sweeps. nil is a server whose rate is fixed.
+	// Pacer is the pace of sweeps, all zero where the rate is fixed.
 	Pacer *tuning.PacerStats
-	// Addresses returns the number of client addresses that are counted. nil
-	// is none.
+	// Addresses returns the number of client addresses that are counted.
 	Addresses func() int64
-	// LogSampled returns the number of lines that the log left out. nil is a log that
-	// leaves out nothing.
+	// LogSampled returns the number of lines that the log left out.
 	LogSampled func() uint64
 	// Version is what build_info says; it may be empty.
 	Version string
@@ -68,8 +66,9 @@ type Memory interface {
 // check panics if main forgot something: better at the start than at the first
 // scrape.
 func (s *Sources) check() {
-	if s.Hub == nil || s.Bus == nil || s.Channels == nil {
-		panic("BUG: admin pages without the hub, its counters or the bus")
+	if s.Hub == nil || s.Bus == nil || s.Repeats == nil || s.Channels == nil || s.Operator == nil ||
+		s.Draining == nil || s.Pacer == nil || s.Addresses == nil || s.LogSampled == nil {
+		panic("BUG: admin pages without one of their sources")
 	}
 	for _, loop := range s.Loops {
 		if loop.Poller == nil || loop.Conn == nil || loop.Channel == nil {
@@ -105,7 +104,7 @@ type Server struct {
 	served   chan struct{}      // closed when the listener's goroutine has ended
 	publish  *publisher
 	list     *lister
-	operator *operatorPage // nil: there is none
+	operator *operatorPage
 	silent   cached[[]int] // loops that make no turns
 	door     *door
 
@@ -144,15 +143,13 @@ func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listen
 		listener: listener,
 		hurry:    hurry,
 		served:   make(chan struct{}),
-		publish:  newPublisher(sources, cfg.MessageBytesMax),
+		publish:  newPublisher(sources, cmp.Or(cfg.MessageBytesMax, messageBytesDefault)),
 		list:     newLister(sources.Channels),
 		door:     newDoor(),
 		silent:   newCached[[]int](),
 	}
-	if sources.Operator != nil {
-		s.operator = newOperatorPage(&s.sources, log)
-		go s.operator.history.run(base.Done())
-	}
+	s.operator = newOperatorPage(&s.sources, log)
+	go s.operator.history.run(base.Done())
 	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
 	if err != nil {
 		panic("BUG: " + err.Error()) // only for a level that does not exist

@@ -81,14 +81,6 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestReadyWithoutDraining: Draining may be nil.
-func TestReadyWithoutDraining(t *testing.T) {
-	sources, _ := newSources(0)
-	if response, body := ask(t, start(t, sources), "GET", "/readyz"); response.StatusCode != http.StatusOK {
-		t.Errorf("%d %q", response.StatusCode, body)
-	}
-}
-
 // TestMemoryShort: a server that refuses newcomers is healthy and not ready.
 func TestMemoryShort(t *testing.T) {
 	sources, _ := newSources(1)
@@ -133,8 +125,8 @@ func TestIndex(t *testing.T) {
 			t.Errorf("%s answers %d %q", line, response.StatusCode, body)
 		}
 	}
-	if listed != 6 {
-		t.Errorf("%d pages are listed, want 6:\n%s", listed, index)
+	if listed != 7 {
+		t.Errorf("%d pages are listed, want 7:\n%s", listed, index)
 	}
 	if response, _ := ask(t, s, "GET", "/nothing"); response.StatusCode != http.StatusNotFound {
 		t.Errorf("a page that does not exist answers %d", response.StatusCode)
@@ -326,8 +318,12 @@ func TestLimitsAreSet(t *testing.T) {
 // TestSourcesMustBeSet: main's mistakes show at the start.
 func TestSourcesMustBeSet(t *testing.T) {
 	for name, spoil := range map[string]func(*Sources){
-		"bus":  func(s *Sources) { s.Bus = nil },
-		"hub":  func(s *Sources) { s.Hub = nil },
+		"bus":      func(s *Sources) { s.Bus = nil },
+		"hub":      func(s *Sources) { s.Hub = nil },
+		"keys":     func(s *Sources) { s.Repeats = nil },
+		"channels": func(s *Sources) { s.Channels = nil }, "operator": func(s *Sources) { s.Operator = nil },
+		"draining": func(s *Sources) { s.Draining = nil }, "pacer": func(s *Sources) { s.Pacer = nil },
+		"addresses": func(s *Sources) { s.Addresses = nil }, "log": func(s *Sources) { s.LogSampled = nil },
 		"loop": func(s *Sources) { s.Loops[0].Conn = nil },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -38,11 +38,11 @@ func (r *Redis) PublishBatch(ctx context.Context, batch []*bus.Publication) {
 	begun := &firstPayload{bytes: batch[0].Payload}
 	answers := make([]*redis.IntCmd, len(batch))
 	for i, p := range batch {
+		var payload any = p.Payload
 		if i == 0 {
-			answers[i] = pipeline.Publish(ctx, string(p.Channel), begun)
-		} else {
-			answers[i] = pipeline.Publish(ctx, string(p.Channel), p.Payload)
+			payload = begun
 		}
+		answers[i] = pipeline.Publish(ctx, string(p.Channel), payload)
 		answers[i].SetVal(unanswered)
 	}
 	var role *redis.Cmd

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io/fs"
 	"os"
+	"strconv"
 )
 
 // networkCounts reads what the kernel counts of TCP and of network devices. A
@@ -92,12 +93,10 @@ func field(line []byte, number int) []byte {
 }
 
 // digits reads a number of decimal digits; 0 if it is none.
-func digits(text []byte) (n uint64) {
-	for _, c := range text {
-		if c < '0' || c > '9' {
-			return 0
-		}
-		n = 10*n + uint64(c-'0')
+func digits(text []byte) uint64 {
+	n, err := strconv.ParseUint(string(text), 10, 64)
+	if err != nil {
+		return 0
 	}
 	return n
 }
