@@ -5,7 +5,7 @@ and the one reason for which it ends. It knows nothing of Redis and nothing of o
 loops. The codecs are in conn/wire, what goes by the time in conn/timers, the reasons in
 conn/reasons, who may come in in conn/admission, walks over all connections in
 conn/walks, what the operator sees in conn/operator, what is at / and below /-/ in conn/pages,
-who came and left in conn/presence.
+who came and left in conn/presence, and what is owed outside the logs in conn/backlog.
 docs/internals/conn.md has the ways of each protocol in full, layouts in bytes,
 measurements, and what was tried and dropped.
 

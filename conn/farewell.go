@@ -65,7 +65,7 @@ func (s *Server) sayLast(fd uint32, phase uint8, reason reasons.Reason, lastWord
 	s.setPhase(fd, phase)
 	s.outbox.say(fd, lastWords)
 	if c := s.cold[fd]; c != nil {
-		s.resumer.dropResume(fd, c)
+		s.resumer.dropResume(c)
 	}
 	s.protocolOf(fd).channels.leave(s, fd)
 	if s.loop.Closing(fd) {

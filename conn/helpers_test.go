@@ -265,9 +265,9 @@ func (s *testServer) checkNothingLeft(t testing.TB) {
 		t.Errorf("Shared.Open is %d and should be 0", n)
 	}
 	s.onLoops(func(_ *poller.Loop, server *Server) {
-		if len(server.cold) != 0 || server.exchange.requestBytes != 0 || server.inboundBytes != 0 || server.outbox.owedBytes != 0 || len(server.outbox.pongs) != 0 || len(server.outbox.pinned.frames) != 0 {
+		if len(server.cold) != 0 || server.exchange.requestBytes != 0 || server.inboundBytes != 0 || server.outbox.owedBytes != 0 || len(server.outbox.pongs) != 0 || server.outbox.pins.Frames() != 0 {
 			t.Errorf("left over: %d cold, %d request bytes, %d bytes of messages, %d owed, %d bytes of pongs, %d pins", len(server.cold),
-				server.exchange.requestBytes, server.inboundBytes, server.outbox.owedBytes, len(server.outbox.pongs), len(server.outbox.pinned.frames))
+				server.exchange.requestBytes, server.inboundBytes, server.outbox.owedBytes, len(server.outbox.pongs), server.outbox.pins.Frames())
 		}
 		for _, c := range server.coldSpares {
 			if c.request != nil || c.owes() || !c.in.Between() {

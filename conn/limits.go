@@ -50,9 +50,6 @@ const (
 	// inboundBytesMax is the longest message of a client that may not publish.
 	// It is not kept, only checked before it is refused.
 	inboundBytesMax = 64 << 10
-	// backlogBytesPerWriteMax bounds what one write brings of the history, as a
-	// sweep's writes are bounded.
-	backlogBytesPerWriteMax = 256 << 10
 	// resumesPerTurnMax bounds the clients that are read from again in one turn,
 	// about 1 us each, after all had to wait for the bus.
 	resumesPerTurnMax = 256

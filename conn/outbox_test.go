@@ -6,26 +6,6 @@ import (
 	"c10m/conn/reasons"
 )
 
-func TestPinsCountAFrameOnce(t *testing.T) {
-	var p pins
-	one, two := make([]byte, 1000), make([]byte, 500)
-	p.add(one[300:])
-	p.add(one[100:])
-	p.add(two)
-	if p.bytes != 900+500 {
-		t.Fatalf("%d bytes are held", p.bytes)
-	}
-	p.remove(one[999:]) // all but a byte was written meanwhile
-	if p.bytes != 1400 {
-		t.Fatalf("%d bytes are held with one holder less", p.bytes)
-	}
-	p.remove(two)
-	p.remove(one[100:])
-	if p.bytes != 0 || len(p.frames) != 0 {
-		t.Fatalf("%d bytes of %d frames are left", p.bytes, len(p.frames))
-	}
-}
-
 // Readers that stop in the middle of large frames and say a ping each: their
 // frames leave the logs, and are bounded all the same.
 func TestFramesHeldOutsideTheLogsAreBounded(t *testing.T) {

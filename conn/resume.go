@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"c10m/channel"
+	"c10m/conn/backlog"
 	"c10m/conn/reasons"
 	"c10m/conn/timers"
 	"c10m/poller"
@@ -23,14 +24,12 @@ type resumer struct {
 
 // A resume is what a connection that continues has in its cold state.
 type resume struct {
-	waiting bool               // for the answer
-	isAhead bool               // it continues nothing, and asks only for its position
-	isFirst bool               // it begins with what is kept, and has no position
-	isOver  bool               // of a poll: its time is over
-	isGone  bool               // of a poll: messages were missed meanwhile
-	backlog []*channel.Message // still to be written
-	pinned  bool               // they count in outbox.pinned
-	due     int64              // when they have to be written, once they are pinned
+	waiting         bool // for the answer
+	isAhead         bool // it continues nothing, and asks only for its position
+	isFirst         bool // it begins with what is kept, and has no position
+	isOver          bool // of a poll: its time is over
+	isGone          bool // of a poll: messages were missed meanwhile
+	backlog.Backlog      // still to be written
 
 	// Of a two-way connection, which has one for each SUB, the oldest first:
 	member uint32 // the membership; 0 if it left before the answer
@@ -105,7 +104,7 @@ func (s *resumer) resumed(fd uint32, c *cold, a *channel.Answer) {
 	if s.loop.Closing(fd) || s.loop.Record(fd).Phase != phaseOpen {
 		return
 	}
-	c.resume.waiting, c.resume.backlog = false, a.Messages
+	c.resume.waiting, c.resume.Backlog = false, backlog.New(a.Messages, s.registry.Format(fd))
 	if c.owes() {
 		return // writable goes on with it
 	}
@@ -115,110 +114,56 @@ func (s *resumer) resumed(fd uint32, c *cold, a *channel.Answer) {
 // kept is how many messages of a channel the server keeps for those who come back.
 func (s *resumer) kept() int { return s.shared.Config.History.Kept() }
 
-// writeBacklog makes one write of what a member lacks, if that is known. When all of it is written
-// the member goes on with its log; else EPOLLOUT goes on.
+// writeBacklog makes one write of what a member lacks, if that is known. When all of it is
+// written the member goes on with its log; else EPOLLOUT goes on.
 func (s *resumer) writeBacklog(fd uint32, c *cold) {
-	r, format := c.resume, s.registry.Format(fd)
+	r := c.resume
 	if r.waiting {
 		s.loop.ArmWrite(fd, false)
 		return
 	}
-	if len(r.backlog) > 0 {
-		n, status := s.loop.Sendv(fd, s.gatherBacklog(r.backlog, format))
-		if status.IsEnd() {
-			s.end(fd, reasonOf(status))
-			return
-		}
-		s.stats.Resent.Add(uint64(s.advanceBacklog(fd, c, r, n, format)))
-		if s.loop.Closing(fd) {
+	if r.Len() > 0 {
+		if s.write(fd, c, r); s.loop.Closing(fd) {
 			return
 		}
 	}
-	if len(r.backlog) == 0 && !c.owes() {
-		c.resume = nil
-		s.thaw(fd)
-		s.registry.Release(fd)
+	if r.Len() > 0 || c.owes() {
+		s.loop.ArmWrite(fd, true)
 		return
 	}
-	s.loop.ArmWrite(fd, true)
-	if !r.pinned {
-		s.pinBacklog(fd, r, format)
-	}
+	c.resume = nil
+	s.thaw(fd)
+	s.registry.Release(fd)
 }
 
-func (s *resumer) gatherBacklog(backlog []*channel.Message, format channel.Format) []poller.Piece {
-	frames, bytes := 0, 0
-	for _, message := range backlog {
-		frame := message.As(format)
-		s.pieces[frames] = poller.Piece{Frame: frame, IsShared: true}
-		frames++
-		bytes += len(frame)
-		if frames == len(s.pieces) || bytes >= backlogBytesPerWriteMax {
-			break
-		}
+// write makes one write of a backlog and reports whether the socket took less.
+func (s *resumer) write(fd uint32, c *cold, r *resume) (isStuck bool) {
+	pieces := r.Pieces(s.pieces[:])
+	bytes := poller.BytesOf(pieces)
+	n, status := s.loop.Sendv(fd, pieces)
+	clear(pieces)
+	if status.IsEnd() {
+		s.end(fd, reasonOf(status))
+		return true
 	}
-	return s.pieces[:frames]
-}
-
-// advanceBacklog drops what n bytes of a write have brought and returns how many
-// messages that were. The rest of one that is partly written becomes owed.
-func (s *resumer) advanceBacklog(fd uint32, c *cold, r *resume, n int, format channel.Format) (messages int) {
-	clear(s.pieces[:])
-	for n > 0 {
-		frame := r.backlog[0].As(format)
-		if r.pinned {
-			s.outbox.pinned.remove(frame)
-		}
-		r.backlog[0] = nil
-		r.backlog = r.backlog[1:]
-		messages++
-		if n < len(frame) {
-			s.outbox.owe(fd, c, frame[n:])
-			break
-		}
-		n -= len(frame)
+	messages, rest := r.Advance(n)
+	s.stats.Resent.Add(uint64(messages))
+	s.outbox.owe(fd, c, rest)
+	if (r.Len() > 0 || c.owes()) && !r.IsPinned() && !s.loop.Closing(fd) {
+		age := s.shared.Config.Channel.LogAge
+		r.Pin(&s.outbox.pins, s.loop.Now()+int64(age))
+		s.expireAfter(&s.backlogs, fd, age)
+		s.outbox.boundPins(fd)
 	}
-	if r.pinned {
-		s.stats.Pinned.Store(int64(s.outbox.pinned.bytes))
-	}
-	return messages
-}
-
-// pinBacklog counts what a client did not take at once, since nothing else
-// bounds it: the history may drop it meanwhile.
-func (s *resumer) pinBacklog(fd uint32, r *resume, format channel.Format) {
-	r.pinned = true
-	r.due = s.loop.Now() + int64(s.shared.Config.Channel.LogAge)
-	for _, message := range r.backlog {
-		s.outbox.pinned.add(message.As(format))
-	}
-	s.stats.Pinned.Store(int64(s.outbox.pinned.bytes))
-	s.expireAfter(&s.backlogs, fd, s.shared.Config.Channel.LogAge)
-	if s.outbox.pinned.bytes > s.shared.Config.Channel.LogBytesTotal {
-		s.end(fd, reasons.SlowTotal)
-	}
+	return n < bytes
 }
 
 // dropResume forgets what a connection was still to get of the history.
-func (s *resumer) dropResume(fd uint32, c *cold) {
-	if c.resume == nil {
-		return
-	}
-	format := s.protocolOf(fd).channels.format(s.Server, fd)
+func (s *resumer) dropResume(c *cold) {
 	for r := c.resume; r != nil; r = r.next {
-		s.unpinBacklog(r, format)
+		r.Drop()
 	}
 	c.resume = nil
-}
-
-func (s *resumer) unpinBacklog(r *resume, format channel.Format) {
-	if !r.pinned {
-		return
-	}
-	for _, message := range r.backlog {
-		s.outbox.pinned.remove(message.As(format))
-	}
-	s.stats.Pinned.Store(int64(s.outbox.pinned.bytes))
 }
 
 // expireBacklogs ends those who have not taken their backlog within the age of a
@@ -230,7 +175,7 @@ func (s *resumer) expireBacklogs() (next int64) {
 	return s.expire(&s.backlogs, phaseOpen, func(fd uint32) {
 		if c := s.cold[fd]; c != nil {
 			for r := c.resume; r != nil; r = r.next {
-				if r.pinned && s.loop.Now() >= r.due {
+				if r.IsLate(s.loop.Now()) {
 					s.end(fd, reasons.SlowAge)
 					return
 				}

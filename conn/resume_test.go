@@ -191,7 +191,7 @@ func TestResumeOfWhoLeavesInTheMiddle(t *testing.T) {
 		"answers": "GET /news?since=first&wait=9 HTTP/1.1\r\nHost: h\r\n\r\n",
 	} {
 		kept := func() (bytes int) {
-			s.onLoops(func(_ *poller.Loop, server *Server) { bytes = server.outbox.owedBytes + server.outbox.pinned.bytes })
+			s.onLoops(func(_ *poller.Loop, server *Server) { bytes = server.outbox.owedBytes + server.outbox.pins.Bytes() })
 			return bytes
 		}
 		slow := s.dialSlow(t)

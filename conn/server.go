@@ -7,6 +7,7 @@ import (
 	"c10m/access"
 	"c10m/channel"
 	"c10m/conn/admission"
+	"c10m/conn/backlog"
 	"c10m/conn/operator"
 	"c10m/conn/pages"
 	"c10m/conn/presence"
@@ -221,7 +222,7 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 
 // tieParts makes the parts and tells them whose they are.
 func (s *Server) tieParts() {
-	s.outbox = outbox{Server: s, pongs: make([]byte, 0, replyBatchBytesMax)}
+	s.outbox = outbox{Server: s, pins: backlog.Pins{Gauge: &s.stats.Pinned}, pongs: make([]byte, 0, replyBatchBytesMax)}
 	s.twoWays = twoWays{Server: s, grants: access.NewPatternStore()}
 	config := &s.shared.Config
 	s.gate = gate{Server: s, clients: s.shared.gate.NewClients(), judge: admission.Judge{Pauses: &s.stats.TokenPauses, Config: admission.Config{
@@ -463,7 +464,7 @@ func (s *Server) dropCold(fd uint32) {
 	s.outbox.owedBytes -= len(c.owed)
 	s.exchange.dropBody(c)
 	s.outbox.unpin(c)
-	s.resumer.dropResume(fd, c)
+	s.resumer.dropResume(c)
 	delete(s.cold, fd)
 	s.loop.Record(fd).Marks &^= markCold
 	// Never called while the parser in c is running: see end.
@@ -508,7 +509,7 @@ func (s *Server) Closed(fd uint32) {
 		}
 		s.end(fd, reason)
 	}
-	s.dropCold(fd) // while it is a member: what is pinned is of its format
+	s.dropCold(fd)
 	s.protocolOf(fd).channels.leave(s, fd)
 	s.gate.clients.Release(fd, s.loop.Now())
 }

@@ -4,8 +4,8 @@ import (
 	"strconv"
 
 	"c10m/channel"
+	"c10m/conn/backlog"
 	"c10m/conn/wire"
-	"c10m/poller"
 )
 
 // How a channel of a two-way connection is confirmed, and continues at a position
@@ -84,7 +84,7 @@ func (s *twoWays) confirmed(fd uint32, c *cold, a *channel.Answer) {
 		position = r.since
 	}
 	s.replySubs(r, name, position)
-	r.backlog = a.Messages
+	r.Backlog = backlog.New(a.Messages, s.protocolOf(fd).format)
 	if s.outbox.sayPongs(); !s.loop.Closing(fd) {
 		s.serveBacklogs(fd)
 	}
@@ -156,7 +156,7 @@ func (s *twoWays) unconfirm(fd, n uint32) {
 			s.replySubs(r, s.registry.Name(n), nil)
 			r.member = 0
 		} else {
-			s.resumer.unpinBacklog(r, s.protocolOf(fd).format)
+			r.Drop()
 			c.unlink(r)
 		}
 		return
@@ -179,16 +179,16 @@ func (s *twoWays) serveBacklogs(fd uint32) (stuck, more bool) {
 		next := r.next
 		switch {
 		case r.waiting:
-		case written && len(r.backlog) > 0:
+		case written && r.Len() > 0:
 			more = true
-		case len(r.backlog) > 0:
+		case r.Len() > 0:
 			written = true
-			if stuck = s.writeSome(fd, c, r); s.loop.Closing(fd) {
+			if stuck = s.resumer.write(fd, c, r); s.loop.Closing(fd) {
 				return true, false
 			}
-			more = more || len(r.backlog) > 0
+			more = more || r.Len() > 0
 		}
-		if !r.waiting && len(r.backlog) == 0 && !c.owes() {
+		if !r.waiting && r.Len() == 0 && !c.owes() {
 			c.unlink(r)
 			s.members.stuck = false
 			s.registry.Release(r.member)
@@ -209,22 +209,6 @@ func (s *twoWays) serveBacklogs(fd uint32) (stuck, more bool) {
 	}
 	s.thaw(fd)
 	return stuck, more
-}
-
-// writeSome makes one write of a backlog and reports whether the socket took less.
-func (s *twoWays) writeSome(fd uint32, c *cold, r *resume) (stuck bool) {
-	pieces := s.resumer.gatherBacklog(r.backlog, s.protocolOf(fd).format)
-	bytes := poller.BytesOf(pieces)
-	n, status := s.loop.Sendv(fd, pieces)
-	if status.IsEnd() {
-		s.end(fd, reasonOf(status))
-		return true
-	}
-	s.stats.Resent.Add(uint64(s.resumer.advanceBacklog(fd, c, r, n, s.protocolOf(fd).format)))
-	if len(r.backlog) > 0 && !r.pinned && !s.loop.Closing(fd) {
-		s.resumer.pinBacklog(fd, r, s.protocolOf(fd).format)
-	}
-	return n < bytes
 }
 
 // unlink takes r out of the list of resumes.
