@@ -23,7 +23,7 @@ type commonFlags struct {
 	FirstPort int    `group:"Where to" default:"10000" help:"The port of the first connections."`
 	PerPort   int    `group:"Where to" default:"50000" help:"Connections to a port before the next port is taken. More spare the server listeners; a loopback client takes another source address of 127.0.0.0/8 every 12,500 (--bind explicit: 50,000)."`
 	Channel   string `group:"Where to" placeholder:"NAME" help:"The channel to subscribe to (default: news; unicast: own/%d; posts, which publishes there: posts-%d). With %d in it, every connection has a channel of its own, with its number: more memory on the server."`
-	Dialect   string `group:"Where to" default:"c10m" enum:"c10m,centrifuge,nats,nchan" help:"How the server is spoken to. All but c10m are for comparisons."`
+	Dialect   string `group:"Where to" default:"c10m" enum:"c10m,c10m.v1,centrifuge,events,nats,nchan" help:"How the server is spoken to. c10m: a WebSocket for each channel. c10m.v1: a WebSocket that subscribes with a command. events: server-sent events. The others are for comparisons with other servers."`
 	Token     string `group:"Where to" env:"C10M_TOKEN" help:"Token that every connection shows (Authorization: Bearer), for a server with --token-key. Better in the environment, C10M_TOKEN, than on a command line that everybody sees."`
 	Source    string `group:"Where to" placeholder:"ADDRESS,..." help:"Source addresses, for a host that is not loopback. One is needed for every 12,500 connections per port (--bind explicit: 50,000)."`
 

@@ -92,7 +92,8 @@ func TestCommandLine(t *testing.T) {
 			return o.Name == "churn" && o.ChurnRate == 7 && slices.Equal(o.Load.Cores, []int{0, 1, 4}) &&
 				o.Load.Spread.Binding == load.BindExplicit && len(o.Load.Spread.Sources) == 1 && o.Load.Spread.Host.IsLoopback()
 		},
-		"fanout 198.18.0.1 50000": func(o *scenario.Options) bool { return o.Load.UserSpace == nil && o.Sample == 0 },
+		"fanout 127.0.0.1 5 --dialect events": func(o *scenario.Options) bool { return o.Load.Dialect.Name == "events" },
+		"fanout 198.18.0.1 50000":             func(o *scenario.Options) bool { return o.Load.UserSpace == nil && o.Sample == 0 },
 		"fanout 198.18.0.1 50000 --tun": func(o *scenario.Options) bool {
 			u := o.Load.UserSpace
 			return u != nil && u.Queues == 1 && u.AckDelay == 0 && u.Device == "c10m%d" && u.Rough == usertcp.Roughness{} && o.Sample == 500
@@ -121,6 +122,14 @@ func TestCommandLine(t *testing.T) {
 		if _, err := optionsOf(t, line); err == nil || !strings.Contains(err.Error(), wanted) {
 			t.Errorf("%s: %v", line, err)
 		}
+	}
+}
+
+// The command line offers the dialects that there are.
+func TestDialects(t *testing.T) {
+	field, _ := reflect.TypeFor[commonFlags]().FieldByName("Dialect")
+	if offered := strings.Join(load.DialectNames(), ","); field.Tag.Get("enum") != offered {
+		t.Errorf("--dialect takes %s; there are %s", field.Tag.Get("enum"), offered)
 	}
 }
 

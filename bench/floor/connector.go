@@ -81,15 +81,18 @@ func clientMain(arguments []string) error {
 }
 
 func (c *clientConfig) load() load.Config {
-	return load.Config{
+	config := load.Config{
 		Spread: load.Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: c.FirstPort,
 			PerPort: c.PerPort, Connections: c.Connections},
 		Channel: "floor",
-		Raw:     c.Raw,
 		Retries: 3,
 		Loops:   c.Loops,
 		Reset:   true,
 	}
+	if c.Raw {
+		config.Dialect = load.Bare
+	}
+	return config
 }
 
 // awaitOpen looks the more often the nearer the end is, by the rate up to

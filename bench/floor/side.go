@@ -41,11 +41,15 @@ func (s *side) stop() {
 // handshake. Private tables, since both sides' sockets together are more than
 // one table may hold.
 func (s *side) drain(f *sendsFlags, port, perPort int, raw bool) (err error) {
+	var dialect *load.Dialect
+	if raw {
+		dialect = load.Bare
+	}
 	s.client, err = load.Start(load.Config{
 		Spread: load.Spread{Host: netip.MustParseAddr("127.0.0.1"), FirstPort: port,
 			PerPort: perPort, Connections: f.Connections},
 		Channel:         "floor",
-		Raw:             raw,
+		Dialect:         dialect,
 		Retries:         3,
 		FirstSequence:   1,
 		Loops:           f.Loops,

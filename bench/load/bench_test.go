@@ -13,11 +13,11 @@ import (
 func benchHandler(t testing.TB, connections int) (h *handler, fds []uint32) {
 	t.Helper()
 	kernel := epolltest.New(1)
-	config := &Config{Publishes: true, Spread: Spread{Connections: connections}}
+	config := &Config{Dialect: dialects[0], Publishes: true, Spread: Spread{Connections: connections}}
 	var engine *epoll.Engine
 	loop, err := epoll.NewLoop(epoll.Config{Kernel: kernel, DescriptorsMax: connections + 100}, kernel.Eventfd(), func(l *poller.Loop) poller.Handler {
 		engine = l.Engine().(*epoll.Engine)
-		h = newHandler(sockets{l, engine, &config.Spread}, config, newDialer(0, connections, connections), newRequester("news", ""), &ledger{})
+		h = newHandler(sockets{l, engine, &config.Spread}, config, newDialer(0, connections, connections), newRequester(config.Dialect, "news", ""), &ledger{})
 		return h
 	})
 	if err != nil {
@@ -57,7 +57,7 @@ func BenchmarkDelivery(b *testing.B) {
 			sequence, at = sequence+1, 0
 			frame = AppendStampedFrame(frame[:0], sequence, Nanos(), 256)
 		}
-		h.frames(fds[at], frame)
+		h.received(fds[at], frame)
 		at++
 	}
 	if s := h.report(false); s.Stamped != uint64(b.N) || s.Fault() != "" {
@@ -79,7 +79,7 @@ func BenchmarkDeliveriesOfEight(b *testing.B) {
 				frames = AppendStampedFrame(frames, sequence, Nanos(), 256)
 			}
 		}
-		h.frames(fds[at], frames)
+		h.received(fds[at], frames)
 		at++
 	}
 	if s := h.report(false); s.Stamped != 8*uint64(b.N) || s.Fault() != "" {

@@ -22,11 +22,8 @@ type Config struct {
 	Channel string
 	// Token is sent as Authorization: Bearer; empty is none.
 	Token string
-	// Dialect is how the server is spoken to; the zero value is this project's.
-	Dialect Dialect
-	// Raw leaves out the handshake: frames come as soon as a connection is
-	// made. For floors to measure against.
-	Raw bool
+	// Dialect is how the server is spoken to; nil is this project's.
+	Dialect *Dialect
 	// Rate is how many connects a second there may be; 0 is no limit.
 	Rate int
 	// UnderWay is how many handshakes of a loop may be under way; 0 chooses.
@@ -124,7 +121,7 @@ func Start(config Config) (*Client, error) {
 		config.UnderWay = min(underWayPerLoopMax, max(underWayPerLoopMin, underWayMax/loops))
 	}
 	config.Loops = loops
-	c := &Client{config: config, privateTables: private, requester: newRequester(config.Channel, config.Token)}
+	c := &Client{config: config, privateTables: private, requester: newRequester(config.Dialect, config.Channel, config.Token)}
 	c.ledger = &ledger{}
 	if config.Beside != nil && !c.OwnChannels() {
 		c.ledger = config.Beside.ledger
@@ -172,7 +169,10 @@ func (config *Config) check() error {
 	if config.HandshakeTimeout == 0 {
 		config.HandshakeTimeout = HandshakeTimeoutDefault
 	}
-	if config.Channel == "" && !config.Raw {
+	if config.Dialect == nil {
+		config.Dialect = dialects[0]
+	}
+	if config.Channel == "" && config.Dialect.request != nil {
 		return errors.New("no channel is given")
 	}
 	if strings.ContainsAny(config.Token, " \t\r\n") {

@@ -123,7 +123,7 @@ func exchange(t *testing.T, a *acceptor, client *Client, connections int) {
 // What a server does wrong is seen and counted.
 func TestFaults(t *testing.T) {
 	a := accept(t, true)
-	client := start(t, Config{Spread: a.spread(5), Raw: true, FirstSequence: 1, Expect: 2, Loops: 1})
+	client := start(t, Config{Spread: a.spread(5), Dialect: Bare, FirstSequence: 1, Expect: 2, Loops: 1})
 	connected(t, client)
 	settled(t, "all peers", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return len(a.peers) == 5 })
 	corrupt := AppendStampedFrame(nil, 1, Nanos(), 256)
@@ -152,7 +152,7 @@ func TestDrive(t *testing.T) {
 	for _, inFlight := range []int{1, 8} {
 		a := accept(t, true)
 		const connections, messages = 100, 200
-		client := start(t, Config{Spread: a.spread(connections), Raw: true, FirstSequence: 1, Loops: 3})
+		client := start(t, Config{Spread: a.spread(connections), Dialect: Bare, FirstSequence: 1, Loops: 3})
 		connected(t, client)
 		settled(t, "all peers", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return len(a.peers) == connections })
 		var frame []byte
@@ -175,7 +175,7 @@ func TestDrive(t *testing.T) {
 // A message that somebody does not get ends a Drive with an error.
 func TestDriveStalls(t *testing.T) {
 	a := accept(t, true)
-	client := start(t, Config{Spread: a.spread(2), Raw: true, FirstSequence: 1, Loops: 1})
+	client := start(t, Config{Spread: a.spread(2), Dialect: Bare, FirstSequence: 1, Loops: 1})
 	connected(t, client)
 	_, err := client.Drive(t.Context(), Drive{Messages: 1, StallTimeout: 50 * time.Millisecond,
 		Send: func(Message) error { return nil }})

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"container/heap"
 	"fmt"
 	"sync/atomic"
@@ -14,9 +13,9 @@ import (
 const (
 	phaseConnecting = 1 + iota // connect(2) is under way
 	phaseUpgrading             // the request is on its way, or answered in part
-	phaseGreeting              // the dialect's greeting is sent, and not confirmed
-	phaseOpen                  // frames come
-	phaseClosing               // close frames were exchanged; the end of the stream is due
+	phaseGreeting              // the subscription is said, and not confirmed
+	phaseOpen                  // messages come
+	phaseClosing               // nothing counts any more; the end of the stream is due
 	phaseLeaving               // our close frame is on its way; its echo is due
 )
 
@@ -171,13 +170,11 @@ func (h *handler) open(next retry) {
 	c.storm = h.returns.storm
 	h.highest = max(h.highest, fd)
 	h.loop.Record(fd).Phase = phaseConnecting
-	if h.config.Raw {
+	if h.dialect.request == nil {
 		h.loop.ArmWrite(fd, true)
 		return
 	}
-	_, target := h.config.Spread.Of(int(number))
-	s.buffer, s.accept = h.requester.appendRequest(s.buffer[:0], target, int(number),
-		[2]uint64{h.random.Uint64(), h.random.Uint64()})
+	s.buffer = h.dialect.request(h, s.buffer[:0], s)
 	s.request = s.buffer
 	// On loopback the connection is there already, so the request goes out
 	// without a turn of epoll in between; elsewhere this says EAGAIN.
@@ -191,7 +188,7 @@ func (h *handler) connecting(fd uint32, s *slot) {
 		h.abandon(fd, failureOf(errno), errno)
 		return
 	}
-	if h.config.Raw {
+	if h.dialect.request == nil {
 		h.loop.ArmWrite(fd, false)
 		h.opened(fd)
 		return
@@ -216,7 +213,7 @@ func (h *handler) sendRequest(fd uint32, s *slot) {
 	h.loop.ArmWrite(fd, len(s.request) > 0)
 }
 
-// upgrading reads the answer to the request; what follows it are frames.
+// upgrading reads the answer to the request; what follows it are messages.
 func (h *handler) upgrading(fd uint32, s *slot) {
 	n, errno := h.loop.Recv(fd, h.buffer)
 	switch {
@@ -231,29 +228,25 @@ func (h *handler) upgrading(fd uint32, s *slot) {
 	}
 	before := len(s.response)
 	s.response = append(s.response, h.buffer[:min(n, responseBytesMax-before)]...)
-	if bytes.IndexByte(s.response[before:], '\n') < 0 && len(s.response) < responseBytesMax {
-		return // what comes byte by byte is not read anew for each
-	}
-	a := parseAnswer(s.response, s.accept[:], h.config.Dialect.protocol)
+	a := h.dialect.answered(h, s, before)
 	switch {
-	case a.bytes == 0:
-		return
 	case a.problem != "":
 		h.counters.Problem = a.problem
 		h.abandon(fd, failedUpgrade, 0)
 		return
-	case a.status != 101:
-		h.abandon(fd, failedStatus, syscall.Errno(a.status))
+	case a.refusal != 0:
+		h.abandon(fd, failedStatus, syscall.Errno(a.refusal))
+		return
+	case a.bytes == 0:
 		return
 	}
-	rest := h.buffer[a.bytes-before : n]
-	if h.config.Dialect.greeting != nil {
-		h.greet(fd, s, rest)
-		return
+	if h.dialect.subscribe != nil {
+		h.greet(fd, s)
+	} else {
+		h.opened(fd)
 	}
-	h.opened(fd)
-	if len(rest) > 0 {
-		h.frames(fd, rest)
+	if rest := h.buffer[a.bytes-before : n]; len(rest) > 0 {
+		h.received(fd, rest)
 	}
 }
 

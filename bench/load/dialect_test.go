@@ -139,7 +139,7 @@ func (f *foreigner) seen() (paths, greetings []string) {
 	return slices.Sorted(maps.Keys(f.paths)), slices.Sorted(maps.Keys(f.greetings))
 }
 
-func dialectOf(t *testing.T, name string) Dialect {
+func dialectOf(t *testing.T, name string) *Dialect {
 	t.Helper()
 	d, err := DialectOf(name)
 	if err != nil {
@@ -154,6 +154,7 @@ var conversations = []struct {
 	dialect, protocol, path, greeting, hello string
 	opcode                                   ws.OpCode
 	stream                                   func() []byte
+	cut                                      func(stream []byte, number int) (frames []byte) // nil: cutFrames
 }{
 	{
 		dialect: "nats", path: "/", opcode: ws.OpBinary,
@@ -180,18 +181,51 @@ var conversations = []struct {
 			return b
 		},
 	},
+	{
+		dialect: "c10m.v1", protocol: "c10m.v1", path: "/", greeting: "SUB a%2F%C3%BC", cut: cutMessages,
+		stream: func() []byte {
+			b := []byte("OK SUB a/%C3%BC x-1")
+			for i, size := range []int{64, StampBytes, 70} {
+				// What follows is what the filler would go on with.
+				b = append(b, "\x00MSG a/%C3%BC x-2\n"...)
+				b = AppendStamped(b, uint64(i+1), Nanos(), size)
+				b = append(append(b, "\x00"...), fillerAt(uint64(size-StampBytes), 9)...)
+				b = append(b, "\x00c10m/1 "...)
+			}
+			return b
+		},
+	},
 }
 
-// Every connection gets the stream in two frames, cut at another byte, and
-// those in two writes, cut somewhere.
+// cutFrames makes two frames of a stream whose messages frames do not tell apart.
+func cutFrames(opcode ws.OpCode, stream []byte, number int) []byte {
+	return append(ws.MustCompileFrame(ws.NewFrame(opcode, true, stream[:number])),
+		ws.MustCompileFrame(ws.NewFrame(opcode, true, stream[number:]))...)
+}
+
+// cutMessages makes a message of each part of a stream, in two fragments, cut where the
+// number says.
+func cutMessages(stream []byte, number int) (frames []byte) {
+	for message := range bytes.SplitSeq(stream, []byte{0}) {
+		cut := number % (len(message) + 1)
+		frames = append(frames, ws.MustCompileFrame(ws.NewFrame(ws.OpText, false, message[:cut]))...)
+		frames = append(frames, ws.MustCompileFrame(ws.NewFrame(ws.OpContinuation, true, message[cut:]))...)
+	}
+	return frames
+}
+
+// Every connection gets the stream in two frames or messages in two, cut at another
+// byte, and those in two writes, cut somewhere.
 func TestDialectsEverySplit(t *testing.T) {
 	for _, c := range conversations {
 		t.Run(c.dialect, func(t *testing.T) {
 			connections := len(c.stream()) + 1
 			f := foreign(t, c.protocol, c.hello, func(conn net.Conn, number int) {
 				stream := c.stream()
-				frames := ws.MustCompileFrame(ws.NewFrame(c.opcode, true, stream[:number]))
-				frames = append(frames, ws.MustCompileFrame(ws.NewFrame(c.opcode, true, stream[number:]))...)
+				frames := cutFrames(c.opcode, stream, number)
+				if c.cut != nil {
+					frames = c.cut(stream, number)
+				}
 				cut := number * 7 % len(frames)
 				conn.Write(frames[:cut])
 				time.Sleep(time.Millisecond) // so that it is mostly a read of its own
@@ -209,7 +243,7 @@ func TestDialectsEverySplit(t *testing.T) {
 				t.Errorf("paths %q, greetings %q", paths, greetings)
 			}
 			client.each(func(h *handler) func() {
-				held := len(h.speaker.scans)
+				held := len(h.partials)
 				return func() {
 					if held != 0 {
 						t.Errorf("%d places in a stamp are kept between messages", held)
@@ -264,7 +298,7 @@ func TestDialectOf(t *testing.T) {
 			t.Errorf("%q: %+v, %v", name, d, err)
 		}
 	}
-	if _, err := DialectOf("irc"); err == nil || !strings.Contains(err.Error(), "c10m, centrifuge, nats, nchan") {
+	if _, err := DialectOf("irc"); err == nil || !strings.Contains(err.Error(), "c10m, c10m.v1, centrifuge, events, nats, nchan") {
 		t.Errorf("an unknown dialect: %v", err)
 	}
 }

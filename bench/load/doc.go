@@ -1,4 +1,4 @@
-// Package load is a WebSocket client for very many connections: it opens them,
+// Package load is a client for very many connections, most of them WebSockets: it opens them,
 // checks what arrives on each, and drives messages through a server to see how
 // fast they reach everybody.
 //
@@ -52,6 +52,15 @@
 // Config.Beside is a client of sockets on the same channel: one ledger, one Drive,
 // and counters and latencies apart.
 //
+// # Dialects
+//
+// How a server is spoken to is a line of the table in dialect.go: what a new connection
+// says first, how the answer is judged, how bytes become messages, what is said to
+// subscribe and to leave. Carriers are what several have in common: a WebSocket
+// (websocket.go, frame.go), server-sent events (events.go), frames without a handshake
+// (Bare). Nobody else asks which dialect is spoken (TestDialectsAreAskedNothingByName).
+// All connections of a client speak one.
+//
 // # What a connection costs
 //
 // The client: its record of 32 bytes, of which the handler uses 20 (sequence,
@@ -59,16 +68,12 @@
 // Four bytes more in a ledger if it has a channel of its own. Per loop, up to
 // four histograms of 26,692 bytes, each from its first duration on. No heap
 // object. Cold state exists only while it is needed: a slot while a handshake
-// is under way (at most 256 per loop), a partial inside a cut frame (about 500
-// bytes, reused), a list of gaps after a loss. Measured: see the table below.
+// is under way (at most 256 per loop), a partial inside a cut message (about 600
+// bytes, reused), a list of gaps after a loss.
 // The kernel: 3,965 bytes per client end of an idle connection; both ends on
 // one host, about 8,000.
 //
-//	connections  anonymous resident  command
-//	         11            6.8 MiB   10m-client 127.0.0.1 11 --loops 11 --private --hold 6s
-//	    200,000           14.4 MiB   10m-client 127.0.0.1 200000 --hold 8s (11 loops)
-//
-// The difference is 40 bytes a connection, everything included.
+// Measured, with what was tried and dropped: docs/internals/load.md.
 //
 // # Limits
 //
@@ -83,7 +88,9 @@
 //
 // # Checks
 //
-// Frames: unmasked, no reserved bits, known opcodes, shortest length, control
+// Events: lines end as they should, and have no CR; types are known; what is base64 is.
+// A heartbeat counts as a ping, a close event as a close frame with its code, and a
+// gap that the server tells of is a fault. Frames: unmasked, no reserved bits, known opcodes, shortest length, control
 // frames whole and short, fragments in order, close codes, UTF-8 of texts.
 // Messages that carry our stamp (stamp.go): sequence per connection (lost,
 // duplicated and out of order are exact, as long as a connection has at most 64
@@ -94,39 +101,6 @@
 // when it opened, and Missing is what the last to come lacks. A close frame of
 // ours has to be echoed, and the stream to be ended after it. A server that
 // breaks the protocol loses that connection, and the kind is counted.
-//
-// # Tried and dropped
-//
-//   - Local ports bound to by number, with SO_REUSEADDR, as the default
-//     (--bind explicit): 200,000 connections in 6.2 and 7.3 s, 32,500 and 27,400 a
-//     second, since connect(2) searches nothing, against 8.9 and 9.6 s with ports
-//     that the kernel chooses (IP_BIND_ADDRESS_NO_PORT). But connect(2) never
-//     chooses a port that any socket of the host, on whatever address, is bound to
-//     in this way: with 50,000 ports taken, nobody else on the host could connect
-//     to anything (EADDRNOTAVAIL, our own connection to the bus included), and in
-//     a run a minute later, over what was still in TIME_WAIT, 9,600 of 200,000
-//     connections found no port at all. Two seconds are not worth that.
-//   - A range of one port for each socket (IP_LOCAL_PORT_RANGE, Linux 6.3), which
-//     binds to nothing: 8.0 s, 24,900 a second, and it only counts inside of the
-//     host's own range, 28,232 ports.
-//   - 25,000 connections per source address and port, chosen by the kernel: the
-//     last 500 of 15,000 came at 745 a second, since connect(2) searched 14,116
-//     taken ports for each. At 12,500, 18,000 connections took 1.2 s instead of 2.7 s for
-//     15,000.
-//   - Waiting for epoll to say that a connect is done: on loopback it is done
-//     when connect returns, so the request is sent at once and epoll is asked
-//     only after EAGAIN. It saves two epoll_ctl and a turn per connection.
-//   - A stamp of 24 binary bytes: the server would make binary frames of it,
-//     while users send text. It is 40 bytes of text.
-//   - Collecting messages before looking at them: a digest takes any pieces,
-//     so that a message of 64 MiB to 100,000 connections costs no memory.
-//   - A histogram of our own, with 32 buckets to a power of two: HDR's
-//     RecordValue takes 3.7 ns, which nobody notices.
-//   - Reading the clock for every read (40 ns of the 137 that a delivery of 256
-//     bytes cost, the kernel aside) and stamps digit by digit (another 30). With
-//     one look at the clock for four reads and eight digits at a time it is 97
-//     ns, and 72 for each of eight messages in one read (BenchmarkDelivery).
-//     The time of a read is up to about 5 us old for that.
 //
 // # What looks wrong but is deliberate
 //

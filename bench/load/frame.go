@@ -20,7 +20,7 @@ const (
 	headerBytesMax  = 10  // of an unmasked frame
 )
 
-// A violation is a way in which a server breaks RFC 6455; 0 is none.
+// A violation is a way in which a server breaks its protocol, RFC 6455 where nothing else is said; 0 is none.
 type violation uint8
 
 const (
@@ -32,30 +32,36 @@ const (
 	violationLength             // section 5.2: not the shortest length, or absurd
 	violationOrder              // section 5.4: continuation of nothing, or text inside a message
 	violationClose              // section 5.5.1: close payload
+	violationEvents             // HTML Standard, 9.2.5: see events.go
 	violations
 )
 
 var violationNames = [violations]string{
 	"none", "masked frame", "reserved bits", "unknown opcode", "bad control frame",
-	"bad length", "bad fragment order", "bad close payload",
+	"bad length", "bad fragment order", "bad close payload", "bad event",
 }
 
-// A sink takes what a frameReader finds. Arguments are lent until the return.
+// A sink takes what a reader finds. Arguments are lent until the return.
 type sink interface {
 	message(fd uint32, d *digest)
 	control(fd uint32, opcode byte, payload []byte)
+	// piece is a piece of a data message, the last of it or not. held is the
+	// connection's place.
+	piece(fd uint32, held *partial, p []byte, isLast bool)
+	// ownEvent is what a server says for itself in a stream of events.
+	ownEvent(fd uint32, kind eventKind, text []byte)
 }
 
-// A frameReader takes the bytes of connections, cut anywhere. One belongs to a
-// loop. A connection between two frames has no state at all; one that stands
-// inside a frame or a fragmented message has a partial, until it ends.
-type frameReader struct {
+// A reader takes the bytes of connections, cut anywhere. One belongs to a
+// loop. A connection between two messages has no state at all; one that stands
+// inside of what the reader has to remember has a partial, until that ends.
+type reader struct {
 	// Fixed after construction.
 	sink   sink
 	hashed bool // --print: tell unstamped messages apart
-	// stream takes the payloads of data messages as they come, if the dialect
-	// has messages that frames do not tell apart; the sink gets none then.
-	stream func(fd uint32, opcode byte, piece []byte)
+	// inPieces gives the sink data messages as they come, if the dialect has
+	// messages that frames do not tell apart.
+	inPieces bool
 
 	// Owned by the loop.
 	whole digest     // of the message that came in one piece
@@ -75,6 +81,14 @@ type partial struct {
 
 	control      [controlBytesMax]byte
 	controlBytes int
+
+	scan  scan  // in messages that come in pieces
+	event event // in a stream of events
+}
+
+// isBetween reports whether no frame and no message has begun.
+func (held *partial) isBetween() bool {
+	return !held.inMessage && !held.inFrame && held.headerBytes == 0
 }
 
 type frameHeader struct {
@@ -121,45 +135,52 @@ func parseHeader(p []byte) (h frameHeader, n int, v violation) {
 	return h, n, violationNone
 }
 
-// feed takes the next bytes of a connection and returns its new place. held is
-// what the last call returned. After a violation nothing more may be fed.
-func (r *frameReader) feed(fd uint32, held *partial, p []byte) (*partial, violation) {
+// frames takes the next bytes of a connection that gets frames and returns its new
+// place. held is what the last call returned. After a violation nothing more may be fed.
+func (r *reader) frames(fd uint32, held *partial, p []byte) (*partial, violation) {
+	if r.inPieces && held == nil {
+		held = r.take()
+	}
 	for len(p) > 0 {
-		if held == nil {
+		if held == nil || held.isBetween() {
 			h, n, v := parseHeader(p)
 			if v != violationNone {
-				return nil, v
+				return r.release(held), v
 			}
 			if n > 0 && h.fin && h.opcode != opContinuation && uint64(len(p)-n) >= h.length {
 				end := n + int(h.length)
-				r.deliver(fd, h.opcode, p[n:end])
+				r.deliver(fd, held, h.opcode, p[n:end])
 				p = p[end:]
 				continue
 			}
-			held = r.take()
+			if held == nil {
+				held = r.take()
+			}
 		}
 		n, v := r.advance(fd, held, p)
 		if v != violationNone {
-			r.release(held)
-			return nil, v
+			return r.release(held), v
 		}
 		p = p[n:]
-		if !held.inMessage && !held.inFrame && held.headerBytes == 0 {
-			r.release(held)
-			held = nil
+		if held.isBetween() && !r.inPieces {
+			held = r.release(held)
 		}
+	}
+	if r.inPieces && held.isBetween() && held.scan.idle() {
+		held = r.release(held)
 	}
 	return held, violationNone
 }
 
 // deliver is the common case: one frame, one message, in one piece.
-func (r *frameReader) deliver(fd uint32, opcode byte, payload []byte) {
+func (r *reader) deliver(fd uint32, held *partial, opcode byte, payload []byte) {
 	if opcode&controlBit != 0 {
 		r.sink.control(fd, opcode, payload)
 		return
 	}
-	if r.stream != nil {
-		r.stream(fd, opcode, payload)
+	if r.inPieces {
+		held.digest.opcode = opcode
+		r.sink.piece(fd, held, payload, true)
 		return
 	}
 	r.whole.reset(opcode)
@@ -169,7 +190,7 @@ func (r *frameReader) deliver(fd uint32, opcode byte, payload []byte) {
 }
 
 // advance moves on by up to one frame and returns how many bytes it took.
-func (r *frameReader) advance(fd uint32, held *partial, p []byte) (n int, v violation) {
+func (r *reader) advance(fd uint32, held *partial, p []byte) (n int, v violation) {
 	if !held.inFrame {
 		n, v = held.addHeader(p)
 		if v != violationNone || !held.inFrame {
@@ -182,27 +203,22 @@ func (r *frameReader) advance(fd uint32, held *partial, p []byte) (n int, v viol
 	}
 	held.remaining -= uint64(len(piece))
 	n += len(piece)
+	held.inFrame = held.remaining > 0
 	if held.frame.opcode&controlBit != 0 {
 		held.controlBytes += copy(held.control[held.controlBytes:], piece)
-		if held.remaining == 0 {
-			held.inFrame = false
+		if !held.inFrame {
 			r.sink.control(fd, held.frame.opcode, held.control[:held.controlBytes])
 			held.controlBytes = 0
 		}
 		return n, violationNone
 	}
-	if r.stream != nil {
-		r.stream(fd, held.digest.opcode, piece)
-	} else {
-		held.digest.add(piece, r.hashed)
-	}
-	if held.remaining > 0 {
-		return n, violationNone
-	}
-	held.inFrame = false
-	if held.frame.fin {
-		held.inMessage = false
-		if r.stream == nil {
+	isLast := !held.inFrame && held.frame.fin
+	held.inMessage = !isLast
+	switch {
+	case r.inPieces:
+		r.sink.piece(fd, held, piece, isLast)
+	default:
+		if held.digest.add(piece, r.hashed); isLast {
 			held.digest.end()
 			r.sink.message(fd, &held.digest)
 		}
@@ -234,7 +250,7 @@ func (held *partial) addHeader(p []byte) (n int, v violation) {
 	return size - before, violationNone
 }
 
-func (r *frameReader) take() *partial {
+func (r *reader) take() *partial {
 	last := len(r.free) - 1
 	if last < 0 {
 		return &partial{}
@@ -244,11 +260,16 @@ func (r *frameReader) take() *partial {
 	return held
 }
 
-// release gives a partial back, also of a connection that is gone.
-func (r *frameReader) release(held *partial) {
-	held.headerBytes, held.controlBytes = 0, 0
-	held.inFrame, held.inMessage = false, false
-	r.free = append(r.free, held)
+// release takes a partial back, also of a connection that is gone, and returns nil.
+func (r *reader) release(held *partial) *partial {
+	if held != nil {
+		held.headerBytes, held.controlBytes = 0, 0
+		held.inFrame, held.inMessage = false, false
+		held.scan.reset()
+		held.event.reset()
+		r.free = append(r.free, held)
+	}
+	return nil
 }
 
 // appendMasked appends a frame of less than 64 KiB as a client sends it (RFC

@@ -11,7 +11,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// A recorder writes down what a frameReader finds.
+// A recorder writes down what a reader finds.
 type recorder struct{ lines []string }
 
 func (r *recorder) message(fd uint32, d *digest) {
@@ -27,13 +27,21 @@ func (r *recorder) control(fd uint32, opcode byte, payload []byte) {
 	r.lines = append(r.lines, fmt.Sprintf("%d: control %d %q", fd, opcode, payload))
 }
 
+func (r *recorder) piece(fd uint32, _ *partial, p []byte, isLast bool) {
+	r.lines = append(r.lines, fmt.Sprintf("%d: piece %q, last %v", fd, p, isLast))
+}
+
+func (r *recorder) ownEvent(fd uint32, kind eventKind, text []byte) {
+	r.lines = append(r.lines, fmt.Sprintf("%d: event %d %q", fd, kind, text))
+}
+
 // read feeds pieces and scribbles on each afterwards, as the next Recv would.
 func read(pieces ...[]byte) (lines []string, v violation, held *partial) {
 	r := &recorder{}
-	reader := frameReader{sink: r, hashed: true}
+	reader := reader{sink: r, hashed: true}
 	for _, piece := range pieces {
 		lent := bytes.Clone(piece)
-		held, v = reader.feed(7, held, lent)
+		held, v = reader.frames(7, held, lent)
 		for i := range lent {
 			lent[i] = 0xAA
 		}
@@ -202,12 +210,12 @@ func FuzzHeader(f *testing.F) {
 
 func TestDeliveryAllocatesNothing(t *testing.T) {
 	discard := &counter{}
-	reader := frameReader{sink: discard}
+	reader := reader{sink: discard}
 	stream := slices.Concat(AppendStampedFrame(nil, 1, 2, 256), frame(finBit|opPing, "x"), AppendStampedFrame(nil, 2, 2, 256))
 	var held *partial
 	allocations := testing.AllocsPerRun(100, func() {
-		held, _ = reader.feed(1, held, stream[:300])
-		held, _ = reader.feed(1, held, stream[300:])
+		held, _ = reader.frames(1, held, stream[:300])
+		held, _ = reader.frames(1, held, stream[300:])
 	})
 	if allocations != 0 || discard.n == 0 {
 		t.Errorf("%v allocations for three frames, one of them cut", allocations)
@@ -218,6 +226,9 @@ type counter struct{ n int }
 
 func (c *counter) message(uint32, *digest)      { c.n++ }
 func (c *counter) control(uint32, byte, []byte) { c.n++ }
+
+func (c *counter) piece(uint32, *partial, []byte, bool) { c.n++ }
+func (c *counter) ownEvent(uint32, eventKind, []byte)   { c.n++ }
 
 // The client's own frames are what the library reads.
 func TestMaskedFrames(t *testing.T) {

@@ -1,10 +1,8 @@
 package load
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"time"
-	"unicode/utf8"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +30,6 @@ const (
 	markPartial = 1 << iota // handler.partials
 	markUnsent              // handler.unsent
 	markReturns             // when it is closed, it comes back
-	markScan                // speaker.scans
 )
 
 // A handler is one loop of the client.
@@ -40,9 +37,10 @@ type handler struct {
 	// Fixed after construction.
 	loop        reactor
 	config      *Config
+	dialect     *Dialect
 	requester   requester
 	ledger      *ledger
-	reader      frameReader
+	reader      reader
 	clockOrigin int64 // Nanos minus loop.Clock
 
 	// Owned by the loop.
@@ -58,8 +56,8 @@ type handler struct {
 	gone                     []gone // lost against the client's will
 	random                   *rand.Rand
 	scratch                  []byte
-	partials                 map[uint32]*partial // connections inside a frame or a message
-	unsent                   map[uint32][]byte   // rests of control frames that a full socket cut
+	partials                 map[uint32]*partial // connections inside a message
+	unsent                   map[uint32][]byte   // rests of what a full socket cut
 	counters                 Counters
 	arrivals                 arrivals
 	latency                  Latencies // of stamped messages
@@ -68,7 +66,6 @@ type handler struct {
 	delays               Latencies // from the loop's wake-up to a read
 	printed              map[messageKey]*Printed
 	track                *loopTrack // nil unless Drive is on
-	speaker              speaker    // of a dialect with a greeting
 }
 
 // arrivals are sums over all stamped messages, for who asks every second.
@@ -81,6 +78,7 @@ func newHandler(loop reactor, config *Config, d dialer, requester requester, led
 	h := &handler{
 		loop:      loop,
 		config:    config,
+		dialect:   config.Dialect,
 		requester: requester,
 		ledger:    ledger,
 		dialer:    d,
@@ -91,8 +89,7 @@ func newHandler(loop reactor, config *Config, d dialer, requester requester, led
 		printed:   make(map[messageKey]*Printed),
 		counters:  newCounters(),
 	}
-	h.reader = frameReader{sink: h, hashed: config.Print}
-	h.speak()
+	h.reader = reader{sink: h, hashed: config.Print, inPieces: h.dialect.subscribe != nil}
 	h.clockOrigin = Nanos() - loop.Clock()
 	return h
 }
@@ -177,7 +174,7 @@ func (h *handler) read(fd uint32) {
 		h.ended(fd)
 		return
 	}
-	h.frames(fd, h.buffer[:n])
+	h.received(fd, h.buffer[:n])
 }
 
 // ended takes note of a stream that is over.
@@ -195,9 +192,9 @@ func (h *handler) ended(fd uint32) {
 	h.loop.Close(fd)
 }
 
-// frames hands bytes to the frame reader, together with the connection's
-// place in a cut frame, if there is one.
-func (h *handler) frames(fd uint32, p []byte) {
+// received hands bytes to the dialect's reader, together with the connection's
+// place in a cut message, if there is one.
+func (h *handler) received(fd uint32, p []byte) {
 	record := h.loop.Record(fd)
 	if record.Phase == phaseClosing {
 		return // RFC 6455 section 1.4: nothing counts after a close
@@ -208,7 +205,7 @@ func (h *handler) frames(fd uint32, p []byte) {
 		held = h.partials[fd]
 	}
 	before := held
-	held, v := h.reader.feed(fd, held, p)
+	held, v := h.dialect.feed(&h.reader, fd, held, p)
 	if v != violationNone {
 		h.counters.Broken[violationNames[v]]++
 		h.broken(fd)
@@ -251,7 +248,7 @@ func (h *handler) broken(fd uint32) {
 	h.loop.Close(fd)
 }
 
-// message is called by the frame reader for a data message.
+// message is called by the reader for a data message.
 func (h *handler) message(fd uint32, d *digest) {
 	if h.loop.Record(fd).Phase != phaseOpen {
 		return
@@ -311,79 +308,27 @@ func (h *handler) print(d *digest) {
 	p.Connections++
 }
 
-// control is called by the frame reader for a ping, pong or close.
-func (h *handler) control(fd uint32, opcode byte, payload []byte) {
-	switch phase := h.loop.Record(fd).Phase; {
-	case phase == phaseLeaving && opcode == opClose:
-		h.loop.Record(fd).Phase = phaseClosing // our close is answered
-		return
-	case phase != phaseOpen:
-		return
-	}
-	switch opcode {
-	case opPing:
-		h.counters.Pings++
-		if h.send(fd, opPong, payload) {
-			h.counters.Pongs++
-		}
-	case opClose:
-		h.closed(fd, payload)
-	}
-}
-
-// closed answers a close frame with the same code (RFC 6455 section 5.5.1) and
-// leaves it to the server to end the stream (section 7.1.1).
-func (h *handler) closed(fd uint32, payload []byte) {
-	code := uint16(1005) // section 7.1.5: none was given
-	if len(payload) >= 2 {
-		code = binary.BigEndian.Uint16(payload)
-	}
-	if len(payload) == 1 || !validCloseCode(code, len(payload) == 0) || len(payload) > 2 && !utf8.Valid(payload[2:]) {
-		h.counters.Broken[violationNames[violationClose]]++
-		h.broken(fd)
-		return
-	}
-	h.counters.Closes[code]++
-	h.left(fd, true)
-	h.send(fd, opClose, payload[:min(len(payload), 2)])
-	h.loop.Record(fd).Phase = phaseClosing
-}
-
-// validCloseCode says what may stand in a close frame (RFC 6455 section 7.4
-// and the registry that it opened).
-func validCloseCode(code uint16, none bool) bool {
-	switch {
-	case none:
-		return true
-	case code == 1004 || code == 1005 || code == 1006:
-		return false
-	}
-	return code >= 1000 && code <= 1014 || code >= 3000 && code <= 4999
-}
-
-// send writes a control frame. What a full socket does not take waits in
-// unsent; while it waits, further frames are left out, as section 5.5.3 allows
-// for pongs.
-func (h *handler) send(fd uint32, opcode byte, payload []byte) bool {
+// send writes. What a full socket does not take waits in unsent; while it waits, nothing
+// else is written, as RFC 6455 section 5.5.3 allows for pongs.
+func (h *handler) send(fd uint32, p []byte) (isSent bool) {
 	record := h.loop.Record(fd)
 	if record.Marks&markUnsent != 0 {
 		return false
 	}
-	h.scratch = appendMasked(h.scratch[:0], opcode, payload, h.random.Uint32())
-	n, errno := h.loop.Send(fd, h.scratch)
+	n, errno := h.loop.Send(fd, p)
 	if errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
 		return false // the next read tells why
 	}
 	n = max(n, 0)
-	if n < len(h.scratch) {
-		h.unsent[fd] = append([]byte(nil), h.scratch[n:]...)
+	if n < len(p) {
+		h.unsent[fd] = append([]byte(nil), p[n:]...)
 		record.Marks |= markUnsent
 		h.loop.ArmWrite(fd, true)
 	}
 	return true
 }
 
-// flush goes on with the rest of a control frame.
+// flush goes on with the rest of what a full socket cut.
 func (h *handler) flush(fd uint32) {
 	rest := h.unsent[fd]
 	n, errno := h.loop.Send(fd, rest)
@@ -409,9 +354,6 @@ func (h *handler) Closed(fd uint32) {
 	}
 	if record.Marks&markUnsent != 0 {
 		delete(h.unsent, fd)
-	}
-	if record.Marks&markScan != 0 {
-		h.forgetScan(fd)
 	}
 	c := h.connection(fd)
 	h.sequence.forget(c.number)

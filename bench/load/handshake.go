@@ -2,27 +2,25 @@ package load
 
 import (
 	"bytes"
-	"crypto/sha1"
-	"encoding/base64"
-	"encoding/binary"
 	"fmt"
+	"iter"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 )
 
-// A requester writes upgrade requests (RFC 6455 section 4.1) and knows the
-// right answers to them.
+// A requester writes requests over HTTP, which all but two carriers begin with.
 type requester struct {
 	// Fixed after construction.
 	channel string // with %d for the number of the connection
 	number  bool
-	dialect *Dialect // nil: this project's own
-	token   string   // for Authorization; empty: none
+	path    func(channel string) string // nil: "/" and the channel
+	token   string                      // for Authorization; empty: none
 }
 
-func newRequester(channel, token string) requester {
-	return requester{channel: channel, number: strings.Contains(channel, "%d"), token: token}
+func newRequester(d *Dialect, channel, token string) requester {
+	return requester{channel: channel, number: strings.Contains(channel, "%d"), path: d.path, token: token}
 }
 
 // channelOf is the name of the channel of a connection.
@@ -33,69 +31,56 @@ func (r requester) channelOf(number int) string {
 	return strings.ReplaceAll(r.channel, "%d", strconv.Itoa(number))
 }
 
-const acceptBytes = 28 // base64 of a SHA-1
-
-// appendRequest appends the request of a connection and returns what its
-// Sec-WebSocket-Accept has to be. nonce is any number that is new each time.
-func (r requester) appendRequest(dst []byte, target netip.AddrPort, number int, nonce [2]uint64) (request []byte, accept [acceptBytes]byte) {
-	var raw [16]byte
-	binary.LittleEndian.PutUint64(raw[:], nonce[0])
-	binary.LittleEndian.PutUint64(raw[8:], nonce[1])
-	var keyed [24 + len(acceptGUID)]byte
-	base64.StdEncoding.Encode(keyed[:24], raw[:])
-	copy(keyed[24:], acceptGUID)
-	sum := sha1.Sum(keyed[:])
-	base64.StdEncoding.Encode(accept[:], sum[:])
-
+// beginGet appends a GET of a connection up to its Host. Each field that follows begins
+// with a line end, and endGet comes last.
+func (r requester) beginGet(dst []byte, target netip.AddrPort, number int) []byte {
 	dst = append(dst, "GET "...)
-	dst = append(dst, r.dialect.target(r.channelOf(number))...)
-	dst = append(dst, " HTTP/1.1\r\nHost: "...)
-	dst = target.AppendTo(dst)
-	dst = append(dst, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "...)
-	dst = append(dst, keyed[:24]...)
-	if r.dialect != nil && r.dialect.protocol != "" {
-		dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
-		dst = append(dst, r.dialect.protocol...)
+	if channel := r.channelOf(number); r.path != nil {
+		dst = append(dst, r.path(channel)...)
+	} else {
+		dst = append(append(dst, '/'), url.PathEscape(channel)...)
 	}
+	return target.AppendTo(append(dst, " HTTP/1.1\r\nHost: "...))
+}
+
+func (r requester) endGet(dst []byte) []byte {
 	if r.token != "" {
 		dst = append(dst, "\r\nAuthorization: Bearer "...)
 		dst = append(dst, r.token...)
 	}
-	return append(dst, "\r\n\r\n"...), accept
+	return append(dst, "\r\n\r\n"...)
 }
-
-const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" // RFC 6455 section 1.3
 
 // An answer is what the server said to a request.
 type answer struct {
-	bytes   int    // of the response head; 0: not all of it is there yet
-	status  int    // 101 if the upgrade was made
-	problem string // not empty: the 101 is not what RFC 6455 section 4.1 asks for
+	bytes   int    // of it; 0: not all is there yet
+	refusal int    // the status of a refusal; 0: it is none
+	problem string // not empty: the answer is not what it has to be
 }
 
-// parseAnswer reads the head of a response. A refusal counts as complete with
-// its status line: its body is of no interest. offered is a subprotocol that the
-// server may have chosen.
-func parseAnswer(p []byte, accept []byte, offered string) answer {
+// parseAnswer reads the head of a response that has to have a status and headers that
+// check says nothing against; what stands from fresh on has just come. A refusal counts
+// as complete with its status line: its body is of no interest.
+func parseAnswer(p []byte, fresh, status int, check func(headers []byte) (problem string)) answer {
+	if bytes.IndexByte(p[fresh:], '\n') < 0 && len(p) < responseBytesMax {
+		return answer{} // what comes byte by byte is not read anew for each
+	}
 	line, rest, found := bytes.Cut(p, []byte("\r\n"))
 	if !found {
 		return tooLong(p)
 	}
-	status, err := statusOf(line)
+	got, err := statusOf(line)
 	if err != nil {
 		return answer{bytes: len(line), problem: err.Error()}
 	}
-	if status != 101 {
-		return answer{bytes: len(line), status: status}
+	if got != status {
+		return answer{bytes: len(line), refusal: got}
 	}
 	end := bytes.Index(p, []byte("\r\n\r\n"))
 	if end < 0 {
 		return tooLong(p)
 	}
-	a := answer{bytes: end + 4, status: status}
-	rest = rest[:max(0, end+2-len(line)-2)]
-	a.problem = checkUpgrade(rest, accept, offered)
-	return a
+	return answer{bytes: end + 4, problem: check(rest[:max(0, end-len(line))])}
 }
 
 func tooLong(p []byte) answer {
@@ -116,36 +101,18 @@ func statusOf(line []byte) (int, error) {
 	return status, nil
 }
 
-// checkUpgrade looks for the headers that RFC 6455 section 4.1 demands, in
-// lines that each end with CRLF.
-func checkUpgrade(headers, accept []byte, offered string) (problem string) {
-	var upgrade, connection, accepted bool
-	for len(headers) > 0 {
-		line, rest, _ := bytes.Cut(headers, []byte("\r\n"))
-		headers = rest
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.TrimSpace(value)
-		switch {
-		case asciiFold(name, "upgrade"):
-			upgrade = asciiFold(value, "websocket")
-		case asciiFold(name, "connection"):
-			connection = asciiFold(value, "upgrade")
-		case asciiFold(name, "sec-websocket-accept"):
-			accepted = bytes.Equal(value, accept)
-		case asciiFold(name, "sec-websocket-protocol") && string(value) == offered && offered != "":
-		case asciiFold(name, "sec-websocket-extensions"), asciiFold(name, "sec-websocket-protocol"):
-			return "the server chose an extension or a protocol that nobody offered"
+// fieldsOf are names and values of lines that each end with CRLF.
+func fieldsOf(headers []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for len(headers) > 0 {
+			line, rest, _ := bytes.Cut(headers, []byte("\r\n"))
+			headers = rest
+			name, value, _ := bytes.Cut(line, []byte(":"))
+			if !yield(name, bytes.TrimSpace(value)) {
+				return
+			}
 		}
 	}
-	switch {
-	case !upgrade:
-		return "the 101 has no Upgrade: websocket"
-	case !connection:
-		return "the 101 has no Connection: Upgrade"
-	case !accepted:
-		return "the 101 has a wrong Sec-WebSocket-Accept"
-	}
-	return ""
 }
 
 // asciiFold compares with a lower-case word, without allocating.

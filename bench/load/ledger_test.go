@@ -13,7 +13,7 @@ func TestMissing(t *testing.T) {
 	publish := func(to ...uint32) {
 		n := ledger.next(0)
 		for _, fd := range to {
-			h.frames(fd, AppendStampedFrame(nil, n, Nanos(), 64))
+			h.received(fd, AppendStampedFrame(nil, n, Nanos(), 64))
 		}
 	}
 	missing := func(wanted uint64) {
@@ -54,16 +54,16 @@ func TestFirstDue(t *testing.T) {
 	if n := h.missing(); n != 0 {
 		t.Errorf("%v missing of what was published before", n)
 	}
-	h.frames(fds[0], AppendStampedFrame(nil, 4, 0, 64)) // it overtook us
+	h.received(fds[0], AppendStampedFrame(nil, 4, 0, 64)) // it overtook us
 	if n := h.missing(); n != 1 {
 		t.Errorf("%v missing after an early one", n)
 	}
-	h.frames(fds[0], AppendStampedFrame(nil, 5, 0, 64))
+	h.received(fds[0], AppendStampedFrame(nil, 5, 0, 64))
 	ledger.next(0)
 	ledger.next(0)
-	h.frames(fds[0], AppendStampedFrame(nil, 6, 0, 64))
-	h.frames(fds[0], AppendStampedFrame(nil, 7, 0, 64))
-	h.frames(fds[1], AppendStampedFrame(nil, 7, 0, 64)) // 6 was due
+	h.received(fds[0], AppendStampedFrame(nil, 6, 0, 64))
+	h.received(fds[0], AppendStampedFrame(nil, 7, 0, 64))
+	h.received(fds[1], AppendStampedFrame(nil, 7, 0, 64)) // 6 was due
 	if s := h.report(false); s.Lost != 1 || s.Duplicated != 0 || s.OutOfOrder != 0 || s.Delivered() != 5 {
 		t.Errorf("%+v", s.Counters)
 	}

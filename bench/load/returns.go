@@ -26,7 +26,7 @@ type Storm struct {
 
 // A Churn closes random connections at a steady rate and has each come back
 // at once. Half of them say goodbye with 1000 and wait for the server's
-// answer, the others just end.
+// answer, the others just end, as all do that have no word for it.
 type Churn struct {
 	Rate  float64 // connections a second; 0 ends the churn
 	Reset bool    // as in Storm, for those that say nothing
@@ -173,8 +173,8 @@ func (h *handler) anyone() (fd uint32, ok bool) {
 	return 0, false
 }
 
-// leave closes an open connection, with a close frame (RFC 6455 section 7.1.2) or
-// without. It comes back, unless a storm took it away.
+// leave closes an open connection, with a goodbye or without. It comes back, unless a
+// storm took it away.
 func (h *handler) leave(fd uint32, goodbye bool) {
 	record := h.loop.Record(fd)
 	h.left(fd, false)
@@ -184,8 +184,7 @@ func (h *handler) leave(fd uint32, goodbye bool) {
 		h.counters.Left++
 		record.Marks |= markReturns
 	}
-	if goodbye && h.send(fd, opClose, []byte{1000 >> 8, 1000 & 0xff}) {
-		record.Phase = phaseLeaving
+	if goodbye && h.dialect.goodbye != nil && h.dialect.goodbye(h, fd) {
 		h.returns.leavers.Push(leaver{fd, h.loop.Generation(fd), h.loop.Now() + h.dialer.timeout})
 		return
 	}

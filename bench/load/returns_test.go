@@ -130,7 +130,7 @@ func TestChurn(t *testing.T) {
 // answers nothing at all, is seen.
 func TestGoodbyeWithoutAnswer(t *testing.T) {
 	a := accept(t, true) // closes at once, without a frame
-	client := start(t, Config{Spread: a.spread(4), Raw: true, Loops: 1, HandshakeTimeout: patience.Guard})
+	client := start(t, Config{Spread: a.spread(4), Dialect: Bare, Loops: 1, HandshakeTimeout: patience.Guard})
 	connected(t, client)
 	settled(t, "all peers", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return len(a.peers) == 4 })
 	client.Churn(Churn{Rate: 500})

@@ -20,7 +20,7 @@ func TestStopWithReset(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer listener.Close()
-		client, err := Start(Config{Raw: true, Reset: reset, Loops: 1, Spread: Spread{
+		client, err := Start(Config{Dialect: Bare, Reset: reset, Loops: 1, Spread: Spread{
 			Host: netip.MustParseAddr("127.0.0.1"), FirstPort: listener.Addr().(*net.TCPAddr).Port, PerPort: 1, Connections: 1}})
 		if err != nil {
 			t.Fatal(err)

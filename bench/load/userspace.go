@@ -42,8 +42,8 @@ func (u *UserSpace) check(config *Config) error {
 		return fmt.Errorf("the device has %d queues; 1 to %d are possible", u.Queues, userSpaceQueuesMax)
 	case u.AckDelay < 0 || u.AckDelay > ackDelayMax:
 		return fmt.Errorf("acknowledgements wait for %v; from 0 to %v (RFC 9293, 3.8.6.3)", u.AckDelay, ackDelayMax)
-	case config.Raw || config.Dialect.greeting != nil:
-		return fmt.Errorf("user-space ends speak to servers of this project only: leave --dialect alone")
+	case config.Dialect.request == nil || config.Dialect.subscribe != nil:
+		return fmt.Errorf("user-space ends subscribe with their request only: leave --dialect alone")
 	case len(config.Spread.Sources) > 0:
 		return fmt.Errorf("user-space ends have addresses of their own: leave --source alone")
 	case config.Expect > expectUserSpaceMax:

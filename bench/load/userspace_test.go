@@ -16,7 +16,7 @@ func TestUserSpaceIsChecked(t *testing.T) {
 	for wanted, change := range map[string]func(*Config){
 		"1 to 64":          func(c *Config) { c.UserSpace.Queues = 65 },
 		"500ms":            func(c *Config) { c.UserSpace.AckDelay = time.Second },
-		"--dialect":        func(c *Config) { c.Raw = true },
+		"--dialect":        func(c *Config) { c.Dialect = Bare },
 		"--source":         func(c *Config) { c.Spread.Sources = []netip.Addr{netip.MustParseAddr("10.0.0.1")} },
 		"expect no more":   func(c *Config) { c.Expect = 1 << 16 },
 		"share of 0.7":     func(c *Config) { c.UserSpace.Rough.Lose = 0.7 },

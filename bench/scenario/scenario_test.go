@@ -174,6 +174,24 @@ func TestEveryScenario(t *testing.T) {
 			}
 		})
 	}
+	for name, dialect := range map[string]string{"fanout": "events", "churn": "events", "storm": "c10m.v1", "unicast": "c10m.v1"} {
+		t.Run(name+" over "+dialect, func(t *testing.T) {
+			t.Parallel()
+			o := options(name, port, bus)
+			if o.Load.Channel = dialect + " " + name; name == "unicast" {
+				o.Load.Channel += "/%d"
+			}
+			var err error
+			if o.Load.Dialect, err = load.DialectOf(dialect); err != nil {
+				t.Fatal(err)
+			}
+			result, err := runScenario(t, o)
+			if err != nil || result.Fault != "" {
+				t.Fatalf("%v; %s", err, result.Fault)
+			}
+			checkComplete(t, &o, result)
+		})
+	}
 }
 
 // faults are what one wrong delivery has to look like.
