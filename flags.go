@@ -130,13 +130,7 @@ func addressesOf(listen []string) ([]poller.Address, error) {
 }
 
 func (f *serveFlags) frameMode() wire.FrameMode {
-	switch f.Frame {
-	case "text":
-		return wire.FrameText
-	case "binary":
-		return wire.FrameBinary
-	}
-	return wire.FrameAuto
+	return map[string]wire.FrameMode{"auto": wire.FrameAuto, "text": wire.FrameText, "binary": wire.FrameBinary}[f.Frame]
 }
 
 // Validate is called by kong; its error is for the operator.

@@ -101,10 +101,7 @@ func readKeys(keyFiles []string, jwksFile string) (*keySet, error) {
 
 // addFile reads one file.
 func (s *keySet) addFile(name string, parse func([]byte) ([]key, error)) error {
-	data, err := secret.Read(name, keyFileBytesMax)
-	if errors.Is(err, secret.ErrName) {
-		return fmt.Errorf("cannot read keys for tokens: %w; --token-key and --token-jwks take the name of a file that holds the key, and not the key", err)
-	}
+	data, err := secret.Read(name, keyFileBytesMax, "--token-key and --token-jwks take the name of a file that holds the key, and not the key")
 	if err != nil {
 		return fmt.Errorf("cannot read keys for tokens: %w", err)
 	}

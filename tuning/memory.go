@@ -102,16 +102,26 @@ func (g *MemoryGuard) SoftLimit() (bytes int64) {
 // Watch looks once a second from a goroutine of its own until stop is called, and
 // calls changed after each change.
 func (g *MemoryGuard) Watch(changed func()) (stop func()) {
-	looks := -1
-	return every(memoryLookSeconds*time.Second, func(time.Time) {
-		if looks++; g.Look() {
-			changed()
-			looks = 0
+	ticker, done, ended := time.NewTicker(memoryLookSeconds*time.Second), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer ticker.Stop()
+		for looks := 0; ; looks++ {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+			}
+			if g.Look() {
+				changed()
+				looks = 0
+			}
+			if g.Short() && looks%memoryRelieveLooks == 0 && g.config.Relieve != nil {
+				g.config.Relieve()
+			}
 		}
-		if g.Short() && looks%memoryRelieveLooks == 0 && g.config.Relieve != nil {
-			g.config.Relieve()
-		}
-	})
+	}()
+	return func() { close(done); <-ended }
 }
 
 // Look reads what is used now and reports whether the verdict has changed. One

@@ -52,9 +52,7 @@ type PacerConfig struct {
 func NewPacer(host Host, config PacerConfig) *Pacer {
 	p := &Pacer{config: config, network: newNetworkCounts(host), control: newPacing()}
 	p.seen = p.count()
-	config.SetRate(p.control.rate)
-	config.SetMost(p.seen.writes + uint64(p.control.budget))
-	p.publish()
+	p.apply()
 	return p
 }
 
@@ -110,8 +108,7 @@ func (p *Pacer) Watch() (stop func()) {
 func (p *Pacer) rest(seconds float64) {
 	p.seen = p.count()
 	p.control.step(pacerSample{seconds: seconds, pages: float64(p.seen.pages)})
-	p.config.SetMost(p.seen.writes + uint64(p.control.budget))
-	p.publish()
+	p.apply()
 }
 
 // pacerCounts are sums since the start of the host, and pages of now.
@@ -133,13 +130,14 @@ func (p *Pacer) look(seconds float64) {
 		again:   float64(now.again - min(now.again, p.seen.again)),
 	})
 	p.seen = now
-	p.config.SetRate(p.control.rate)
-	p.config.SetMost(now.writes + uint64(p.control.budget))
-	p.publish()
+	p.apply()
 }
 
-func (p *Pacer) publish() {
+// apply sets the rate, and tells it.
+func (p *Pacer) apply() {
 	c := &p.control
+	p.config.SetRate(c.rate)
+	p.config.SetMost(p.seen.writes + uint64(c.budget))
 	p.stats.Rate.Store(int64(c.rate))
 	p.stats.Window.Store(int64(c.window))
 	p.stats.UnderWay.Store(int64(c.underWay))

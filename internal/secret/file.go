@@ -21,20 +21,17 @@ const (
 	pathPartBytesMax = 24
 )
 
-// ErrName is in the error of a file that cannot be found, and may be no name of one.
-var ErrName = errors.New("cannot be found")
-
 // Read reads a file that an operator named. No error shows what the file holds. A name of
 // which there is no file stays out of it, too, unless it can only be a path: some give the
-// secret itself for it.
-func Read(name string, bytesMax int64) ([]byte, error) {
+// secret itself for it, which hint speaks of.
+func Read(name string, bytesMax int64, hint string) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		var path *fs.PathError
 		if errors.As(err, &path) && !isPath(name) {
 			err = path.Err
 		}
-		return nil, named{err}
+		return nil, fmt.Errorf("%w; %s", err, hint)
 	}
 	if !info.Mode().IsRegular() || info.Size() > bytesMax {
 		return nil, fmt.Errorf("%s has to be a regular file of at most %d bytes", name, bytesMax)
@@ -49,18 +46,10 @@ func Read(name string, bytesMax int64) ([]byte, error) {
 	return data, nil
 }
 
-// named is an error that is ErrName, too.
-type named struct{ error }
-
-func (n named) Unwrap() []error { return []error{n.error, ErrName} }
-
 // ReadPassword reads the first line of a file, without its end. flag names the file; its
 // name begins the error, which is a sentence for the operator.
 func ReadPassword(flag, name string) (string, error) {
-	data, err := Read(name, passwordFileBytesMax)
-	if errors.Is(err, ErrName) {
-		return "", fmt.Errorf("%s: cannot read the password: %w; it takes the name of a file that holds the password, and not the password", flag, err)
-	}
+	data, err := Read(name, passwordFileBytesMax, "it takes the name of a file that holds the password, and not the password")
 	if err != nil {
 		return "", fmt.Errorf("%s: cannot read the password: %w", flag, err)
 	}
