@@ -87,14 +87,13 @@ func (s *twoWays) replyPublished(o *channel.Outcome) {
 
 // sub subscribes, from now on or from a position.
 func (s *twoWays) sub(fd uint32, c *wire.Command) *wire.CommandError {
-	w := twoWayOf(s.loop.Record(fd))
 	n := s.find(fd, c.Name)
 	switch {
 	case !s.allows(fd, c.Name, false):
 		return wire.ErrNotAllowed
 	case n != 0:
 		return s.subAgain(fd, n)
-	case w.count == membershipsMax:
+	case s.members.Of(fd).Count == membershipsMax:
 		return wire.ErrTooMany
 	case !s.mayAsk(fd):
 		return wire.ErrOverload
@@ -123,7 +122,7 @@ func (s *twoWays) allows(fd uint32, name []byte, toPublish bool) bool {
 	if s.shared.Config.Tokens == nil {
 		return true
 	}
-	number := twoWayOf(s.loop.Record(fd)).grant
+	number := s.members.Of(fd).Grant
 	switch {
 	case number == 0:
 		return false

@@ -2,10 +2,19 @@
 Package conn is one connection's life on its loop: its requests and their answers; of
 a WebSocket the handshake, the frames that come in and the control frames that go out;
 and the one reason for which it ends. It knows nothing of Redis and nothing of other
-loops. The codecs are in conn/wire, what goes by the time in conn/timers, the reasons in
-conn/reasons, who may come in in conn/admission, walks over all connections in
-conn/walks, what the operator sees in conn/operator, what is at / and below /-/ in conn/pages,
-who came and left in conn/presence, and what is owed outside the logs in conn/backlog.
+loops. What needs no Server is in packages below it, none of which imports it:
+
+	wire       codecs: bytes, and no session
+	timers     what goes by the time
+	reasons    why connections end, and what each is told
+	admission  who may come in
+	members    one connection that is many members (c10m.v1)
+	backlog    what is owed outside the logs
+	walks      over all connections, evenly: a drain, gaps that are told
+	operator   what the operator sees, and whom he disconnects
+	pages      what is at / and below /-/
+	presence   who came and left
+
 docs/internals/conn.md has the ways of each protocol in full, layouts in bytes,
 measurements, and what was tried and dropped.
 
@@ -27,8 +36,7 @@ Operator, which send the loops orders (poller.Loop.Run).
 The rest is owned by the parts of a Server; each has its file, and knows the Server:
 
 	exchange      the request at hand, requests that are no upgrades, their answers
-	gate          who may come in, what was found of his request, when tokens end, whom a
-	              connection is counted under (shared by loops that share descriptors)
+	gate          what was found of who asks to come in, and when tokens end
 	frames        the frame parser of who is being read, if it has no cold state
 	outbox        words of our own that wait, answers to one read that are written together
 	publishing    who is not read from until the bus has taken what is under way
@@ -86,10 +94,10 @@ membership and the cold state go. farewell.go has the ways to end.
   - markTimed in a record <=> one entry in exchanges with its generation.
   - markCold in a record <=> an entry in Server.cold. It exists in phase request, or
     while isBlank is false; thaw drops it in the call that ends this.
-  - Its protocol's channels are manyChannels <=> a record's room is a twoWay; the
+  - Its protocol's channels are manyChannels <=> a record's room is a members.Many; the
     registry never hears of the descriptor then, but of its memberships.
   - At most one membership of a connection is in the middle of a frame, and it is
-    twoWay.busy. A blocked one that is not held <=> twoWayFull and EPOLLOUT.
+    Many.Busy. A blocked one that is not held <=> Many.IsFull and EPOLLOUT.
   - owedBytes = the sum of len(cold.owed), requestBytes that of cold.requestArray,
     inboundBytes that of cold.in.KeptBytes() and of cap(cold.body.bytes).
   - markPaused in a record <=> EPOLLIN is off <=> one entry in paused with its
@@ -99,7 +107,6 @@ membership and the cold state go. farewell.go has the ways to end.
     Nothing writes to a connection but say, backlogs, and the registry's sweep.
   - What a stream says does not depend on how it is cut, requests and frames alike:
     the tests cut at every byte. What it costs is in proportion to its bytes.
-  - The parsers keep no slice of what they are lent.
 
 # Limits
 
@@ -123,14 +130,11 @@ a proxy that sends several clients' requests on one has them counted as its firs
     Pings that come after our close frame are not answered: nobody reads them.
   - After the client's close frame we answer and close without lingering: it may not
     send anything more (RFC 6455, 5.5.1). Who does all the same may get a reset.
-  - Who is refused for his address (429) is not lingered for: he would hold a
-    descriptor for lingerTimeout that nobody counts.
   - Nobody waits for a pong. A peer that is gone does not acknowledge the ping
     either, and the kernel tells (TCP_USER_TIMEOUT); one that is there but hangs
     is found when its socket fills. A full socket is not pinged at all.
   - Beyond owedBytesMax pongs are dropped: RFC 6455, 5.5.3, asks for an answer to the
     latest ping only. Answers to commands are not: who does not read them is not read.
-  - A slow consumer gets no close frame. Its socket is full, so nothing can be said.
   - Who is held back is answered no pings, and its close frame waits: reading only
     those would mean to parse, and keep, what is between them. If it is reset, what it
     had sent and we had not read is lost.
@@ -138,8 +142,6 @@ a proxy that sends several clients' requests on one has them counted as its firs
     1003, so that a broken client hears what is broken: 1002, 1007 or 1009.
   - The opcode of what a client publishes is not carried: a message looks the same
     whichever way it came. --frame says how.
-  - What a client of a stream of events sends is read and dropped: to stop reading
-    would hide its end.
   - A newcomer's POST is answered also when the server is full: that takes no longer
     than to refuse it.
   - end, in the middle of a read, leaves the cold state to the reaper: the parser that

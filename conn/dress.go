@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"c10m/conn/members"
 	"c10m/conn/wire"
 	"c10m/poller"
 )
@@ -60,9 +61,21 @@ func (s *exchange) dress(fd uint32, answer []byte) []byte {
 	return s.dressed(wire.AnswerTo(c != nil && c.isHead, answer), s.asker(fd))
 }
 
+// A socket is the registry's channel.Socket.
+type socket struct {
+	members.Table
+	server *Server
+}
+
+// isFree is members.Table.IsFree.
+func (s *Server) isFree(fd uint32) bool {
+	record := s.loop.Record(fd)
+	return record.Phase == phaseOpen && (record.Marks&markCold == 0 || !s.cold[fd].owes())
+}
+
 // Respond writes an answer that polls share to one of them, and returns how much of it
 // went. Where it has to differ, a copy goes, and what is left of that is owed.
-func (t *memberships) Respond(fd uint32, answer []byte) (int, poller.Status) {
+func (t *socket) Respond(fd uint32, answer []byte) (int, poller.Status) {
 	s := t.server
 	c := s.cold[fd]
 	if c == nil || len(c.origin) == 0 && !c.isHead {

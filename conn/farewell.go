@@ -192,19 +192,19 @@ func (s *Server) gauge(p *protocol, phase uint8, change int64) {
 
 // Overrun ends a slow consumer. Nothing can be said to it: its socket is full.
 func (s *Server) Overrun(member uint32, cause channel.Cause) {
-	s.end(s.members.owner(member), [...]reasons.Reason{
+	s.end(s.members.Owner(member), [...]reasons.Reason{
 		channel.OverBytes: reasons.SlowBytes, channel.OverAge: reasons.SlowAge, channel.OverTotal: reasons.SlowTotal,
 	}[cause])
 }
 
 // Failed ends a connection whose socket is broken.
 func (s *Server) Failed(member uint32, status poller.Status) {
-	s.end(s.members.owner(member), reasonOf(status))
+	s.end(s.members.Owner(member), reasonOf(status))
 }
 
 // Owe keeps the rest of a frame whose member was moved forward.
 func (s *Server) Owe(member uint32, rest []byte) {
-	fd := s.members.owner(member)
+	fd := s.members.Owner(member)
 	c := s.coldOrEnd(fd)
 	if c == nil {
 		return

@@ -62,9 +62,6 @@ const (
 	// subsAgainMax is how many SUBs of a channel may wait for the first one's answer:
 	// they are answered at once with it, with up to 800 bytes each.
 	subsAgainMax = 128
-	// memberWritesPerEventMax bounds the writes to one connection of many channels
-	// when its socket has room again, at 4 to 10 us each.
-	memberWritesPerEventMax = 16
 	// repliesBytesMax is when a client has asked for too much without reading the
 	// answers. It is not read from meanwhile, so they are those of one read.
 	repliesBytesMax = 128 << 10

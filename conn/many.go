@@ -98,11 +98,11 @@ func (s many) ConnectionOf(identity uint64) (fd uint32, isHere bool) { return s.
 // is no stream is told at once, since its client does not connect anew for it. The
 // registry must not be called from here.
 func (s *Server) Interrupted(member uint32, atOnce bool) {
-	fd := s.members.owner(member)
+	fd := s.members.Owner(member)
 	s.gaps.Due(s.identityOf(fd), s.protocolOf(fd).isStream && !atOnce)
 }
 
-func (s many) Owner(member uint32) (fd uint32) { return s.members.owner(member) }
+func (s many) Owner(member uint32) (fd uint32) { return s.members.Owner(member) }
 
 func (s many) MemberIn(fd, number uint32) (n uint32, isIn bool) {
 	return s.protocolOf(fd).channels.memberIn(s.Server, fd, number)

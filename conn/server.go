@@ -8,6 +8,7 @@ import (
 	"c10m/channel"
 	"c10m/conn/admission"
 	"c10m/conn/backlog"
+	"c10m/conn/members"
 	"c10m/conn/operator"
 	"c10m/conn/pages"
 	"c10m/conn/presence"
@@ -168,7 +169,7 @@ type Server struct {
 	cold         map[uint32]*cold
 	coldSpares   []*cold
 	inboundBytes int // held by cold.in and cold.body, all together
-	members      *memberships
+	members      socket
 	publisher    channel.Publisher
 	presence     presence.Teller
 	handshakes   timers.Deadlines
@@ -211,8 +212,9 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	}
 	s.gate.judge.Loop, s.gate.judge.MayPost = loop, s.publisher != nil
 	s.refusals = shared.Config.Refusals.NewRing(&s.stats.RefusalsDropped)
-	s.members = &memberships{Loop: loop, server: s}
-	s.registry = channel.NewRegistry(shared.Config.Channel, s.members, s, &s.channelStats)
+	s.members = socket{members.Table{Loop: loop, IsFree: s.isFree}, s}
+	s.registry = channel.NewRegistry(shared.Config.Channel, &s.members, s, &s.channelStats)
+	s.members.Registry = s.registry
 	s.gaps, s.draining = walks.NewGaps(loop, s.registry, many{s}), walks.NewDraining(loop, many{s}, shared.lingerTimeout)
 	s.presence.Loop, s.presence.Registry = loop, s.registry
 	s.operator = operator.NewLoop(loop, s.registry, many{s})

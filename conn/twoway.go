@@ -5,6 +5,7 @@ import (
 
 	"c10m/access"
 	"c10m/channel"
+	"c10m/conn/members"
 	"c10m/conn/reasons"
 	"c10m/conn/wire"
 )
@@ -62,13 +63,13 @@ var twoWayProtocol = &protocol{
 func (s *twoWays) admitTwoWay(p *protocol, fd uint32, n *newcomer) {
 	s.speak(fd, p)
 	s.setPhase(fd, phaseOpen)
-	w := twoWayOf(s.loop.Record(fd))
-	*w = twoWay{}
+	m := s.members.Of(fd)
+	*m = members.Many{}
 	grant := n.grant
 	if s.shared.Config.Tokens != nil {
 		s.packed = grant.Patterns.Pack(s.packed[:0])
 		if len(s.packed) > 0 {
-			w.grant = s.grants.Keep(s.packed)
+			m.Grant = s.grants.Keep(s.packed)
 		}
 		grant.Publish = s.publisher != nil && len(grant.Patterns.Publish) > 0
 	}
@@ -88,7 +89,7 @@ func (s *twoWays) admitTwoWay(p *protocol, fd uint32, n *newcomer) {
 // but without a position the history is not asked, since what is published after the
 // client saw the answer to its request is to reach it.
 func (s *twoWays) confirmFirst(fd uint32, since []byte) {
-	n := twoWayOf(s.loop.Record(fd)).first
+	n := s.members.Of(fd).First
 	s.current = fd
 	switch {
 	case len(since) == 0:
@@ -104,26 +105,13 @@ func (s *twoWays) confirmFirst(fd uint32, since []byte) {
 
 // find returns the membership of fd in a channel, 0 if there is none.
 func (s *twoWays) find(fd uint32, name []byte) (n uint32) {
-	for n = twoWayOf(s.loop.Record(fd)).first; n != 0; n = s.members.at(n).next {
-		if string(s.registry.Name(n)) == string(name) {
-			return n
-		}
-	}
-	return 0
+	return s.members.Find(fd, func(n uint32) bool { return string(s.registry.Name(n)) == string(name) })
 }
 
 // join makes fd a member of one more channel. It is not one yet, the name is
 // valid, and there is room.
 func (s *twoWays) join(fd uint32, name []byte) (n uint32) {
-	w := twoWayOf(s.loop.Record(fd))
-	n = s.members.take()
-	m := s.members.at(n)
-	m.fd, m.next = fd, w.first
-	if err := s.registry.SubscribeAs(n, name, s.protocolOf(fd).format); err != nil {
-		panic("BUG: a bad channel was let through")
-	}
-	w.first = n
-	w.count++
+	n = s.members.Join(fd, name, s.protocolOf(fd).format)
 	s.stats.Memberships.Add(1)
 	s.operator.Joined(fd, n, name)
 	return n
@@ -132,8 +120,7 @@ func (s *twoWays) join(fd uint32, name []byte) (n uint32) {
 // leave ends one membership of fd. If its frame is partly in the socket, the rest
 // is owed before anything else.
 func (s *twoWays) leave(fd, n uint32) {
-	w := twoWayOf(s.loop.Record(fd))
-	if w.busy == n && s.registry.MidFrame(n) {
+	if s.members.Of(fd).Busy == n && s.registry.MidFrame(n) {
 		c := s.coldOrEnd(fd)
 		if c == nil {
 			return
@@ -141,26 +128,11 @@ func (s *twoWays) leave(fd, n uint32) {
 		s.outbox.owe(fd, c, s.registry.Hold(n))
 		s.loop.ArmWrite(fd, true)
 	}
-	for link := &w.first; ; link = &s.members.at(*link).next {
-		if *link == n {
-			*link = s.members.at(n).next
-			break
-		}
-	}
-	s.part(w, n)
+	s.part(fd, n)
 }
 
-// part takes a membership, which is in no list any more, out of its channel.
-func (s *twoWays) part(w *twoWay, n uint32) {
-	s.registry.Unsubscribe(n)
-	s.members.give(n)
-	w.count--
-	if w.busy == n {
-		w.busy = 0
-	}
-	if w.turn == n {
-		w.turn = 0
-	}
+func (s *twoWays) part(fd, n uint32) {
+	s.members.Part(fd, n)
 	s.stats.Memberships.Add(-1)
 }
 
@@ -170,129 +142,80 @@ type manyChannels struct{}
 func (manyChannels) format(s *Server, fd uint32) channel.Format { return s.protocolOf(fd).format }
 
 func (manyChannels) leave(s *Server, fd uint32) {
-	w := twoWayOf(s.loop.Record(fd))
-	for w.first != 0 {
-		n := w.first
-		w.first = s.members.at(n).next
-		s.twoWays.part(w, n)
+	m := s.members.Of(fd)
+	for m.First != 0 {
+		s.twoWays.part(fd, m.First)
 	}
-	s.twoWays.grants.Drop(w.grant)
-	w.grant = 0
+	s.twoWays.grants.Drop(m.Grant)
+	m.Grant = 0
 }
 
 func (manyChannels) midFrame(s *Server, fd uint32) bool {
-	w := twoWayOf(s.loop.Record(fd))
-	return w.busy != 0 && s.registry.MidFrame(w.busy)
+	busy := s.members.Of(fd).Busy
+	return busy != 0 && s.registry.MidFrame(busy)
 }
 
 // hold needs to hold nobody but who is in the middle of a frame: the others are kept
-// back by what the connection owes (memberships.mayWrite).
+// back by what the connection owes (members.Table.IsFree).
 func (m manyChannels) hold(s *Server, fd uint32) (rest []byte) {
 	if m.midFrame(s, fd) {
-		return s.registry.Hold(twoWayOf(s.loop.Record(fd)).busy)
+		return s.registry.Hold(s.members.Of(fd).Busy)
 	}
 	return nil
 }
 
 func (manyChannels) flush(s *Server, fd uint32) (isWhole bool) {
 	isWhole = true
-	for n := twoWayOf(s.loop.Record(fd)).first; n != 0 && !s.loop.Closing(fd); n = s.members.at(n).next {
+	s.members.Find(fd, func(n uint32) (isOver bool) {
 		isWhole = s.registry.Flush(n) && isWhole
-	}
+		return s.loop.Closing(fd)
+	})
 	return isWhole
 }
 
-func (manyChannels) isBlocked(s *Server, fd uint32) bool {
-	return twoWayOf(s.loop.Record(fd)).marks&twoWayFull != 0
-}
+func (manyChannels) isBlocked(s *Server, fd uint32) bool { return s.members.Of(fd).IsFull }
 
 func (m manyChannels) release(s *Server, fd uint32) {
 	s.thaw(fd)
 	m.listen(s, fd)
-	w := twoWayOf(s.loop.Record(fd))
-	if n := w.busy; n != 0 {
-		w.busy = 0
+	state := s.members.Of(fd)
+	if n := state.Busy; n != 0 {
+		state.Busy = 0
 		s.registry.Release(n)
 	}
 	if !s.loop.Closing(fd) {
-		s.twoWays.serveMembers(fd)
+		m.writable(s, fd)
 	}
 }
 
-func (manyChannels) writable(s *Server, fd uint32) { s.twoWays.serveMembers(fd) }
+// writable goes on with the channels of a connection whose socket has room: first with
+// the one whose frame is unfinished, then with those that are on their way from a position
+// to their log, then with the others in turn.
+func (manyChannels) writable(s *Server, fd uint32) {
+	if !s.members.ServeBusy(fd) {
+		return
+	}
+	stuck, more := s.twoWays.serveBacklogs(fd)
+	if !stuck && !s.members.Serve(fd) && !more {
+		s.members.Rest(fd)
+	}
+}
 
 func (manyChannels) isUntold(s *Server, fd uint32) bool {
-	for n := twoWayOf(s.loop.Record(fd)).first; n != 0; n = s.members.at(n).next {
-		if s.registry.Untold(n) {
-			return true
-		}
-	}
-	return false
+	return s.members.Find(fd, s.registry.Untold) != 0
 }
 
 func (manyChannels) memberIn(s *Server, fd, number uint32) (n uint32, isIn bool) {
-	for n := twoWayOf(s.loop.Record(fd)).first; n != 0; n = s.members.at(n).next {
-		if s.registry.IsMember(n, number) {
-			return n, true
-		}
-	}
-	return 0, false
+	n = s.members.Find(fd, func(n uint32) bool { return s.registry.IsMember(n, number) })
+	return n, n != 0
 }
 
 // listen ends what isDeaf began.
 func (manyChannels) listen(s *Server, fd uint32) {
-	if w := twoWayOf(s.loop.Record(fd)); w.marks&twoWayDeaf != 0 {
-		w.marks &^= twoWayDeaf
+	if m := s.members.Of(fd); m.IsDeaf {
+		m.IsDeaf = false
 		s.loop.ArmRead(fd, true)
 	}
-}
-
-// serveMembers goes on with the channels of a connection whose socket has room:
-// first with the one whose frame is unfinished, then with those that are on their way
-// from a position to their log, then with the others in turn, for at most
-// memberWritesPerEventMax writes. epoll tells again that there is room.
-func (s *twoWays) serveMembers(fd uint32) {
-	w := twoWayOf(s.loop.Record(fd))
-	if w.busy != 0 && s.registry.MidFrame(w.busy) && !s.serveMember(fd, w.busy) {
-		return
-	}
-	stuck, behind := s.serveBacklogs(fd)
-	if stuck {
-		return
-	}
-	writes, n := 0, w.turn
-	for range w.count {
-		if n == 0 {
-			n = w.first
-		}
-		next := s.members.at(n).next
-		if s.registry.Blocked(n) {
-			if writes == memberWritesPerEventMax {
-				w.turn = n
-				return
-			}
-			writes++
-			if !s.serveMember(fd, n) {
-				w.turn = next
-				return
-			}
-			behind = behind || s.registry.Blocked(n)
-		}
-		n = next
-	}
-	w.turn = n
-	if !behind {
-		w.marks &^= twoWayFull
-		s.loop.ArmWrite(fd, false)
-	}
-}
-
-// serveMember makes one write to a member that is blocked, and reports whether the
-// socket took all of it.
-func (s *twoWays) serveMember(fd, n uint32) (more bool) {
-	s.members.stuck = false
-	s.registry.Writable(n)
-	return !s.members.stuck && !s.loop.Closing(fd)
 }
 
 // isDeaf reports whether a two-way connection is not to be read from, since it
@@ -303,15 +226,15 @@ func (s *twoWays) isDeaf(fd uint32) bool {
 	if record.Marks&(markCold|markPaused) != markCold || record.Phase != phaseOpen {
 		return false // who is paused is not to be deaf, too: holdBack's
 	}
-	w := twoWayOf(record)
-	if w.marks&twoWayDeaf != 0 {
+	m := s.members.Of(fd)
+	if m.IsDeaf {
 		s.publishing.brokeOff(fd)
 		return true
 	}
 	if !s.cold[fd].owes() {
 		return false
 	}
-	w.marks |= twoWayDeaf
+	m.IsDeaf = true
 	s.loop.ArmRead(fd, false)
 	return true
 }

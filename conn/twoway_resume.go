@@ -190,12 +190,10 @@ func (s *twoWays) serveBacklogs(fd uint32) (stuck, more bool) {
 		}
 		if !r.waiting && r.Len() == 0 && !c.owes() {
 			c.unlink(r)
-			s.members.stuck = false
-			s.registry.Release(r.member)
+			stuck = !s.members.Release(r.member) || stuck
 			if s.loop.Closing(fd) {
 				return true, false
 			}
-			stuck = stuck || s.members.stuck
 		}
 		if stuck || c.owes() {
 			more = c.resume != nil
@@ -204,8 +202,7 @@ func (s *twoWays) serveBacklogs(fd uint32) (stuck, more bool) {
 		r = next
 	}
 	if more || c.owes() {
-		twoWayOf(s.loop.Record(fd)).marks |= twoWayFull
-		s.loop.ArmWrite(fd, true)
+		s.members.Wait(fd)
 	}
 	s.thaw(fd)
 	return stuck, more

@@ -260,7 +260,7 @@ func TestTwoWayLimitOfChannels(t *testing.T) {
 	c.Close()
 	s.checkNothingLeft(t)
 	s.onLoops(func(_ *poller.Loop, server *Server) {
-		if n := server.members.table.Used(); n != membershipsMax {
+		if n := server.members.Used(); n != membershipsMax {
 			t.Errorf("%d memberships were made for %d at a time", n, membershipsMax)
 		}
 	})
@@ -399,8 +399,8 @@ func TestTwoWayLongBacklog(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	waitFor(t, "nobody waits for room", func() (idle bool) {
-		s.onLoops(func(l *poller.Loop, _ *Server) {
-			l.Walk(0, 10, func(fd uint32) { idle = twoWayOf(l.Record(fd)).marks == 0 })
+		s.onLoops(func(l *poller.Loop, server *Server) {
+			l.Walk(0, 10, func(fd uint32) { idle = !server.members.Of(fd).IsFull && !server.members.Of(fd).IsDeaf })
 		})
 		return idle
 	})
@@ -424,8 +424,8 @@ func TestTwoWayAnswersWaitForTheirReader(t *testing.T) {
 		}
 	}()
 	waitFor(t, "it is not read from", func() (deaf bool) {
-		s.onLoops(func(l *poller.Loop, _ *Server) {
-			l.Walk(0, 10, func(fd uint32) { deaf = twoWayOf(l.Record(fd)).marks&twoWayDeaf != 0 })
+		s.onLoops(func(l *poller.Loop, server *Server) {
+			l.Walk(0, 10, func(fd uint32) { deaf = server.members.Of(fd).IsDeaf })
 		})
 		return deaf
 	})

@@ -237,30 +237,30 @@ func (w *twoWayWorld) check() {
 		if protocolOf(record) != twoWayProtocol {
 			return
 		}
-		if record.Marks&markPaused != 0 && twoWayOf(record).marks&twoWayDeaf != 0 {
+		if record.Marks&markPaused != 0 && s.members.Of(fd).IsDeaf {
 			w.failf("two-way connection %d is not read from for two reasons", fd)
 		}
-		state, count, turn, busy := twoWayOf(record), 0, false, false
-		for n := state.first; n != 0; n = s.members.at(n).next {
+		state, count, turn, busy := s.members.Of(fd), 0, false, false
+		for n := state.First; n != 0; n = s.members.Next(n) {
 			count++
-			turn = turn || n == state.turn
-			busy = busy || n == state.busy
-			if s.members.at(n).fd != fd {
-				w.failf("membership %x of %d belongs to %d", n, fd, s.members.at(n).fd)
+			turn = turn || n == state.Turn
+			busy = busy || n == state.Busy
+			if s.members.Owner(n) != fd {
+				w.failf("membership %x of %d belongs to %d", n, fd, s.members.Owner(n))
 			}
-			if n != state.busy && s.registry.MidFrame(n) {
-				w.failf("membership %x of %d is in the middle of a frame, and %x is busy", n, fd, state.busy)
+			if n != state.Busy && s.registry.MidFrame(n) {
+				w.failf("membership %x of %d is in the middle of a frame, and %x is busy", n, fd, state.Busy)
 			}
-			if s.registry.Blocked(n) && state.marks&twoWayFull == 0 && !resumes(s.cold[fd], n) {
+			if s.registry.Blocked(n) && !state.IsFull && !resumes(s.cold[fd], n) {
 				w.failf("membership %x of %d waits for room, and nobody asked for it", n, fd)
 			}
 		}
 		used += count
-		if state.none != 0 || count != int(state.count) || state.turn != 0 && !turn || state.busy != 0 && !busy {
+		if count != int(state.Count) || state.Turn != 0 && !turn || state.Busy != 0 && !busy {
 			w.failf("two-way connection %d: %+v has %d memberships", fd, *state, count)
 		}
 	})
-	if taken := s.members.table.Taken(); used != taken || s.stats.Memberships.Load() != int64(used) {
+	if taken := s.members.Taken(); used != taken || s.stats.Memberships.Load() != int64(used) {
 		w.failf("%d memberships are used, %d are taken, %d are counted", used, taken, s.stats.Memberships.Load())
 	}
 	if owed != s.outbox.owedBytes {
