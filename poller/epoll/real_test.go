@@ -27,11 +27,13 @@ type echo struct {
 	letters atomic.Int64
 	options func(fd uint32)
 	sweeps  bool
+	tags    [3]atomic.Int64 // how many came by a listener of each tag
 	buffer  [4096]byte
 }
 
-func (e *echo) Open(fd uint32, _ poller.Tag) {
+func (e *echo) Open(fd uint32, tag poller.Tag) {
 	e.opened.Add(1)
+	e.tags[tag].Add(1)
 	if e.options != nil {
 		e.options(fd)
 	}
@@ -123,6 +125,33 @@ func roundTrip(t *testing.T, address string) net.Conn {
 		t.Fatalf("echo: %q %v", b, err)
 	}
 	return c
+}
+
+// A newcomer comes with the tag of the listener that took it, also when the listeners are
+// about to close.
+func TestANewcomerHasTheTagOfItsListener(t *testing.T) {
+	first, second := freeAddress(t, "127.0.0.1"), freeAddress(t, "127.0.0.1")
+	listen := append(epoll.Listeners(1, netip.MustParseAddrPort(first)), epoll.Listeners(2, netip.MustParseAddrPort(second))...)
+	p, echoes, _ := startEcho(t, epoll.Config{Loops: 2, Listen: listen})
+	want := [3]int64{0, 20, 30}
+	for range want[1] {
+		roundTrip(t, first)
+	}
+	for range want[2] - 1 {
+		roundTrip(t, second)
+	}
+	last := halfway(t, second)
+	p.StopAccepting(0)
+	last.Close()
+	var got [3]int64
+	for _, e := range echoes {
+		for tag := range e.tags {
+			got[tag] += e.tags[tag].Load()
+		}
+	}
+	if got != want {
+		t.Errorf("by tags %v came, not %v", got, want)
+	}
 }
 
 func TestLoopsWithPrivateDescriptorTables(t *testing.T) {
