@@ -74,7 +74,7 @@ func parseOriginPattern(text string) (p originPattern, err error) {
 		return bad("it has two ports")
 	case wild:
 		p.port = "*"
-	case p.port == defaultPort(p.scheme):
+	case p.port == defaultPorts[p.scheme]:
 		p.port = "" // which is how browsers send it (RFC 6454, 6.2)
 	}
 	if rest, isWild := strings.CutPrefix(p.host, "*"); isWild {
@@ -89,15 +89,7 @@ func parseOriginPattern(text string) (p originPattern, err error) {
 	return p, nil
 }
 
-func defaultPort(scheme string) string {
-	switch scheme {
-	case "http", "ws":
-		return "80"
-	case "https", "wss":
-		return "443"
-	}
-	return ""
-}
+var defaultPorts = map[string]string{"http": "80", "ws": "80", "https": "443", "wss": "443"}
 
 // A Page is what a request says of the page that it comes from, if it comes from one.
 type Page struct {
@@ -199,7 +191,7 @@ func (p originPattern) match(scheme, host, port []byte) bool {
 	if !equalFold(scheme, p.scheme) {
 		return false
 	}
-	if p.port != "*" && string(port) != p.port && (p.port != "" || string(port) != defaultPort(p.scheme)) {
+	if p.port != "*" && string(port) != p.port && (p.port != "" || string(port) != defaultPorts[p.scheme]) {
 		return false
 	}
 	return p.matchHost(host)

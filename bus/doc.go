@@ -43,10 +43,8 @@
 //
 // # What clients publish
 //
-// An Uplink has a queue per loop and a goroutine per queue: a few, as loops are.
-// The loop pushes onto an atomic stack and takes no lock; to wake the goroutine,
-// once per edge from idle to busy, it sends a token into a channel that has room
-// for it. A message then waits where publishers wait, and the messages behind it in its
+// An Uplink has a queue per loop and a goroutine per queue: a few, as loops are. The loop
+// takes no lock. A message waits where publishers wait, and the messages behind it in its
 // queue wait, too: they are in one order over all channels.
 //
 // Who waits for an answer (POST on the public ports) uses PublishAnswered: a batch's

@@ -147,10 +147,11 @@ func (p *Publication) answer(a *answer) {
 	p.Err, p.Subscribers, p.Receipt = a.err, a.subscribers, a
 }
 
-// A claim is the first message with its key, and what it will tell the repeats.
+// A claim is a message with a key, and what the first with that key tells its repeats.
 type claim struct {
 	message *Publication
 	key     repeatKey
+	payload uint64 // its hash
 	first   *underWay
 }
 
@@ -158,8 +159,8 @@ type claim struct {
 // repeats of messages under way, which include those of claims. Repeats of what is known
 // are answered.
 func (r *Repeats) claim(batch []*Publication) (firsts []*Publication, claims, repeats []claim) {
-	hashes := r.hash(batch)
-	if hashes == nil {
+	keyed := r.keyed(batch)
+	if keyed == nil {
 		return batch, nil, nil
 	}
 	firsts = make([]*Publication, 0, len(batch))
@@ -167,54 +168,42 @@ func (r *Repeats) claim(batch []*Publication) (firsts []*Publication, claims, re
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(now)
-	for i, p := range batch {
+	for _, p := range batch {
 		if len(p.Key) == 0 {
 			firsts = append(firsts, p)
 			continue
 		}
-		key, payload := hashes[i].key, hashes[i].payload
-		first, isUnderWay := r.underWay[key]
-		number, isKnown := r.known[key]
+		c := keyed[0]
+		keyed = keyed[1:]
+		first, isUnderWay := r.underWay[c.key]
+		number, isKnown := r.known[c.key]
 		switch {
-		case isUnderWay && first.payload != payload, isKnown && r.at(number).payload != payload:
+		case isUnderWay && first.payload != c.payload, isKnown && r.at(number).payload != c.payload:
 			p.Err = keyReused{}
 			r.stats.KeysReused++
 		case isUnderWay:
-			repeats = append(repeats, claim{p, key, first})
+			c.first = first
+			repeats = append(repeats, c)
 			r.stats.Repeats++
 		case isKnown:
 			p.answer(r.at(number).answer())
 			r.stats.Repeats++
 		default:
-			first = &underWay{payload: payload, done: make(chan struct{})}
-			r.underWay[key] = first
-			claims = append(claims, claim{p, key, first})
-			firsts = append(firsts, p)
+			c.first = &underWay{payload: c.payload, done: make(chan struct{})}
+			r.underWay[c.key] = c.first
+			claims, firsts = append(claims, c), append(firsts, p)
 		}
 	}
 	return firsts, claims, repeats
 }
 
-// hashes are of a message with a key.
-type hashes struct {
-	key     repeatKey
-	payload uint64
-}
-
-// hash returns those of a batch, nil if nobody there has a key, or keys are not looked
-// at. It takes no lock: a payload may be long.
-func (r *Repeats) hash(batch []*Publication) (all []hashes) {
-	if r.keysMax == 0 {
-		return nil
-	}
-	for i, p := range batch {
-		if len(p.Key) == 0 {
-			continue
+// keyed returns the messages of a batch that have a key, none if keys are not looked at.
+// It takes no lock: a payload may be long.
+func (r *Repeats) keyed(batch []*Publication) (all []claim) {
+	for _, p := range batch {
+		if len(p.Key) > 0 && r.keysMax > 0 {
+			all = append(all, claim{message: p, key: p.repeatKey(), payload: maphash.Bytes(r.seed, p.Payload)})
 		}
-		if all == nil {
-			all = make([]hashes, len(batch))
-		}
-		all[i] = hashes{p.repeatKey(), maphash.Bytes(r.seed, p.Payload)}
 	}
 	return all
 }

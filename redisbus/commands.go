@@ -111,21 +111,16 @@ func (p *peer) ok() { p.replies = redcon.AppendOK(p.reply()) }
 
 // unknownCommand words it as Redis 7 does.
 func unknownCommand(args [][]byte) string {
-	var b strings.Builder
-	b.WriteString("ERR unknown command '")
-	b.WriteString(printable(args[0], errorArgsBytesMax))
-	b.WriteString("', with args beginning with: ")
-	start := b.Len()
+	text := "ERR unknown command '" + printable(args[0], errorArgsBytesMax) + "', with args beginning with: "
+	left := errorArgsBytesMax
 	for _, arg := range args[1:] {
-		left := errorArgsBytesMax - (b.Len() - start)
 		if left <= 0 {
 			break
 		}
-		b.WriteByte('\'')
-		b.WriteString(printable(arg, left))
-		b.WriteString("' ")
+		word := "'" + printable(arg, left) + "' "
+		text, left = text+word, left-len(word)
 	}
-	return b.String()
+	return text
 }
 
 // printable cuts a peer's word for an error text. redcon replaces CR and LF.

@@ -21,11 +21,8 @@ var (
 	unsubscribeWords = [kinds]string{"unsubscribe", "punsubscribe", "sunsubscribe"}
 )
 
-// A registry knows which RESP peer subscribes to what.
-//
-// A confirmation is queued to the peer under the lock that also puts it into the
-// tables, so a peer never gets a message before the confirmation of its
-// SUBSCRIBE, nor one behind that of its UNSUBSCRIBE.
+// A registry knows which RESP peer subscribes to what. Confirmations are queued under the
+// lock of its tables, so none comes behind a message, nor a message behind the last.
 type registry struct {
 	mu sync.RWMutex
 	// Guarded by mu. The sets of a peer itself (peer.subs) are as well; only

@@ -7,15 +7,11 @@ import (
 
 // A Pacer finds how fast sweeps may write so that the way to the clients carries
 // it: the device's queue, the network, and the clients themselves.
-//
-// It does for all connections what TCP's congestion control does for one. What
-// is under way is read from the kernel: the pages that all TCP sockets hold
-// (/proc/net/sockstat), at least one for each with unacknowledged bytes. A
-// window bounds it: it grows while nothing is lost and shrinks when packets are
-// dropped by a device (/proc/net/dev) or sent again (/proc/net/snmp), or when they
-// wait in a queue for long. And the rate is that at which the window drains, a
-// little more while it is not full.
-// So a sweep that nothing holds up is not held up here either.
+// doc.go has the idea. What is under way is read from the kernel: the pages that all TCP
+// sockets hold (/proc/net/sockstat), at least one for each with unacknowledged bytes; and
+// what is lost: packets that a device drops (/proc/net/dev) or TCP sends again
+// (/proc/net/snmp). The rate is that at which the window drains, a little more while it is
+// not full.
 type Pacer struct {
 	// Fixed after construction.
 	config PacerConfig
