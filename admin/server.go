@@ -11,6 +11,7 @@ import (
 	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
+	"c10m/internal/private"
 	"c10m/internal/secret"
 	"c10m/poller"
 	"c10m/tuning"
@@ -117,7 +118,7 @@ type Server struct {
 // descriptor table of its own keeps a copy of whatever was open before.
 func Listen(cfg Config, sources Sources, log *zap.Logger) (*Server, error) {
 	sources.check()
-	listener, err := listen(cfg)
+	listener, err := pagesListener.Listen(cfg.Addr, cfg.Password != "")
 	if err != nil {
 		return nil, err
 	}
@@ -127,12 +128,13 @@ func Listen(cfg Config, sources Sources, log *zap.Logger) (*Server, error) {
 }
 
 // Check says what Listen would say now, and listens no longer than that takes.
-func Check(cfg Config) error {
-	listener, err := listen(cfg)
-	if err != nil {
-		return err
-	}
-	return listener.Close()
+func Check(cfg Config) error { return pagesListener.Check(cfg.Addr, cfg.Password != "") }
+
+var pagesListener = private.Listener{
+	What: "the admin pages", Flag: "--admin", PasswordFlag: "--admin-password", Usual: "127.0.0.1:9100",
+	Taken: func(*net.TCPAddr) string {
+		return "perhaps by another 10m-server; set --admin to another port, or to off"
+	},
 }
 
 func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listener) *Server {

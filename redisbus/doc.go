@@ -9,7 +9,7 @@
 //
 //	limits.go, reasons.go  every limit; every reason for a close
 //	embedded.go            the server: accept, publish, close
-//	listen.go              where it may listen, and who holds a port that is taken
+//	listen.go              who holds a port that is taken
 //	peer.go                one RESP connection: reader, writer, receipts
 //	framer.go              bytes to commands, with redcon behind a guard
 //	outbox.go              the bounded queue to a peer

@@ -17,9 +17,8 @@ import (
 
 // EmbeddedConfig says where and for whom the embedded bus listens.
 type EmbeddedConfig struct {
-	// Addr is host:port, and 127.0.0.1:6379 if it is empty. Port 0 takes a free
-	// one: see Embedded.Addr. An address that other machines can reach needs a
-	// password.
+	// Addr is host:port. Port 0 takes a free one: see Embedded.Addr. An address that
+	// other machines can reach needs a password.
 	Addr string
 	// Password is asked of every peer unless it is empty.
 	Password string
@@ -65,7 +64,7 @@ type embeddedCounters struct {
 // ListenEmbedded listens and serves until Close. The error is one sentence for
 // the operator.
 func ListenEmbedded(cfg EmbeddedConfig, door bus.Door, log *zap.Logger) (*Embedded, error) {
-	listener, err := listen(cfg)
+	listener, err := embeddedListener.Listen(cfg.Addr, cfg.Password != "")
 	if err != nil {
 		return nil, err
 	}
@@ -77,11 +76,7 @@ func ListenEmbedded(cfg EmbeddedConfig, door bus.Door, log *zap.Logger) (*Embedd
 // CheckEmbedded says what ListenEmbedded would say now, and listens no longer than
 // that takes.
 func CheckEmbedded(cfg EmbeddedConfig) error {
-	listener, err := listen(cfg)
-	if err != nil {
-		return err
-	}
-	return listener.Close()
+	return embeddedListener.Check(cfg.Addr, cfg.Password != "")
 }
 
 func newEmbedded(cfg EmbeddedConfig, door bus.Door, log *zap.Logger) *Embedded {
