@@ -49,3 +49,33 @@ func TestWhatErrorsMean(t *testing.T) {
 		}
 	}
 }
+
+// taking is a kernel that takes all and does nothing.
+type taking struct{ Kernel }
+
+func (taking) Send(_ int, p []byte) (int, syscall.Errno)        { return len(p), 0 }
+func (taking) Sendv(_ int, _ []unix.Iovec) (int, syscall.Errno) { return 1, 0 }
+
+// What a write costs on its way from a loop's handler to the system call.
+func BenchmarkSeam(b *testing.B) {
+	e := newEngine(taking{}, 0, newTable(1<<12, 0))
+	l := poller.New(poller.Config{Loops: 1}).Add(e)
+	piece := poller.Piece{Frame: make([]byte, 256), IsShared: true}
+	b.Run("send", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := range b.N {
+			l.Send(uint32(i&1023), piece)
+		}
+	})
+	b.Run("sendv of 8", func(b *testing.B) {
+		b.ReportAllocs()
+		var pieces [8]poller.Piece
+		for i := range b.N {
+			for j := range pieces {
+				pieces[j] = piece
+			}
+			l.Sendv(uint32(i&1023), pieces[:])
+			clear(pieces[:])
+		}
+	})
+}
