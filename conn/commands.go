@@ -64,25 +64,19 @@ func (s *twoWays) pub(fd uint32, c *wire.Command) *wire.CommandError {
 // only if it failed. The caller says what is said with sayPongs.
 func (s *twoWays) answerPub(fd uint32, o *channel.Outcome) {
 	s.current = fd
-	var refusal *wire.CommandError
-	switch o.Fate {
-	case channel.FatePublished:
-		s.replyPublished(o)
+	if o.Fate == channel.FatePublished {
+		s.outbox.reply(wire.AppendPubOK(s.replyScratch[:0], o.Channel, o.Key, o.ID))
 		return
-	case channel.FateUnconfirmed:
-		refusal = wire.ErrUnconfirmed
-	case channel.FateKeyReused:
-		refusal = wire.ErrKeyReused
-	default:
-		refusal = wire.ErrBusDown
 	}
 	s.stats.CommandsRefused.Add(1)
-	s.outbox.reply(wire.AppendErr(s.replyScratch[:0], "PUB", o.Channel, o.Key, refusal))
+	s.outbox.reply(wire.AppendErr(s.replyScratch[:0], "PUB", o.Channel, o.Key, unpublished[o.Fate]))
 }
 
-// replyPublished answers a PUB with a key.
-func (s *twoWays) replyPublished(o *channel.Outcome) {
-	s.outbox.reply(wire.AppendPubOK(s.replyScratch[:0], o.Channel, o.Key, o.ID))
+// unpublished is what a client is told of a message that was not published, or may not be.
+var unpublished = [...]*wire.CommandError{
+	channel.FateUnpublished: wire.ErrBusDown,
+	channel.FateUnconfirmed: wire.ErrUnconfirmed,
+	channel.FateKeyReused:   wire.ErrKeyReused,
 }
 
 // sub subscribes, from now on or from a position.
@@ -119,11 +113,10 @@ func (s *twoWays) unsub(fd uint32, c *wire.Command) *wire.CommandError {
 // allows reports whether the token of fd, if tokens are asked for, allows a
 // channel.
 func (s *twoWays) allows(fd uint32, name []byte, toPublish bool) bool {
-	if s.shared.Config.Tokens == nil {
-		return true
-	}
 	number := s.members.Of(fd).Grant
 	switch {
+	case s.shared.Config.Tokens == nil:
+		return true
 	case number == 0:
 		return false
 	case toPublish:

@@ -101,7 +101,7 @@ func (s *exchange) readRequests(fd uint32, p []byte, own int) {
 		if len(p) == 0 {
 			break
 		}
-		if s.mustWait(fd) || n == exchangesPerReadMax || n > 0 && s.gate.judge.IsTired() {
+		if s.cold[fd].owes() || n == exchangesPerReadMax || n > 0 && s.gate.judge.IsTired() {
 			s.deferRequests(fd, p, own)
 			return
 		}
@@ -110,7 +110,7 @@ func (s *exchange) readRequests(fd uint32, p []byte, own int) {
 		switch {
 		case size > 0:
 			after, then = s.answer(fd, s.takeHead(fd), p[size:])
-		case s.isPending(fd):
+		case s.cold[fd].isPending():
 		case fault != wire.FaultNone:
 			s.refuseRequest(fd, p, reasons.OfFault[fault])
 			return
@@ -178,7 +178,7 @@ func (s *exchange) answer(fd uint32, h *wire.Head, rest []byte) (after []byte, t
 	way, chosen := routeOf(h)
 	s.asking = s.originOf(h)
 	defer func() { s.asking = nil }()
-	if c := s.cold[fd]; c != nil && c.pending > 0 && (way != routePublish || c.isCounting || !bytes.Equal(c.origin, s.asking)) {
+	if c := s.cold[fd]; c.isPending() && (way != routePublish || c.isCounting || !bytes.Equal(c.origin, s.asking)) {
 		return nil, verdictWait
 	}
 	if !s.gate.judgeForwarded(fd, h) {
@@ -221,18 +221,6 @@ func (s *exchange) isLast(h *wire.Head) bool {
 	return h.IsLast() || s.draining.IsOn() || s.gate.isCrowded() || s.stats.HTTP.Load() > keptMax
 }
 
-func (s *exchange) isPending(fd uint32) bool {
-	c := s.cold[fd]
-	return c != nil && c.pending > 0
-}
-
-// mustWait reports whether nothing more is to be answered before the client has
-// taken what it is owed.
-func (s *exchange) mustWait(fd uint32) bool {
-	c := s.cold[fd]
-	return c != nil && c.owes()
-}
-
 // deferRequests keeps requests whose turn has not come. The connection is not read from
 // until all of them are answered, so they are one read at most.
 func (s *exchange) deferRequests(fd uint32, p []byte, own int) {
@@ -250,26 +238,24 @@ func (s *exchange) deferRequests(fd uint32, p []byte, own int) {
 
 // continueRequests goes on with the requests that waited, if nothing is in their way.
 func (s *exchange) continueRequests(fd uint32) {
-	var p []byte
-	own := 0
-	if c := s.cold[fd]; c != nil {
-		if c.pending > 0 || c.owes() {
-			return
-		}
-		if c.isLast {
-			s.finish(fd, reasons.RequestsDone, nil)
-			return
-		}
-		p, own = s.takeRequest(c)
+	c := s.cold[fd]
+	switch {
+	case c == nil:
+		s.readRequests(fd, nil, 0)
+	case c.isPending() || c.owes():
+	case c.isLast:
+		s.finish(fd, reasons.RequestsDone, nil)
+	default:
+		p, own := s.takeRequest(c)
+		s.readRequests(fd, p, own)
 	}
-	s.readRequests(fd, p, own)
 }
 
 // continueReady goes on with connections that waited for a turn, and reports whether
 // there are more.
 func (s *exchange) continueReady() (more bool) {
 	for n := 0; n < resumesPerTurnMax && s.ready.Len() > 0 && !s.gate.judge.IsTired(); n++ {
-		if fd, isHere := s.connectionOf(s.ready.Pop()); isHere && s.loop.Record(fd).Phase == phaseAnswer {
+		if fd, isHere := s.ConnectionOf(s.ready.Pop()); isHere && s.loop.Record(fd).Phase == phaseAnswer {
 			s.continueRequests(fd)
 		}
 	}
@@ -294,7 +280,7 @@ func (s *exchange) readAnswering(fd uint32) {
 func (s *exchange) enterKept(fd uint32) {
 	switch c := s.cold[fd]; {
 	case s.loop.Closing(fd) || isLeaving(s.loop.Record(fd).Phase):
-	case c != nil && (c.pending > 0 || c.owes()):
+	case c.isPending() || c.owes():
 		s.enter(fd, phaseAnswer)
 	default:
 		if s.enter(fd, phaseKept); c != nil {
@@ -359,7 +345,7 @@ func (s *exchange) late(fd uint32, phase uint8, age time.Duration) (reasons.Reas
 	case phase == phaseBody:
 		return reasons.RequestTimeout, age > bodyTimeout
 	case phase == phaseAnswer:
-		return reasons.WriteDeadline, c != nil && c.owes() && c.pending == 0 && age > answerTimeout
+		return reasons.WriteDeadline, c.owes() && c.pending == 0 && age > answerTimeout
 	case c != nil && len(c.request) > 0:
 		return reasons.RequestTimeout, age > s.shared.handshakeTimeout
 	}
@@ -377,7 +363,7 @@ func (s *Server) Published(outcomes []channel.Outcome) {
 	s.loop.Run(func(l *poller.Loop) {
 		for i := range outcomes {
 			o := &outcomes[i]
-			fd, isHere := s.connectionOf(o.From)
+			fd, isHere := s.ConnectionOf(o.From)
 			if isHere && l.Record(fd).Phase == phaseOpen {
 				if o.Fate != channel.FatePublished {
 					s.stats.PublishesFailed.Add(1)
@@ -403,12 +389,12 @@ func (s *Server) Published(outcomes []channel.Outcome) {
 // answerLater appends the next answer that a connection waits for, if it is still
 // there, for sayAnswers to say.
 func (s *exchange) answerLater(to uint64, write func(out []byte, isLast bool) []byte) {
-	fd, isHere := s.connectionOf(to)
+	fd, isHere := s.ConnectionOf(to)
 	if !isHere || s.loop.Record(fd).Phase != phaseAnswer {
 		return
 	}
 	c := s.cold[fd]
-	if c == nil || c.pending == 0 {
+	if !c.isPending() {
 		panic("BUG: an answer that nobody waits for")
 	}
 	if len(c.answers) == 0 {
@@ -440,8 +426,8 @@ func (s *exchange) sayAnswers() {
 	s.answering = s.answering[:0]
 }
 
-// connectionOf returns the connection that identityOf named, if it is still there.
-func (s *Server) connectionOf(identity uint64) (fd uint32, isHere bool) {
+// ConnectionOf returns the connection that identityOf named, if it is still there.
+func (s *Server) ConnectionOf(identity uint64) (fd uint32, isHere bool) {
 	fd = uint32(identity)
 	return fd, s.isHere(fd, uint32(identity>>32))
 }

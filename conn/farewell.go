@@ -53,8 +53,7 @@ func (s *Server) dismiss(fd uint32, reason reasons.Reason) {
 // flush writes what fd is owed by its channels, as far as one write for each takes it,
 // and reports whether that was all. Its sweep may be far behind, or paced.
 func (s *Server) flush(fd uint32) (isWhole bool) {
-	c := s.cold[fd]
-	isWhole = c == nil || c.resume == nil
+	isWhole = !s.cold[fd].continues()
 	return s.protocolOf(fd).channels.flush(s, fd) && isWhole
 }
 
@@ -72,8 +71,7 @@ func (s *Server) sayLast(fd uint32, phase uint8, reason reasons.Reason, lastWord
 		return false
 	}
 	s.expireAfter(&s.lingers, fd, s.shared.lingerTimeout)
-	c := s.cold[fd]
-	return c == nil || !c.owes()
+	return !s.cold[fd].owes()
 }
 
 // stopListening ends our side of the stream of a connection that is owed nothing. What
@@ -94,12 +92,12 @@ func (s *frames) readClosing(fd uint32, p []byte) {
 	isBye := in.IsClosed()
 	isKept := s.keepParser(fd, in)
 	switch {
-	case isBye && c != nil && c.owes(): // writable ends it
+	case isBye && c.owes(): // writable ends it
 	case isBye:
 		s.end(fd, reasons.None)
 	case fault != wire.FaultNone || !isKept:
 		s.setPhase(fd, phaseLingering)
-		if c == nil || !c.owes() {
+		if !c.owes() {
 			s.stopListening(fd)
 		}
 	default:

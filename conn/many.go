@@ -92,8 +92,6 @@ func (s many) TellMissed(fd uint32) (isTold bool) {
 	return isTold
 }
 
-func (s many) ConnectionOf(identity uint64) (fd uint32, isHere bool) { return s.connectionOf(identity) }
-
 // Interrupted implements channel.Owner: a message is due to a member that is untold. Who
 // is no stream is told at once, since its client does not connect anew for it. The
 // registry must not be called from here.

@@ -54,7 +54,7 @@ func (s *outbox) sayPongs() {
 // frame is partly in the socket and nothing is owed, else behind that.
 func (s *outbox) say(fd uint32, words []byte) {
 	c, p := s.cold[fd], s.protocolOf(fd)
-	if c == nil || !c.owes() {
+	if !c.owes() {
 		if !p.channels.midFrame(s.Server, fd) {
 			n, status := s.loop.Send(fd, poller.Words(words))
 			if status.IsEnd() {
@@ -83,7 +83,7 @@ func (s *outbox) say(fd uint32, words []byte) {
 // own words, then the channel's log.
 func (s *outbox) writable(fd uint32) {
 	c, channels := s.cold[fd], s.protocolOf(fd).channels
-	if c == nil || !c.owes() {
+	if !c.owes() {
 		channels.writable(s.Server, fd)
 		return
 	}

@@ -211,7 +211,7 @@ func (s *longPolls) expirePolls() (next int64) {
 func (s *longPolls) overPoll(fd uint32) {
 	c := s.cold[fd]
 	switch {
-	case c != nil && c.resume != nil:
+	case c.continues():
 		c.resume.isOver = true
 	case s.shared.Config.History.Keeps():
 		s.resumer.ask(fd, nil, &resume{waiting: true, isAhead: true, isOver: true})
@@ -280,7 +280,7 @@ func (s *longPolls) answerPoll(fd uint32, answer []byte) {
 func (s *longPolls) missedPoll(fd uint32) {
 	c := s.cold[fd]
 	switch {
-	case c != nil && c.resume != nil:
+	case c.continues():
 		c.resume.isGone = true
 	case s.shared.Config.History.Keeps():
 		s.resumer.ask(fd, nil, &resume{waiting: true, isGone: true})

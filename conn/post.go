@@ -21,7 +21,7 @@ type body struct {
 
 // post takes one POST whose head is complete.
 func (s *exchange) post(fd uint32, h *wire.Head, rest []byte) (after []byte, then verdict) {
-	isPending := s.isPending(fd)
+	isPending := s.cold[fd].isPending()
 	isWhole := int64(len(rest)) >= h.Length
 	if isPending && !isWhole {
 		return nil, verdictWait

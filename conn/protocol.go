@@ -187,7 +187,7 @@ func (oneChannel) memberIn(s *Server, fd, number uint32) (n uint32, isIn bool) {
 }
 
 func (oneChannel) release(s *Server, fd uint32) {
-	if c := s.cold[fd]; c != nil && c.resume != nil {
+	if c := s.cold[fd]; c.continues() {
 		s.resumer.writeBacklog(fd, c)
 		return
 	}
@@ -196,7 +196,7 @@ func (oneChannel) release(s *Server, fd uint32) {
 }
 
 func (oneChannel) writable(s *Server, fd uint32) {
-	if c := s.cold[fd]; c != nil && c.resume != nil {
+	if c := s.cold[fd]; c.continues() {
 		s.resumer.writeBacklog(fd, c)
 		return
 	}

@@ -50,7 +50,7 @@ func (s *Server) PublishFailed(failed []channel.Outcome) {
 	s.loop.Run(func(l *poller.Loop) {
 		s.stats.PublishesFailed.Add(uint64(len(failed)))
 		for i := range failed {
-			if fd, isHere := s.connectionOf(failed[i].From); isHere && l.Record(fd).Phase == phaseOpen {
+			if fd, isHere := s.ConnectionOf(failed[i].From); isHere && l.Record(fd).Phase == phaseOpen {
 				s.protocolOf(fd).unpublished(s, fd, &failed[i])
 			}
 		}
@@ -140,6 +140,6 @@ func (s *publishing) readOn(fd uint32) {
 }
 
 func (s *publishing) isPaused(identity uint64) bool {
-	fd, isHere := s.connectionOf(identity)
+	fd, isHere := s.ConnectionOf(identity)
 	return isHere && s.loop.Record(fd).Marks&markPaused != 0
 }

@@ -73,13 +73,13 @@ func (s *resumer) ask(fd uint32, since []byte, r *resume) {
 
 // answered continues a connection that asked.
 func (s *resumer) answered(a *channel.Answer) {
-	fd, isHere := s.connectionOf(a.ID)
+	fd, isHere := s.ConnectionOf(a.ID)
 	if !isHere || s.loop.Record(fd).Phase != phaseOpen {
 		s.stats.AnswersStale.Add(1)
 		return
 	}
 	c := s.cold[fd]
-	if c == nil || c.resume == nil {
+	if !c.continues() {
 		panic("BUG: an answer to a connection that did not ask")
 	}
 	s.protocolOf(fd).answered(s.Server, fd, c, a)

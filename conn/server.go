@@ -154,7 +154,11 @@ func (c *cold) isBlank() bool {
 		c.origin == nil && !c.isHead && !c.held
 }
 
-func (c *cold) owes() bool { return len(c.owedFrame) > 0 || len(c.owed) > 0 }
+// owes reports whether something waits for room, isPending whether answers are to come,
+// continues whether a position is. All are false where there is no cold state.
+func (c *cold) owes() bool      { return c != nil && (len(c.owedFrame) > 0 || len(c.owed) > 0) }
+func (c *cold) isPending() bool { return c != nil && c.pending > 0 }
+func (c *cold) continues() bool { return c != nil && c.resume != nil }
 
 // A Server is one loop's connections: it is the loop's poller.Handler and its
 // registry's channel.Owner.
@@ -227,9 +231,10 @@ func (s *Server) tieParts() {
 	s.outbox = outbox{Server: s, pins: backlog.Pins{Gauge: &s.stats.Pinned}, pongs: make([]byte, 0, replyBatchBytesMax)}
 	s.twoWays = twoWays{Server: s, grants: access.NewPatternStore()}
 	config := &s.shared.Config
-	s.gate = gate{Server: s, clients: s.shared.gate.NewClients(), judge: admission.Judge{Pauses: &s.stats.TokenPauses, Config: admission.Config{
-		Origins: config.Access.Origins, Tokens: config.Tokens, Subprotocols: subprotocols, PublishBytesMax: config.PublishBytesMax,
-	}}}
+	s.gate = gate{Server: s, clients: s.shared.gate.NewClients(), judge: admission.Judge{
+		Origins: config.Access.Origins, Tokens: config.Tokens, Subprotocols: subprotocols,
+		PublishBytesMax: config.PublishBytesMax, Pauses: &s.stats.TokenPauses,
+	}}
 	s.exchange.Server, s.longPolls.Server, s.resumer.Server = s, s, s
 	s.frames.Server, s.publishing.Server = s, s
 }

@@ -168,7 +168,7 @@ func (s *twoWays) unconfirm(fd, n uint32) {
 // be written to now. more: it is to be called again.
 func (s *twoWays) serveBacklogs(fd uint32) (stuck, more bool) {
 	c := s.cold[fd]
-	if c == nil || c.resume == nil {
+	if !c.continues() {
 		return false, false
 	}
 	if c.owes() {

@@ -8,18 +8,6 @@ import (
 	"c10m/conn/wire"
 )
 
-// Config is the same for all loops.
-type Config struct {
-	// Origins are the pages that may connect; nil is all.
-	Origins *access.Origins
-	// Tokens judge who may subscribe, and publish; nil is everybody.
-	Tokens *access.Tokens
-	// Subprotocols are those that an upgrade may choose.
-	Subprotocols []string
-	// PublishBytesMax is the longest message that a client may publish.
-	PublishBytesMax int
-}
-
 // A Loop is the loop whose requests are judged.
 type Loop interface {
 	Clock() int64
@@ -32,10 +20,13 @@ type Loop interface {
 // so a request keeps nothing.
 type Judge struct {
 	// Fixed after construction.
-	Config
-	Loop    Loop
-	MayPost bool           // there is a bus for what clients publish
-	Pauses  *atomic.Uint64 // counts turns that had enough of tokens
+	Origins         *access.Origins // the pages that may connect; nil is all
+	Tokens          *access.Tokens  // nil: nobody needs one
+	Subprotocols    []string        // those that an upgrade may choose
+	PublishBytesMax int             // of a message
+	MayPost         bool            // there is a bus for what clients publish
+	Loop            Loop
+	Pauses          *atomic.Uint64 // counts turns that had enough of tokens
 
 	// What was found.
 	Channel     []byte // empty if the request names none

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"c10m/conn/timers"
-	"c10m/poller"
 )
 
 // ErrDisconnects says that too many channels are being disconnected already.
@@ -21,14 +20,11 @@ func (o *Operator) Disconnect(ctx context.Context, id ClientID) (bool, error) {
 	if id.Loop < 0 || id.Loop >= len(o.loops) {
 		return false, nil
 	}
-	a := newAsked[bool](1)
-	l := o.loops[id.Loop]
-	l.loop.Run(func(*poller.Loop) {
+	for _, there := range ask(ctx, o.loops[id.Loop:id.Loop+1], func(l *Loop, answer func(*bool)) {
 		there := id.Generation != 0 && l.loop.Generation(id.FD) == id.Generation &&
 			!l.loop.Closing(id.FD) && l.sessions.Disconnect(id.FD)
-		a.put(0, &there)
-	})
-	for _, there := range a.wait(ctx) {
+		answer(&there)
+	}) {
 		return *there, nil
 	}
 	return false, ctx.Err()
@@ -43,16 +39,14 @@ func (o *Operator) DisconnectChannel(ctx context.Context, name string, over time
 	if o.Disconnecting() >= disconnectsMax {
 		return 0, ErrDisconnects
 	}
-	a := newAsked[int](len(o.loops))
-	for i, l := range o.loops {
+	for _, l := range o.loops {
 		l.disconnecting.Add(1)
-		l.loop.Run(func(*poller.Loop) {
-			_, members := l.registry.Find([]byte(name))
-			a.put(i, &members)
-			l.startDisconnect([]byte(name), members, over)
-		})
 	}
-	for _, members := range a.wait(ctx) {
+	for _, members := range ask(ctx, o.loops, func(l *Loop, answer func(*int)) {
+		_, members := l.registry.Find([]byte(name))
+		answer(&members)
+		l.startDisconnect([]byte(name), members, over)
+	}) {
 		clients += *members
 	}
 	return clients, nil

@@ -85,35 +85,29 @@ type Look struct {
 	BusyNanos int64
 }
 
-// An asked collects what loops say. Each loop calls put once, on its thread.
-type asked[T any] struct {
-	of   []atomic.Pointer[T]
-	open atomic.Int64
-	done chan struct{}
-}
-
-func newAsked[T any](loops int) *asked[T] {
-	a := &asked[T]{of: make([]atomic.Pointer[T], loops), done: make(chan struct{})}
-	a.open.Store(int64(loops))
-	return a
-}
-
-func (a *asked[T]) put(i int, answer *T) {
-	a.of[i].Store(answer)
-	if a.open.Add(-1) == 0 {
-		close(a.done)
+// ask has each loop answer once, on its thread, and returns the answers there are when all
+// are there or ctx is done.
+func ask[T any](ctx context.Context, loops []*Loop, of func(l *Loop, answer func(*T))) (all []*T) {
+	answers := make([]atomic.Pointer[T], len(loops))
+	var open atomic.Int64
+	open.Store(int64(len(loops)))
+	done := make(chan struct{})
+	for i, l := range loops {
+		l.loop.Run(func(*poller.Loop) {
+			of(l, func(answer *T) {
+				answers[i].Store(answer)
+				if open.Add(-1) == 0 {
+					close(done)
+				}
+			})
+		})
 	}
-}
-
-// wait returns the answers there are when all are there or ctx is done.
-func (a *asked[T]) wait(ctx context.Context) []*T {
 	select {
-	case <-a.done:
+	case <-done:
 	case <-ctx.Done():
 	}
-	var all []*T
-	for i := range a.of {
-		if answer := a.of[i].Load(); answer != nil {
+	for i := range answers {
+		if answer := answers[i].Load(); answer != nil {
 			all = append(all, answer)
 		}
 	}
@@ -122,15 +116,10 @@ func (a *asked[T]) wait(ctx context.Context) []*T {
 
 // Silent returns the loops that have made no turn before ctx is done.
 func (o *Operator) Silent(ctx context.Context) (loops []int) {
-	a := newAsked[bool](len(o.loops))
-	turned := true
-	for i, l := range o.loops {
-		l.loop.Run(func(*poller.Loop) { a.put(i, &turned) })
-	}
-	a.wait(ctx)
-	for i := range a.of {
-		if a.of[i].Load() == nil {
-			loops = append(loops, i)
+	turned := ask(ctx, o.loops, func(l *Loop, answer func(*Loop)) { answer(l) })
+	for _, l := range o.loops {
+		if !slices.Contains(turned, l) {
+			loops = append(loops, l.loop.ID())
 		}
 	}
 	return loops
@@ -140,54 +129,42 @@ func (o *Operator) Silent(ctx context.Context) (loops []int) {
 // channels since the last Look; whoever looks first begins counting the latter,
 // and the counting ends some seconds after the last Look.
 func (o *Operator) Look(ctx context.Context) []*Look {
-	a := newAsked[Look](len(o.loops))
-	for i, l := range o.loops {
-		l.loop.Run(func(*poller.Loop) {
-			look := &Look{Closes: l.Recent.List(l.loop.Now())}
-			look.Busiest, look.BusyNanos = l.registry.Busiest()
-			l.registry.SlowMembers(&channel.SlowSurvey{Identify: l.ownerGeneration, Done: func(slowest []channel.Slow) {
-				for _, m := range slowest {
-					if l.ownerGeneration(m.FD) == m.ID { // it is still there
-						look.Slowest = append(look.Slowest, SlowClient{l.client(m.FD), m.Behind, time.Duration(m.Nanos)})
-					}
+	return ask(ctx, o.loops, func(l *Loop, answer func(*Look)) {
+		look := &Look{Closes: l.Recent.List(l.loop.Now())}
+		look.Busiest, look.BusyNanos = l.registry.Busiest()
+		l.registry.SlowMembers(&channel.SlowSurvey{Identify: l.ownerGeneration, Done: func(slowest []channel.Slow) {
+			for _, m := range slowest {
+				if l.ownerGeneration(m.FD) == m.ID { // it is still there
+					look.Slowest = append(look.Slowest, SlowClient{l.client(m.FD), m.Behind, time.Duration(m.Nanos)})
 				}
-				a.put(i, look)
-			}})
-		})
-	}
-	return a.wait(ctx)
+			}
+			answer(look)
+		}})
+	})
 }
 
 // Survey asks every loop for its largest channels for which match is true; nil is
 // all. match runs on all loops at the same time, once per channel of theirs.
 func (o *Operator) Survey(ctx context.Context, match func(name string) bool) []*channel.Surveyed {
-	a := newAsked[channel.Surveyed](len(o.loops))
-	for i, l := range o.loops {
-		l.loop.Run(func(*poller.Loop) {
-			l.registry.Survey(&channel.Survey{Match: match, Done: func(found channel.Surveyed) { a.put(i, &found) }})
-		})
-	}
-	return a.wait(ctx)
+	return ask(ctx, o.loops, func(l *Loop, answer func(*channel.Surveyed)) {
+		l.registry.Survey(&channel.Survey{Match: match, Done: func(found channel.Surveyed) { answer(&found) }})
+	})
 }
 
 // Clients returns some of a channel's clients, at most clientsPerLoopMax of each loop
 // and those that are slow first, and how many there are.
 func (o *Operator) Clients(ctx context.Context, name string) (clients []Client, members int) {
-	type answer struct {
+	type part struct {
 		clients []Client
 		members int
 	}
-	a := newAsked[answer](len(o.loops))
-	for i, l := range o.loops {
-		l.loop.Run(func(*poller.Loop) {
-			var mine answer
-			mine.members = l.registry.Members([]byte(name), clientsPerLoopMax, func(fd uint32) {
-				mine.clients = append(mine.clients, l.client(fd))
-			})
-			a.put(i, &mine)
+	for _, mine := range ask(ctx, o.loops, func(l *Loop, answer func(*part)) {
+		var mine part
+		mine.members = l.registry.Members([]byte(name), clientsPerLoopMax, func(fd uint32) {
+			mine.clients = append(mine.clients, l.client(fd))
 		})
-	}
-	for _, mine := range a.wait(ctx) {
+		answer(&mine)
+	}) {
 		clients = append(clients, mine.clients...)
 		members += mine.members
 	}

@@ -332,9 +332,6 @@ func (h *Head) Method() []byte { return h.slice(h.method) }
 func (h *Head) Target() []byte { return h.slice(h.target) }
 func (h *Head) IsHead() bool   { return string(h.Method()) == "HEAD" }
 
-// IsHTTP10 reports whether the client speaks HTTP/1.0.
-func (h *Head) IsHTTP10() bool { return h.minor == 0 }
-
 // HasBody reports whether a body follows, or may follow.
 func (h *Head) HasBody() bool { return h.Length > 0 || h.Chunked }
 

@@ -175,7 +175,7 @@ func TestHeadParts(t *testing.T) {
 			t.Errorf("got %q, want %q", got, what)
 		}
 	}
-	if h.Value(Origin) != nil || h.Count(LastEventID) != 2 || h.Length != -1 || h.HasBody() || h.IsLast() || !h.AsksUpgrade() || h.IsHTTP10() {
+	if h.Value(Origin) != nil || h.Count(LastEventID) != 2 || h.Length != -1 || h.HasBody() || h.IsLast() || !h.AsksUpgrade() {
 		t.Errorf("%+v", h)
 	}
 	for name, want := range map[string]string{"wait": "30", "since": "x-1", "empty": "", "none": "-"} {
@@ -332,7 +332,7 @@ func compareWithNetHTTP(t *testing.T, h *Head, p []byte) {
 	if h.Chunked != (len(theirs.TransferEncoding) > 0) || !h.Chunked && theirs.ContentLength != max(0, h.Length) {
 		t.Errorf("%q: our length is %d, theirs %d %v", p, h.Length, theirs.ContentLength, theirs.TransferEncoding)
 	}
-	if theirs.Close != h.IsLast() && !h.IsHTTP10() {
+	if theirs.Close != h.IsLast() && h.minor != 0 {
 		t.Errorf("%q: we find that it is the last: %v, they: %v", p, h.IsLast(), theirs.Close)
 	}
 	for f := range fields {
