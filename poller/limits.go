@@ -10,6 +10,9 @@ const (
 	eventsPerWaitMax = 128
 	// lettersPerTurnMax bounds the mailbox phase.
 	lettersPerTurnMax = 256
+	// closesPerSliceMax bounds the list of what is to be closed when a loop ends: all at
+	// once would be 200 MB of it for 50,000,000 connections.
+	closesPerSliceMax = 1 << 14
 	// mailboxLettersMax is when Post refuses: a publisher then waits.
 	mailboxLettersMax = 8192
 	// mailboxBytesMax is the same in Letter.Bytes. One letter may pass it, so that the largest message always fits.

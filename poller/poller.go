@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"math"
 	"runtime"
 	"sync"
 	"syscall"
@@ -113,8 +112,10 @@ func (l *Loop) Turn() { l.turn() }
 // Shut closes everything that the loop owns.
 func (l *Loop) Shut() {
 	l.stop.Store(true)
-	l.Walk(0, math.MaxInt, l.Close)
-	l.reap()
+	next := l.Walk(0, closesPerSliceMax, l.Close)
+	for l.reap(); next != 0; l.reap() {
+		next = l.Walk(next, closesPerSliceMax, l.Close)
+	}
 	l.engine.Shut()
 }
 

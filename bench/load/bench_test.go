@@ -17,7 +17,7 @@ func benchHandler(t testing.TB, connections int) (h *handler, fds []uint32) {
 	var engine *epoll.Engine
 	loop, err := epoll.NewLoop(epoll.Config{Kernel: kernel, DescriptorsMax: connections + 100}, kernel.Eventfd(), func(l *poller.Loop) poller.Handler {
 		engine = l.Engine().(*epoll.Engine)
-		h = newHandler(sockets{l, engine, &config.Spread}, config, newDialer(0, connections, connections), newRequester(config.Dialect, "news", ""), &ledger{})
+		h = newHandler(l, sockets{engine, l, &config.Spread}, config, newDialer(0, connections, connections), newRequester(config.Dialect, "news", ""), &ledger{})
 		return h
 	})
 	if err != nil {

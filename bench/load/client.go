@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -85,11 +84,6 @@ type Client struct {
 	requester     requester
 	ledger        *ledger // shared with Beside
 
-	// Fixed after construction, of ends in user space.
-	userLoops     []*userLoop
-	running       sync.WaitGroup
-	stopUserSpace func()
-
 	// Owned by the caller of Drive, one at a time.
 	sent uint64 // messages, for the round of own channels
 
@@ -147,10 +141,7 @@ func (c *Client) startSockets(limit int) error {
 	c.poller = poller.New(poller.Config{
 		Loops: c.config.Loops,
 		NewHandler: func(l *poller.Loop) poller.Handler {
-			engine := l.Engine().(*epoll.Engine)
-			h := newHandler(sockets{l, engine, &c.config.Spread}, &c.config, c.share(l.ID()), c.requester, c.ledger)
-			c.handlers = append(c.handlers, h)
-			return h
+			return c.newHandler(l, sockets{l.Engine().(*epoll.Engine), l, &c.config.Spread})
 		},
 	})
 	_, err := epoll.Start(c.poller, epoll.Config{
@@ -163,6 +154,12 @@ func (c *Client) startSockets(limit int) error {
 		c.poller.Stop()
 	}
 	return err
+}
+
+func (c *Client) newHandler(l *poller.Loop, ends ends) *handler {
+	h := newHandler(l, ends, &c.config, c.share(l.ID()), c.requester, c.ledger)
+	c.handlers = append(c.handlers, h)
+	return h
 }
 
 func (config *Config) check() error {
@@ -290,10 +287,6 @@ func (c *Client) OwnChannels() bool { return c.requester.number }
 
 // Stop closes all connections. The client cannot be used after it.
 func (c *Client) Stop() {
-	if c.stopUserSpace != nil {
-		c.stopUserSpace()
-	} else {
-		c.poller.Stop()
-	}
+	c.poller.Stop()
 	loopsRunning.Add(int64(-c.config.Loops))
 }

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"c10m/poller"
 )
 
 // The states of a connection, in Record.Phase.
@@ -154,7 +156,7 @@ func (h *handler) open(next retry) {
 	if next.begun == 0 {
 		next.begun = Nanos()
 	}
-	fd, errno := h.loop.open(int(number))
+	fd, errno := h.ends.open(int(number))
 	if errno != 0 {
 		h.failed(next, failureOf(errno), errno)
 		return
@@ -184,7 +186,7 @@ func (h *handler) open(next retry) {
 // connecting goes on after epoll saw something on a socket under way. Its
 // error is fetched with SO_ERROR, since a hang-up alone does not say why.
 func (h *handler) connecting(fd uint32, s *slot) {
-	if errno := h.loop.socketError(fd); errno != 0 {
+	if errno := h.ends.connectError(fd); errno != 0 {
 		h.abandon(fd, failureOf(errno), errno)
 		return
 	}
@@ -197,15 +199,13 @@ func (h *handler) connecting(fd uint32, s *slot) {
 }
 
 func (h *handler) sendRequest(fd uint32, s *slot) {
-	n, errno := h.loop.Send(fd, s.request)
+	n, status := h.loop.Send(fd, poller.Words(s.request))
 	switch {
-	case errno == unix.EAGAIN:
+	case status == poller.Full:
 		h.loop.ArmWrite(fd, true)
 		return
-	case errno == unix.EINTR:
-		n = 0
-	case errno != 0:
-		h.abandon(fd, failureOf(errno), errno)
+	case status != poller.OK:
+		h.abandon(fd, failureOf(h.ends.Errno()), h.ends.Errno())
 		return
 	}
 	s.request = s.request[n:]
@@ -215,12 +215,12 @@ func (h *handler) sendRequest(fd uint32, s *slot) {
 
 // upgrading reads the answer to the request; what follows it are messages.
 func (h *handler) upgrading(fd uint32, s *slot) {
-	n, errno := h.loop.Recv(fd, h.buffer)
+	n, status := h.loop.Recv(fd, h.buffer)
 	switch {
-	case errno == unix.EAGAIN || errno == unix.EINTR:
+	case status == poller.Full:
 		return
-	case errno != 0:
-		h.abandon(fd, failureOf(errno), errno)
+	case status != poller.OK:
+		h.abandon(fd, failureOf(h.ends.Errno()), h.ends.Errno())
 		return
 	case n == 0:
 		h.abandon(fd, failedReset, unix.ECONNRESET)

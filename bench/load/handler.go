@@ -35,7 +35,8 @@ const (
 // A handler is one loop of the client.
 type handler struct {
 	// Fixed after construction.
-	loop        reactor
+	loop        *poller.Loop
+	ends        ends
 	config      *Config
 	dialect     *Dialect
 	requester   requester
@@ -74,9 +75,10 @@ type arrivals struct {
 	longest int64 // since it was last asked
 }
 
-func newHandler(loop reactor, config *Config, d dialer, requester requester, ledger *ledger) *handler {
+func newHandler(loop *poller.Loop, ends ends, config *Config, d dialer, requester requester, ledger *ledger) *handler {
 	h := &handler{
 		loop:      loop,
+		ends:      ends,
 		config:    config,
 		dialect:   config.Dialect,
 		requester: requester,
@@ -166,11 +168,11 @@ func (h *handler) Event(fd uint32, event poller.Event) {
 // read takes once what is there; epoll reports again if that was not all, so
 // that one busy connection does not keep the others waiting.
 func (h *handler) read(fd uint32) {
-	n, errno := h.loop.Recv(fd, h.buffer)
+	n, status := h.loop.Recv(fd, h.buffer)
 	switch {
-	case errno == unix.EAGAIN || errno == unix.EINTR:
+	case status == poller.Full:
 		return
-	case errno != 0 || n == 0:
+	case status != poller.OK || n == 0:
 		h.ended(fd)
 		return
 	}
@@ -233,7 +235,7 @@ func (h *handler) readClock(bytes int) {
 	}
 	h.readTurn, h.readsLeft, h.readBytesLeft = turn, readsPerClock, readBytesPerClock
 	h.readAt = Nanos()
-	h.delays.Observe(h.readAt - h.clockOrigin - turn)
+	h.delays.Observe(h.readAt - h.clockOrigin - h.ends.wokeAt())
 }
 
 // broken ends a connection whose server broke the protocol.
@@ -315,11 +317,10 @@ func (h *handler) send(fd uint32, p []byte) (isSent bool) {
 	if record.Marks&markUnsent != 0 {
 		return false
 	}
-	n, errno := h.loop.Send(fd, p)
-	if errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
+	n, status := h.loop.Send(fd, poller.Words(p))
+	if status.IsEnd() {
 		return false // the next read tells why
 	}
-	n = max(n, 0)
 	if n < len(p) {
 		h.unsent[fd] = append([]byte(nil), p[n:]...)
 		record.Marks |= markUnsent
@@ -331,11 +332,11 @@ func (h *handler) send(fd uint32, p []byte) (isSent bool) {
 // flush goes on with the rest of what a full socket cut.
 func (h *handler) flush(fd uint32) {
 	rest := h.unsent[fd]
-	n, errno := h.loop.Send(fd, rest)
-	if errno == unix.EAGAIN || errno == unix.EINTR {
+	n, status := h.loop.Send(fd, poller.Words(rest))
+	if status == poller.Full {
 		return
 	}
-	if errno == 0 && n < len(rest) {
+	if status == poller.OK && n < len(rest) {
 		h.unsent[fd] = rest[n:]
 		return
 	}
@@ -361,6 +362,6 @@ func (h *handler) Closed(fd uint32) {
 		h.comeBack(c.number)
 	}
 	if h.config.Reset {
-		h.loop.resetOnClose(fd)
+		h.ends.resetOnClose(fd)
 	}
 }

@@ -100,10 +100,6 @@ const (
 	// userSpaceNice is the priority of a client of ends in user space: far before the
 	// server's.
 	userSpaceNice = -15
-	// packetsPerTurnMax bounds what a loop over user-space ends takes from its
-	// device in a turn (2 to 5 us each), so that connects and time-outs keep
-	// their pace.
-	packetsPerTurnMax = 256
 	// snapshotSecondsMax is how long a loop may take to answer; a loop that
 	// does not is stuck, which is a bug. On a host whose processors others keep busy
 	// with a higher priority, 30 s were not enough.

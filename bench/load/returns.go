@@ -189,7 +189,7 @@ func (h *handler) leave(fd uint32, goodbye bool) {
 		return
 	}
 	if h.returns.reset {
-		h.loop.resetOnClose(fd)
+		h.ends.resetOnClose(fd)
 	}
 	record.Phase = phaseClosing
 	h.loop.Close(fd)

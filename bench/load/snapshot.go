@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"c10m/poller"
 )
 
 // A Snapshot is what all loops have seen up to now.
@@ -110,7 +112,7 @@ func (h *handler) report(histograms bool) (s Snapshot) {
 	if histograms {
 		s.Latencies = h.latency.clone()
 		s.Connects, s.Reconnects, s.ReadDelay = h.connects.clone(), h.reconnects.clone(), h.delays.clone()
-		s.Turns = h.loop.turns()
+		_, s.Turns, _ = h.ends.turns().Read()
 	}
 	return s
 }
@@ -145,7 +147,7 @@ func (s *Snapshot) Merge(o *Snapshot) {
 func (c *Client) each(ask func(*handler) func()) {
 	answers := make(chan func(), len(c.handlers))
 	for _, h := range c.handlers {
-		h.loop.order(func() { answers <- ask(h) })
+		h.loop.Run(func(*poller.Loop) { answers <- ask(h) })
 	}
 	late := time.After(snapshotSecondsMax * time.Second)
 	for range c.handlers {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"c10m/bench/usertcp"
+	"c10m/poller"
 )
 
 // UserSpace has the client's ends live in this process, over a TUN device, and
@@ -106,34 +107,31 @@ func (c *Client) startUserSpace() error {
 	if err != nil {
 		return err
 	}
+	c.poller = poller.New(poller.Config{Loops: c.config.Loops, NewHandler: func(l *poller.Loop) poller.Handler {
+		return c.newHandler(l, l.Engine().(*userEngine))
+	}})
+	c.poller.AtEnd(u.Close)
 	perQueue := u.perQueue(s.Connections)
 	for i, queue := range u.device.Queues {
 		share := c.share(i)
-		plan := usertcp.Plan{
+		e, err := newUserEngine(usertcp.Rough(queue, u.Rough, rand.Uint64()), usertcp.Plan{
 			Server: usertcp.AddressNumber(s.Host), ServerPort: s.FirstPort, PerPort: s.PerPort,
 			FirstNumber: s.Skip + int(share.next),
 			Source:      network.FirstSource() + uint32(i*perQueue),
 			Connections: int(share.last - share.next),
-		}
-		l, err := newUserLoop(i, usertcp.Rough(queue, u.Rough, rand.Uint64()), plan, share.next, int64(u.AckDelay))
+		}, share.next, int64(u.AckDelay))
 		if err != nil {
-			u.Close()
+			c.poller.Stop()
 			return err
 		}
-		l.handler = newHandler(l, &c.config, share, c.requester, c.ledger)
-		c.handlers = append(c.handlers, l.handler)
-		c.userLoops = append(c.userLoops, l)
+		e.loop = c.poller.Add(e)
+		c.poller.AtEnd(func() { unix.Close(e.wakefd) })
 	}
-	for _, l := range c.userLoops {
-		c.running.Go(l.run)
-	}
-	c.stopUserSpace = func() {
-		for _, l := range c.userLoops {
-			l.stop.Store(true)
-			l.wake()
+	for _, l := range c.poller.Loops() {
+		if err := c.poller.Run(l); err != nil {
+			c.poller.Stop()
+			return err
 		}
-		c.running.Wait()
-		u.Close()
 	}
 	return nil
 }
@@ -147,7 +145,7 @@ func (c *Client) UserSpace() (s UserSpaceStats, ok bool) {
 	u := c.config.UserSpace
 	s.Device, s.Queues, s.AckDelay = u.device.Name, len(u.device.Queues), u.AckDelay
 	c.each(func(h *handler) func() {
-		mine := h.loop.(*userLoop).stack.Stats()
+		mine := h.ends.(*userEngine).stack.Stats()
 		return func() { s.Add(&mine) }
 	})
 	return s, true

@@ -154,6 +154,14 @@ func TestEveryScenarioInUserSpace(t *testing.T) {
 			runInUserSpace(t, o)
 		})
 	}
+	t.Run("fanout over events", func(t *testing.T) {
+		o := scenarioInUserSpace("fanout", 2)
+		var err error
+		if o.Load.Dialect, err = load.DialectOf("events"); err != nil {
+			t.Fatal(err)
+		}
+		runInUserSpace(t, o)
+	})
 	t.Run("disconnect, with goodbyes that are lost", func(t *testing.T) {
 		o := scenarioInUserSpace("disconnect", 2)
 		o.Reset = false

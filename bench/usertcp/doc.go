@@ -15,7 +15,7 @@ its connections shows half of what the server could hold; with this it shows all
 	device, err := usertcp.OpenDevice("c10m%d", network, 1, usertcp.Sources(n))
 	stack := usertcp.NewStack(usertcp.Config{Plan: plan, Write: queue.Write, ...}, user)
 	stack.Open(0)
-	for { packet, errno := queue.Read(); stack.Input(packet); stack.Tick(...) }
+	for { packet, errno := queue.Read(); stack.Input(packet); stack.Tick() }
 
 # The table
 

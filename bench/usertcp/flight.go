@@ -1,6 +1,7 @@
 package usertcp
 
 import (
+	"math"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -110,10 +111,15 @@ func (f *flights) ack(i, ack uint32, now int64) (all bool) {
 	return false
 }
 
-// Tick sends again what was not acknowledged in time, and acknowledgements that
-// have waited long enough. It returns when it wants to be called again, at most
-// at latest.
-func (s *Stack) Tick(latest int64) (next int64) {
+// Tick sends acknowledgements that have waited long enough, and again what was not
+// acknowledged in time.
+func (s *Stack) Tick() {
+	for _, i := range s.soon {
+		if s.conns.At(i).flags&ackOwed != 0 {
+			s.acknowledge(i)
+		}
+	}
+	s.soon = s.soon[:0]
 	left := timersPerTickMax
 	for ; left > 0; left-- {
 		t, ok := s.owed.expired(s.now)
@@ -124,19 +130,27 @@ func (s *Stack) Tick(latest int64) (next int64) {
 			s.acknowledge(t.index)
 		}
 	}
-	next = s.owed.next(latest)
 	for tries := range s.flights.timers {
-		queue := &s.flights.timers[tries]
 		for ; left > 0; left-- {
-			t, ok := queue.expired(s.now)
+			t, ok := s.flights.timers[tries].expired(s.now)
 			if !ok {
 				break
 			}
 			s.expired(t, uint8(tries))
 		}
-		next = queue.next(next)
 	}
-	return next
+}
+
+// Due is when Tick has something to do, or far away.
+func (s *Stack) Due() int64 {
+	if len(s.soon) > 0 {
+		return s.now
+	}
+	due := s.owed.next(math.MaxInt64)
+	for tries := range s.flights.timers {
+		due = s.flights.timers[tries].next(due)
+	}
+	return due
 }
 
 // expired looks at the flight of a timer.

@@ -54,7 +54,7 @@ func (s *Stack) inSynSent(i uint32, segment *Segment) {
 	c.flags |= ackOwed
 	s.user.Opened(i)
 	if c.flags&ackOwed != 0 {
-		s.acknowledge(i)
+		s.acknowledgeSoon(i)
 	}
 }
 
@@ -148,6 +148,9 @@ func (s *Stack) receive(i uint32, segment *Segment) {
 // deliver hands bytes to the user and acknowledges them as the policy says.
 func (s *Stack) deliver(i uint32, payload []byte, mayWait bool) {
 	c := s.conns.At(i)
+	if c.flags&ackOwed != 0 && s.config.AckNanos == 0 {
+		s.acknowledge(i) // each segment has one of its own
+	}
 	c.rcvNxt += uint32(len(payload))
 	mayWait = mayWait && s.config.AckNanos > 0 && c.flags&ackOwed == 0
 	c.flags |= ackOwed
@@ -159,7 +162,7 @@ func (s *Stack) deliver(i uint32, payload []byte, mayWait bool) {
 		s.owed.Push(timer{index: i, due: s.now + s.config.AckNanos})
 		return
 	}
-	s.acknowledge(i)
+	s.acknowledgeSoon(i)
 }
 
 // finished takes the peer's FIN.

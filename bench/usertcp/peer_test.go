@@ -148,7 +148,7 @@ func (w *world) step() {
 			w.stack.Input(p.bytes)
 		}
 	}
-	w.stack.Tick(w.now + 1000*milli)
+	w.stack.Tick()
 	for i := range uint32(len(w.user)) {
 		if p := w.peers[i]; p != nil && p.open && w.now >= p.due {
 			w.push(i, p)

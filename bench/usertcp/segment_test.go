@@ -129,7 +129,7 @@ func FuzzInput(f *testing.F) {
 			case 0x40:
 				w.now += int64(script[1]) * 100 * milli
 				w.stack.SetNow(w.now)
-				w.stack.Tick(w.now + milli)
+				w.stack.Tick()
 			case 0x80:
 				w.stack.Send(0, make([]byte, script[1]))
 			case 0xc0:

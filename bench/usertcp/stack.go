@@ -1,6 +1,7 @@
 package usertcp
 
 import (
+	"net/netip"
 	"syscall"
 	"unsafe"
 
@@ -57,6 +58,10 @@ type Config struct {
 	// AckNanos is how long an acknowledgement may wait for company; 0: none does.
 	// A second segment is acknowledged at once in any case (RFC 9293, 3.8.6.3).
 	AckNanos int64
+	// AckInTick has acknowledgements that may not wait leave in the next Tick, so that
+	// what the user says meanwhile takes them along: for one who hears of what came
+	// when Input has returned.
+	AckInTick bool
 	// Header is put before each packet that is written.
 	Header []byte
 	// Offload says that the device finishes checksums and has checked them.
@@ -105,7 +110,8 @@ type Stack struct {
 	conns   slab.Table[Conn]
 	now     int64
 	flights flights
-	owed    timers // whose acknowledgements wait
+	owed    timers   // whose acknowledgements wait
+	soon    []uint32 // the same, until the next Tick
 	iss     uint32
 	packet  []byte
 	stats   Stats
@@ -134,6 +140,11 @@ func (s *Stack) Generation(i uint32) uint32 {
 		return 0
 	}
 	return uint32(c.flags>>generationShift) + 1
+}
+
+// Peer is the server's end of a connection.
+func (s *Stack) Peer(i uint32) netip.AddrPort {
+	return netip.AddrPortFrom(addressOf(s.config.Plan.Server), s.config.Plan.serverPort(i))
 }
 
 // Stats returns the counters up to now.
@@ -257,6 +268,15 @@ func (s *Stack) write(segment *Segment) {
 	if s.config.Write(s.packet) != 0 {
 		s.stats.WriteFailures++ // as if it were lost on the way
 	}
+}
+
+// acknowledgeSoon acknowledges now or in the next Tick.
+func (s *Stack) acknowledgeSoon(i uint32) {
+	if s.config.AckInTick {
+		s.soon = append(s.soon, i)
+		return
+	}
+	s.acknowledge(i)
 }
 
 // acknowledge sends what is there, and nothing else.
