@@ -19,7 +19,7 @@
 // of the connections itself, on its own thread, with raw system calls, and
 // adopts them: with a descriptor table per loop, a number of one table means
 // nothing in another. Everything of a connection belongs to its loop. Questions
-// go in by Post and are answered on the loop's thread, so counters are plain
+// go in by Run and are answered on the loop's thread, so counters are plain
 // integers. Two things are shared on the way of a message: the ledger, which a
 // publisher writes and a connection reads when it opens, and a track, while
 // Drive is on: one atomic per loop and message, not per delivery.
@@ -41,10 +41,12 @@
 // # Ends in user space
 //
 // With Config.UserSpace the ends of the connections are not the kernel's but this
-// process's (package usertcp), over a TUN device. The handler is the same: it
-// works on a reactor (reactor.go), which is a poller's loop over sockets or a
-// userLoop over a queue of the device. A descriptor is then a place in the table
-// of 16 bytes, of which 7 are a packed record (userloop.go). The process runs before
+// process's (package usertcp), over a TUN device. The handler and the loop are the
+// same; the loop's engine is epoll's over sockets, or a userEngine over a queue of the
+// device. A descriptor is then a place in the table of 16 bytes, of which 7 are a
+// packed record (userengine.go); the loop has a bit beside it. What the stack hears in
+// a Wait is kept until the loop reads it in the same turn, and acknowledgements that
+// may not wait leave after that. The process runs before
 // the server (nice -15, if allowed): it stands for a network and for
 // programs on other hosts, which would not wait for a processor of this one. Stop
 // resets all connections: their server would not notice otherwise.
