@@ -157,7 +157,7 @@ func (held *partial) addToLine(p []byte, hashed bool) {
 		if !hasColon {
 			return
 		}
-		held.beginValue()
+		held.beginValue(hashed)
 		p = value
 	}
 	if e.part == inBlank && len(p) > 0 {
@@ -175,13 +175,13 @@ func (held *partial) addToLine(p []byte, hashed bool) {
 }
 
 // beginValue is at the end of a field's name.
-func (held *partial) beginValue() {
+func (held *partial) beginValue(hashed bool) {
 	e := &held.event
 	e.field, e.part = fieldOf(e.takeWord()), inBlank
 	switch {
 	case e.field != fieldData:
 	case e.hasData:
-		held.digest.add([]byte("\n"), false)
+		held.digest.add([]byte("\n"), hashed)
 	default:
 		held.digest.reset(opText)
 		e.hasData = true
@@ -195,7 +195,7 @@ func (r *reader) endLine(fd uint32, held *partial) bool {
 		if e.wordBytes == 0 {
 			return r.endEvent(fd, held)
 		}
-		held.beginValue() // a name without a colon
+		held.beginValue(r.hashed) // a name without a colon
 	}
 	switch e.field {
 	case fieldComment:

@@ -36,7 +36,7 @@ func readEvents(pieces ...[]byte) (lines []string, v violation, held *partial) {
 func eventsOf() []byte {
 	stream := []byte(wire.EventsPrelude)
 	for i, payload := range []string{"hello", "", " a\n\nb:c\n", "\xff\x00" + strings.Repeat("\r", 200), "é",
-		string(AppendStamped(nil, 1, 12345, StampBytes)), string(AppendStamped(nil, 2, 1<<62, 300)), "x=\ny==", "\xff"} {
+		string(AppendStamped(nil, 1, 12345, StampBytes)), string(AppendStamped(nil, 2, 1<<62, 300)), "x=\ny==", "\xff", strings.Repeat("long\nlines\n", 20)} {
 		stream = wire.AppendEvent(stream, fmt.Appendf(nil, "abcd1234-%d", i), []byte(payload))
 		stream = append(stream, wire.EventsHeartbeat...)
 	}

@@ -30,7 +30,9 @@ func TestExactlyOnce(t *testing.T) {
 		f := []faults{{}, {lose: 0.1}, {delay: 0.5}, {repeat: 0.3}, {lose: 0.15, repeat: 0.2, delay: 0.4}}[seed%5]
 		ackNanos := []int64{0, 40 * milli}[seed/5%2]
 		t.Run(fmt.Sprintf("world-seed=%d", seed), func(t *testing.T) {
-			exactlyOnce(t, newWorld(t, seed, 8, f, ackNanos))
+			w := newWorld(t, seed, 8, f, ackNanos)
+			w.stack.config.AckInTick = seed/10%2 == 1
+			exactlyOnce(t, w)
 		})
 		if *worldSeed != 0 {
 			return
@@ -225,6 +227,47 @@ func TestDelayedAck(t *testing.T) {
 	if s := w.stack.Stats(); s.Acks != 3 { // the handshake's, and two of the above
 		t.Errorf("%d acknowledgements", s.Acks)
 	}
+}
+
+// Acknowledgements that leave in the next Tick are one for each segment all the same,
+// and what is said before it takes the last along.
+func TestAckInTick(t *testing.T) {
+	w := newWorld(t, 1, 1, faults{}, 0)
+	w.stack.config.AckInTick = true
+	w.stack.Open(0)
+	w.run(func() bool { return w.user[0].opened == 1 && len(w.wire) == 0 })
+	w.peers[0].silent = true
+	check := func(when string, wanted int) {
+		t.Helper()
+		if sent := w.sent(); len(sent) != wanted || wanted > 0 && sent[0].Ack != w.stack.conns.At(0).rcvNxt {
+			t.Errorf("%s: %+v", when, sent)
+		}
+	}
+	w.sent()
+	w.input(flagACK, 0, 0, "a")
+	check("before the Tick", 0)
+	if due := w.stack.Due(); due > w.now {
+		t.Errorf("the next Tick is due in %d ns", due-w.now)
+	}
+	w.stack.Tick()
+	check("in the Tick", 1)
+	if due := w.stack.Due(); due <= w.now {
+		t.Errorf("a Tick is due again, %d ns ago", w.now-due)
+	}
+	w.input(flagACK, 0, 0, "b")
+	w.input(flagACK, 0, 0, "c")
+	if sent := w.sent(); len(sent) != 1 || sent[0].Ack != w.stack.conns.At(0).rcvNxt-1 {
+		t.Errorf("of the first of two: %+v", sent)
+	}
+	w.stack.Send(0, []byte("pong"))
+	check("with a pong", 1)
+	w.stack.Tick()
+	check("after the pong", 0)
+	w.input(flagACK, 0, 0, "d")
+	w.stack.Close(0, true)
+	check("a reset", 1)
+	w.stack.Tick()
+	check("of the closed", 0)
 }
 
 // Resets end a connection only if they are exact, and what is sent to a closed
