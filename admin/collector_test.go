@@ -62,8 +62,7 @@ func series(t *testing.T, families []*dto.MetricFamily, name, label string) *dto
 
 // notExported are the numbers that are not on the page, with the reasons.
 var notExported = map[string]string{
-	"conn.Stats.Closes[none]":         "a connection never ends without a reason; conn tests that",
-	"bus.PeerStats.SubscribersLagged": "the same as PeersClosed[lagged]",
+	"conn.Stats.Closes[none]": "a connection never ends without a reason; conn tests that",
 }
 
 // A filler sets every number of a struct to one of its own and remembers what

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -73,12 +74,8 @@ func (s *site) isOurs(hostport string) bool {
 		return true
 	}
 	host = strings.TrimSuffix(host, ".")
-	for _, name := range s.names {
-		if strings.EqualFold(host, strings.TrimSuffix(name, ".")) {
-			return true
-		}
-	}
-	return strings.EqualFold(host, "localhost")
+	return strings.EqualFold(host, "localhost") ||
+		slices.ContainsFunc(s.names, func(name string) bool { return strings.EqualFold(host, strings.TrimSuffix(name, ".")) })
 }
 
 // foreign reports whether a web page of another origin makes a browser ask: by

@@ -39,9 +39,6 @@ type PeerStats struct {
 	// PeersClosed counts RESP connections that ended, by reason. Every reason
 	// is present, also at zero.
 	PeersClosed map[string]uint64
-	// SubscribersLagged counts RESP subscribers that were disconnected because
-	// they did not read fast enough. It is PeersClosed["lagged"].
-	SubscribersLagged uint64
 	// Commands counts RESP commands, unknown ones included.
 	Commands uint64
 	// ProtocolErrors, AuthFailures and AcceptErrors count what their names say.

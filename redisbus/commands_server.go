@@ -171,7 +171,7 @@ var infoSections = []struct {
 		fmt.Fprintf(w, "total_connections_received:%d\r\ntotal_commands_processed:%d\r\npubsub_channels:%d\r\npubsub_patterns:%d\r\npubsubshard_channels:%d\r\n",
 			s.PeersAccepted, s.Commands, distinct[kindChannel], distinct[kindPattern], distinct[kindShard])
 		fmt.Fprintf(w, "published_messages:%d\r\npublished_bytes:%d\r\nrefused_messages:%d\r\nqueued_bytes:%d\r\nsubscribers_lagged:%d\r\nprotocol_errors:%d\r\nauth_failures:%d\r\n",
-			s.MessagesIn, s.BytesIn, s.Dropped[bus.DropRefused.String()], s.QueuedBytes, s.SubscribersLagged, s.ProtocolErrors, s.AuthFailures)
+			s.MessagesIn, s.BytesIn, s.Dropped[bus.DropRefused.String()], s.QueuedBytes, s.PeersClosed[closeLagged.String()], s.ProtocolErrors, s.AuthFailures)
 	}},
 	{"replication", "Replication", func(w *strings.Builder, _ *Embedded) {
 		w.WriteString("role:master\r\nconnected_slaves:0\r\n")

@@ -244,15 +244,14 @@ func (b *Embedded) Stats() bus.Stats {
 	subscriptions, _ := b.registry.total()
 	s := b.count.Stats()
 	s.PeerStats = bus.PeerStats{
-		Subscriptions:     int64(subscriptions),
-		QueuedBytes:       b.queued.Load(),
-		PeersAccepted:     b.count.accepted.Load(),
-		PeersClosed:       closed(func(reason closeReason) uint64 { return b.count.closed[reason].Load() }),
-		SubscribersLagged: b.count.closed[closeLagged].Load(),
-		Commands:          b.count.commands.Load(),
-		ProtocolErrors:    b.count.protocolErrors.Load(),
-		AuthFailures:      b.count.authFailures.Load(),
-		AcceptErrors:      b.count.acceptErrors.Load(),
+		Subscriptions:  int64(subscriptions),
+		QueuedBytes:    b.queued.Load(),
+		PeersAccepted:  b.count.accepted.Load(),
+		PeersClosed:    closed(func(reason closeReason) uint64 { return b.count.closed[reason].Load() }),
+		Commands:       b.count.commands.Load(),
+		ProtocolErrors: b.count.protocolErrors.Load(),
+		AuthFailures:   b.count.authFailures.Load(),
+		AcceptErrors:   b.count.acceptErrors.Load(),
 	}
 	b.mu.Lock()
 	s.Peers = int64(len(b.peers))

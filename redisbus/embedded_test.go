@@ -154,7 +154,7 @@ func TestLaggard(t *testing.T) {
 	lag.do("SUBSCRIBE", "a")
 	payload := strings.Repeat("x", 1<<20)
 	sent := 0
-	for ; b.Stats().SubscribersLagged == 0; sent++ {
+	for ; b.Stats().PeersClosed["lagged"] == 0; sent++ {
 		if sent > 200 {
 			t.Fatal("200 MiB are queued for a subscriber that reads nothing")
 		}
