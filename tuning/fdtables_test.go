@@ -121,7 +121,7 @@ func TestFDTablesSpread(t *testing.T) {
 			fill[random.IntN(plan.Lanes)]++
 		}
 		for lane, c := range fill {
-			// As poller.Config divides the loops.
+			// As epoll.Start divides the loops.
 			loops := (lane+1)*plan.Loops/plan.Lanes - lane*plan.Loops/plan.Lanes
 			if c > loops*plan.PerLoopMax {
 				t.Errorf("seed %d: lane %d of %d got %d connections, its %d loops have room for %d each", seed, lane, plan.Lanes, c, loops, plan.PerLoopMax)

@@ -22,7 +22,7 @@ type Access struct {
 	ProxyProtocol bool
 	ForwardedFor  bool
 	// DescriptorsMax is above every descriptor, and PrivateFDTables tells
-	// whether each loop counts them from 0: as in poller.Config. They are needed
+	// whether each loop counts them from 0: as in epoll.Config. They are needed
 	// with Addresses only.
 	DescriptorsMax  int
 	PrivateFDTables bool
