@@ -408,6 +408,38 @@ func TestTwoWayLongBacklog(t *testing.T) {
 	s.checkNothingLeft(t)
 }
 
+// Histories of more than two writes come whole though the socket never was full, and
+// then what is published.
+func TestTwoWayLongHistories(t *testing.T) {
+	const kept = 5 * poller.PiecesMax
+	s := startServer(t, 1, withHistory(kept))
+	for i := range kept {
+		for _, name := range []string{"a", "b"} {
+			s.publish(t, name, fmt.Sprint(i))
+		}
+	}
+	c := s.upgradeTwoWay(t, "/", join(text("SUB a first"), text("SUB b first")))
+	next := make(map[string]int)
+	hear := func(total int) {
+		for next["a"]+next["b"] < total {
+			command := c.command()
+			if !strings.HasPrefix(command, "MSG ") {
+				continue
+			}
+			name := command[len("MSG "):][:1]
+			if want := fmt.Sprint("\n", next[name]); !strings.HasSuffix(command, want) {
+				t.Fatalf("after %d of %s came %q", next[name], name, command)
+			}
+			next[name]++
+		}
+	}
+	hear(2 * kept)
+	s.publish(t, "a", fmt.Sprint(kept))
+	hear(2*kept + 1)
+	c.Close()
+	s.checkNothingLeft(t)
+}
+
 // A client that asks and does not read is not read from, and loses no answer.
 func TestTwoWayAnswersWaitForTheirReader(t *testing.T) {
 	kernel := &testKernel{}
