@@ -362,7 +362,7 @@ func (w *world) step(op, a, b byte) {
 		p.room += 64 * int(b)
 	case 10:
 		if p.open {
-			p.script = append(p.script, []int{0, 1, 5, 9, -int(poller.Full), -int(poller.Full), -int(poller.Full)}[int(b)%7])
+			p.script = append(p.script, []int{0, 1, 5, 9, -int(poller.Full)}[int(b)%5])
 		}
 	case 11:
 		if p.open && b < 40 {

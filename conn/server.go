@@ -249,7 +249,11 @@ func (s *Server) Wants(hash uint32) bool          { return s.registry.Wants(hash
 
 // Open looks at a new connection's request, which is usually there.
 func (s *Server) Open(fd uint32, tag poller.Tag) {
-	s.speak(fd, firsts[tag])
+	first := firsts[tag]
+	if first == nil {
+		panic("BUG: nothing is spoken at a listener of this tag")
+	}
+	s.speak(fd, first)
 	s.stats.Unfinished.Add(1)
 	if !s.gate.arrive(fd) {
 		return

@@ -5,9 +5,9 @@ import "time"
 // The limits of the room, with their reasons. Every list and every phase of a
 // turn is bounded by one of them.
 const (
-	// eventsPerWaitMax bounds the event phase of a turn. An event costs 5 to
+	// ReadyMax is how many an engine is asked for at once. It bounds the event phase of a turn. An event costs 5 to
 	// 20 us, so a flood of them delays a sweep or a post by about 1 ms.
-	eventsPerWaitMax = 128
+	ReadyMax = 128
 	// lettersPerTurnMax bounds the mailbox phase.
 	lettersPerTurnMax = 256
 	// closesPerSliceMax bounds the list of what is to be closed when a loop ends: all at

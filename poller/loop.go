@@ -50,7 +50,7 @@ type Loop struct {
 	workBy      int64 // when Work has more to do, though it said that it had not
 	own         ownSet
 	closing     []uint32 // marked in this turn, for the reaper
-	ready       [eventsPerWaitMax]Ready
+	ready       [ReadyMax]Ready
 	generations uint32
 	enough      bool   // the handler wants no more newcomers in this turn
 	more        bool   // Work has more to do

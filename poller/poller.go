@@ -27,6 +27,7 @@ type Poller struct {
 	turns  *turnstile
 	loops  []*Loop
 	atEnd  []func()
+	isOver bool // Stop was called
 
 	running sync.WaitGroup
 }
@@ -125,8 +126,13 @@ func (p *Poller) Loops() []*Loop { return p.loops }
 // AtEnd has f called when no loop runs any more.
 func (p *Poller) AtEnd(f func()) { p.atEnd = append(p.atEnd, f) }
 
-// Stop ends all loops and closes their connections and listeners.
+// Stop ends all loops and closes their connections and listeners. A second call does
+// nothing: the descriptors that would be written to may be somebody else's by then.
 func (p *Poller) Stop() {
+	if p.isOver {
+		return
+	}
+	p.isOver = true
 	for _, l := range p.loops {
 		l.stop.Store(true)
 		l.engine.Wake()
@@ -135,7 +141,6 @@ func (p *Poller) Stop() {
 	for _, f := range p.atEnd {
 		f()
 	}
-	p.atEnd = nil
 }
 
 // processStart is the origin of Now, so that a small number of nanoseconds

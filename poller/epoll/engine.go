@@ -29,7 +29,7 @@ type Engine struct {
 	epfd       int
 	wakeEpfd   int // an epoll with nothing in it but wakefd; -1: not needed yet
 	accept     acceptor
-	events     [eventsPerWaitMax]unix.EpollEvent
+	events     [poller.ReadyMax]unix.EpollEvent
 	event      unix.EpollEvent // lent to EpollCtl: a variable would be garbage of every connection
 	iov        [poller.PiecesMax]unix.Iovec
 	errno      syscall.Errno // of the last call that failed

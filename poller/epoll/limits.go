@@ -5,8 +5,6 @@ import "time"
 // The limits of the room, with their reasons. Every list and every phase of a
 // turn is bounded by one of them.
 const (
-	// eventsPerWaitMax is what a loop takes in a turn.
-	eventsPerWaitMax = 128
 	// acceptsPerTurnMax bounds the accepts of a turn (about 30 us each with
 	// the handshake), so that a storm of newcomers costs those already
 	// connected about 1 ms per turn.

@@ -11,11 +11,14 @@ import (
 // firstNumber is the lowest that a connection of Engine has: no descriptor's.
 const firstNumber = 1000
 
+// endsMax is how many connections there may be at once: records stay where they are.
+const endsMax = 1 << 12
+
 // stallNanos is for how long Engine does not call writable who took nothing.
 const stallNanos = int64(time.Millisecond)
 
 // Engine is a poller.Engine in memory. As in the kernel, the lowest free number is the
-// next, so that numbers are reused at once. Not so in the kernel, it has no descriptors.
+// next, so that numbers are reused at once. No number is a descriptor's.
 type Engine struct {
 	*World
 	loop    *poller.Loop
@@ -40,7 +43,7 @@ var _ poller.Engine = (*Engine)(nil)
 
 // NewEngine makes one with its loop, which is not open yet.
 func NewEngine(seed uint64) (*Engine, *poller.Loop) {
-	e := &Engine{World: NewWorld(seed)}
+	e := &Engine{World: NewWorld(seed), ends: make([]end, 0, endsMax)}
 	e.loop = poller.New(poller.Config{Loops: 1}).Add(e)
 	return e, e.loop
 }
@@ -97,7 +100,7 @@ func (e *Engine) seen(end *end) poller.Event {
 
 // Accept lets in as many as the loop wants.
 func (e *Engine) Accept(bool) {
-	for len(e.waiting) > 0 && !e.loop.Enough() && e.open < e.DescriptorsMax {
+	for len(e.waiting) > 0 && !e.loop.Enough() && e.open < min(e.DescriptorsMax, cap(e.ends)) {
 		next := e.waiting[0]
 		e.waiting = e.waiting[1:]
 		i := 0
@@ -105,12 +108,6 @@ func (e *Engine) Accept(bool) {
 			i++
 		}
 		if i == len(e.ends) {
-			if len(e.ends) == cap(e.ends) && len(e.ends) > 0 {
-				panic("BUG: records are lent, and do not move")
-			}
-			if e.ends == nil {
-				e.ends = make([]end, 0, 1<<12)
-			}
 			e.ends = append(e.ends, end{})
 		}
 		e.ends[i] = end{peer: next.peer}
