@@ -392,3 +392,24 @@ func TestLoopsKnowTheirOwnDescriptors(t *testing.T) {
 		}
 	}
 }
+
+// Who stops a poller twice writes to no descriptor that is somebody else's by then.
+func TestStopTwice(t *testing.T) {
+	p, _, _ := startEcho(t, epoll.Config{Loops: 2})
+	p.Stop()
+	var others []int
+	for range 8 { // they have the lowest numbers, so those of the loops
+		fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		others = append(others, fd)
+	}
+	p.Stop()
+	for _, fd := range others {
+		if n, err := unix.Read(fd, make([]byte, 8)); err != unix.EAGAIN {
+			t.Errorf("descriptor %d was written to: %d bytes, %v", fd, n, err)
+		}
+	}
+}
