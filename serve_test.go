@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -186,14 +187,15 @@ func TestASecondSignalEndsTheServerNow(t *testing.T) {
 	s := servertest.StartServer(t, 0, "--drain", "1h")
 	s.Dial(t, "news")
 	s.Signal(syscall.SIGTERM)
-	servertest.Eventually(t, "it drains", func() bool { return strings.Contains(s.Output.String(), "draining") })
-	if !strings.HasPrefix(s.Get("/readyz"), "503") {
-		t.Errorf("ready while draining: %s", s.Get("/readyz"))
-	}
-	if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port)); err == nil {
-		c.Close()
-		t.Error("it still listens")
-	}
+	// The signal's line comes first; each loop closes its listener in a turn of its own.
+	servertest.Eventually(t, "it is not ready", func() bool { return strings.HasPrefix(s.Get("/readyz"), "503") })
+	servertest.Eventually(t, "it does not listen", func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port))
+		if err == nil {
+			c.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
 	s.Signal(syscall.SIGINT)
 	if status := s.Wait(); status != 1 {
 		t.Fatalf("exit status %d", status)
