@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,13 +90,32 @@ func TestTheEmbeddedBusIsTheRedisOfASecondServer(t *testing.T) {
 	}
 }
 
+// heapObjects asks for the objects that are live after a collection. It is the least of some
+// readings, since a reading also counts what others have allocated between the collection
+// and itself.
+func heapObjects(t *testing.T, s *servertest.Server) int {
+	t.Helper()
+	const before = "\n# HeapObjects = "
+	least := math.MaxInt
+	for range 5 {
+		_, rest, _ := strings.Cut(s.Get("/debug/pprof/heap?gc=1&debug=1"), before)
+		line, _, _ := strings.Cut(rest, "\n")
+		n, err := strconv.Atoi(line)
+		if err != nil {
+			t.Fatalf("the profile does not tell the heap's objects: %v", err)
+		}
+		least = min(least, n)
+	}
+	return least
+}
+
 // More connections than the hard nofile limit, in one process. The limit is
 // made small, so that the same test is cheap and runs where the real limit is
 // large.
 func TestMoreConnectionsThanTheNofileLimit(t *testing.T) {
 	const nofile, connections, messages = 4000, 20_000, 3
 	s := servertest.StartServer(t, nofile, "--max-connections", fmt.Sprint(connections))
-	goroutines, objects := s.Metric("go_goroutines"), s.HeapObjects()
+	goroutines, objects := s.Metric("go_goroutines"), heapObjects(t, s)
 	load := servertest.Start(t, "sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, nofile), servertest.Binary("10m-client"),
 		"saturate", "127.0.0.1", fmt.Sprint(connections), "--first-port", fmt.Sprint(s.Port), "--messages", fmt.Sprint(messages),
 		"--bus", fmt.Sprintf("127.0.0.1:%d", s.Bus), "--json", "--timeout", "30s")
@@ -102,7 +123,7 @@ func TestMoreConnectionsThanTheNofileLimit(t *testing.T) {
 	if grown := s.Metric("go_goroutines") - goroutines; grown > 5 {
 		t.Errorf("%v goroutines more with %d connections", grown, connections)
 	}
-	if grown := s.HeapObjects() - objects; grown > connections/20 {
+	if grown := heapObjects(t, s) - objects; grown > connections/20 {
 		t.Errorf("%v heap objects more with %d connections", grown, connections)
 	}
 	if status := load.Wait(); status != 0 {

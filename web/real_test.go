@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"c10m/internal/chromium"
-	"c10m/internal/firefox"
 	"c10m/internal/patience"
 	"c10m/internal/servertest"
 
@@ -51,8 +50,8 @@ type rig struct {
 	// Fixed after construction.
 	number string
 	host   string
-	line   *servertest.Line
-	box    *servertest.Middlebox
+	line   *line
+	box    *middlebox
 	flags  []string // of a server of its own
 
 	// Owned by the test's goroutine.
@@ -106,11 +105,11 @@ func (d *director) rig(_ *rig, query url.Values, _ string) (answer string, err e
 			r.server, r.flags = listenAt(d.t, number, 1)
 		}
 		server := fmt.Sprintf("%s:%d", r.host, r.server.Port)
-		r.line = servertest.NewLine(d.t, r.host, server)
-		r.box = servertest.NewMiddlebox(d.t, r.host, server)
+		r.line = newLine(d.t, r.host, server)
+		r.box = newMiddlebox(d.t, r.host, server)
 		at := map[string]string{
 			"rig": r.number, "direct": "http://" + server, "guarded": fmt.Sprintf("http://%s:%d", r.host, d.guarded.Port),
-			"line": r.line.URL(), "box": r.box.URL(),
+			"line": r.line.url(), "box": r.box.url(),
 			"noUpgrades": newProxy(d.t, r.host, server, false), "buffers": newProxy(d.t, r.host, server, true),
 		}
 		d.mu.Lock()
@@ -154,10 +153,10 @@ func (d *director) serve() {
 		"publish-guarded": func(_ *rig, q url.Values, body string) (string, error) { return publish(d.guarded, q, body) },
 		"order":           d.order,
 		"token":           tokenFor,
-		"cut":             done(func(r *rig) { r.line.Cut() }),
-		"heal":            done(func(r *rig) { r.line.Heal() }),
-		"reset":           done(func(r *rig) { r.line.Reset() }),
-		"box":             func(r *rig, q url.Values, _ string) (string, error) { r.box.Set(q.Get("mode")); return "", nil },
+		"cut":             done(func(r *rig) { r.line.cut() }),
+		"heal":            done(func(r *rig) { r.line.heal() }),
+		"reset":           done(func(r *rig) { r.line.reset() }),
+		"box":             func(r *rig, q url.Values, _ string) (string, error) { r.box.set(q.Get("mode")); return "", nil },
 		"cut-after":       cutAfter,
 		"disconnect":      disconnect,
 		"drain":           done(func(r *rig) { d.stop(r, syscall.SIGTERM) }),
@@ -246,7 +245,7 @@ func publish(server *servertest.Server, query url.Values, payload string) (strin
 func cutAfter(r *rig, query url.Values, _ string) (string, error) {
 	n, err := strconv.Atoi(query.Get("bytes"))
 	if err == nil {
-		r.box.CutAfter(n)
+		r.box.cutAfter(n)
 	}
 	return "", err
 }
@@ -356,9 +355,9 @@ func TestModuleInNode(t *testing.T) {
 func TestModuleInFirefox(t *testing.T) {
 	t.Parallel()
 	d := direct(t)
-	browser := firefox.Start(t)
-	browser.Open(d.http.URL + "/test/page.html")
-	d.wait(browser.Gone)
+	browser := startFirefox(t)
+	browser.open(d.http.URL + "/test/page.html")
+	d.wait(browser.gone)
 }
 
 func TestModuleInChromium(t *testing.T) {

@@ -1,3 +1,15 @@
+/*
+Package browser holds the test that opens the operator's page of a real server
+under load in Chromium, and looks at and does what an operator would.
+
+The page is worked with a real keyboard, as far as it can tell (internal/chromium),
+and there is no script of ours in it but for reading what it shows.
+
+	go test ./admin/browser -screenshots ../../docs/images
+
+keeps the screenshots that are in the documentation, and waits until the plots have
+something to show. scripts/install-test-deps installs Chromium.
+*/
 package browser
 
 import (
@@ -101,7 +113,7 @@ func TestTheOperatorsPage(t *testing.T) {
 
 	t.Run("a reload shows the plots again", func(t *testing.T) {
 		before := b.Text(`document.querySelector("#plots svg .curve").getAttribute("d").split("L").length`)
-		b.Reload()
+		b.Call("Page.reload", nil, nil)
 		b.Until("as much is there", `document.querySelector("#plots svg .curve")?.getAttribute("d").split("L").length >= `+before)
 	})
 	t.Run("a plot is read with the keys", func(t *testing.T) {
@@ -118,10 +130,12 @@ func TestTheOperatorsPage(t *testing.T) {
 		servertest.Eventually(t, "it goes on", func() bool { return len(b.Requests()) > asked })
 	})
 	t.Run("a hidden tab asks for nothing", func(t *testing.T) {
-		b.Hide()
+		var front struct{ TargetID string }
+		b.Call("Target.createTarget", map[string]any{"url": "about:blank"}, &front)
 		b.Until("it is hidden", `document.hidden`)
 		asked := quiet(t, b)
-		b.Show()
+		b.Call("Target.closeTarget", map[string]any{"targetId": front.TargetID}, nil)
+		b.Call("Page.bringToFront", nil, nil)
 		servertest.Eventually(t, "it goes on", func() bool { return len(b.Requests()) > asked })
 	})
 	takeScreenshots(t, b)

@@ -17,8 +17,8 @@ import (
 func TestEventSource(t *testing.T) {
 	t.Parallel()
 	d := direct(t)
-	d.line = servertest.NewLine(t, "127.0.0.1", fmt.Sprintf("127.0.0.1:%d", d.server.Port))
-	d.browse("events.html", d.line.URL())
+	d.line = newLine(t, fmt.Sprintf("127.0.0.1:%d", d.server.Port))
+	d.browse("events.html", d.line.url)
 	for _, step := range []string{"a stream that is cut continues where it was", "a drain is told, with its end"} {
 		if !slices.Contains(d.steps, step) {
 			t.Errorf("the step %q was not taken", step)

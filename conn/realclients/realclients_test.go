@@ -31,8 +31,8 @@ type director struct {
 	server *servertest.Server
 	bus    *redis.Client
 	http   *httptest.Server
-	ended  chan string      // "" if all went well
-	line   *servertest.Line // nil if the client talks to the server itself
+	ended  chan string // "" if all went well
+	line   *line       // nil if the client talks to the server itself
 
 	mu    sync.Mutex
 	steps []string
@@ -49,7 +49,7 @@ func direct(t *testing.T) *director {
 	pages.HandleFunc("POST /publish", d.publish)
 	pages.HandleFunc("POST /order", d.order)
 	pages.HandleFunc("POST /drain", func(http.ResponseWriter, *http.Request) { d.server.Signal(syscall.SIGTERM) })
-	pages.HandleFunc("POST /cut", func(http.ResponseWriter, *http.Request) { d.line.Reset() })
+	pages.HandleFunc("POST /cut", func(http.ResponseWriter, *http.Request) { d.line.reset() })
 	pages.HandleFunc("POST /step", func(_ http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		defer d.mu.Unlock()

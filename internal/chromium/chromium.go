@@ -1,3 +1,7 @@
+// Package chromium drives a headless Chromium for tests of pages, through its debugging
+// port (the Chrome DevTools Protocol): a real keyboard and a real screen, as far as the
+// page can tell. scripts/install-test-deps installs Chromium. What hangs or fails ends the
+// test.
 package chromium
 
 import (
@@ -23,9 +27,6 @@ type Browser struct {
 	t       testing.TB
 	process *servertest.Process
 	session *devtools.Session
-
-	// Owned by the test.
-	front string // a tab in front of the page
 
 	// Shared: atomic.
 	page atomic.Pointer[string] // nil while there is none
@@ -60,12 +61,12 @@ func Start(t testing.TB, flags ...string) *Browser {
 // attach opens a page; commands go to it from then on.
 func (b *Browser) attach() {
 	var target struct{ TargetID string }
-	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	b.Call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
 	var attached struct{ SessionID string }
-	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
+	b.Call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
 	b.page.Store(&attached.SessionID)
 	for _, domain := range []string{"Page", "Runtime", "Network", "Log"} {
-		b.call(domain+".enable", nil, nil)
+		b.Call(domain+".enable", nil, nil)
 	}
 }
 
@@ -100,8 +101,8 @@ func (b *Browser) note(text []byte) {
 	}
 }
 
-// call sends a command and waits for its result, which may be nil.
-func (b *Browser) call(method string, params map[string]any, result any) {
+// Call sends a command of the protocol and waits for its result, which may be nil.
+func (b *Browser) Call(method string, params map[string]any, result any) {
 	b.t.Helper()
 	b.session.Call(b.command(method, params), result)
 }
@@ -121,28 +122,7 @@ func (b *Browser) command(method string, params map[string]any) map[string]any {
 // Open goes to a page and does not wait for it.
 func (b *Browser) Open(address string) {
 	b.t.Helper()
-	b.call("Page.navigate", map[string]any{"url": address}, nil)
-}
-
-// Reload loads the page again and does not wait for it.
-func (b *Browser) Reload() {
-	b.t.Helper()
-	b.call("Page.reload", nil, nil)
-}
-
-// Hide opens a tab in front of the page, and Show closes what Hide opened.
-func (b *Browser) Hide() {
-	b.t.Helper()
-	var front struct{ TargetID string }
-	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &front)
-	b.front = front.TargetID
-}
-
-// Show brings the page to the front again.
-func (b *Browser) Show() {
-	b.t.Helper()
-	b.call("Target.closeTarget", map[string]any{"targetId": b.front}, nil)
-	b.call("Page.bringToFront", nil, nil)
+	b.Call("Page.navigate", map[string]any{"url": address}, nil)
 }
 
 // Text is what an expression of JavaScript comes to in the page; a promise is
@@ -183,10 +163,10 @@ func (b *Browser) Press(keys ...string) {
 		if isNamed {
 			down["windowsVirtualKeyCode"], down["code"] = code, key
 		}
-		b.call("Input.dispatchKeyEvent", down, nil)
+		b.Call("Input.dispatchKeyEvent", down, nil)
 		down["type"] = "keyUp"
 		delete(down, "text")
-		b.call("Input.dispatchKeyEvent", down, nil)
+		b.Call("Input.dispatchKeyEvent", down, nil)
 	}
 }
 
@@ -197,15 +177,15 @@ func (b *Browser) Screen(width, height int, isPhone bool, scheme string) {
 	if isPhone {
 		scale = 2
 	}
-	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": scale, "mobile": isPhone}, nil)
-	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]any{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+	b.Call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": scale, "mobile": isPhone}, nil)
+	b.Call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]any{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
 // Screenshot is a PNG of what the screen shows.
 func (b *Browser) Screenshot() []byte {
 	b.t.Helper()
 	var shot struct{ Data string }
-	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
+	b.Call("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
 	png, err := base64.StdEncoding.DecodeString(shot.Data)
 	if err != nil {
 		b.t.Fatal(err)

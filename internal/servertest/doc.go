@@ -8,8 +8,7 @@ A test package that uses it has
 	func TestMain(m *testing.M) { servertest.Main(m) }
 
 which builds 10m-server and 10m-client once. Ports are free ones below those that
-the kernel gives to whoever connects (FreePort); all processes are children that end with the test or, if the test dies, with it.
-A Line is a network in
-between that can be cut and reset.
+the kernel gives to whoever connects (FreePort); all processes are children that end with
+the test or, if the test dies, with it.
 */
 package servertest

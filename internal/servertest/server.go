@@ -3,7 +3,6 @@ package servertest
 import (
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -77,23 +76,4 @@ func (s *Server) Metric(name string) float64 {
 		return -1
 	}
 	return value
-}
-
-// HeapObjects asks for the objects that are live after a collection. It is the
-// least of some readings, since a reading also counts what others have allocated
-// between the collection and itself.
-func (s *Server) HeapObjects() int {
-	s.t.Helper()
-	const before = "\n# HeapObjects = "
-	least := math.MaxInt
-	for range 5 {
-		_, rest, _ := strings.Cut(s.Get("/debug/pprof/heap?gc=1&debug=1"), before)
-		line, _, _ := strings.Cut(rest, "\n")
-		n, err := strconv.Atoi(line)
-		if err != nil {
-			s.t.Fatalf("the profile does not tell the heap's objects: %v", err)
-		}
-		least = min(least, n)
-	}
-	return least
 }

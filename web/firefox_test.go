@@ -1,9 +1,4 @@
-/*
-Package firefox opens a page in a headless Firefox for tests, through its own debugging
-port: WebDriver BiDi (W3C), JSON over a WebSocket, which needs no geckodriver.
-scripts/install-test-deps installs Firefox. What hangs or fails ends the test.
-*/
-package firefox
+package web
 
 import (
 	"os"
@@ -15,8 +10,10 @@ import (
 	"c10m/internal/servertest"
 )
 
-// A Browser is a Firefox with one page.
-type Browser struct {
+// A firefox is a headless Firefox with one page, which is driven through its own debugging
+// port: WebDriver BiDi (W3C), JSON over a WebSocket, which needs no geckodriver. What hangs
+// or fails ends the test.
+type firefox struct {
 	// Fixed after construction.
 	t       testing.TB
 	process *servertest.Process
@@ -24,10 +21,10 @@ type Browser struct {
 	page    string // its browsing context
 }
 
-var listening = regexp.MustCompile(`WebDriver BiDi listening on (ws://\S+)`)
+var firefoxListening = regexp.MustCompile(`WebDriver BiDi listening on (ws://\S+)`)
 
-// preferences keep a new profile from asking anybody for anything.
-const preferences = `
+// firefoxPreferences keep a new profile from asking anybody for anything.
+const firefoxPreferences = `
 user_pref("app.normandy.enabled", false);
 user_pref("app.update.disabledForTesting", true);
 user_pref("browser.newtabpage.enabled", false);
@@ -51,15 +48,15 @@ user_pref("toolkit.telemetry.enabled", false);
 user_pref("toolkit.telemetry.server", "data:,");
 `
 
-// Start starts Firefox with an empty page, until the test ends.
-func Start(t testing.TB) *Browser {
+// startFirefox starts Firefox with an empty page, until the test ends.
+func startFirefox(t testing.TB) *firefox {
 	t.Helper()
 	profile := t.TempDir()
-	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(preferences), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPreferences), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	process := servertest.Start(t, servertest.Find(t, "firefox-esr", "firefox"), "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0", "about:blank")
-	b := &Browser{t: t, process: process, session: devtools.Open(t, process, listening, "/session", nil)}
+	b := &firefox{t: t, process: process, session: devtools.Open(t, process, firefoxListening, "/session", nil)}
 	b.call("session.new", map[string]any{"capabilities": map[string]any{}}, nil)
 	var tree struct{ Contexts []struct{ Context string } }
 	b.call("browsingContext.getTree", map[string]any{}, &tree)
@@ -71,16 +68,16 @@ func Start(t testing.TB) *Browser {
 }
 
 // call sends a command and waits for its result, which may be nil.
-func (b *Browser) call(method string, params map[string]any, result any) {
+func (b *firefox) call(method string, params map[string]any, result any) {
 	b.t.Helper()
 	b.session.Call(map[string]any{"method": method, "params": params}, result)
 }
 
-// Open goes to a page and does not wait for it.
-func (b *Browser) Open(address string) {
+// open goes to a page and does not wait for it.
+func (b *firefox) open(address string) {
 	b.t.Helper()
 	b.call("browsingContext.navigate", map[string]any{"context": b.page, "url": address, "wait": "none"}, nil)
 }
 
-// Gone says why nothing more can come from the page: Firefox has ended. "" while it runs.
-func (b *Browser) Gone() string { return b.process.Gone() }
+// gone says why nothing more can come from the page: Firefox has ended. "" while it runs.
+func (b *firefox) gone() string { return b.process.Gone() }

@@ -1,14 +1,16 @@
-package servertest
+package web
 
 import (
 	"net"
 	"sync"
 	"testing"
+
+	"c10m/internal/servertest"
 )
 
-// A Line is a network between clients and a server, which can be cut without a word
+// A line is a network between clients and a server, which can be cut without a word
 // and reset.
-type Line struct {
+type line struct {
 	listener net.Listener
 	server   string
 
@@ -18,39 +20,39 @@ type Line struct {
 	isCut bool
 }
 
-// NewLine is a line to the server at that address, until the test ends. host is the
+// newLine is a line to the server at that address, until the test ends. host is the
 // loopback address that it has itself.
-func NewLine(t testing.TB, host, server string) *Line {
+func newLine(t testing.TB, host, server string) *line {
 	t.Helper()
-	l := &Line{server: server, conns: make(map[net.Conn]bool), whole: make(chan struct{})}
+	l := &line{server: server, conns: make(map[net.Conn]bool), whole: make(chan struct{})}
 	close(l.whole)
-	l.listener = Accept(t, host, l.carry)
+	l.listener = servertest.Accept(t, host, l.carry)
 	t.Cleanup(func() {
 		l.listener.Close()
-		l.Heal()
-		l.Reset()
+		l.heal()
+		l.reset()
 	})
 	return l
 }
 
-// URL is where clients connect to.
-func (l *Line) URL() string { return "http://" + l.listener.Addr().String() }
+// url is where clients connect to.
+func (l *line) url() string { return "http://" + l.listener.Addr().String() }
 
-func (l *Line) wait() {
+func (l *line) wait() {
 	l.mu.Lock()
 	whole := l.whole
 	l.mu.Unlock()
 	<-whole
 }
 
-// keep notes a connection, so that Reset finds it.
-func (l *Line) keep(c net.Conn) {
+// keep notes a connection, so that reset finds it.
+func (l *line) keep(c net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[c] = true
 }
 
-func (l *Line) carry(client net.Conn) {
+func (l *line) carry(client net.Conn) {
 	l.keep(client)
 	l.wait()
 	server, err := net.Dial("tcp", l.server)
@@ -81,8 +83,8 @@ func (l *Line) carry(client net.Conn) {
 	copying(server, client)
 }
 
-// Cut keeps whatever is sent from arriving, in both directions.
-func (l *Line) Cut() {
+// cut keeps whatever is sent from arriving, in both directions.
+func (l *line) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.isCut {
@@ -90,8 +92,8 @@ func (l *Line) Cut() {
 	}
 }
 
-// Heal ends Cut; nothing is lost by it.
-func (l *Line) Heal() {
+// heal ends cut; nothing is lost by it.
+func (l *line) heal() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.isCut {
@@ -100,8 +102,8 @@ func (l *Line) Heal() {
 	}
 }
 
-// Reset ends all connections with a reset; new ones get through.
-func (l *Line) Reset() {
+// reset ends all connections with a reset; new ones get through.
+func (l *line) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {

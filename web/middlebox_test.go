@@ -1,4 +1,4 @@
-package servertest
+package web
 
 import (
 	"bufio"
@@ -7,19 +7,21 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+
+	"c10m/internal/servertest"
 )
 
-// What a Middlebox does to connections.
+// What a middlebox does to connections.
 const (
-	BoxPasses   = "pass"    // nothing
-	BoxSwallows = "swallow" // what follows a 101, in both directions
-	BoxCloses   = "close"   // closes after a 101
-	BoxDrops    = "drop"    // everything, for good on each connection, as a network does that loses packets
+	boxPasses   = "pass"    // nothing
+	boxSwallows = "swallow" // what follows a 101, in both directions
+	boxCloses   = "close"   // closes after a 101
+	boxDrops    = "drop"    // everything, for good on each connection, as a network does that loses packets
 )
 
-// A Middlebox stands between clients and a server, as some offices and hotels have it,
+// A middlebox stands between clients and a server, as some offices and hotels have it,
 // and can be told what to do, and to cut connections in the middle of a frame.
-type Middlebox struct {
+type middlebox struct {
 	listener net.Listener
 	server   string
 
@@ -29,59 +31,55 @@ type Middlebox struct {
 	conns map[*boxed]bool
 }
 
-// A boxed is a connection through it. Guarded by Middlebox.mu.
+// A boxed is a connection through it. Guarded by middlebox.mu.
 type boxed struct {
 	client, server net.Conn
 	isLost         bool // nothing passes any more, in either direction
 	isUpgraded     bool
 }
 
-// NewMiddlebox is a middlebox in front of the server at that address, until the test ends.
+// newMiddlebox is a middlebox in front of the server at that address, until the test ends.
 // host is the loopback address that it has itself.
-func NewMiddlebox(t testing.TB, host, server string) *Middlebox {
+func newMiddlebox(t testing.TB, host, server string) *middlebox {
 	t.Helper()
-	m := &Middlebox{server: server, mode: BoxPasses, left: -1, conns: make(map[*boxed]bool)}
-	m.listener = Accept(t, host, m.carry)
+	m := &middlebox{server: server, mode: boxPasses, left: -1, conns: make(map[*boxed]bool)}
+	m.listener = servertest.Accept(t, host, m.carry)
 	t.Cleanup(func() {
 		m.listener.Close()
-		m.Reset()
+		m.reset()
 	})
 	return m
 }
 
-// URL is where clients connect to.
-func (m *Middlebox) URL() string { return "http://" + m.listener.Addr().String() }
+// url is where clients connect to.
+func (m *middlebox) url() string { return "http://" + m.listener.Addr().String() }
 
-// Set says what is done from now on. What was dropped stays so: who comes back needs
+// set says what is done from now on. What was dropped stays so: who comes back needs
 // another connection.
-func (m *Middlebox) Set(mode string) {
+func (m *middlebox) set(mode string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mode = mode
 	for b := range m.conns {
-		b.isLost = b.isLost || mode == BoxDrops || mode == BoxSwallows && b.isUpgraded
-		if mode == BoxCloses && b.isUpgraded {
+		b.isLost = b.isLost || mode == boxDrops || mode == boxSwallows && b.isUpgraded
+		if mode == boxCloses && b.isUpgraded {
 			b.reset()
 		}
 	}
 }
 
-// CutAfter resets all connections when so many bytes have passed to clients: mostly in
+// cutAfter resets all connections when so many bytes have passed to clients: mostly in
 // the middle of a frame.
-func (m *Middlebox) CutAfter(n int) {
+func (m *middlebox) cutAfter(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.left = n
 }
 
-// Reset ends all connections with a reset.
-func (m *Middlebox) Reset() {
+// reset ends all connections with a reset.
+func (m *middlebox) reset() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.reset()
-}
-
-func (m *Middlebox) reset() {
 	for b := range m.conns {
 		b.reset()
 	}
@@ -94,7 +92,7 @@ func (b *boxed) reset() {
 	}
 }
 
-func (m *Middlebox) carry(client net.Conn) {
+func (m *middlebox) carry(client net.Conn) {
 	server, err := net.Dial("tcp", m.server)
 	if err != nil {
 		client.Close()
@@ -102,7 +100,7 @@ func (m *Middlebox) carry(client net.Conn) {
 	}
 	b := &boxed{client: client, server: server}
 	m.mu.Lock()
-	b.isLost = m.mode == BoxDrops
+	b.isLost = m.mode == boxDrops
 	m.conns[b] = true
 	m.mu.Unlock()
 	defer func() {
@@ -120,7 +118,7 @@ func (m *Middlebox) carry(client net.Conn) {
 
 // pass takes bytes from one side to the other. One that is lost is not told the end of
 // the other.
-func (m *Middlebox) pass(b *boxed, to, from net.Conn, isToClient bool) {
+func (m *middlebox) pass(b *boxed, to, from net.Conn, isToClient bool) {
 	piece := make([]byte, 64<<10)
 	head := []byte(nil) // of the first answer, as far as it came
 	isHead := isToClient
@@ -158,14 +156,14 @@ func (m *Middlebox) pass(b *boxed, to, from net.Conn, isToClient bool) {
 	}
 }
 
-func (m *Middlebox) isLost(b *boxed) bool {
+func (m *middlebox) isLost(b *boxed) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return b.isLost
 }
 
 // upgraded notes a 101, and reports whether the head is one.
-func (m *Middlebox) upgraded(b *boxed, head []byte) bool {
+func (m *middlebox) upgraded(b *boxed, head []byte) bool {
 	answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), nil)
 	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
 		return false
@@ -174,18 +172,18 @@ func (m *Middlebox) upgraded(b *boxed, head []byte) bool {
 	defer m.mu.Unlock()
 	b.isUpgraded = true
 	// The 101 itself passes.
-	b.isLost = b.isLost || m.mode == BoxSwallows
+	b.isLost = b.isLost || m.mode == boxSwallows
 	return true
 }
 
-func (m *Middlebox) closesUpgrades() bool {
+func (m *middlebox) closesUpgrades() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.mode == BoxCloses
+	return m.mode == boxCloses
 }
 
 // write writes what may pass, and cuts all connections where it is to.
-func (m *Middlebox) write(b *boxed, to net.Conn, bytes []byte, isToClient bool) bool {
+func (m *middlebox) write(b *boxed, to net.Conn, bytes []byte, isToClient bool) bool {
 	m.mu.Lock()
 	if b.isLost {
 		m.mu.Unlock()
@@ -202,7 +200,7 @@ func (m *Middlebox) write(b *boxed, to net.Conn, bytes []byte, isToClient bool) 
 		return false
 	}
 	if isCut {
-		m.Reset()
+		m.reset()
 		return false
 	}
 	return true
