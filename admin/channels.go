@@ -19,26 +19,19 @@ type lister struct {
 	places   chan struct{} // as many tokens as listings under way
 }
 
-func newLister(channels Channels) *lister {
-	return &lister{channels: channels, places: make(chan struct{}, listingsMax)}
-}
-
-// handler serves one channel, or all of them if path, what follows /channels, is
-// empty.
-func (l *lister) handler(path string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if path == "" {
-			l.all(w, r)
-		} else {
-			l.one(w, path)
-		}
-	})
+// serve answers for one channel, or for all if path, what follows /channels, is empty.
+func (l *lister) serve(w http.ResponseWriter, r *http.Request, path string) {
+	if path == "" {
+		l.all(w, r)
+	} else {
+		l.one(w, path)
+	}
 }
 
 func (l *lister) one(w http.ResponseWriter, path string) {
 	name, err := admission.ParseChannel(path)
 	if err != nil {
-		sayJSON(w, http.StatusBadRequest, appendError(nil, err.Error()))
+		sayError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	sayJSON(w, http.StatusOK, appendCount(nil, string(name), l.channels.Count([]string{string(name)})[0]))
@@ -47,7 +40,7 @@ func (l *lister) one(w http.ResponseWriter, path string) {
 func (l *lister) all(w http.ResponseWriter, r *http.Request) {
 	pattern, limit, err := listQuery(r.URL.RawQuery)
 	if err != nil {
-		sayJSON(w, http.StatusBadRequest, appendError(nil, err.Error()))
+		sayError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	select {
@@ -55,7 +48,7 @@ func (l *lister) all(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-l.places }()
 	default:
 		w.Header().Set("Retry-After", strconv.Itoa(overloadRetrySeconds))
-		sayJSON(w, http.StatusTooManyRequests, appendError(nil, fmt.Sprintf("%d listings are under way; try again", listingsMax)))
+		sayError(w, http.StatusTooManyRequests, fmt.Sprintf("%d listings are under way; try again", listingsMax))
 		return
 	}
 	// One more than is shown tells whether there are more.

@@ -83,6 +83,21 @@ func newRegistry(sources Sources, log *zap.Logger) *prometheus.Registry {
 	return registry
 }
 
+// newCounters registers a counter for each value of a label, from the start at zero.
+func newCounters(registry prometheus.Registerer, name, help, label string, values ...string) *prometheus.CounterVec {
+	counters := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "c10m_" + name, Help: help}, []string{label})
+	for _, value := range values {
+		counters.WithLabelValues(value)
+	}
+	registry.MustRegister(counters)
+	return counters
+}
+
+// newGauge registers a number that is read at each scrape.
+func newGauge(registry prometheus.Registerer, name, help string, read func() float64) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "c10m_" + name, Help: help}, read))
+}
+
 // kernelCountsDescriptors reports whether stat(2) of /proc/PID/fd says how many
 // there are (Linux 6.2). The library reads the directory otherwise: ten million
 // names for one gauge.
@@ -106,6 +121,8 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	c.collectHub(out)
 	c.collectBus(out)
 	c.collectMemory(out)
+	repeats := c.sources.Repeats.Stats()
+	out.numbers(repeatMetrics, &repeats)
 	out.numbers(paceMetrics, c.sources.Pacer)
 	collectStops(out)
 }
@@ -128,8 +145,7 @@ func (c *collector) collectLoops(out output) {
 		}
 		out.value(closesTotal, prometheus.CounterValue, float64(closes), reason.String())
 	}
-	var stats channel.Stats // for the number of causes
-	for cause := range stats.Overruns {
+	for cause := range (&channel.Stats{}).Overruns {
 		overruns := uint64(0)
 		for _, loop := range loops {
 			overruns += loop.Channel.Overruns[cause].Load()
@@ -160,9 +176,10 @@ func (c *collector) collectExtremes(out output) {
 func (c *collector) collectTimes(out output) {
 	var turns, lag histogram
 	for i, loop := range c.sources.Loops {
-		busy := turns.add(&loop.Poller.Turns)
-		lag.add(&loop.Channel.Lag)
-		out.value(loopBusySeconds, prometheus.CounterValue, busy, strconv.Itoa(i))
+		ofTurns, ofLag := readHistogram(&loop.Poller.Turns), readHistogram(&loop.Channel.Lag)
+		turns.merge(&ofTurns)
+		lag.merge(&ofLag)
+		out.value(loopBusySeconds, prometheus.CounterValue, ofTurns.sum, strconv.Itoa(i))
 	}
 	out.histogram(loopTurnSeconds, &turns)
 	out.value(loopTurnP99Seconds, prometheus.GaugeValue, turns.quantile(0.99))
@@ -176,11 +193,7 @@ func (c *collector) collectHub(out output) {
 
 func (c *collector) collectBus(out output) {
 	health, stats := c.sources.Bus.Health(), c.sources.Bus.Stats()
-	up := 0.0
-	if health.Up {
-		up = 1
-	}
-	out.value(busUp, prometheus.GaugeValue, up)
+	out.value(busUp, prometheus.GaugeValue, flag(health.Up))
 	out.value(busChanged, prometheus.GaugeValue, float64(health.Since.UnixMilli())/1000)
 	out.numbers(busMetrics, &stats)
 	for desc, reasons := range map[*prometheus.Desc]map[string]uint64{
@@ -193,17 +206,22 @@ func (c *collector) collectBus(out output) {
 }
 
 func (c *collector) collectMemory(out output) {
-	var used, limit, short float64
+	var used, limit int64
+	isShort := false
 	if memory := c.sources.Memory; memory != nil {
-		u, l := memory.Usage()
-		used, limit = float64(u), float64(l)
-		if memory.Reason() != "" {
-			short = 1
-		}
+		used, limit = memory.Usage()
+		isShort = memory.Reason() != ""
 	}
-	out.value(memoryUsedBytes, prometheus.GaugeValue, used)
-	out.value(memoryLimitBytes, prometheus.GaugeValue, limit)
-	out.value(memoryShort, prometheus.GaugeValue, short)
+	out.value(memoryUsedBytes, prometheus.GaugeValue, float64(used))
+	out.value(memoryLimitBytes, prometheus.GaugeValue, float64(limit))
+	out.value(memoryShort, prometheus.GaugeValue, flag(isShort))
+}
+
+func flag(isSet bool) float64 {
+	if isSet {
+		return 1
+	}
+	return 0
 }
 
 // A histogram is the sum of the loops' histograms.
@@ -211,13 +229,6 @@ type histogram struct {
 	bounds []float64 // upper, in seconds
 	counts []uint64
 	sum    float64
-}
-
-// add adds one loop's and returns the sum of its durations in seconds.
-func (h *histogram) add(loop *poller.Histogram) (seconds float64) {
-	one := readHistogram(loop)
-	h.merge(&one)
-	return one.sum
 }
 
 func readHistogram(loop *poller.Histogram) (h histogram) {
@@ -287,13 +298,6 @@ func (o output) value(desc *prometheus.Desc, kind prometheus.ValueType, v float6
 func (o output) numbers(metrics []metric, stats any) {
 	for _, m := range metrics {
 		o.value(m.desc, m.kind, m.read(stats))
-	}
-}
-
-// reasons sends a counter for each reason.
-func (o output) reasons(desc *prometheus.Desc, names []string, counters []atomic.Uint64) {
-	for reason, name := range names {
-		o.value(desc, prometheus.CounterValue, float64(counters[reason].Load()), name)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"c10m/access"
@@ -23,8 +22,7 @@ type door struct {
 	visitors map[net.Conn]*visitor
 	held     map[access.Key]int // connections of each address
 
-	// Shared: atomic.
-	closed [doorReasons]atomic.Uint64
+	closed *prometheus.CounterVec // fixed after construction
 }
 
 // A visitor is one connection.
@@ -38,20 +36,19 @@ type visitor struct {
 	since   time.Time // when serving changed
 }
 
-// A doorReason says why a connection made room for another.
-type doorReason int
-
+// Why a connection made room for another: the values of a counter's label.
 const (
-	doorFull    doorReason = iota // all places were taken
-	doorAddress                   // its address had too many
-	doorIdle                      // it was idle for a while, and most places were taken
-	doorReasons
+	doorFull    = "full"    // all places were taken
+	doorAddress = "address" // its address had too many
+	doorIdle    = "idle"    // it was idle for a while, and most places were taken
 )
 
-var doorReasonNames = [doorReasons]string{doorFull: "full", doorAddress: "address", doorIdle: "idle"}
-
-func newDoor() *door {
-	return &door{visitors: make(map[net.Conn]*visitor), held: make(map[access.Key]int)}
+func newDoor(registry prometheus.Registerer) *door {
+	d := &door{visitors: make(map[net.Conn]*visitor), held: make(map[access.Key]int), closed: newCounters(registry, "admin_closed_total",
+		"Connections to the admin pages that were closed to make room for others, by reason: full is that all places were taken, address that one address had too many, idle that one waited for long while most places were taken. A rise means that somebody holds connections there, or that --admin is reached by more than it is for.",
+		"reason", doorFull, doorAddress, doorIdle)}
+	newGauge(registry, "admin_connections", "Connections to the admin pages.", func() float64 { return float64(d.count()) })
+	return d
 }
 
 // count is the number of connections.
@@ -114,8 +111,8 @@ func (d *door) before(a, b *visitor) bool {
 	return a.since.Before(b.since)
 }
 
-func (d *door) end(v *visitor, reason doorReason) {
-	d.closed[reason].Add(1)
+func (d *door) end(v *visitor, reason string) {
+	d.closed.WithLabelValues(reason).Inc()
 	d.forget(v.conn)
 	_ = v.conn.Close()
 }
@@ -161,19 +158,4 @@ func (d *door) serve(v *visitor, serving bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	v.serving, v.since = serving, time.Now()
-}
-
-var (
-	adminConnections = newDesc("admin_connections", "Connections to the admin pages.")
-	adminClosedTotal = newDesc("admin_closed_total", "Connections to the admin pages that were closed to make room for others, by reason: full is that all places were taken, address that one address had too many, idle that one waited for long while most places were taken. A rise means that somebody holds connections there, or that --admin is reached by more than it is for.", "reason")
-)
-
-// Describe implements prometheus.Collector.
-func (d *door) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(d, descs) }
-
-// Collect implements prometheus.Collector.
-func (d *door) Collect(metrics chan<- prometheus.Metric) {
-	out := output(metrics)
-	out.value(adminConnections, prometheus.GaugeValue, float64(d.count()))
-	out.reasons(adminClosedTotal, doorReasonNames[:], d.closed[:])
 }

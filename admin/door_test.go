@@ -88,7 +88,7 @@ func TestProbesAreAnsweredBesideIdleConnections(t *testing.T) {
 			if hold.send == "" {
 				ended(t, held[0]) // the second probe has the place of the first
 			}
-			if got := s.door.closed[doorFull].Load(); got < 1 {
+			if got := counted(t, s.door.closed, doorFull); got < 1 {
 				t.Errorf("%d are counted", got)
 			}
 		})
@@ -122,13 +122,13 @@ func TestWhoMakesRoom(t *testing.T) {
 	for _, c := range many[:2] {
 		ended(t, c)
 	}
-	if got := s.door.closed[doorAddress].Load(); got != 2 {
+	if got := counted(t, s.door.closed, doorAddress); got != 2 {
 		t.Errorf("%d are counted for their address", got)
 	}
 	for i := range connectionsMax - connectionsPerAddressMax { // two of them fill it
 		from(t, s, fmt.Sprintf("127.0.1.%d", i+1), "")
 	}
-	await(t, "the last of them", func() bool { return s.door.closed[doorFull].Load() == 2 })
+	await(t, "the last of them", func() bool { return counted(t, s.door.closed, doorFull) == 2 })
 	for _, c := range many[2:4] {
 		ended(t, c)
 	}
@@ -168,7 +168,7 @@ func TestACrowdIsNotKept(t *testing.T) {
 	})
 	healthOf(t, from(t, s, "127.0.1.1", probe))
 	ended(t, idle)
-	if got := s.door.closed[doorIdle].Load(); got != 1 {
+	if got := counted(t, s.door.closed, doorIdle); got != 1 {
 		t.Errorf("%d idle ones are counted", got)
 	}
 	if response := healthOf(t, from(t, s, "127.0.1.1", probe)); !response.Close {

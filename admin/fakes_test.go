@@ -13,6 +13,8 @@ import (
 	"c10m/poller"
 	"c10m/tuning"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 )
@@ -71,6 +73,16 @@ func newSources(loops int) (Sources, *fakeBus) {
 		sources.Loops = append(sources.Loops, newLoop())
 	}
 	return sources, fake
+}
+
+// counted is the counter with that value of its label.
+func counted(t testing.TB, counters *prometheus.CounterVec, value string) int {
+	t.Helper()
+	var m dto.Metric
+	if err := counters.WithLabelValues(value).Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return int(m.Counter.GetValue())
 }
 
 // start serves on a free port until the test ends.

@@ -80,7 +80,7 @@ func (p *operatorPage) serve(w http.ResponseWriter, r *http.Request, path string
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		header.Set("Allow", "GET, HEAD")
-		p.refuse(w, http.StatusMethodNotAllowed, "only GET and HEAD are understood here")
+		sayError(w, http.StatusMethodNotAllowed, "only GET and HEAD are understood here")
 		return
 	}
 	switch path {
@@ -97,10 +97,6 @@ func (p *operatorPage) serve(w http.ResponseWriter, r *http.Request, path string
 	}
 }
 
-func (p *operatorPage) refuse(w http.ResponseWriter, status int, text string) {
-	sayJSON(w, status, appendError(nil, text))
-}
-
 func (p *operatorPage) say(w http.ResponseWriter, answer any) {
 	text, err := json.Marshal(answer)
 	if err != nil {
@@ -113,7 +109,7 @@ func (p *operatorPage) say(w http.ResponseWriter, answer any) {
 func (p *operatorPage) clients(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("channel")
 	if !channel.ValidName([]byte(name)) {
-		p.refuse(w, http.StatusBadRequest, channel.ErrName.Error())
+		sayError(w, http.StatusBadRequest, channel.ErrName.Error())
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), operatorSecondsMax*time.Second)
@@ -138,16 +134,16 @@ type disconnection struct {
 func (p *operatorPage) disconnect(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		p.refuse(w, http.StatusMethodNotAllowed, "only POST disconnects")
+		sayError(w, http.StatusMethodNotAllowed, "only POST disconnects")
 		return
 	}
 	if mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); mediaType != "application/json" {
-		p.refuse(w, http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+		sayError(w, http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 		return
 	}
 	ask, err := readDisconnection(http.MaxBytesReader(w, r.Body, disconnectBytesMax))
 	if err != nil {
-		p.refuse(w, http.StatusBadRequest, err.Error())
+		sayError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), operatorSecondsMax*time.Second)
@@ -163,10 +159,10 @@ func (p *operatorPage) disconnect(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case errors.Is(err, operator.ErrDisconnects):
-		p.refuse(w, http.StatusTooManyRequests, err.Error())
+		sayError(w, http.StatusTooManyRequests, err.Error())
 		return
 	case err != nil:
-		p.refuse(w, http.StatusServiceUnavailable, "the loop did not answer in time; it may do it all the same")
+		sayError(w, http.StatusServiceUnavailable, "the loop did not answer in time; it may do it all the same")
 		return
 	}
 	p.log.Info("the operator disconnects", zap.String("from", r.RemoteAddr), zap.Any("what", ask), zap.Int("clients", clients))

@@ -271,7 +271,7 @@ func newLookAnswer(looks []*operator.Look, loops int) *lookAnswer {
 func (p *operatorPage) channels(w http.ResponseWriter, r *http.Request) {
 	pattern := r.URL.Query().Get("match")
 	if len(pattern) > listPatternBytesMax {
-		p.refuse(w, http.StatusBadRequest, "a pattern has at most "+strconv.Itoa(listPatternBytesMax)+" bytes")
+		sayError(w, http.StatusBadRequest, "a pattern has at most "+strconv.Itoa(listPatternBytesMax)+" bytes")
 		return
 	}
 	var match func(string) bool
@@ -288,7 +288,7 @@ func (p *operatorPage) channels(w http.ResponseWriter, r *http.Request) {
 	})
 	if answer == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(overloadRetrySeconds))
-		p.refuse(w, http.StatusTooManyRequests, "another survey takes long; try again")
+		sayError(w, http.StatusTooManyRequests, "another survey takes long; try again")
 		return
 	}
 	p.say(w, answer)

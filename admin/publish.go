@@ -14,6 +14,8 @@ import (
 	"c10m/bus"
 	"c10m/conn/admission"
 	"c10m/conn/wire"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // publishAbout is what the list of pages says of those that mux does not serve.
@@ -44,7 +46,9 @@ func (s *Server) ways(next http.Handler) http.Handler {
 		case path == "/publish" || strings.HasPrefix(path, "/publish/"):
 			s.publish.serve(w, r, strings.TrimPrefix(path, "/publish"))
 		case path == "/channels" || strings.HasPrefix(path, "/channels/"):
-			readOnly(s.list.handler(strings.TrimPrefix(path, "/channels"))).ServeHTTP(w, r)
+			readOnly(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s.list.serve(w, r, strings.TrimPrefix(path, "/channels"))
+			})).ServeHTTP(w, r)
 		case path == "/operator" || strings.HasPrefix(path, "/operator/"):
 			s.operator.serve(w, r, strings.TrimPrefix(path, "/operator"))
 		default:
@@ -67,88 +71,87 @@ type publisher struct {
 	// Shared: atomic.
 	waiting atomic.Int64 // requests without a place
 	bodies  atomic.Int64 // bytes of bodies under way
-	results [publishResults]atomic.Uint64
-	sent    atomic.Uint64 // messages that the bus took
+	results *prometheus.CounterVec
+	sent    prometheus.Counter
 }
 
-func newPublisher(sources Sources, messageBytesMax int) *publisher {
+func newPublisher(sources Sources, messageBytesMax int, registry prometheus.Registerer) *publisher {
 	batch := max(batchBytesMax, 2*messageBytesMax)
-	return &publisher{
+	p := &publisher{
 		repeats: sources.Repeats, channels: sources.Channels,
 		messageBytesMax: messageBytesMax, batchBytesMax: batch, bodiesBytesMax: int64(max(bodiesBytesMax, batch)),
 		wait:   publishWaitSecondsMax * time.Second,
 		places: make(chan struct{}, publishesMax),
+		results: newCounters(registry, "http_publishes_total", "Requests to publish over HTTP, by result: overloaded means that loops are behind or that too many publish at once; bus_down and unconfirmed that the bus failed, the latter that messages may have been published all the same.",
+			"result", publishResults...),
+		sent: prometheus.NewCounter(prometheus.CounterOpts{Name: "c10m_http_messages_total", Help: "Messages that came over HTTP and that the bus took."}),
 	}
+	registry.MustRegister(p.sent)
+	newGauge(registry, "http_publishes_waiting", "Requests to publish that wait for others to be done. A rise comes before c10m_http_publishes_total, result overloaded.",
+		func() float64 { return float64(p.waiting.Load()) })
+	return p
 }
 
 // A refusal is why nothing of a request was published: a status and a sentence.
 type refusal struct {
-	result publishResult
+	result string
 	status int
 	text   string
 }
 
 func (r *refusal) Error() string { return r.text }
 
-func refuse(result publishResult, status int, format string, args ...any) error {
+func refuse(result string, status int, format string, args ...any) error {
 	return &refusal{result, status, fmt.Sprintf(format, args...)}
 }
 
 // serve answers one request; path is what follows /publish, percent-encoded.
 func (p *publisher) serve(w http.ResponseWriter, r *http.Request, path string) {
 	w.Header().Set("Cache-Control", "no-store")
-	batch, err := p.request(w, r, path)
+	messages, reserved, err := p.request(w, r, path)
 	if err == nil {
-		err = p.hand(r.Context(), batch.messages)
-		p.bodies.Add(-batch.reserved)
+		err = p.hand(r.Context(), messages)
 	}
+	p.bodies.Add(-reserved)
 	if no := (*refusal)(nil); errors.As(err, &no) {
-		p.results[no.result].Add(1)
+		p.results.WithLabelValues(no.result).Inc()
 		if no.result == resultOverloaded {
 			w.Header().Set("Retry-After", strconv.Itoa(overloadRetrySeconds))
 		}
-		sayJSON(w, no.status, appendError(nil, no.text))
+		sayError(w, no.status, no.text)
 		return
 	}
-	p.answer(w, batch.messages, path != "")
+	p.answer(w, messages, path != "")
 }
 
-// A publishBatch is what a request publishes.
-type publishBatch struct {
-	messages []*bus.Publication
-	reserved int64 // bytes of publisher.bodies
-}
-
-// request reads and checks a request whole. An error is a refusal.
-func (p *publisher) request(w http.ResponseWriter, r *http.Request, path string) (batch publishBatch, err error) {
+// request reads and checks a request whole. An error is a refusal. reserved are the bytes
+// of p.bodies that it takes, with an error, too.
+func (p *publisher) request(w http.ResponseWriter, r *http.Request, path string) (messages []*bus.Publication, reserved int64, err error) {
 	if err := p.allowed(w, r); err != nil {
-		return batch, err
+		return nil, 0, err
 	}
 	key, err := keyOf(r, path != "")
 	if err != nil {
-		return batch, err
+		return nil, 0, err
 	}
 	var name []byte
 	limit := p.batchBytesMax
 	if path != "" {
 		if name, err = admission.ParseChannel(path); err != nil {
-			return batch, refuse(resultBadRequest, http.StatusBadRequest, "%v", err)
+			return nil, 0, refuse(resultBadRequest, http.StatusBadRequest, "%v", err)
 		}
 		limit = p.messageBytesMax
 	}
-	body, reserved, err := p.body(w, r, limit)
-	if err != nil {
-		return batch, err
+	body, err := p.body(w, r, limit)
+	reserved = int64(cap(body))
+	switch {
+	case err != nil:
+	case path != "":
+		messages = []*bus.Publication{{Channel: name, Key: key, Payload: body}}
+	default:
+		messages, err = p.parseBatch(body)
 	}
-	batch.reserved = reserved
-	if path != "" {
-		batch.messages = []*bus.Publication{{Channel: name, Key: key, Payload: body}}
-		return batch, nil
-	}
-	if batch.messages, err = p.parseBatch(body); err != nil {
-		p.bodies.Add(-reserved)
-	}
-	return batch, err
+	return messages, reserved, err
 }
 
 // keyOf is the Idempotency-Key of a request, nil if it has none. In a batch each message
@@ -183,33 +186,30 @@ func (p *publisher) allowed(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// body reads the body of a request, and reserves the memory for it until the caller
-// gives it back: as it comes, and not as it is announced.
-func (p *publisher) body(w http.ResponseWriter, r *http.Request, limit int) (body []byte, reserved int64, err error) {
+// body reads the body of a request, and reserves memory for it, as it comes, and not as it
+// is announced: that of what it returns with an error, too.
+func (p *publisher) body(w http.ResponseWriter, r *http.Request, limit int) (body []byte, err error) {
 	if r.ContentLength > int64(limit) {
-		return nil, 0, p.tooBig(limit)
+		return nil, p.tooBig(limit)
 	}
 	source, most := io.Reader(r.Body), int(r.ContentLength)
 	if most < 0 { // chunked: it may become too long
 		source, most = http.MaxBytesReader(w, r.Body, int64(limit)), limit+1
 	}
 	body, err = p.read(source, most)
-	if err == nil {
-		return body, int64(cap(body)), nil
+	no, long := (*refusal)(nil), (*http.MaxBytesError)(nil)
+	switch {
+	case err == nil || errors.As(err, &no):
+	case errors.As(err, &long):
+		err = p.tooBig(limit)
+	default:
+		err = refuse(resultIncomplete, http.StatusBadRequest, "the body did not come whole within %d s, and nothing was published", requestSecondsMax)
 	}
-	p.bodies.Add(-int64(cap(body)))
-	if no := (*refusal)(nil); errors.As(err, &no) {
-		return nil, 0, err
-	}
-	if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {
-		return nil, 0, p.tooBig(limit)
-	}
-	return nil, 0, refuse(resultIncomplete, http.StatusBadRequest, "the body did not come whole within %d s, and nothing was published", requestSecondsMax)
+	return body, err
 }
 
 // read reads up to most bytes into memory that doubles, so that a client gets at most
-// twice of what it has sent, and what comes in pieces is copied twice at the most. It
-// counts the memory in p.bodies, that of what it returns with an error, too.
+// twice of what it has sent, and what comes in pieces is copied twice at the most.
 func (p *publisher) read(source io.Reader, most int) (body []byte, err error) {
 	for err == nil && len(body) < most {
 		if len(body) == cap(body) {
@@ -274,7 +274,7 @@ func (p *publisher) answer(w http.ResponseWriter, messages []*bus.Publication, s
 	var failed error // the first of the gravest
 	for _, m := range messages {
 		if m.Err == nil {
-			p.sent.Add(1)
+			p.sent.Inc()
 		}
 		if gravity(m.Err) > gravity(failed) {
 			failed = m.Err
@@ -284,7 +284,7 @@ func (p *publisher) answer(w http.ResponseWriter, messages []*bus.Publication, s
 		p.failed(w, messages, failed, single)
 		return
 	}
-	p.results[resultPublished].Add(1)
+	p.results.WithLabelValues(resultPublished).Inc()
 	connections := bus.CountConnections(messages, p.channels)
 	out := make([]byte, 0, 64*len(messages)+32)
 	if single {
@@ -328,7 +328,7 @@ func (p *publisher) failed(w http.ResponseWriter, messages []*bus.Publication, e
 	case !errors.Is(err, bus.ErrUnpublished):
 		result, text = resultUnconfirmed, "the bus did not answer ("+err.Error()+"), and it may have been published"
 	}
-	p.results[result].Add(1)
+	p.results.WithLabelValues(result).Inc()
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(busDownRetrySeconds))
 	}
@@ -361,6 +361,11 @@ func appendSent(out []byte, m *bus.Publication, connections int) []byte {
 
 func appendError(out []byte, text string) []byte {
 	return append(wire.AppendQuoted(append(out, `{"error":`...), text), '}')
+}
+
+// sayError answers with one sentence, as JSON.
+func sayError(w http.ResponseWriter, status int, text string) {
+	sayJSON(w, status, appendError(nil, text))
 }
 
 // sayJSON answers with a line of JSON. An error means that the peer is gone.

@@ -139,15 +139,16 @@ var pagesListener = private.Listener{
 
 func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listener) *Server {
 	base, hurry := context.WithCancel(context.Background())
+	registry := newRegistry(sources, log)
 	s := &Server{
 		sources:  sources,
 		log:      log,
 		listener: listener,
 		hurry:    hurry,
 		served:   make(chan struct{}),
-		publish:  newPublisher(sources, cmp.Or(cfg.MessageBytesMax, messageBytesDefault)),
-		list:     newLister(sources.Channels),
-		door:     newDoor(),
+		publish:  newPublisher(sources, cmp.Or(cfg.MessageBytesMax, messageBytesDefault), registry),
+		list:     &lister{channels: sources.Channels, places: make(chan struct{}, listingsMax)},
+		door:     newDoor(registry),
 		silent:   newCached[[]int](),
 	}
 	s.operator = newOperatorPage(&s.sources, log)
@@ -156,10 +157,8 @@ func newServer(cfg Config, sources Sources, log *zap.Logger, listener net.Listen
 	if err != nil {
 		panic("BUG: " + err.Error()) // only for a level that does not exist
 	}
-	registry := newRegistry(sources, log)
 	s.password.Set(cfg.Password)
-	site := &site{names: cfg.Hosts, anyName: cfg.Password != ""}
-	registry.MustRegister(s.publish, s.door, site)
+	site := newSite(cfg, registry)
 	s.http = &http.Server{
 		Handler:           s.door.through(site.guard(guard(&s.password, s.handler(registry, errorLog)))),
 		ReadHeaderTimeout: headerSecondsMax * time.Second,

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -19,21 +18,14 @@ type site struct {
 	// Fixed after construction.
 	names   []string // of Config.Hosts
 	anyName bool     // there is a password, which a browser sends to no other name
-
-	// Shared: atomic.
-	refused [siteReasons]atomic.Uint64
+	refused *prometheus.CounterVec
 }
 
-// A siteReason says why a request was refused for where it comes from or goes to.
-type siteReason int
-
-const (
-	siteHost    siteReason = iota // Host is not a name of ours
-	siteForeign                   // a web page of another origin asks
-	siteReasons
-)
-
-var siteReasonNames = [siteReasons]string{siteHost: "host", siteForeign: "web_page"}
+func newSite(config Config, registry prometheus.Registerer) *site {
+	return &site{names: config.Hosts, anyName: config.Password != "", refused: newCounters(registry, "admin_refused_total",
+		"Requests to the admin pages that were refused, by reason: host is a name that is not ours (--admin-host), web_page that a page of another origin made a browser ask. A rise means that somebody's page tries the admin address, or that a proxy uses a name of its own.",
+		"reason", "host", "web_page")}
+}
 
 // isHealth reports whether a path is for load balancers, which ask by any name and
 // without a password.
@@ -45,21 +37,21 @@ func isHealth(path string) bool {
 // with the bare status.
 func (s *site) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		reason, status, text := siteHost, http.StatusMisdirectedRequest, "without --admin-password, these pages answer to an IP address, to localhost and to the names of --admin-host"
+		reason, status, text := "host", http.StatusMisdirectedRequest, "without --admin-password, these pages answer to an IP address, to localhost and to the names of --admin-host"
 		if s.isOurs(r.Host) {
 			if !foreign(r) {
 				next.ServeHTTP(w, r)
 				return
 			}
-			reason, status, text = siteForeign, http.StatusForbidden, "a web page of another origin may see and do nothing here"
+			reason, status, text = "web_page", http.StatusForbidden, "a web page of another origin may see and do nothing here"
 		}
 		if isHealth(r.URL.Path) {
 			next.ServeHTTP(&statusOnly{ResponseWriter: w}, r)
 			return
 		}
-		s.refused[reason].Add(1)
+		s.refused.WithLabelValues(reason).Inc()
 		w.Header().Set("Cache-Control", "no-store")
-		sayJSON(w, status, appendError(nil, text))
+		sayError(w, status, text)
 	})
 }
 
@@ -94,14 +86,4 @@ func foreign(r *http.Request) bool {
 		return err != nil || page.Host != r.Host
 	}
 	return r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
-}
-
-var adminRefusedTotal = newDesc("admin_refused_total", "Requests to the admin pages that were refused, by reason: host is a name that is not ours (--admin-host), web_page that a page of another origin made a browser ask. A rise means that somebody's page tries the admin address, or that a proxy uses a name of its own.", "reason")
-
-// Describe implements prometheus.Collector.
-func (s *site) Describe(descs chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, descs) }
-
-// Collect implements prometheus.Collector.
-func (s *site) Collect(metrics chan<- prometheus.Metric) {
-	output(metrics).reasons(adminRefusedTotal, siteReasonNames[:], s.refused[:])
 }

@@ -73,10 +73,8 @@ type loopState struct {
 	Blocked     int64    `json:"blocked"`
 }
 
-// counts are what a sample subtracts from those a second later.
-type counts struct {
-	messages, deliveries, bytes, opened, closed uint64
-}
+// rates are the columns of what happened per second: the differences of sums.
+var rates = [...]int{columnMessages, columnDeliveries, columnBytes, columnOpened, columnClosed}
 
 // closeMark is how often each reason had occurred at a time.
 type closeMark struct {
@@ -92,8 +90,8 @@ type history struct {
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	at      time.Time // of the last sample
-	last    counts
+	at      time.Time   // of the last sample
+	last    sample      // with sums in place of rates
 	turns   []histogram // of each loop, as they were then
 	lags    []histogram
 	samples []sample // a ring
@@ -111,7 +109,7 @@ func newHistory(sources *Sources, now time.Time) *history {
 	for i, loop := range sources.Loops {
 		h.turns[i], h.lags[i] = readHistogram(&loop.Poller.Turns), readHistogram(&loop.Channel.Lag)
 	}
-	h.last = h.read(&sample{})
+	h.last = h.read()
 	h.marks = []closeMark{{now, h.closes()}}
 	return h
 }
@@ -139,16 +137,14 @@ func (h *history) take(now time.Time) {
 		return
 	}
 	h.at = now
-	var s sample
-	counts := h.read(&s)
+	sums := h.read()
+	s := sums
+	for _, column := range rates {
+		s[column] = (sums[column] - h.last[column]) / seconds
+	}
+	h.last = sums
 	s[columnTime] = float64(now.UnixMilli()) / 1000
-	s[columnMessages] = float64(counts.messages-h.last.messages) / seconds
-	s[columnDeliveries] = float64(counts.deliveries-h.last.deliveries) / seconds
-	s[columnBytes] = float64(counts.bytes-h.last.bytes) / seconds
-	s[columnOpened] = float64(counts.opened-h.last.opened) / seconds
-	s[columnClosed] = float64(counts.closed-h.last.closed) / seconds
 	s[columnResident] = float64(residentBytes())
-	h.last = counts
 	h.takeLoops(&s, seconds)
 	if len(h.samples) < historySecondsMax {
 		h.samples = append(h.samples, s)
@@ -164,20 +160,20 @@ func (h *history) take(now time.Time) {
 	}
 }
 
-// read sums up the loops' counters, and fills in what needs no difference.
-func (h *history) read(s *sample) (c counts) {
-	c.messages = h.sources.Hub.Messages.Load()
+// read sums up the loops' counters.
+func (h *history) read() (s sample) {
+	s[columnMessages] = float64(h.sources.Hub.Messages.Load())
 	for _, loop := range h.sources.Loops {
-		c.deliveries += loop.Channel.Deliveries.Load()
-		c.bytes += loop.Channel.Bytes.Load()
-		c.opened += loop.Conn.Handshakes.Load()
-		for reason := range loop.Conn.Closes {
-			c.closed += loop.Conn.Closes[reason].Load()
-		}
+		s[columnDeliveries] += float64(loop.Channel.Deliveries.Load())
+		s[columnBytes] += float64(loop.Channel.Bytes.Load())
+		s[columnOpened] += float64(loop.Conn.Handshakes.Load())
 		s[columnConnections] += float64(loop.Conn.Open.Load())
 		s[columnBlocked] += float64(loop.Channel.Blocked.Load())
 	}
-	return c
+	for _, n := range h.closes() {
+		s[columnClosed] += float64(n)
+	}
+	return s
 }
 
 // takeLoops makes the loops' states, and what a sample says of their times.
