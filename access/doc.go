@@ -4,62 +4,19 @@ newcomer is anything to the server. It knows nothing of loops and sockets, keeps
 nothing per connection, and does no I/O but at start and when it is told to read
 its files again. docs/internals/access.md has the choice of libraries, and what was dropped.
 
-# Tokens
+# Who gets in
 
 Without keys everybody may subscribe to everything. With keys (--token-key,
 --token-jwks) a request needs a token: a JWT (RFC 7519) in compact form, signed
-with HS256, RS256, ES256 or EdDSA (Ed25519).
+with HS256, RS256, ES256 or EdDSA (Ed25519). docs/internals/access.md says where in a request
+it is, and which of its claims count. A token without subscribe may subscribe to nothing. Who
+makes tokens from names that users choose has to escape these: a user named * would else get
+everything.
 
-	token.go          which tokens are good, and what they grant
-	token_claims.go   what a token says
-	token_keys.go     the files of keys
-	token_request.go  where in a request a token is
-	token_limits.go   limits, with their reasons
-	patterns.go       what a token allows, for connections of many channels
-	patternstore.go   where that is kept, a store for each loop
-
-A token may be in one of three places, and only in one (RFC 6750, 2; several are
-answered with 400, even equal ones):
-
-	Authorization: Bearer TOKEN                  programs
-	Sec-WebSocket-Protocol: c10m.token, TOKEN    browsers: new WebSocket(url, ["c10m.token", token])
-	GET /news?NAME=TOKEN                         with --token-query NAME only: URLs end in logs
-
-The claims that count, all others are passed over:
-
-	exp        when it ends, 5 s of leeway included, and so does the connection; without, never
-	nbf        it is not good before, with 5 s of leeway
-	aud        has to name one of --token-audience, if that is given
-	subscribe  a pattern of channels, or a list of them, that may be subscribed to
-	publish    the same for publishing (see --publish)
-
-A pattern is one of Redis (*, ?, [a-z], \ before what is meant literally). A
-token without subscribe may subscribe to nothing. A claim that counts and has another
-type than it should, null included, makes the token invalid. Who makes tokens from names
-that users choose has to escape these: a user named * would else get everything.
-
-# Origins, addresses, proxies
-
-	origin.go       which web pages may connect (RFC 6454)
-	addresses.go    how many connections and handshakes a client's address may have
-	networks.go     who is trusted, and the one form in which addresses are compared
-	proxyheader.go  who the client is, in a PROXY header (versions 1 and 2)
-	forwarded.go    the same, in X-Forwarded-For
-
-A list of origins (--origin) says whose pages may connect. It protects the user of a
-browser, and is no authentication. A browser sends an Origin with each WebSocket
-and each POST, but none with a GET to the page's own origin. Thus a page could have its
-name bound to this server's address (DNS rebinding), and then read channels with GETs of its
-own origin. Origins.AllowReader is therefore asked for events, polls and counts
-(/-/channels/): a request without Origin passes if
-
-  - Sec-Fetch-Site, where it is there, does not name another site (cross-site, same-site),
-  - and Host is private (IsPrivateHost: an IP address, one label, .localhost, .local,
-    .internal, .home.arpa), or the host of an origin in the list.
-
-So programs that read under the server's public name need that name in the list.
-Upgrades and POSTs without Origin come from no browser, and pass (Origins.Allow).
-The admin address judges Host by itself (admin/site.go).
+A list of origins (--origin) says whose pages may connect (RFC 6454). It protects the user of
+a browser, and is no authentication: upgrades and POSTs without Origin come from no browser,
+and pass ([Origins.Allow]); [Origins.AllowReader] has the rule for GETs. The admin address
+judges Host by itself (admin/site.go).
 
 An address counts as itself in IPv4 and as its /64 in IPv6, mapped and translated
 IPv4 as IPv4. A proxy is believed if it is in a trusted network, and has to speak
@@ -97,12 +54,10 @@ the set that it began with. Nothing else changes.
 
 # Limits
 
-They stand beside what they bound: token_limits.go, addresses.go, proxyheader.go,
-forwarded.go. A token has to fit the request (--request-bytes, 8 KiB): with the lines that
-a browser sends, 6,000 bytes for the token are safe. Patterns cost at most their bytes
-times those of the channel in steps; only who can sign can make them long. The
-work is done on the loop's thread, since it does not block; how much of it there may be in
-one turn is conn's to limit. BenchmarkJudge has the times.
+They stand beside what they bound. Patterns cost at most their bytes times those of the
+channel in steps; only who can sign can make them long. The work is done on the loop's
+thread, since it does not block; how much of it there may be in one turn is conn's to limit.
+BenchmarkJudge has the times.
 
 # What looks wrong but is deliberate
 

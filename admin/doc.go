@@ -5,15 +5,7 @@
 //
 // # Purpose
 //
-//	/             the list of pages
-//	/metrics      all counters of all rooms, Go's and the process's, for Prometheus
-//	/healthz      200 "ok" while published messages reach this server, else 503
-//	/readyz       200 "ok" while new connections should be sent here, else 503
-//	/livez        200 "ok" while all loops make turns, else 503
-//	/debug/pprof  profiles
-//	/operator/    the operator's page, for a browser
-//	/channels     channels with their connections here, as JSON
-//	POST /publish publishes
+// docs/reference/endpoints.md lists the pages.
 //
 // /healthz is about the server and its bus: it repeats the bus's own verdict, which is
 // red from the first sign of trouble until a message that the server sent to itself
@@ -47,9 +39,6 @@
 //   - Nothing but POST /publish publishes, and nothing but POST /operator/disconnect
 //     closes connections. Elsewhere other methods than GET and HEAD are answered
 //     with 405 before any page sees them.
-//   - A request to publish that is answered with another status than 200, 422 and
-//     503 has published nothing. With 422 and 503 the answer to a batch says of each
-//     message whether it was ("yes", "no", "unknown").
 //   - A web page of another origin sees and does nothing, nor does one whose name
 //     was made to resolve to here (site.go): 403 and 421. Health pages answer all, such
 //     requests without their reasons.
@@ -67,21 +56,10 @@
 // (bus.PublishAll): messages of one request, and of requests one after the other on one
 // connection, stay in order, and it blocks like it when the loops are behind. At most
 // publishesMax requests do, for as long as it takes, even beyond responseSecondsMax (the
-// connection is cut then, and nobody knows); the others get 429. All of a batch is checked
-// before any of it is published.
-//
-// Anybody who reaches the address may publish, as at a bus without a password: on
-// loopback every user of this machine, even where the bus itself has a password,
-// unless --admin-password asks for one.
-//
-// The mux would join the slashes of a//b, so these paths are taken apart before it.
-// /-/publish and /-/channels are the same pages.
+// connection is cut then, and nobody knows); the others get 429. Anybody who reaches the
+// address may publish, even where the bus has a password.
 //
 // # Limits
-//
-// A body far over its limit is refused without being read, and a client that goes
-// on writing may find its connection reset before it sees the 413, unless it asks
-// first (Expect: 100-continue, as curl does beyond 1 MiB).
 //
 // limits.go has them, with the reasons.
 //
@@ -98,15 +76,6 @@
 //   - A Host that is any IP address is ours, not only those of the listener: no address
 //     can be rebound, and a port may have been forwarded. With a password any name is:
 //     a browser sends the password to no name that it was not typed for.
-//   - process_open_fds counts the main descriptor table. The private tables of
-//     loops are invisible to /proc; c10m_connections counts those.
-//   - There are no process metrics before Linux 6.2, where counting the
-//     descriptors of the process means listing them: ten million per scrape.
-//   - The longest bucket of a histogram is not shown with its bound: it takes
-//     whatever is longer, too, and is +Inf.
-//   - go_sched_pauses_total_gc_seconds has only six or so buckets, since the library
-//     merges the runtime's to powers of ten. c10m_gc_stop_max_seconds does
-//     not go that way.
 //   - Call [Listen] when the loops run. A loop with a descriptor table of its
 //     own keeps a copy of each descriptor that was open when it started: the
 //     port would stay taken after [Server.Close].

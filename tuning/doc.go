@@ -24,37 +24,14 @@
 //
 // # The pace of sweeps
 //
-// A [Pacer] does for all connections what TCP's congestion control does for one (pacer.go).
-// What is under way are the pages that TCP holds, less those that it holds while nobody
-// sweeps. A window bounds them. It grows while it is used and nothing is lost, and shrinks
-// after a loss, and before anything is lost when writes wait in queues: pings, handshakes
-// and messages to few stand in the same queues. While less than half of the window is used,
-// nothing is held back. docs/internals/tuning.md has what is a queue and what is a loss.
-//
-// All of it is per network namespace, but for the pages, which are the host's: a
-// neighbour that sends much looks like a slow network until the window has grown
-// past it. Drops in a queueing discipline show as segments sent again only.
-//
-// # The verdicts
-//
-//	ok          enough
-//	low         the connections asked for are not reached; exit status 1
-//	advice      they are reached, but bursts, lookups or a bad day suffer
-//	unknown     the host does not say
-//	not needed  it does not bind this server on this host
-//
-// # The formulas
-//
-// Each stands in need.go, with its source beside it; docs/internals/tuning.md has them in a
-// table. Results are rounded up to three digits or a power of two. With a nofile limit of
-// 20,000 and 1,001 ports, 1,000,000 connections take 54 loops and 10,000,000 take 552. Of
-// each table, 1,001 descriptors are listeners; fewer ports are fewer loops.
+// A [Pacer] does for all connections what TCP's congestion control does for one: a window
+// bounds the pages that TCP holds, less those that it holds while nobody sweeps. All that it
+// reads is of the network namespace, but for the pages, which are the host's: a neighbour
+// that sends much looks like a slow network until the window has grown past it.
 //
 // # Limits
 //
-//   - A [MemoryGuard] looks once a second. What comes in between is not seen:
-//     30,000 newcomers are 120 MiB, and what it still keeps back at the high-water
-//     mark is 128 MiB or more, on a host that had 1 GiB free at the start.
+//   - A [MemoryGuard] looks once a second. What comes in between is not seen.
 //   - It keeps newcomers out and nothing else. What grows without newcomers is
 //     bounded elsewhere: logs by --log-bytes-total, socket buffers by --send-buffer
 //     for each connection and by net.ipv4.tcp_mem for all.
@@ -69,8 +46,6 @@
 //     the same before and after. A load client on the same host doubles the need.
 //   - A nofile limit holds for the process that asks. The doctor shows its own,
 //     which is the server's only if both are started alike.
-//   - The three figures of the server process (24 MiB, 64 and 100 bytes) and the
-//     64 KiB of a loop come from a trial server, not from this one.
 //   - 64-bit hosts only.
 //
 // # What looks wrong but is deliberate
@@ -93,5 +68,6 @@
 //   - DefaultMaxConnections is never 0, which reads like "no limit".
 //   - TCP keepalive is not examined: idle peers are found by the server's pings.
 //
-// What was measured, and what was tried and dropped, is in docs/internals/tuning.md.
+// docs/internals/tuning.md has all formulas in a table, what was measured, and what was
+// tried and dropped.
 package tuning

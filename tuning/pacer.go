@@ -7,7 +7,7 @@ import (
 
 // A Pacer finds how fast sweeps may write so that the way to the clients carries
 // it: the device's queue, the network, and the clients themselves.
-// doc.go has the idea. What is under way is read from the kernel: the pages that all TCP
+// doc.go has the idea, docs/internals/tuning.md what is a queue and what is a loss. What is under way is read from the kernel: the pages that all TCP
 // sockets hold (/proc/net/sockstat), at least one for each with unacknowledged bytes; and
 // what is lost: packets that a device drops (/proc/net/dev) or TCP sends again
 // (/proc/net/snmp). The rate is that at which the window drains, a little more while it is
