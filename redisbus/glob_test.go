@@ -6,27 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"c10m/internal/glob/globtest"
 )
-
-// TestGlobAsRedis asks a real Redis: one peer subscribes to the name, another
-// lists what matches the pattern.
-func TestGlobAsRedis(t *testing.T) {
-	addr := startRedis(t).addr
-	subscriber, lister := dialRaw(t, addr), dialRaw(t, addr)
-	for _, g := range globtest.Cases {
-		subscriber.do("SUBSCRIBE", g.Name)
-		want := "*0\r\n"
-		if g.Match {
-			want = array("*", bulk(g.Name))
-		}
-		if got := lister.do("PUBSUB", "CHANNELS", g.Pattern); got != want {
-			t.Errorf("%q on %q: Redis answers %q", g.Pattern, g.Name, got)
-		}
-		subscriber.do("UNSUBSCRIBE", g.Name)
-	}
-}
 
 // TestGlobIsNotExponential would not end within the age of the universe if it
 // were. Through the bus, so that the limits are part of it.
