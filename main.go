@@ -53,14 +53,14 @@ func serve(f *serveFlags, warnings []string) error {
 		return err
 	}
 	tuning.ShortSlices() // threads made from here on inherit it
-	runtime.GOMAXPROCS(tuning.GOMAXPROCS(plan.loops))
+	runtime.GOMAXPROCS(tuning.GOMAXPROCS(plan.sockets.Loops))
 
 	// The loops first: with private descriptor tables, each keeps a copy of
 	// whatever is open now.
 	handlers := handlers{shared: conn.NewShared(plan.conn)}
-	loops := poller.New(poller.Config{Loops: plan.loops, TakeTurns: len(plan.cpus) == 0, NewHandler: handlers.add})
+	loops := poller.New(poller.Config{Loops: plan.sockets.Loops, TakeTurns: len(plan.sockets.CPUs) == 0, NewHandler: handlers.add})
 	defer loops.Stop()
-	sockets, err := epoll.Start(loops, plan.sockets(f))
+	sockets, err := epoll.Start(loops, plan.sockets)
 	if err != nil {
 		return err
 	}

@@ -23,11 +23,7 @@ import (
 // A plan is what the flags come to on this host.
 type plan struct {
 	listen         []poller.Address
-	loops, lanes   int
-	cpus           []int // to bind them to
-	private        bool
-	descriptorsMax int
-	tableMax       int // connections that a descriptor table may hold
+	sockets        epoll.Config
 	maxConnections int
 	limiting       string // what set maxConnections if no flag did
 	warnings       []string
@@ -46,43 +42,8 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 		return nil, err
 	}
 	p := &plan{maxConnections: f.MaxConnections}
-	var err error
-	if p.listen, err = addressesOf(f.Listen); err != nil {
+	if err := p.planSockets(f); err != nil {
 		return nil, err
-	}
-	nofile, err := tuning.RaiseNofile()
-	if err != nil {
-		return nil, fmt.Errorf("cannot raise the limit of open files: %w", err)
-	}
-	p.descriptorsMax = nofile.Hard
-	host := tuning.ThisHost()
-	want := tuning.Want{Connections: f.MaxConnections, Ports: len(p.listen), Listen: portsOf(p.listen), Loops: f.Loops, FDTables: f.FDTables}
-	if want.Connections == 0 {
-		// Nobody asked for more than one table holds, so no loops are added
-		// for more: the tables and their listeners would cost memory for
-		// connections that may never come.
-		if want.FDTables == tuning.FDAuto {
-			want.FDTables = tuning.FDShared
-		}
-		if want.Loops == 0 {
-			want.Loops = runtime.NumCPU()
-		}
-		p.maxConnections, p.limiting = tuning.DefaultMaxConnections(host, want)
-		want.Connections = p.maxConnections
-	}
-	fds, err := tuning.Plan(host, want)
-	if err != nil {
-		return nil, err
-	}
-	p.loops, p.lanes, p.private = fds.Loops, fds.Lanes, fds.Private
-	var unbound string
-	if p.cpus, unbound, err = tuning.CPUs(f.Pin, fds, host.Cores); err != nil {
-		return nil, err
-	}
-	p.tableMax = fds.PerLoopMax + refusalsMax
-	p.warnings = tuning.Warnings(host, want)
-	if unbound != "" {
-		p.warnings = append(p.warnings, unbound)
 	}
 	tokens, err := f.tokens()
 	if err != nil {
@@ -101,13 +62,13 @@ func newPlan(f *serveFlags, log *zap.Logger) (*plan, error) {
 		Channel: channel.Config{
 			LogBytes:      int(f.LogBytes),
 			LogAge:        f.WriteDeadline,
-			LogBytesTotal: max(int(f.LogBytesTotal)/p.loops, int(f.LogBytes)),
+			LogBytesTotal: max(int(f.LogBytesTotal)/p.sockets.Loops, int(f.LogBytes)),
 			Skip:          f.Slow == "skip",
 			Pace:          &channel.Pace{},
 		},
 	}
 	p.planPublish(f, log)
-	if p.conn.Access, err = f.Access.access(p.descriptorsMax, p.private); err != nil {
+	if p.conn.Access, err = f.Access.access(p.sockets.DescriptorsMax, p.sockets.PrivateFDTables); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -132,21 +93,50 @@ func (f *serveFlags) prepare(warnings []string, log *zap.Logger) (*plan, error) 
 	return p, nil
 }
 
-// sockets are the configuration of the loops' sockets.
-func (p *plan) sockets(f *serveFlags) epoll.Config {
-	return epoll.Config{
-		Loops:               p.loops,
-		Lanes:               p.lanes,
-		CPUs:                p.cpus,
-		PrivateFDTables:     p.private,
-		DescriptorsMax:      p.descriptorsMax,
-		TableConnectionsMax: p.tableMax,
-		Listen:              epoll.Listeners(conn.TagHTTP, p.listen...),
-		AcceptRate:          f.AcceptRate,
+// planSockets decides how the connections' descriptors are held.
+func (p *plan) planSockets(f *serveFlags) (err error) {
+	if p.listen, err = addressesOf(f.Listen); err != nil {
+		return err
+	}
+	nofile, err := tuning.RaiseNofile()
+	if err != nil {
+		return fmt.Errorf("cannot raise the limit of open files: %w", err)
+	}
+	host := tuning.ThisHost()
+	want := tuning.Want{Connections: f.MaxConnections, Ports: len(p.listen), Listen: portsOf(p.listen), Loops: f.Loops, FDTables: f.FDTables}
+	if want.Connections == 0 {
+		// Nobody asked for more than one table holds, so no loops are added
+		// for more: the tables and their listeners would cost memory for
+		// connections that may never come.
+		if want.FDTables == tuning.FDAuto {
+			want.FDTables = tuning.FDShared
+		}
+		if want.Loops == 0 {
+			want.Loops = runtime.NumCPU()
+		}
+		p.maxConnections, p.limiting = tuning.DefaultMaxConnections(host, want)
+		want.Connections = p.maxConnections
+	}
+	fds, err := tuning.Plan(host, want)
+	if err != nil {
+		return err
+	}
+	cpus, unbound, err := tuning.CPUs(f.Pin, fds, host.Cores)
+	if err != nil {
+		return err
+	}
+	p.sockets = epoll.Config{
+		Loops: fds.Loops, Lanes: fds.Lanes, CPUs: cpus, PrivateFDTables: fds.Private,
+		DescriptorsMax: nofile.Hard, TableConnectionsMax: fds.PerLoopMax + refusalsMax,
+		Listen: epoll.Listeners(conn.TagHTTP, p.listen...), AcceptRate: f.AcceptRate,
 		Options: epoll.ListenOptions{
 			WriteDeadline: f.WriteDeadline, SendBufferBytes: int(f.SendBuffer), DeferAccept: f.DeferAccept,
 		},
 	}
+	if p.warnings = tuning.Warnings(host, want); unbound != "" {
+		p.warnings = append(p.warnings, unbound)
+	}
+	return nil
 }
 
 // publishBytesTotal bounds what clients have published and the bus has not
@@ -156,7 +146,7 @@ const publishBytesTotal = 64 << 20
 // planPublish sets up the way of what clients say to the bus, if they may, and of
 // who comes and leaves.
 func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
-	bytesMax := max(publishBytesTotal/p.loops, 2*int(f.MessageBytes))
+	bytesMax := max(publishBytesTotal/p.sockets.Loops, 2*int(f.MessageBytes))
 	p.conn.PublishBytesMax, p.conn.InboundBytesTotal = int(f.MessageBytes), bytesMax
 	if f.Publish == "off" && !f.Presence {
 		return
@@ -191,7 +181,7 @@ func (f *serveFlags) greet(p *plan, driver bus.Bus, log *zap.Logger) {
 
 func (f *serveFlags) greeting(w io.Writer, p *plan, driver bus.Bus) {
 	tables := "one descriptor table"
-	if p.private {
+	if p.sockets.PrivateFDTables {
 		tables = "a descriptor table each"
 	}
 	limiting := "--max-connections"
@@ -205,7 +195,7 @@ func (f *serveFlags) greeting(w io.Writer, p *plan, driver bus.Bus) {
 	} else if first.Addr().Is6() {
 		host = "[" + host + "]"
 	}
-	fmt.Fprintf(w, "10m-server: up to %s (%s), %s with %s\n", cli.Count(p.maxConnections, "connection"), limiting, cli.Count(p.loops, "loop"), tables)
+	fmt.Fprintf(w, "10m-server: up to %s (%s), %s with %s\n", cli.Count(p.maxConnections, "connection"), limiting, cli.Count(p.sockets.Loops, "loop"), tables)
 	fmt.Fprintf(w, "  connect:   ws://%s:%d/news   (the path is the channel; %s, first %d)\n", host, first.Port(), cli.Count(len(p.listen), "port"), first.Port())
 	if embedded, ok := driver.(*redisbus.Embedded); ok {
 		fmt.Fprintf(w, "  publish:   redis-cli%s PUBLISH news hello\n", cliOptions(embedded.Addr().String(), f.BusPassword != ""))
