@@ -115,11 +115,8 @@ func (p *operatorPage) clients(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), operatorSecondsMax*time.Second)
 	defer cancel()
 	clients, members := p.sources.Operator.Clients(ctx, name)
-	answer := clientsAnswer{Channel: name, Connections: members, Clients: []clientAnswer{}}
-	for _, c := range clients[:min(len(clients), clientsShownMax)] {
-		answer.Clients = append(answer.Clients, newClientAnswer(c))
-	}
-	p.say(w, answer)
+	shown := append([]operator.Client{}, clients[:min(len(clients), clientsShownMax)]...) // [], not null
+	p.say(w, clientsAnswer{name, members, shown})
 }
 
 // A disconnection is the body of a POST: one client, or a channel.

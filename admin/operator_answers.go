@@ -63,25 +63,10 @@ type closeReason struct {
 	Lately uint64 `json:"lately"`
 }
 
-type clientAnswer struct {
-	operator.ClientID
-	Peer    string `json:"peer"`
-	Channel string `json:"channel"`
-	Blocked bool   `json:"blocked"`
-}
-
-func newClientAnswer(c operator.Client) clientAnswer {
-	peer := ""
-	if c.Peer.IsValid() {
-		peer = c.Peer.String()
-	}
-	return clientAnswer{c.ClientID, peer, c.Channel, c.IsBlocked}
-}
-
 type clientsAnswer struct {
-	Channel     string         `json:"channel"`
-	Connections int            `json:"connections"`
-	Clients     []clientAnswer `json:"clients"`
+	Channel     string            `json:"channel"`
+	Connections int               `json:"connections"`
+	Clients     []operator.Client `json:"clients"`
 }
 
 type disconnectAnswer struct {
@@ -89,7 +74,7 @@ type disconnectAnswer struct {
 }
 
 type slowAnswer struct {
-	clientAnswer
+	operator.Client
 	Behind  int     `json:"behind"`
 	Seconds float64 `json:"seconds"`
 }
@@ -233,7 +218,7 @@ func newLookAnswer(looks []*operator.Look, loops int) *lookAnswer {
 	busy := make(map[string]*busyAnswer)
 	for _, look := range looks {
 		for _, c := range look.Slowest {
-			answer.Slowest = append(answer.Slowest, slowAnswer{newClientAnswer(c.Client), c.Behind, c.Since.Seconds()})
+			answer.Slowest = append(answer.Slowest, slowAnswer{c.Client, c.Behind, c.Since.Seconds()})
 		}
 		for _, c := range look.Closes {
 			answer.Recent = append(answer.Recent, recentAnswer{float64(c.NanosAgo) / 1e9, c.Reason.String(), c.Channel, c.IsCut})

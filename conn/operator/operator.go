@@ -64,9 +64,9 @@ type ClientID struct {
 // A Client is a connection as an operator sees it.
 type Client struct {
 	ClientID
-	Peer      netip.AddrPort // as the kernel knows it: a proxy's, behind a proxy
-	Channel   string
-	IsBlocked bool // its socket is full
+	Peer      netip.AddrPort `json:"peer"` // as the kernel knows it: a proxy's, behind a proxy
+	Channel   string         `json:"channel"`
+	IsBlocked bool           `json:"blocked"` // its socket is full
 }
 
 // A SlowClient is one that is behind because its socket is full.
