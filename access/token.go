@@ -92,33 +92,10 @@ type Grant struct {
 	Patterns Patterns
 }
 
-// Judge finds the token of a request and says what it grants on a channel. It computes and does not block: HS256 takes
-// 15 us, the others 45 to 70 (BenchmarkJudge).
+// Judge finds the token of a request and says what it grants on a channel. It computes and
+// does not block: HS256 takes 15 us, the others 45 to 70 (BenchmarkJudge).
 func (t *Tokens) Judge(c *Credentials, channel []byte) (Grant, error) {
-	token, err := findToken(c, t.config.Query)
-	if err != nil {
-		return Grant{}, err
-	}
-	return t.verify(token, channel)
-}
-
-// JudgePublisher is Judge for somebody who wants to publish to a channel, and need
-// not be allowed to subscribe to it.
-func (t *Tokens) JudgePublisher(c *Credentials, channel []byte) error {
-	token, err := findToken(c, t.config.Query)
-	if err != nil {
-		return err
-	}
-	claims, _, err := t.verified(token)
-	if err == nil && !matchAny(claims.publish, channel) {
-		err = ErrTokenPublish
-	}
-	return err
-}
-
-// verify judges the token of a subscriber by itself.
-func (t *Tokens) verify(token, channel []byte) (Grant, error) {
-	claims, now, err := t.verified(token)
+	claims, now, err := t.verified(c)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -132,15 +109,28 @@ func (t *Tokens) verify(token, channel []byte) (Grant, error) {
 	}, nil
 }
 
-// verified returns what a good token says, and the time for which it was judged.
-// What it holds is not looked at before its signature is known to be good.
-func (t *Tokens) verified(token []byte) (c *claims, now time.Time, err error) {
-	c, err = t.keys.Load().claimsOf(token)
+// JudgePublisher is Judge for somebody who wants to publish to a channel, and need
+// not be allowed to subscribe to it.
+func (t *Tokens) JudgePublisher(c *Credentials, channel []byte) error {
+	claims, _, err := t.verified(c)
+	if err == nil && !matchAny(claims.publish, channel) {
+		err = ErrTokenPublish
+	}
+	return err
+}
+
+// verified returns what the good token of a request says, and the time for which it was
+// judged. What it holds is not looked at before its signature is known to be good.
+func (t *Tokens) verified(c *Credentials) (good *claims, now time.Time, err error) {
+	token, err := findToken(c, t.config.Query)
+	if err == nil {
+		good, err = t.keys.Load().claimsOf(token)
+	}
 	if err != nil {
 		return nil, now, err
 	}
 	now = t.now()
-	return c, now, c.judge(now, t.config.Audiences)
+	return good, now, good.judge(now, t.config.Audiences)
 }
 
 func matchAny(patterns []string, channel []byte) bool {

@@ -29,10 +29,7 @@ func (x *examination) descriptors() {
 		files.Remark = "whoever asks here has CAP_SYS_ADMIN and is exempt; a server without it is not"
 	}
 	x.atLeast(files, x.load.needFiles(), grade)
-	x.atLeast(Check{
-		Setting: "fs.epoll.max_user_watches",
-		Why:     "epoll takes no more connections (ENOSPC), counted over all processes of this user",
-	}, x.load.needWatches(), Low)
+	x.enough("fs.epoll.max_user_watches", x.load.needWatches(), Low, "epoll takes no more connections (ENOSPC), counted over all processes of this user")
 }
 
 func (x *examination) nofileChecks() {
@@ -89,10 +86,8 @@ func (x *examination) queues() {
 		warn:    true,
 	}, x.load.needBacklog(), Advice)
 	x.synBacklog()
-	x.atLeast(Check{
-		Setting: "net.core.netdev_max_backlog",
-		Why:     "acknowledgements of a fan-out are dropped on loopback, veth and RPS queues, and frames are sent twice",
-	}, x.load.needNetdevBacklog(), Advice)
+	x.enough("net.core.netdev_max_backlog", x.load.needNetdevBacklog(), Advice,
+		"acknowledgements of a fan-out are dropped on loopback, veth and RPS queues, and frames are sent twice")
 }
 
 // synBacklog: with cookies on, the kernel looks at the listener's own backlog
@@ -115,18 +110,9 @@ func (x *examination) synBacklog() {
 func (x *examination) tables() {
 	x.ehash()
 	x.conntrack()
-	x.atLeast(Check{
-		Setting: "net.ipv4.tcp_max_orphans",
-		Why:     "if the process dies, connections beyond it are reset instead of closed",
-	}, x.load.needOrphans(), Advice)
-	x.atLeast(Check{
-		Setting: "net.ipv4.tcp_max_tw_buckets",
-		Why:     "after a drain, TIME_WAIT is cut short for connections beyond it",
-	}, x.load.needTimeWait(), Advice)
-	x.atLeast(Check{
-		Setting: "net.ipv4.tcp_migrate_req",
-		Why:     "when another server replaces this one, handshakes that take longer than 0.9 s are reset instead of handed over",
-	}, 1, Advice)
+	x.enough("net.ipv4.tcp_max_orphans", x.load.needOrphans(), Advice, "if the process dies, connections beyond it are reset instead of closed")
+	x.enough("net.ipv4.tcp_max_tw_buckets", x.load.needTimeWait(), Advice, "after a drain, TIME_WAIT is cut short for connections beyond it")
+	x.enough("net.ipv4.tcp_migrate_req", 1, Advice, "when another server replaces this one, handshakes that take longer than 0.9 s are reset instead of handed over")
 }
 
 // ehash cannot be changed while the host runs: it is sized at boot (at most

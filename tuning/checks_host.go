@@ -108,10 +108,7 @@ func (x *examination) tcpMem() {
 func (x *examination) system() {
 	x.portRange()
 	x.localPorts()
-	x.atLeast(Check{
-		Setting: "vm.max_map_count",
-		Why:     "mmap fails with ENOMEM",
-	}, x.load.needMaps(), Low)
+	x.enough("vm.max_map_count", x.load.needMaps(), Low, "mmap fails with ENOMEM")
 	x.overcommit()
 	x.threads()
 	x.kernelVersion()

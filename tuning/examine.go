@@ -174,6 +174,11 @@ func (h Host) fdRequest(w Want) FDRequest {
 	return r
 }
 
+// enough adds the check of a sysctl of which why is all there is to say.
+func (x *examination) enough(setting string, need int64, grade Verdict, why string) {
+	x.atLeast(Check{Setting: setting, Why: why}, need, grade)
+}
+
 // atLeast adds the check of a sysctl that must be at least need; if it is less
 // the verdict is grade.
 func (x *examination) atLeast(c Check, need int64, grade Verdict) {

@@ -10,8 +10,7 @@ import (
 // Nofile is RLIMIT_NOFILE: descriptors that one table of this process may
 // hold. Hard is math.MaxInt if unlimited.
 type Nofile struct {
-	Soft int `json:"soft"`
-	Hard int `json:"hard"`
+	Soft, Hard int
 }
 
 // raised is what the soft limit is after RaiseNofile: the hard limit, or one
@@ -68,14 +67,7 @@ func raiseNofile(r rlimits) (Nofile, error) {
 	return nofileOf(limit), nil
 }
 
+// nofileOf turns RLIM_INFINITY and all that no int holds into math.MaxInt.
 func nofileOf(r unix.Rlimit) Nofile {
-	return Nofile{Soft: clampUint(r.Cur), Hard: clampUint(r.Max)}
-}
-
-// clampUint turns RLIM_INFINITY and all that no int holds into math.MaxInt.
-func clampUint(v uint64) int {
-	if v > math.MaxInt {
-		return math.MaxInt
-	}
-	return int(v)
+	return Nofile{Soft: int(min(r.Cur, math.MaxInt)), Hard: int(min(r.Max, math.MaxInt))}
 }
