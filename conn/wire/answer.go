@@ -2,6 +2,8 @@ package wire
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
 	"fmt"
 	"strconv"
 	"strings"
@@ -142,4 +144,40 @@ func AppendDressed(out, answer, date, origin []byte) []byte {
 func Dated(answer []byte) []byte {
 	var date [dateBytes]byte
 	return AppendDressed(make([]byte, 0, len(answer)+dateBytes), answer, AppendDate(date[:0], time.Now()), nil)
+}
+
+// dateBytes is the length of a Date with its name and the end of its line.
+const dateBytes = len("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")
+
+// AppendDate appends the line that says when an answer was made (RFC 9110, 6.6.1), in
+// the one form that is sent (5.6.7).
+func AppendDate(out []byte, now time.Time) []byte {
+	return append(now.UTC().AppendFormat(append(out, "Date: "...), "Mon, 02 Jan 2006 15:04:05"), " GMT\r\n"...)
+}
+
+// AppendSwitch appends the answer to a good request (RFC 6455, 4.2.2).
+func AppendSwitch(out, key []byte, protocol string) []byte {
+	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+	var nonce [keyBytes + len(guid)]byte
+	copy(nonce[copy(nonce[:], key):], guid)
+	sum := sha1.Sum(nonce[:])
+	out = append(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	out = base64.StdEncoding.AppendEncode(out, sum[:])
+	if protocol != "" {
+		out = append(append(out, "\r\nSec-WebSocket-Protocol: "...), protocol...)
+	}
+	return append(out, "\r\n\r\n"...)
+}
+
+// keyBytes is the length of a key: 16 bytes in base64 (RFC 6455, 4.1).
+const keyBytes = 24
+
+// ValidKey reports whether value can be a Sec-WebSocket-Key (RFC 6455, 4.1 and 11.3.1).
+func ValidKey(value []byte) bool {
+	var nonce [18]byte
+	if len(value) != keyBytes {
+		return false
+	}
+	n, err := base64.StdEncoding.Decode(nonce[:], value)
+	return err == nil && n == 16
 }

@@ -6,11 +6,9 @@ no socket, no session, no configuration.
 	fields.go  the fields of a head that somebody needs
 	lists.go   values that are lists (RFC 9110, 5.6.1), and qualities
 	target.go  the forms of a request's target, and hosts
-	date.go    the Date of answers
-	answer.go  whole answers, their status, CORS, what differs from one to the next
+	answer.go  whole answers, an upgrade's as well (RFC 6455, 4.2): their status, CORS, Date
 	json.go    what those are told who publish, and who ask for presence
 
-	handshake.go  the answer to a WebSocket's request (RFC 6455, 4.2)
 	frame.go      the headers of frames (RFC 6455, 5.2), and whole frames
 	inbound.go    what a client says in frames
 	events.go     server-sent events (HTML Standard, 9.2)
@@ -35,17 +33,6 @@ repaired. What RFC 9110 and 9112 have a server accept, it does: an empty line be
 the request, targets in absolute form, HTTP/1.0, a minor version that is still to be
 made, lists over several lines, empty members of lists.
 
-	FaultLine        not a request's first line
-	FaultVersion     a major version other than 1
-	FaultTarget      control characters or # in the target, or a form that the method has not
-	FaultField       a line that is no field: folded, no colon, not a token, control characters
-	FaultHost        no Host (HTTP/1.1)
-	FaultHostValue   two of them, or one that is no host and port
-	FaultLength      two lengths, a list of them, not digits, or one beside Transfer-Encoding
-	FaultCoding      a Transfer-Encoding that does not end in chunked, or in HTTP/1.0
-	FaultLong        the fields do not end in time
-	FaultTargetLong  nor does the first line
-
 Several lines of a field are one list. Their values are found by walking from the first
 to the last of them again, and only if there are several.
 
@@ -56,13 +43,8 @@ and tells a Sink. It is its zero value between whole messages, keeps nothing of 
 is lent but messages in pieces that somebody wants, and allocates for these alone. What
 it says does not depend on the cuts.
 
-	FaultFrame    breaks RFC 6455: a header (5.2 to 5.5), a close code (7.4)
-	FaultText     a text or a close's sentence is not UTF-8 (8.1), as soon as it is certain
-	FaultMessage  a message is longer than the Sink takes, as soon as a header says so
-	FaultRefused  the Sink did not take a message
-
-After the last two it may be fed on: a client that says goodbye behind what was refused
-is understood.
+After FaultMessage and FaultRefused it may be fed on: a client that says goodbye behind
+what was refused is understood.
 
 # What looks wrong but is deliberate
 

@@ -154,9 +154,8 @@ func (h *Head) takeLength(value []byte) (ok bool) {
 // takeCodings takes a Transfer-Encoding. chunked has to be the last, once, and has no
 // parameters (RFC 9112, 6.1, 7, 7.1).
 func (h *Head) takeCodings(value []byte) {
-	for rest := value; len(rest) > 0; {
-		var coding []byte
-		if coding, rest = nextMember(rest); len(coding) == 0 {
+	for coding := range members(value) {
+		if len(coding) == 0 {
 			continue
 		}
 		if h.Chunked {
@@ -167,17 +166,13 @@ func (h *Head) takeCodings(value []byte) {
 }
 
 func (h *Head) takeContentCodings(value []byte) {
-	for rest := value; len(rest) > 0; {
-		var coding []byte
-		coding, rest = nextMember(rest)
+	for coding := range members(value) {
 		h.Encoded = h.Encoded || len(coding) > 0 && !EqualFold(coding, "identity")
 	}
 }
 
 func (h *Head) takeConnection(value []byte) {
-	for rest := value; len(rest) > 0; {
-		var option []byte
-		option, rest = nextMember(rest)
+	for option := range members(value) {
 		h.connectionClose = h.connectionClose || EqualFold(option, "close")
 		h.connectionUpgrade = h.connectionUpgrade || EqualFold(option, "upgrade")
 	}

@@ -5,24 +5,24 @@ import "encoding/binary"
 // A Fault is why a head is none, or why a stream of frames has to end.
 type Fault uint8
 
-// The faults, by the rule that is broken: see doc.go.
+// The faults, by the rule that is broken.
 const (
-	FaultNone Fault = iota
-	FaultLine
-	FaultVersion
-	FaultTarget
-	FaultField
-	FaultHost
-	FaultHostValue
-	FaultLength
-	FaultCoding
-	FaultLong
-	FaultTargetLong
+	FaultNone       Fault = iota
+	FaultLine             // not a request's first line
+	FaultVersion          // a major version other than 1
+	FaultTarget           // control characters or # in the target, or a form that the method has not
+	FaultField            // a line that is no field: folded, no colon, not a token, control characters
+	FaultHost             // no Host (HTTP/1.1)
+	FaultHostValue        // two of them, or one that is no host and port
+	FaultLength           // two lengths, a list of them, not digits, or one beside Transfer-Encoding
+	FaultCoding           // a Transfer-Encoding that does not end in chunked, or in HTTP/1.0
+	FaultLong             // the fields do not end in time
+	FaultTargetLong       // nor does the first line
 
-	FaultFrame
-	FaultText
-	FaultMessage
-	FaultRefused
+	FaultFrame   // breaks RFC 6455: a header (5.2 to 5.5), a close code (7.4)
+	FaultText    // a text or a close's sentence is not UTF-8 (8.1), as soon as it is certain
+	FaultMessage // a message is longer than the Sink takes, as soon as a header says so
+	FaultRefused // the Sink did not take a message
 )
 
 // Where Parse stands: in which part of a line the next byte is.
@@ -344,11 +344,3 @@ func (h *Head) IsLast() bool { return h.connectionClose || h.minor == 0 }
 // which that means nothing (RFC 6455, 4.2.1).
 func (h *Head) IsUpgrade() bool   { return h.upgradeWebSocket }
 func (h *Head) AsksUpgrade() bool { return h.upgradeWebSocket && h.connectionUpgrade }
-
-// isTokenByte are the characters of a token (RFC 9110, 5.6.2).
-var isTokenByte = func() (is [256]bool) {
-	for _, b := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") {
-		is[b] = true
-	}
-	return is
-}()

@@ -1,20 +1,26 @@
 package wire
 
-import "bytes"
+import (
+	"bytes"
+	"iter"
+)
 
-// nextMember cuts the first member off a list (RFC 9110, 5.6.1), blanks around it cut
-// off. It may be empty, which is of no account.
-func nextMember(list []byte) (member, rest []byte) {
-	member, rest, _ = bytes.Cut(list, []byte(","))
-	return bytes.Trim(member, " \t"), rest
+// members are those of a list (RFC 9110, 5.6.1), blanks around them cut off. Some may be
+// empty, which are of no account.
+func members(list []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for member := range bytes.SplitSeq(list, []byte(",")) {
+			if !yield(bytes.Trim(member, " \t")) {
+				return
+			}
+		}
+	}
 }
 
 // HasMember reports whether a list has a member, without regard to case, parameters
 // of it left aside.
 func HasMember(list []byte, member string) bool {
-	for len(list) > 0 {
-		var item []byte
-		item, list = nextMember(list)
+	for item := range members(list) {
 		item, _, _ = bytes.Cut(item, []byte(";"))
 		if EqualFold(bytes.TrimRight(item, " \t"), member) {
 			return true
@@ -26,9 +32,7 @@ func HasMember(list []byte, member string) bool {
 // IsTokenList reports whether a list has members, and all are tokens.
 func IsTokenList(list []byte) bool {
 	count := 0
-	for len(list) > 0 {
-		var member []byte
-		member, list = nextMember(list)
+	for member := range members(list) {
 		for _, c := range member {
 			if !isTokenByte[c] {
 				return false
@@ -96,7 +100,7 @@ func (w *weight) take(name []byte, kind string, thousandths uint16, isPlain bool
 	}
 }
 
-// nextQuoted is nextMember of a list whose members may have strings in quotes (RFC
+// nextQuoted cuts the first member off a list whose members may have strings in quotes (RFC
 // 9110, 5.6.4), with commas in them.
 func nextQuoted(list []byte) (member, rest []byte) {
 	inQuotes := false
@@ -155,8 +159,7 @@ func qvalue(text []byte) uint16 {
 // 13.1.2). Our tags have no comma in them.
 func HasTag(lines [][]byte, tag string) bool {
 	for _, list := range lines {
-		for item := range bytes.SplitSeq(list, []byte(",")) {
-			item = bytes.Trim(item, " \t")
+		for item := range members(list) {
 			if string(item) == "*" || string(bytes.TrimPrefix(item, []byte("W/"))) == tag {
 				return true
 			}

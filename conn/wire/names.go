@@ -1,11 +1,26 @@
 package wire
 
-import (
-	"bytes"
-	"encoding/hex"
-)
+import "net/url"
 
 // How channels, positions and keys are written.
+
+const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// The characters of a token (RFC 9110, 5.6.2), those that a path and a host have without an
+// escape (RFC 3986, 2.2, 2.3 and 3.3), and hexadecimal digits.
+var (
+	isTokenByte = setOf(alphanumeric + "!#$%&'*+-.^_`|~")
+	isPathByte  = setOf(alphanumeric + "-._~!$&'()*+,;=:@/")
+	isHostByte  = setOf(alphanumeric + "-._~!$&'()*+,;=")
+	isHexByte   = setOf("0123456789abcdefABCDEF")
+)
+
+func setOf(bytes string) (is [256]bool) {
+	for i := range len(bytes) {
+		is[bytes[i]] = true
+	}
+	return is
+}
 
 // AppendEscaped appends a channel's name, percent-encoded as in the path of a URL
 // (RFC 3986, 3.3): a slash and the characters of pchar stay as they are.
@@ -21,31 +36,11 @@ func AppendEscaped(to, name []byte) []byte {
 	return to
 }
 
-var isPathByte = func() (is [256]bool) {
-	for _, b := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/") {
-		is[b] = true
-	}
-	return is
-}()
-
 // AppendUnescaped appends what a percent-encoded name means (RFC 3986, 2.1), and
 // reports whether it is well formed.
 func AppendUnescaped(to, name []byte) (decoded []byte, ok bool) {
-	for {
-		before, after, isEscaped := bytes.Cut(name, []byte("%"))
-		to = append(to, before...)
-		if !isEscaped {
-			return to, true
-		}
-		if len(after) < 2 {
-			return to, false
-		}
-		var err error
-		if to, err = hex.AppendDecode(to, after[:2]); err != nil {
-			return to, false
-		}
-		name = after[2:]
-	}
+	text, err := url.PathUnescape(string(name))
+	return append(to, text...), err == nil
 }
 
 // ParseKey takes the key of a message as publishers write it: bare, or as a string of RFC

@@ -158,18 +158,3 @@ func validLiteral(text []byte) bool {
 	address, err := netip.ParseAddr(unsafe.String(unsafe.SliceData(text), len(text)))
 	return err == nil && address.Is6()
 }
-
-// isHostByte are the unreserved characters and sub-delims of RFC 3986, 2.2 and 2.3.
-var isHostByte = func() (is [256]bool) {
-	for _, b := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=") {
-		is[b] = true
-	}
-	return is
-}()
-
-var isHexByte = func() (is [256]bool) {
-	for _, b := range []byte("0123456789abcdefABCDEF") {
-		is[b] = true
-	}
-	return is
-}()
