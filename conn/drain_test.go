@@ -9,13 +9,14 @@ import (
 	"c10m/channel"
 	"c10m/conn/reasons"
 	"c10m/conn/timers"
+	"c10m/conn/walks"
 	"c10m/poller"
 
 	"github.com/gobwas/ws"
 )
 
 // drainNoticed is the frame that tells of a drain.
-var drainNoticed = wireFrame{opcode: ws.OpPing, payload: DrainNotice}
+var drainNoticed = wireFrame{opcode: ws.OpPing, payload: walks.DrainNotice}
 
 func TestDrainClosesEverybody(t *testing.T) {
 	for _, over := range []time.Duration{0, 50 * time.Millisecond} {

@@ -54,7 +54,16 @@ func (s *exchange) mayReadRequests(fd uint32) bool {
 	case phaseRequest, phaseKept:
 		return !s.gate.judge.IsTired() // else epoll tells it again
 	case phaseAnswer:
-		s.readAnswering(fd)
+		c := s.coldOf(fd)
+		switch {
+		case c == nil:
+			s.end(fd, reasons.RequestMemory)
+		case c.held:
+			s.publishing.brokeOff(fd)
+		default:
+			c.held = true
+			s.loop.ArmRead(fd, false)
+		}
 		return false
 	}
 	return true
@@ -71,7 +80,12 @@ func (s *exchange) receivedRequests(fd uint32, p []byte) {
 func (s *exchange) hungUpAsking(fd uint32, isReset bool) reasons.Reason {
 	switch phase := s.loop.Record(fd).Phase; {
 	case phase == phaseRequest:
-		return s.gate.goneReason(fd)
+		// The health checks of the proxies in front come and go all the time, and are not to
+		// look like clients who give up.
+		if c := s.cold[fd]; c != nil && c.proxy.isTrusted && len(c.request) == 0 {
+			return reasons.RequestProxyCheck
+		}
+		return reasons.RequestGone
 	case phase == phaseKept && s.cold[fd] == nil:
 		return reasons.RequestsDone
 	case (phase == phaseKept || phase == phaseBody) && !isReset:
@@ -118,8 +132,9 @@ func (s *exchange) readRequests(fd uint32, p []byte, own int) {
 			if s.loop.Record(fd).Phase == phaseAnswer {
 				s.enterKept(fd)
 			}
-			if s.awaitRequest(fd, p, own) {
-				s.keepHead(s.cold[fd], h)
+			if s.awaitRequest(fd, p, own) && h == &s.head && h.Begun() {
+				begun := *h // the loop's, which the next request takes
+				s.cold[fd].head = &begun
 			}
 			return
 		}
@@ -132,13 +147,7 @@ func (s *exchange) readRequests(fd uint32, p []byte, own int) {
 		}
 		p = after
 	}
-	s.leaveKept(fd)
-}
-
-// leaveKept has a connection wait that has no request under way. Before its first one
-// it is nothing yet: what came was empty lines.
-func (s *exchange) leaveKept(fd uint32) {
-	if s.loop.Record(fd).Phase == phaseRequest {
+	if s.loop.Record(fd).Phase == phaseRequest { // what came was empty lines
 		s.awaitRequest(fd, nil, 0)
 		return
 	}
@@ -163,12 +172,47 @@ func (s *exchange) takeHead(fd uint32) *wire.Head {
 	return &s.head
 }
 
-// keepHead keeps a parser for the rest of its request.
-func (s *exchange) keepHead(c *cold, h *wire.Head) {
-	if h != c.head && h.Begun() {
-		c.head = new(wire.Head)
-		*c.head = *h
+// A route is who answers a request.
+type route uint8
+
+const (
+	routeUpgrade   route = iota // a WebSocket, or an error as ever
+	routeProtocol               // GET or HEAD that asks for one of the table: events, a poll
+	routePublish                // POST
+	routePreflight              // OPTIONS
+	routePage                   // GET or HEAD of / or of a path that is the server's own
+	routeInvite                 // GET or HEAD of any other: how to connect
+	routeMethod                 // all else
+)
+
+// routeOf says who answers a request, and with routeProtocol, which. What makes a GET an
+// upgrade makes nothing of another method (RFC 6455, 4.2.1).
+func routeOf(h *wire.Head) (route, *protocol) {
+	switch string(h.Method()) {
+	case "POST":
+		return routePublish, nil
+	case "OPTIONS":
+		return routePreflight, nil
+	case "GET":
+		if h.IsUpgrade() {
+			return routeUpgrade, nil
+		}
+		fallthrough
+	case "HEAD":
+		if bytes.HasPrefix(h.Path(), []byte("/-/")) {
+			return routePage, nil
+		}
+		for _, p := range protocols {
+			if p.answers != nil && p.answers(h) {
+				return routeProtocol, p
+			}
+		}
+		if string(h.Path()) == "/" {
+			return routePage, nil
+		}
+		return routeInvite, nil
 	}
+	return routeMethod, nil
 }
 
 // answer answers one request. rest is what came after its head: a body, the next
@@ -262,20 +306,6 @@ func (s *exchange) continueReady() (more bool) {
 	return s.ready.Len() > 0
 }
 
-// readAnswering hears of a connection that is not to be read from now.
-func (s *exchange) readAnswering(fd uint32) {
-	c := s.coldOf(fd)
-	switch {
-	case c == nil:
-		s.end(fd, reasons.RequestMemory)
-	case c.held:
-		s.publishing.brokeOff(fd)
-	default:
-		c.held = true
-		s.loop.ArmRead(fd, false)
-	}
-}
-
 // enterKept has fd wait for its next request, or for room in its socket.
 func (s *exchange) enterKept(fd uint32) {
 	switch c := s.cold[fd]; {
@@ -353,6 +383,58 @@ func (s *exchange) late(fd uint32, phase uint8, age time.Duration) (reasons.Reas
 		return reasons.RequestIdle, age >= keptCrowdedTimeout
 	}
 	return reasons.RequestIdle, age > keptTimeout
+}
+
+// What is kept of requests: half of one, or those whose turn has not come.
+
+// awaitRequest keeps p until more of a request (or of what comes before it) is
+// there. own is as takeRequest returns it, and 0 if p is lent.
+func (s *exchange) awaitRequest(fd uint32, p []byte, own int) (kept bool) {
+	if s.keepBounded(fd, p, own) == nil {
+		s.refuseRequest(fd, p, reasons.RequestMemory)
+		return false
+	}
+	return true
+}
+
+// keepBounded keeps p with its connection, whose cold state it returns; nil says that
+// there is no room for it, and the connection has to end.
+func (s *exchange) keepBounded(fd uint32, p []byte, own int) *cold {
+	c := s.coldOf(fd)
+	if c == nil {
+		return nil
+	}
+	if s.keepRequest(c, p, own); s.requestBytes > requestBytesTotalMax {
+		return nil
+	}
+	return c
+}
+
+// keepRequest keeps a part of a request until the rest of it is there, and counts the
+// whole array that it is kept in. The connection's own bytes are not copied, unless
+// they are less than a quarter of their array: a byte that is left of a read of 64 KiB
+// would hold all of it. So copies cost in proportion to the bytes that come.
+func (s *exchange) keepRequest(c *cold, p []byte, own int) {
+	s.requestBytes -= c.requestArray
+	switch {
+	case len(c.request) == 0 && len(p) >= own/4 && own > 0:
+		c.request, c.requestArray = p, own
+	case len(c.request)+len(p) > cap(c.request):
+		c.request = append(c.request, p...)
+		c.requestArray = cap(c.request)
+	default:
+		c.request = append(c.request, p...)
+	}
+	s.requestBytes += c.requestArray
+}
+
+// takeRequest returns what is kept of requests, and keeps it no longer. own is the size
+// of the array that p is the end of, for who keeps p, or the end of it, again.
+func (s *exchange) takeRequest(c *cold) (p []byte, own int) {
+	p, own = c.request, c.requestArray
+	s.requestBytes -= own
+	c.request, c.requestArray = nil, 0
+	return p, own
 }
 
 // Answers that come later.

@@ -5,6 +5,7 @@ import (
 
 	"c10m/channel"
 	"c10m/conn/reasons"
+	"c10m/conn/walks"
 	"c10m/conn/wire"
 
 	"github.com/gobwas/ws"
@@ -55,8 +56,7 @@ var pingFrame = []byte{0x89, 0}
 
 func pingFrames(s *Server, fd uint32) { s.outbox.say(fd, pingFrame) }
 
-// noticeFrame is a ping with DrainNotice.
-var noticeFrame = wire.AppendFrame(nil, ws.OpPing, []byte(DrainNotice))
+var noticeFrame = wire.AppendFrame(nil, ws.OpPing, []byte(walks.DrainNotice))
 
 func noticeFrames(s *Server, fd uint32) { s.giveNotice(fd, noticeFrame) }
 

@@ -32,18 +32,15 @@ func (s *gate) judgeUpgrade(h *wire.Head) (chosen *protocol, reason reasons.Reas
 	return chosen, reason
 }
 
-// upgradeTo returns what is spoken after an upgrade with this subprotocol.
-func upgradeTo(subprotocol string) (chosen *protocol) {
+// upgradeTo returns what is spoken after an upgrade with this subprotocol. One that is
+// not in the table only carries a token.
+func upgradeTo(subprotocol string) *protocol {
 	for _, p := range protocols {
-		switch {
-		case p.upgraded == nil:
-		case p.subprotocol == subprotocol:
+		if p.upgraded != nil && p.subprotocol == subprotocol {
 			return p
-		case p.subprotocol == "":
-			chosen = p
 		}
 	}
-	return chosen
+	return upgradeTo("")
 }
 
 // admit is asked last of all before an upgrade, a stream or a poll. A connection that
@@ -178,16 +175,6 @@ func (s *gate) admitAddress(fd uint32, client netip.Addr, request []byte) bool {
 	s.outbox.say(fd, s.exchange.dressed(wire.AnswerTo(asksHead, answer), nil))
 	s.end(fd, reason)
 	return false
-}
-
-// goneReason is why a connection ended that did not send its request. The health
-// checks of the proxies in front come and go all the time, and are not to look like
-// clients who give up.
-func (s *gate) goneReason(fd uint32) reasons.Reason {
-	if c := s.cold[fd]; c != nil && c.proxy.isTrusted && len(c.request) == 0 {
-		return reasons.RequestProxyCheck
-	}
-	return reasons.RequestGone
 }
 
 // grant keeps what a token allows beside the subscription.

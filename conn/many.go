@@ -22,12 +22,6 @@ func NewOperator(servers []*Server) *operator.Operator {
 	return operator.New(loops)
 }
 
-// DrainNotice is the payload of the ping that a connection gets some seconds
-// before a drain closes it. A client that looks for it (RFC 6455, 5.5.2: a ping
-// may carry up to 125 bytes, and every client answers it) opens another
-// connection then, and misses nothing if it keeps both until this one is closed.
-const DrainNotice = "drain"
-
 // Drain tells all connections that they will be closed and closes each with
 // 1012 (service restart) a notice later, both at an even rate (walks.Drain). It returns
 // when all are gone, lingerTimeout after the last was closed at the latest. The listeners

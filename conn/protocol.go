@@ -42,6 +42,21 @@ func init() {
 	}
 }
 
+// wire knows channels by the length of their names alone.
+var _ = [1]struct{}{}[wire.NameBytesMax-channel.NameBytesMax]
+
+// HubConfig is the configuration of a hub whose members are connections of this
+// package: how its messages look in each format. now is the clock of the loops.
+func HubConfig(mode wire.FrameMode, payloadBytesMax int, now func() int64) channel.HubConfig {
+	config := channel.HubConfig{Frame: mode.Frame, PayloadBytesMax: payloadBytesMax, Now: now}
+	for _, p := range protocols {
+		for i, shape := range p.shapes {
+			config.Formats[p.format+channel.Format(i)] = shape(mode)
+		}
+	}
+	return config
+}
+
 // subprotocols are those that an upgrade may choose, firsts what a newcomer speaks, by
 // the tag of his listener.
 var (
@@ -133,8 +148,6 @@ type newcomer struct {
 // subscriptions are how a connection is a member of its channels: oneChannel or
 // manyChannels.
 type subscriptions interface {
-	// format is in which it gets its messages.
-	format(s *Server, fd uint32) channel.Format
 	// midFrame reports whether a channel's frame is partly in the socket.
 	midFrame(s *Server, fd uint32) bool
 	// hold keeps it from being given another frame and returns the rest of the one that
@@ -173,14 +186,13 @@ func (s *Server) speak(fd uint32, p *protocol) {
 // oneChannel: the connection is the member, in the room of its record.
 type oneChannel struct{}
 
-func (oneChannel) format(s *Server, fd uint32) channel.Format { return s.registry.Format(fd) }
-func (oneChannel) midFrame(s *Server, fd uint32) bool         { return s.registry.MidFrame(fd) }
-func (oneChannel) hold(s *Server, fd uint32) (rest []byte)    { return s.registry.Hold(fd) }
-func (oneChannel) isBlocked(s *Server, fd uint32) bool        { return s.registry.Blocked(fd) }
-func (oneChannel) isUntold(s *Server, fd uint32) bool         { return s.registry.Untold(fd) }
-func (oneChannel) flush(s *Server, fd uint32) (isWhole bool)  { return s.registry.Flush(fd) }
-func (oneChannel) leave(s *Server, fd uint32)                 { s.registry.Unsubscribe(fd) }
-func (oneChannel) listen(*Server, uint32)                     {}
+func (oneChannel) midFrame(s *Server, fd uint32) bool        { return s.registry.MidFrame(fd) }
+func (oneChannel) hold(s *Server, fd uint32) (rest []byte)   { return s.registry.Hold(fd) }
+func (oneChannel) isBlocked(s *Server, fd uint32) bool       { return s.registry.Blocked(fd) }
+func (oneChannel) isUntold(s *Server, fd uint32) bool        { return s.registry.Untold(fd) }
+func (oneChannel) flush(s *Server, fd uint32) (isWhole bool) { return s.registry.Flush(fd) }
+func (oneChannel) leave(s *Server, fd uint32)                { s.registry.Unsubscribe(fd) }
+func (oneChannel) listen(*Server, uint32)                    {}
 
 func (oneChannel) memberIn(s *Server, fd, number uint32) (n uint32, isIn bool) {
 	return fd, s.registry.IsMember(fd, number)

@@ -11,20 +11,13 @@ import (
 type publishing struct {
 	*Server // whose part it is
 
-	paused pausedList
+	paused fifo.Queue[uint64] // identities of those who are not read from, the oldest first
+	room   bool               // the oldest may be read from again
 }
 
 // What clients publish (Config.NewPublisher). A data message of a client with
 // markPublish goes to its own channel through the bus, so that it comes back to
 // it like anybody else's, in the one order that the channel has.
-
-// letPublish marks a new connection as one whose data messages are published, if
-// no token has to say so (grant).
-func (s *publishing) letPublish(fd uint32) {
-	if s.publisher != nil && s.shared.Config.Tokens == nil {
-		s.loop.Record(fd).Marks |= markPublish
-	}
-}
 
 func (s *publishing) mayPublish(fd uint32) bool {
 	return s.publisher != nil && s.loop.Record(fd).Marks&markPublish != 0
@@ -59,14 +52,7 @@ func (s *Server) PublishFailed(failed []channel.Outcome) {
 
 // Room implements Feedback.
 func (s *Server) Room() {
-	s.loop.Run(func(*poller.Loop) { s.publishing.paused.room = true })
-}
-
-// A pausedList holds the connections that are not read from, oldest first. Who
-// has left meanwhile is passed over.
-type pausedList struct {
-	queue fifo.Queue[uint64] // their identities
-	room  bool               // the oldest may be read from again
+	s.loop.Run(func(*poller.Loop) { s.publishing.room = true })
 }
 
 // holdBack reports whether fd is not to be read from now, and sees to it that
@@ -88,11 +74,10 @@ func (s *publishing) holdBack(fd uint32) bool {
 	s.stats.PublishPauses.Add(1)
 	s.stats.PublishPaused.Add(1)
 	s.loop.ArmRead(fd, false)
-	l := &s.paused
-	if live := int(s.stats.PublishPaused.Load()); l.queue.Len() > 2*live+pausedStaleMax {
-		l.queue.Keep(s.isPaused)
+	if live := int(s.stats.PublishPaused.Load()); s.paused.Len() > 2*live+pausedStaleMax {
+		s.paused.Keep(s.isPaused)
 	}
-	l.queue.Push(s.identityOf(fd))
+	s.paused.Push(s.identityOf(fd))
 	return true
 }
 
@@ -112,24 +97,14 @@ func (s *publishing) brokeOff(fd uint32) {
 // resumeSome reads again from those who waited longest, and reports whether more
 // of them wait for nothing but their turn.
 func (s *publishing) resumeSome() (more bool) {
-	l := &s.paused
-	if !l.room {
-		return false
-	}
-	for range resumesPerTurnMax {
-		if l.queue.Len() == 0 {
-			l.room = false
-			return false
-		}
-		if s.publisher.Full() {
-			l.room = false
-			return false
-		}
-		if next := l.queue.Pop(); s.isPaused(next) {
+	for n := 0; s.room && n < resumesPerTurnMax; n++ {
+		if s.paused.Len() == 0 || s.publisher.Full() {
+			s.room = false
+		} else if next := s.paused.Pop(); s.isPaused(next) {
 			s.readOn(uint32(next))
 		}
 	}
-	return true
+	return s.room
 }
 
 // readOn ends the pause of a connection.

@@ -223,7 +223,7 @@ func TestPublishHeldBackAndGone(t *testing.T) {
 	// Many come, are held back, and are ended: the list does not grow with them.
 	s.onLoops(func(_ *poller.Loop, server *Server) {
 		for range 3 * pausedStaleMax {
-			server.publishing.paused.queue.Push(1<<32 | 1<<11)
+			server.publishing.paused.Push(1<<32 | 1<<11)
 		}
 	})
 	for range 10 {
@@ -237,7 +237,7 @@ func TestPublishHeldBackAndGone(t *testing.T) {
 		waitFor(t, "it is gone", func() bool { return s.poller.Loops()[0].Stats().Connections.Load() == 0 })
 	}
 	s.onLoops(func(_ *poller.Loop, server *Server) {
-		if n := server.publishing.paused.queue.Len(); n > pausedStaleMax {
+		if n := server.publishing.paused.Len(); n > pausedStaleMax {
 			t.Errorf("%d entries for nobody", n)
 		}
 	})

@@ -203,21 +203,19 @@ type Server struct {
 
 // NewServer makes the handler of one loop, on that loop's thread.
 func NewServer(shared *Shared, loop *poller.Loop) *Server {
-	s := &Server{
-		loop: loop, shared: shared,
-		cold: make(map[uint32]*cold),
-	}
+	s := &Server{loop: loop, shared: shared, cold: make(map[uint32]*cold)}
 	s.tieParts()
-	if config := &shared.Config; config.NewPublisher != nil {
+	config := &shared.Config
+	if config.NewPublisher != nil {
 		s.publisher = config.NewPublisher(s)
 	}
-	if config := &shared.Config; config.NewPresence != nil {
+	if config.NewPresence != nil {
 		s.presence.To = config.NewPresence(presence.Failures{Count: &s.stats.PresenceFailed})
 	}
 	s.gate.judge.Loop, s.gate.judge.MayPost = loop, s.publisher != nil
-	s.refusals = shared.Config.Refusals.NewRing(&s.stats.RefusalsDropped)
+	s.refusals = config.Refusals.NewRing(&s.stats.RefusalsDropped)
 	s.members = socket{members.Table{Loop: loop, IsFree: s.isFree}, s}
-	s.registry = channel.NewRegistry(shared.Config.Channel, &s.members, s, &s.channelStats)
+	s.registry = channel.NewRegistry(config.Channel, &s.members, s, &s.channelStats)
 	s.members.Registry = s.registry
 	s.gaps, s.draining = walks.NewGaps(loop, s.registry, many{s}), walks.NewDraining(loop, many{s}, shared.lingerTimeout)
 	s.presence.Loop, s.presence.Registry = loop, s.registry
@@ -263,13 +261,10 @@ func (s *Server) Open(fd uint32, tag poller.Tag) {
 		n, status = s.loop.Recv(fd, s.scratch[:])
 	}
 	if status == poller.Full {
-		if s.coldOrRefuse(fd) == nil {
-			return
-		}
-		s.expireAfter(&s.handshakes, fd, s.shared.handshakeTimeout)
-		return
+		s.coldOrRefuse(fd)
+	} else {
+		s.received(fd, n, status)
 	}
-	s.received(fd, n, status)
 	if s.loop.Record(fd).Phase == phaseRequest {
 		s.expireAfter(&s.handshakes, fd, s.shared.handshakeTimeout)
 	}
@@ -360,9 +355,12 @@ func (s *exchange) upgrade(fd uint32, h *wire.Head, rest []byte) {
 	}
 	s.later = wire.AppendSwitch(s.later[:0], h.Value(wire.SecWebSocketKey), s.gate.judge.Subprotocol)
 	s.stats.Handshakes.Add(1)
-	s.publishing.letPublish(fd)
-	since, _ := h.Parameter("since")
-	p.upgraded(s.Server, p, fd, &newcomer{s.gate.judge.Channel, s.gate.judge.Grant, s.later, since})
+	n := newcomer{channel: s.gate.judge.Channel, grant: s.gate.judge.Grant, response: s.later}
+	if s.shared.Config.Tokens == nil {
+		n.grant.Publish = s.publisher != nil
+	}
+	n.since, _ = h.Parameter("since")
+	p.upgraded(s.Server, p, fd, &n)
 	if phase := s.loop.Record(fd).Phase; len(rest) > 0 && (phase == phaseOpen || phase == phaseClosing) {
 		p.received(s.Server, fd, rest)
 	}

@@ -139,8 +139,6 @@ func (s *twoWays) part(fd, n uint32) {
 // manyChannels: each channel of the connection is a membership.
 type manyChannels struct{}
 
-func (manyChannels) format(s *Server, fd uint32) channel.Format { return s.protocolOf(fd).format }
-
 func (manyChannels) leave(s *Server, fd uint32) {
 	m := s.members.Of(fd)
 	for m.First != 0 {

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"c10m/conn"
+	"c10m/conn/walks"
 	"c10m/internal/patience"
 	"c10m/internal/servertest"
 
@@ -322,7 +322,7 @@ func (p *moversProcess) read(m *mover, c net.Conn, reader *bufio.Reader) {
 		switch opcode {
 		case ws.OpPing:
 			c.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewPongFrame(payload))))
-			if string(payload) == conn.DrainNotice && next == nil {
+			if string(payload) == walks.DrainNotice && next == nil {
 				p.moves.Add(1)
 				next = &atomic.Int64{}
 				go p.connect(m, next)

@@ -10,7 +10,7 @@ import (
 	"net"
 	"strconv"
 
-	"c10m/conn"
+	"c10m/conn/walks"
 
 	"github.com/gobwas/ws"
 )
@@ -66,7 +66,7 @@ func (s *toldSocket) next() (payload []byte, err error) {
 		switch header.OpCode {
 		case ws.OpPing:
 			s.say(ws.OpPong, payload)
-			if string(payload) == conn.DrainNotice && s.notice != nil {
+			if string(payload) == walks.DrainNotice && s.notice != nil {
 				s.notice()
 			}
 		case ws.OpClose:

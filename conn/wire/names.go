@@ -1,6 +1,9 @@
 package wire
 
-import "net/url"
+import (
+	"bytes"
+	"encoding/hex"
+)
 
 // How channels, positions and keys are written.
 
@@ -15,9 +18,9 @@ var (
 	isHexByte   = setOf("0123456789abcdefABCDEF")
 )
 
-func setOf(bytes string) (is [256]bool) {
-	for i := range len(bytes) {
-		is[bytes[i]] = true
+func setOf(chars string) (is [256]bool) {
+	for i := range len(chars) {
+		is[chars[i]] = true
 	}
 	return is
 }
@@ -39,8 +42,21 @@ func AppendEscaped(to, name []byte) []byte {
 // AppendUnescaped appends what a percent-encoded name means (RFC 3986, 2.1), and
 // reports whether it is well formed.
 func AppendUnescaped(to, name []byte) (decoded []byte, ok bool) {
-	text, err := url.PathUnescape(string(name))
-	return append(to, text...), err == nil
+	for {
+		before, after, isEscaped := bytes.Cut(name, []byte("%"))
+		to = append(to, before...)
+		if !isEscaped {
+			return to, true
+		}
+		if len(after) < 2 {
+			return to, false
+		}
+		var err error
+		if to, err = hex.AppendDecode(to, after[:2]); err != nil {
+			return to, false
+		}
+		name = after[2:]
+	}
 }
 
 // ParseKey takes the key of a message as publishers write it: bare, or as a string of RFC
