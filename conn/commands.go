@@ -20,7 +20,6 @@ func named(mode wire.FrameMode) channel.Shape {
 	}}
 }
 
-// command does what a two-way client says.
 func (s *twoWays) command(fd uint32, message []byte) reasons.Reason {
 	c, refusal := wire.ParseCommand(message, s.nameScratch[:0], channel.ValidName)
 	s.stats.Commands.Add(1)
@@ -79,7 +78,6 @@ var unpublished = [...]*wire.CommandError{
 	channel.FateKeyReused:   wire.ErrKeyReused,
 }
 
-// sub subscribes, from now on or from a position.
 func (s *twoWays) sub(fd uint32, c *wire.Command) *wire.CommandError {
 	n := s.find(fd, c.Name)
 	switch {

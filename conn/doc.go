@@ -33,16 +33,7 @@ Operator, which send the loops orders (poller.Loop.Run).
 	Server.scratch   the bytes being read, lent to the parsers, unmasked in place
 	Server.members   memberships of connections of many channels (c10m.v1)
 
-The rest is owned by the parts of a Server; each has its file, and knows the Server:
-
-	exchange      the request at hand, requests that are no upgrades, their answers
-	gate          what was found of who asks to come in, and when tokens end
-	frames        the frame parser of who is being read, if it has no cold state
-	outbox        words of our own that wait, answers to one read that are written together
-	publishing    who is not read from until the bus has taken what is under way
-	twoWays       connections of many channels, and what their tokens allow
-	longPolls     when polls end
-	resumer       connections on their way from a position to their log
+The rest is owned by the parts of a Server, each in its file: it says at its type what.
 
 An idle connection has its record and nothing else: no buffer, timer, heap object or
 map entry.
@@ -56,27 +47,10 @@ waits. A protocol has all that differs, and nobody asks for one by name
 
 # Phases
 
-	request    -> kept       answered, and not upgraded: the next request may come
-	request    -> body       a POST whose body is not complete
-	request    -> answer     the answer comes later, or waits for room
-	kept, body, answer to each other, as requests come and are answered
-	request, kept, answer
-	           -> open       a good upgrade, a request for events, a poll that waits:
-	                         subscribe, then answer, if there is one, and read on
-	open       -> kept, answer   a poll that was answered: it speaks HTTP again
-	any so far -> lingering  refused, or its last answer: that was written or is owed
-	any so far -> ended      gone, silent for too long, or stopped
-	open       -> closing    our close frame was written or is owed
-	open       -> lingering  the same, but the client broke the protocol, or it is a
-	                         stream of events
-	open       -> ended      the client's close was answered, or nothing can be said
-	closing    -> lingering  what the client says cannot be read on
-	closing    -> ended      the client's close frame came, or its time is up
-	lingering  -> ended      the client ended its side, or its time is up
-
-A connection never comes back to request: handshakeTimeout runs from the accept, and
-once. Its reason is counted when it comes to closing, lingering or ended, by whoever is
-first, so one connection has one reason. A request that was answered is no reason.
+docs/internals/conn.md has the ways from one to the next. A connection never comes back
+to request: handshakeTimeout runs from the accept, and once. Its reason is counted when
+it comes to closing, lingering or ended, by whoever is first, so one connection has one
+reason. A request that was answered is no reason.
 Gauges follow the phase in one function, setPhase. ended is set with poller.Loop.Close,
 which marks; the reaper calls Closed at the end of the turn, and only there the
 membership and the cold state go. farewell.go has the ways to end.

@@ -19,7 +19,6 @@ func (s *exchange) dressed(answer, origin []byte) []byte {
 	return s.dressing
 }
 
-// date is the line of this second.
 func (s *exchange) date() []byte {
 	if second := s.loop.Now() / int64(time.Second); second != s.dateSecond || len(s.dateLine) == 0 {
 		s.dateSecond = second
@@ -28,7 +27,6 @@ func (s *exchange) date() []byte {
 	return s.dateLine
 }
 
-// originOf is the page that may read the answer to a request, if it is to be named.
 func (s *exchange) originOf(h *wire.Head) []byte {
 	if h.Count(wire.Origin) != 1 || !s.shared.Config.Access.Origins.Restrict() {
 		return nil
@@ -67,7 +65,6 @@ type socket struct {
 	server *Server
 }
 
-// isFree is members.Table.IsFree.
 func (s *Server) isFree(fd uint32) bool {
 	record := s.loop.Record(fd)
 	return record.Phase == phaseOpen && (record.Marks&markCold == 0 || !s.cold[fd].owes())

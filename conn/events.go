@@ -35,14 +35,12 @@ var eventStream = &protocol{
 	started:  func(s *Server, fd uint32, a *channel.Answer) { s.sayID(fd, a.AppendStart) },
 }
 
-// encodeEvent is the channel.Encoder of events.
 func encodeEvent(m *channel.Message) []byte {
 	var room [wire.IDBytesMax]byte
 	id, payload := m.AppendID(room[:0]), m.Payload()
 	return wire.AppendEvent(make([]byte, 0, wire.EventBytes(id, payload)), id, payload)
 }
 
-// heartbeat says that the server is there.
 var heartbeat = []byte(wire.EventsHeartbeat)
 
 // drainEvents are notices of a drain with different pauses. The closes are
@@ -59,14 +57,9 @@ var drainEvents = func() (all [eventRetryChoices][]byte) {
 
 // closeEvents are the last events of streams, by reason: what a WebSocket has in
 // its close frame.
-var closeEvents = func() (all [reasons.Count][]byte) {
-	for _, r := range reasons.All() {
-		if _, code, text := r.Told(); code != 0 {
-			all[r] = wire.AppendOwnEvent(nil, "close", nil, 0, fmt.Sprintf("%d %s", code, text))
-		}
-	}
-	return all
-}()
+var closeEvents = lastWords(func(code uint16, text string) []byte {
+	return wire.AppendOwnEvent(nil, "close", nil, 0, fmt.Sprintf("%d %s", code, text))
+})
 
 // openEvents answers a request for events. An EventSource that comes back says in
 // Last-Event-ID where it was, and keeps the query that it began with.
@@ -87,7 +80,7 @@ func (s *Server) openEvents(p *protocol, fd uint32, h *wire.Head, _ []byte) verd
 	s.stats.EventStreams.Add(1)
 	s.admitMember(p, fd, &n)
 	if len(since) == 0 && s.shared.Config.History.Keeps() && !s.loop.Closing(fd) && s.loop.Record(fd).Phase == phaseOpen {
-		s.resumer.askPosition(fd)
+		s.resumer.ask(fd, nil, &resume{waiting: true, isAhead: true})
 	}
 	s.thaw(fd)
 	return verdictOver
@@ -122,7 +115,6 @@ func (s *Server) sayPosition(fd uint32, a *channel.Answer) {
 	s.sayID(fd, a.AppendPosition)
 }
 
-// sayID says an id without data.
 func (s *Server) sayID(fd uint32, appendPosition func(to []byte) []byte) {
 	var room [len("id: \n\n") + wire.IDBytesMax]byte
 	s.outbox.say(fd, wire.AppendEventID(room[:0], appendPosition))

@@ -30,12 +30,6 @@ type exchange struct {
 	counts       int                // goroutines that count a channel's connections
 }
 
-// Requests that are not upgrades, and the connections that go on after their
-// answers (RFC 9112, 9.3). Requests that come together are answered in order: the
-// answers to messages that are published come later, and until they are there, only
-// requests of that kind are begun (their answers come in the order of the messages);
-// any other waits in cold.request, and nothing more is read.
-
 // plainHTTP is the protocol that every connection begins with.
 var plainHTTP = &protocol{
 	tag:          TagHTTP,
@@ -514,12 +508,10 @@ func (s *Server) ConnectionOf(identity uint64) (fd uint32, isHere bool) {
 	return fd, s.isHere(fd, uint32(identity>>32))
 }
 
-// isHere reports whether a connection is still there.
 func (s *Server) isHere(fd, generation uint32) bool {
 	return s.loop.Generation(fd) == generation && !s.loop.Closing(fd)
 }
 
-// identityOf names a connection to those who answer later.
 func (s *Server) identityOf(fd uint32) uint64 {
 	return uint64(s.loop.Generation(fd))<<32 | uint64(fd)
 }

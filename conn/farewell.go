@@ -50,6 +50,16 @@ func (s *Server) dismiss(fd uint32, reason reasons.Reason) {
 	}
 }
 
+// lastWords are made once for each reason of which an open connection is told.
+func lastWords(write func(code uint16, text string) []byte) (all [reasons.Count][]byte) {
+	for _, r := range reasons.All() {
+		if _, code, text := r.Told(); code != 0 {
+			all[r] = write(code, text)
+		}
+	}
+	return all
+}
+
 // flush writes what fd is owed by its channels, as far as one write for each takes it,
 // and reports whether that was all. Its sweep may be far behind, or paced.
 func (s *Server) flush(fd uint32) (isWhole bool) {
@@ -115,7 +125,6 @@ func (farewell) Closed(uint16)                  {}
 func (farewell) Accepts() (int64, bool)         { return math.MaxInt64, false }
 func (farewell) Message(ws.OpCode, []byte) bool { return true }
 
-// expireLingers ends those who did not end their side in time.
 func (s *Server) expireLingers() (next int64) {
 	return s.visit(&s.lingers, func(fd uint32) bool {
 		isLate := isLeaving(s.loop.Record(fd).Phase)
@@ -170,7 +179,6 @@ func (s *Server) setPhase(fd uint32, phase uint8) {
 	record.Phase = phase
 }
 
-// gauge counts a connection that comes to a phase, or leaves it.
 func (s *Server) gauge(p *protocol, phase uint8, change int64) {
 	switch {
 	case phase == phaseRequest:

@@ -60,15 +60,7 @@ var noticeFrame = wire.AppendFrame(nil, ws.OpPing, []byte(walks.DrainNotice))
 
 func noticeFrames(s *Server, fd uint32) { s.giveNotice(fd, noticeFrame) }
 
-// closeFrames are the close frames, by reason.
-var closeFrames = func() (all [reasons.Count][]byte) {
-	for _, r := range reasons.All() {
-		if _, code, text := r.Told(); code != 0 {
-			all[r] = wire.AppendClose(nil, code, text)
-		}
-	}
-	return all
-}()
+var closeFrames = lastWords(func(code uint16, text string) []byte { return wire.AppendClose(nil, code, text) })
 
 // closeFrames closes a WebSocket with the code of a reason. Our side stays open until
 // the client's close frame has come, for lingerTimeout at most: the server is the first to
@@ -91,7 +83,6 @@ func (s *frames) closeFrames(fd uint32, reason reasons.Reason) {
 	}
 }
 
-// receivedFrames takes what the client of a WebSocket says.
 func receivedFrames(s *Server, fd uint32, p []byte) {
 	if s.loop.Record(fd).Phase == phaseClosing {
 		s.frames.readClosing(fd, p)
@@ -100,7 +91,6 @@ func receivedFrames(s *Server, fd uint32, p []byte) {
 	s.frames.readFrames(fd, p)
 }
 
-// readFrames feeds a client's bytes to its inbound stream.
 func (s *frames) readFrames(fd uint32, p []byte) {
 	s.current = fd
 	in := &s.in

@@ -62,13 +62,6 @@ func (s *gate) isFull() bool { return s.shared.open.Load() >= s.shared.Config.Co
 // for a next request are to make room.
 func (s *gate) isCrowded() bool { return s.isFull() || s.shared.MemoryShort.Load() }
 
-// The address of a connection is known in one of three places, and from there on
-// it is counted until its descriptor is closed: in Open if the peer is not a
-// trusted proxy, when the PROXY header is complete if it has to send one, with
-// the request if X-Forwarded-For says it. If both are on, the one follows the
-// other: a proxy's PROXY header may name another proxy, which then asks on
-// behalf of whom X-Forwarded-For says.
-
 // proxyMarks are of a connection from one of Access.Trusted that has not said for whom
 // it speaks.
 type proxyMarks struct {
@@ -189,13 +182,10 @@ func (s *gate) grant(fd uint32, grant access.Grant) {
 	}
 }
 
-// holdsToken reports whether e is about a connection that is still open.
 func (s *gate) holdsToken(e timers.Expiry) bool {
 	return s.isHere(e.FD, e.Generation) && s.loop.Record(e.FD).Phase == phaseOpen
 }
 
-// expireTokens ends connections whose token is over and returns when to look
-// again.
 func (s *gate) expireTokens() (next int64) {
 	return s.expiries.Expire(s.loop.Now(), s.holdsToken, func(fd uint32) { s.dismiss(fd, reasons.TokenExpired) })
 }

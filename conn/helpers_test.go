@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -36,7 +37,7 @@ var (
 	clientFrame = wiretest.Frame
 	clientPing  = wiretest.Ping
 	clientClose = wiretest.Close
-	join        = wiretest.Join
+	join        = slices.Concat[[]byte]
 )
 
 // requestEnd returns the length of the head at the front of p, empty line included, or
@@ -323,4 +324,21 @@ func (s *testServer) step(k *testKernel, by time.Duration) {
 	s.onLoops(nothing) // the turn after this one sees the new time
 	s.ticks()
 	s.onLoops(nothing) // the tick is over
+}
+
+// cutFrame cuts the first frame of a server off a stream. isWhole is false if not all of
+// it is there.
+func cutFrame(stream []byte) (f ws.Frame, rest []byte, isWhole bool, err error) {
+	r := bytes.NewReader(stream)
+	f.Header, err = ws.ReadHeader(r)
+	at := len(stream) - r.Len()
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return f, stream, false, nil
+	case err != nil, int64(r.Len()) < f.Header.Length:
+		return f, stream, false, err
+	}
+	end := at + int(f.Header.Length)
+	f.Payload = stream[at:end]
+	return f, stream[end:], true, nil
 }

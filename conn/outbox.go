@@ -27,14 +27,12 @@ func (s *outbox) owe(fd uint32, c *cold, rest []byte) {
 	s.boundPins(fd)
 }
 
-// boundPins ends a connection if all together hold too much.
 func (s *outbox) boundPins(fd uint32) {
 	if s.pins.Bytes() > s.shared.Config.Channel.LogBytesTotal {
 		s.end(fd, reasons.SlowTotal)
 	}
 }
 
-// unpin lets go of the frame that a connection owes the rest of.
 func (s *outbox) unpin(c *cold) {
 	if len(c.owedFrame) > 0 {
 		s.pins.Remove(c.owedFrame)

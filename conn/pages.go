@@ -42,7 +42,6 @@ type Counter interface {
 // CountWith has /-/channels/<channel> answered. Any goroutine may call it, once.
 func (s *Shared) CountWith(counter Counter) { s.counter.Store(&counter) }
 
-// countBusy tells whoever asks too much.
 var countBusy = wire.Failure{Status: 429, RetrySeconds: 1, Text: "Too many ask at once: try again."}
 
 // countPage answers how many connections a channel has, on all loops, to whoever

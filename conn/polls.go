@@ -10,17 +10,11 @@ import (
 	"c10m/conn/wire"
 )
 
-// longPolls are the polls that wait.
 type longPolls struct {
 	*Server // whose part it is
 
 	polls timers.Expiries // of polls that wait
 }
-
-// Long-polls. A poll that finds nothing waits as a member of its channel in the
-// first format of longPoll, or the second if it wants no other answer: the sweep that comes to it makes it no member any more and writes its whole answer
-// (channel/once.go). While it waits it costs what a
-// WebSocket does, its record, and 12 bytes for its time-out.
 
 // longPoll is the protocol of a poll that waits; with its answer, the connection speaks
 // HTTP again.
@@ -71,7 +65,6 @@ func (s *longPolls) mayReadBehindPoll(fd uint32) bool {
 	return true
 }
 
-// joinResponses is the answer to a poll.
 func joinResponses(messages []*channel.Message, isLast bool) []byte {
 	list := make([]wire.PollMessage, len(messages))
 	ids := make([]byte, 0, len(messages)*wire.IDBytesMax)
@@ -136,7 +129,6 @@ func (s *longPolls) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verd
 	return verdictOver // what is behind it goes on when it is answered
 }
 
-// pollWait returns for how long a poll waits; false if it does not say a number.
 func pollWait(h *wire.Head) (wait time.Duration, isTime bool) {
 	text, _ := h.Parameter("wait")
 	seconds := 0
@@ -186,7 +178,6 @@ func (s *longPolls) timePoll(fd uint32, wait time.Duration) {
 	s.polls.Add(timers.Expiry{At: at, FD: fd, Generation: s.loop.Generation(fd)}, s.isPoll)
 }
 
-// isPoll reports whether e is about a poll that still waits.
 func (s *longPolls) isPoll(e timers.Expiry) bool {
 	if !s.isHere(e.FD, e.Generation) {
 		return false
@@ -194,13 +185,11 @@ func (s *longPolls) isPoll(e timers.Expiry) bool {
 	return s.isWaiting(e.FD) && s.loop.Record(e.FD).Stamp == uint8(e.At)
 }
 
-// isWaiting reports whether fd is a poll that waits.
 func (s *longPolls) isWaiting(fd uint32) bool {
 	record := s.loop.Record(fd)
 	return record.Phase == phaseOpen && !protocolOf(record).isStream
 }
 
-// expirePolls answers polls whose time is over and returns when to look again.
 func (s *longPolls) expirePolls() (next int64) {
 	return s.polls.Expire(s.loop.Now(), s.isPoll, s.overPoll)
 }
@@ -212,7 +201,7 @@ func (s *longPolls) overPoll(fd uint32) {
 	c := s.cold[fd]
 	switch {
 	case c.continues():
-		c.resume.isOver = true
+		c.resumes[0].isOver = true
 	case s.shared.Config.History.Keeps():
 		s.resumer.ask(fd, nil, &resume{waiting: true, isAhead: true, isOver: true})
 	case s.registry.Behind(fd):
@@ -222,10 +211,9 @@ func (s *longPolls) overPoll(fd uint32) {
 	}
 }
 
-// pollAnswered goes on with a poll that asked the history.
 func (s *longPolls) pollAnswered(fd uint32, c *cold, a *channel.Answer) {
-	r := c.resume
-	c.resume = nil
+	r := c.resumes[0]
+	c.resumes = nil
 	// A question without a position says nothing of what was missed.
 	isGone := a.Gone || r.isGone || r.isAhead && s.registry.Untold(fd)
 	switch {
@@ -247,8 +235,6 @@ func (s *longPolls) pollAnswered(fd uint32, c *cold, a *channel.Answer) {
 	}
 }
 
-// emptyPoll answers a poll with nothing, and where its channel stands if that is
-// known.
 func (s *longPolls) emptyPoll(fd uint32, position []byte) {
 	s.stats.PollsEmpty.Add(1)
 	s.answerPoll(fd, wire.AppendPollEmpty(nil, position, s.isLastPoll(fd)))
@@ -260,13 +246,11 @@ func (s *longPolls) gonePoll(fd uint32, position []byte) {
 	s.answerPoll(fd, wire.AppendPollGone(nil, position, s.resumer.kept(), s.isLastPoll(fd)))
 }
 
-// isLastPoll reports whether a poll's answer is the last on its connection.
 func (s *longPolls) isLastPoll(fd uint32) bool {
 	c := s.cold[fd]
 	return c != nil && c.isLast
 }
 
-// answerPoll answers a poll with something of its own.
 func (s *longPolls) answerPoll(fd uint32, answer []byte) {
 	s.leavePoll(fd)
 	if s.exchange.respond(fd, s.isLastPoll(fd), answer) == verdictNext {
@@ -281,7 +265,7 @@ func (s *longPolls) missedPoll(fd uint32) {
 	c := s.cold[fd]
 	switch {
 	case c.continues():
-		c.resume.isGone = true
+		c.resumes[0].isGone = true
 	case s.shared.Config.History.Keeps():
 		s.resumer.ask(fd, nil, &resume{waiting: true, isGone: true})
 	default:
@@ -289,7 +273,6 @@ func (s *longPolls) missedPoll(fd uint32) {
 	}
 }
 
-// leavePoll ends the membership of a poll.
 func (s *longPolls) leavePoll(fd uint32) {
 	s.registry.Unsubscribe(fd)
 	s.registry.Release(fd)

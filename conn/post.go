@@ -8,8 +8,6 @@ import (
 	"c10m/conn/wire"
 )
 
-// POST /<channel> publishes its body, for whoever may publish over a WebSocket.
-
 // A body is that of a POST, as far as it came.
 type body struct {
 	channel []byte
@@ -19,7 +17,6 @@ type body struct {
 	isLast  bool // the answer is the last on the connection
 }
 
-// post takes one POST whose head is complete.
 func (s *exchange) post(fd uint32, h *wire.Head, rest []byte) (after []byte, then verdict) {
 	isPending := s.cold[fd].isPending()
 	isWhole := int64(len(rest)) >= h.Length
@@ -78,7 +75,6 @@ func (s *exchange) keepBody(fd uint32, c *cold, part []byte) (kept bool) {
 	return true
 }
 
-// readBody takes the next bytes of a body, and goes on with what follows it.
 func (s *exchange) readBody(fd uint32, p []byte) {
 	c := s.cold[fd]
 	b := c.body
@@ -99,10 +95,7 @@ func (s *exchange) dropBody(c *cold) {
 	}
 }
 
-// publishBody hands a message to the bus; the answer comes with Published. When too
-// much is under way the client is told to come back, and not held back as a
-// WebSocket is: whoever waits for an answer does not pile up messages, and has a
-// time-out of its own.
+// publishBody hands a message to the bus; the answer comes with Published.
 func (s *exchange) publishBody(fd uint32, name, key, payload []byte, isLast bool) verdict {
 	c := s.coldOrRefuse(fd)
 	if c == nil {
@@ -134,7 +127,6 @@ var (
 	publishKeyReused   = wire.Failure{Status: 422, Text: "The key was another message's, and this one was not published."}
 )
 
-// appendOutcome appends the answer to a POST.
 func appendOutcome(out []byte, o *channel.Outcome, isLast bool) []byte {
 	switch o.Fate {
 	case channel.FateUnpublished:

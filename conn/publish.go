@@ -15,10 +15,6 @@ type publishing struct {
 	room   bool               // the oldest may be read from again
 }
 
-// What clients publish (Config.NewPublisher). A data message of a client with
-// markPublish goes to its own channel through the bus, so that it comes back to
-// it like anybody else's, in the one order that the channel has.
-
 func (s *publishing) mayPublish(fd uint32) bool {
 	return s.publisher != nil && s.loop.Record(fd).Marks&markPublish != 0
 }
@@ -107,7 +103,6 @@ func (s *publishing) resumeSome() (more bool) {
 	return s.room
 }
 
-// readOn ends the pause of a connection.
 func (s *publishing) readOn(fd uint32) {
 	s.loop.Record(fd).Marks &^= markPaused
 	s.stats.PublishPaused.Add(-1)

@@ -1,7 +1,9 @@
 package conn
 
 import (
+	"bytes"
 	"math"
+	"slices"
 
 	"c10m/channel"
 	"c10m/conn/backlog"
@@ -18,9 +20,8 @@ type resumer struct {
 	backlogs timers.Deadlines
 }
 
-// How a client continues at its position (channel/resume.go has the picture). It
-// is a member at once, and held; until the history's answer has come and is
-// written, it gets no messages of its log, but pongs and pings as ever.
+// A client that continues is a member at once, and held (channel/resume.go has the
+// picture): until the history's answer is written it gets pongs and pings, and no messages.
 
 // A resume is what a connection that continues has in its cold state.
 type resume struct {
@@ -31,11 +32,10 @@ type resume struct {
 	isGone          bool // of a poll: messages were missed meanwhile
 	backlog.Backlog      // still to be written
 
-	// Of a two-way connection, which has one for each SUB, the oldest first:
+	// Of a two-way connection:
 	member uint32 // the membership; 0 if it left before the answer
 	again  uint32 // how often the client asked for it again meanwhile
 	since  []byte // the position that was asked for
-	next   *resume
 }
 
 // resumeAt holds a new member until the history has said what follows since,
@@ -49,10 +49,8 @@ func (s *resumer) resumeAt(fd uint32, since []byte) {
 	s.ask(fd, since, &resume{waiting: true, isFirst: string(since) == channel.SinceFirst})
 }
 
-// askPosition asks where the channel stands. The member keeps what it is owed, and
-// gets it after the answer.
-func (s *resumer) askPosition(fd uint32) { s.ask(fd, nil, &resume{waiting: true, isAhead: true}) }
-
+// ask asks the history what follows since. If r isAhead, the member keeps what it is owed,
+// and gets it after the answer.
 func (s *resumer) ask(fd uint32, since []byte, r *resume) {
 	c := s.coldOf(fd)
 	if c == nil {
@@ -60,18 +58,17 @@ func (s *resumer) ask(fd uint32, since []byte, r *resume) {
 		return
 	}
 	s.registry.Hold(fd)
-	c.resume = r
+	c.resumes = append(c.resumes, r)
 	most := 0
 	if !s.protocolOf(fd).isStream {
 		most = channel.ResponseMessagesMax // the next poll asks for the rest
 	}
 	s.shared.Config.History.Ask(channel.Question{
 		Door: s.Server, ID: s.identityOf(fd), Max: most,
-		Name: append([]byte(nil), s.registry.Name(fd)...), Since: append([]byte(nil), since...),
+		Name: bytes.Clone(s.registry.Name(fd)), Since: bytes.Clone(since),
 	})
 }
 
-// answered continues a connection that asked.
 func (s *resumer) answered(a *channel.Answer) {
 	fd, isHere := s.ConnectionOf(a.ID)
 	if !isHere || s.loop.Record(fd).Phase != phaseOpen {
@@ -87,28 +84,26 @@ func (s *resumer) answered(a *channel.Answer) {
 
 // resumed is protocol.answered of a stream of one channel.
 func (s *resumer) resumed(fd uint32, c *cold, a *channel.Answer) {
-	p := s.protocolOf(fd)
-	switch {
-	case c.resume.isAhead:
+	p, r := s.protocolOf(fd), c.resumes[0]
+	if r.isAhead {
 		s.sayPosition(fd, a)
-	default:
+	} else {
 		s.registry.CatchUp(fd)
 		s.registry.Told(fd)
 		switch {
 		case a.Gone:
 			p.gone(s.Server, fd, a)
-		case c.resume.isFirst && p.started != nil:
+		case r.isFirst && p.started != nil:
 			p.started(s.Server, fd, a)
 		}
 	}
 	if s.loop.Closing(fd) || s.loop.Record(fd).Phase != phaseOpen {
 		return
 	}
-	c.resume.waiting, c.resume.Backlog = false, backlog.New(a.Messages, s.registry.Format(fd))
-	if c.owes() {
-		return // writable goes on with it
+	r.waiting, r.Backlog = false, backlog.New(a.Messages, s.registry.Format(fd))
+	if !c.owes() { // else writable goes on with it
+		s.writeBacklog(fd, c)
 	}
-	s.writeBacklog(fd, c)
 }
 
 // kept is how many messages of a channel the server keeps for those who come back.
@@ -117,7 +112,7 @@ func (s *resumer) kept() int { return s.shared.Config.History.Kept() }
 // writeBacklog makes one write of what a member lacks, if that is known. When all of it is
 // written the member goes on with its log; else EPOLLOUT goes on.
 func (s *resumer) writeBacklog(fd uint32, c *cold) {
-	r := c.resume
+	r := c.resumes[0]
 	if r.waiting {
 		s.loop.ArmWrite(fd, false)
 		return
@@ -131,7 +126,7 @@ func (s *resumer) writeBacklog(fd uint32, c *cold) {
 		s.loop.ArmWrite(fd, true)
 		return
 	}
-	c.resume = nil
+	c.resumes = nil
 	s.thaw(fd)
 	s.registry.Release(fd)
 }
@@ -160,10 +155,10 @@ func (s *resumer) write(fd uint32, c *cold, r *resume) (isStuck bool) {
 
 // dropResume forgets what a connection was still to get of the history.
 func (s *resumer) dropResume(c *cold) {
-	for r := c.resume; r != nil; r = r.next {
+	for _, r := range c.resumes {
 		r.Drop()
 	}
-	c.resume = nil
+	c.resumes = nil
 }
 
 // expireBacklogs ends those who have not taken their backlog within the age of a
@@ -173,13 +168,8 @@ func (s *resumer) expireBacklogs() (next int64) {
 		return math.MaxInt64
 	}
 	return s.expire(&s.backlogs, phaseOpen, func(fd uint32) {
-		if c := s.cold[fd]; c != nil {
-			for r := c.resume; r != nil; r = r.next {
-				if r.IsLate(s.loop.Now()) {
-					s.end(fd, reasons.SlowAge)
-					return
-				}
-			}
+		if c := s.cold[fd]; c != nil && slices.ContainsFunc(c.resumes, func(r *resume) bool { return r.IsLate(s.loop.Now()) }) {
+			s.end(fd, reasons.SlowAge)
 		}
 	})
 }

@@ -145,12 +145,11 @@ type cold struct {
 	// with its log; owed is what we have to say after it.
 	owedFrame []byte
 	owed      []byte
-	resume    *resume // while it is being brought from its position to its log
+	resumes   []*resume // on the way from a position to a log: one, or one of each SUB, the oldest first
 }
 
-// isBlank reports whether nothing is in it that has to be kept.
 func (c *cold) isBlank() bool {
-	return c.in.Between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && !c.isLast && c.resume == nil &&
+	return c.in.Between() && !c.owes() && len(c.request) == 0 && c.body == nil && c.pending == 0 && !c.isLast && len(c.resumes) == 0 &&
 		c.origin == nil && !c.isHead && !c.held
 }
 
@@ -158,7 +157,7 @@ func (c *cold) isBlank() bool {
 // continues whether a position is. All are false where there is no cold state.
 func (c *cold) owes() bool      { return c != nil && (len(c.owedFrame) > 0 || len(c.owed) > 0) }
 func (c *cold) isPending() bool { return c != nil && c.pending > 0 }
-func (c *cold) continues() bool { return c != nil && c.resume != nil }
+func (c *cold) continues() bool { return c != nil && len(c.resumes) > 0 }
 
 // A Server is one loop's connections: it is the loop's poller.Handler and its
 // registry's channel.Owner.
@@ -224,7 +223,6 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	return s
 }
 
-// tieParts makes the parts and tells them whose they are.
 func (s *Server) tieParts() {
 	s.outbox = outbox{Server: s, pins: backlog.Pins{Gauge: &s.stats.Pinned}, pongs: make([]byte, 0, replyBatchBytesMax)}
 	s.twoWays = twoWays{Server: s, grants: access.NewPatternStore()}
@@ -287,7 +285,6 @@ func (s *Server) Event(fd uint32, event poller.Event) {
 	}
 }
 
-// received takes the result of one read.
 func (s *Server) received(fd uint32, n int, status poller.Status) {
 	p := s.protocolOf(fd)
 	switch {
@@ -311,7 +308,6 @@ func hungUp(_ *Server, _ uint32, isReset bool) reasons.Reason {
 	return reasons.ClientGone
 }
 
-// reasonOf is for a connection that ended.
 func reasonOf(status poller.Status) reasons.Reason {
 	switch status {
 	case poller.Gone:
@@ -322,7 +318,6 @@ func reasonOf(status poller.Status) reasons.Reason {
 	return reasons.SocketError
 }
 
-// readRequest takes bytes of a connection of which a request is to come.
 func (s *exchange) readRequest(fd uint32, p []byte) {
 	c := s.cold[fd]
 	if c != nil && c.proxy.hasHeader {
@@ -408,7 +403,6 @@ func (s *Server) refuseRequest(fd uint32, request []byte, reason reasons.Reason)
 	s.finish(fd, reason, s.exchange.dressed(wire.AnswerTo(asksHead, reason.Refusal()), s.exchange.asker(fd)))
 }
 
-// refuseHead is refuseRequest for a request whose head is complete.
 func (s *Server) refuseHead(fd uint32, h *wire.Head, reason reasons.Reason) verdict {
 	s.refuseRequest(fd, h.Bytes(), reason)
 	return verdictOver
@@ -434,7 +428,6 @@ func (s *Server) coldOf(fd uint32) *cold {
 	return c
 }
 
-// coldOrRefuse is coldOf for a request, which is refused if there is no room.
 func (s *Server) coldOrRefuse(fd uint32) *cold {
 	c := s.coldOf(fd)
 	if c == nil {
@@ -443,7 +436,6 @@ func (s *Server) coldOrRefuse(fd uint32) *cold {
 	return c
 }
 
-// coldOrEnd is coldOf for a connection that ends if there is no room.
 func (s *Server) coldOrEnd(fd uint32) *cold {
 	c := s.coldOf(fd)
 	if c == nil {

@@ -212,7 +212,7 @@ func (s *simulation) read(c *simClient, n int) {
 		return
 	}
 	for {
-		f, rest, isWhole, err := wiretest.CutFrame(c.stream)
+		f, rest, isWhole, err := cutFrame(c.stream)
 		if err != nil {
 			s.failf("a client cannot read a header: %v", err)
 		}

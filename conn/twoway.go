@@ -20,9 +20,6 @@ type twoWays struct {
 	replyScratch [wire.ReplyBytesMax]byte
 }
 
-// A connection of many channels: joining, leaving, and going on when its socket
-// has room. What it says is in commands.go.
-
 // twoWayProtocol is c10m.v1 (docs/c10m.v1.md): a WebSocket of many channels, whose
 // client may publish to others than these.
 var twoWayProtocol = &protocol{
@@ -103,7 +100,6 @@ func (s *twoWays) confirmFirst(fd uint32, since []byte) {
 	s.outbox.sayPongs()
 }
 
-// find returns the membership of fd in a channel, 0 if there is none.
 func (s *twoWays) find(fd uint32, name []byte) (n uint32) {
 	return s.members.Find(fd, func(n uint32) bool { return string(s.registry.Name(n)) == string(name) })
 }

@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"bytes"
+	"slices"
 	"strconv"
 
 	"c10m/channel"
@@ -24,11 +26,7 @@ func (s *twoWays) mayAsk(fd uint32) bool {
 	if c == nil {
 		return false
 	}
-	count := 0
-	for r := c.resume; r != nil; r = r.next {
-		count++
-	}
-	return count < membershipsMax
+	return len(c.resumes) < membershipsMax
 }
 
 // confirm answers for a new membership of the connection at hand, at once or when
@@ -43,29 +41,24 @@ func (s *twoWays) confirm(fd, n uint32, since []byte) {
 		return
 	}
 	s.registry.Hold(n)
-	r := &resume{member: n, waiting: true, since: append([]byte(nil), since...)}
-	end := &s.coldOf(fd).resume
-	for *end != nil {
-		end = &(*end).next
-	}
-	*end = r
+	r := &resume{member: n, waiting: true, since: bytes.Clone(since)}
+	c := s.coldOf(fd)
+	c.resumes = append(c.resumes, r)
 	s.shared.Config.History.Ask(channel.Question{
-		Door: s.Server, ID: s.identityOf(fd), Name: append([]byte(nil), name...), Since: r.since,
+		Door: s.Server, ID: s.identityOf(fd), Name: bytes.Clone(name), Since: r.since,
 	})
 }
 
 // confirmed takes the answer to the oldest question of a connection.
 func (s *twoWays) confirmed(fd uint32, c *cold, a *channel.Answer) {
-	r := c.resume
-	for r != nil && !r.waiting {
-		r = r.next
-	}
-	if r == nil {
+	i := slices.IndexFunc(c.resumes, func(r *resume) bool { return r.waiting })
+	if i < 0 {
 		panic("BUG: an answer to a membership that did not ask")
 	}
+	r := c.resumes[i]
 	r.waiting = false
 	if r.member == 0 { // it left meanwhile
-		c.unlink(r)
+		c.resumes = slices.Delete(c.resumes, i, i+1)
 		s.thaw(fd)
 		return
 	}
@@ -90,30 +83,24 @@ func (s *twoWays) confirmed(fd uint32, c *cold, a *channel.Answer) {
 	}
 }
 
-// unconfirmed returns the resume of a membership whose SUB is not answered; nil if
-// it is.
-func (c *cold) unconfirmed(n uint32) *resume {
-	if c != nil {
-		for r := c.resume; r != nil; r = r.next {
-			if r.member == n && r.waiting {
-				return r
-			}
-		}
+// resumeOf is where among c.resumes that of a membership is, -1 if it has none.
+func (c *cold) resumeOf(n uint32) int {
+	if c == nil {
+		return -1
 	}
-	return nil
+	return slices.IndexFunc(c.resumes, func(r *resume) bool { return r.member == n })
 }
 
 // subAgain answers a SUB of a channel that the connection has. If the first is not
 // answered yet, that one's answer comes first, and is this one's, too.
 func (s *twoWays) subAgain(fd, n uint32) *wire.CommandError {
-	r := s.cold[fd].unconfirmed(n)
-	switch {
-	case r == nil:
+	c := s.cold[fd]
+	if i := c.resumeOf(n); i < 0 || !c.resumes[i].waiting {
 		s.replyPosition(wire.ReplySub, s.registry.Name(n), nil)
-	case r.again == subsAgainMax:
+	} else if c.resumes[i].again == subsAgainMax {
 		return wire.ErrOverload
-	default:
-		r.again++
+	} else {
+		c.resumes[i].again++
 	}
 	return nil
 }
@@ -126,7 +113,6 @@ func (s *twoWays) replySubs(r *resume, name, position []byte) {
 	}
 }
 
-// replyPosition replies with a channel and, if it is known, a position.
 func (s *twoWays) replyPosition(what string, name, position []byte) {
 	s.outbox.reply(wire.AppendReply(s.replyScratch[:0], what, name, position))
 }
@@ -145,21 +131,16 @@ func (s *twoWays) replyGap(name, position []byte) {
 // unconfirm forgets the question or the backlog of a membership that leaves.
 func (s *twoWays) unconfirm(fd, n uint32) {
 	c := s.cold[fd]
-	if c == nil {
+	i := c.resumeOf(n)
+	if i < 0 {
 		return
 	}
-	for r := c.resume; r != nil; r = r.next {
-		if r.member != n {
-			continue
-		}
-		if r.waiting {
-			s.replySubs(r, s.registry.Name(n), nil)
-			r.member = 0
-		} else {
-			r.Drop()
-			c.unlink(r)
-		}
-		return
+	if r := c.resumes[i]; r.waiting {
+		s.replySubs(r, s.registry.Name(n), nil)
+		r.member = 0
+	} else {
+		r.Drop()
+		c.resumes = slices.Delete(c.resumes, i, i+1)
 	}
 }
 
@@ -175,8 +156,8 @@ func (s *twoWays) serveBacklogs(fd uint32) (stuck, more bool) {
 		return true, true // and no channel's frame is unfinished: who calls has seen to that
 	}
 	written := false
-	for r := c.resume; r != nil; {
-		next := r.next
+	for i := 0; i < len(c.resumes); i++ {
+		r := c.resumes[i]
 		switch {
 		case r.waiting:
 		case written && r.Len() > 0:
@@ -189,30 +170,21 @@ func (s *twoWays) serveBacklogs(fd uint32) (stuck, more bool) {
 			more = more || r.Len() > 0
 		}
 		if !r.waiting && r.Len() == 0 && !c.owes() {
-			c.unlink(r)
+			c.resumes = slices.Delete(c.resumes, i, i+1)
+			i--
 			stuck = !s.members.Release(r.member) || stuck
 			if s.loop.Closing(fd) {
 				return true, false
 			}
 		}
 		if stuck || c.owes() {
-			more = c.resume != nil
+			more = len(c.resumes) > 0
 			break
 		}
-		r = next
 	}
 	if more || c.owes() {
 		s.members.Wait(fd)
 	}
 	s.thaw(fd)
 	return stuck, more
-}
-
-// unlink takes r out of the list of resumes.
-func (c *cold) unlink(r *resume) {
-	link := &c.resume
-	for *link != r {
-		link = &(*link).next
-	}
-	*link = r.next
 }

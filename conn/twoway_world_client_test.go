@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"c10m/conn/wire/wiretest"
 	"c10m/poller/pollertest"
 
 	"github.com/gobwas/ws"
@@ -145,7 +144,7 @@ func (w *twoWayWorld) read(c *worldClient, n int) {
 		c.upgraded, c.stream = true, c.stream[end:]
 	}
 	for {
-		f, rest, isWhole, err := wiretest.CutFrame(c.stream)
+		f, rest, isWhole, err := cutFrame(c.stream)
 		if err != nil {
 			w.failf("client %d cannot read a header: %v", c.number, err)
 		}

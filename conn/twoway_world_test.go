@@ -215,14 +215,7 @@ func (w *twoWayWorld) settle() {
 
 // resumes reports whether a membership is still on its way to its log.
 func resumes(c *cold, n uint32) bool {
-	if c != nil {
-		for r := c.resume; r != nil; r = r.next {
-			if r.member == n {
-				return true
-			}
-		}
-	}
-	return false
+	return c.resumeOf(n) >= 0
 }
 
 // check looks at what the server keeps, between two turns.

@@ -6,14 +6,8 @@ import (
 	"c10m/access"
 	"c10m/conn/reasons"
 	"c10m/conn/wire"
+	"c10m/poller"
 )
-
-// A Loop is the loop whose requests are judged.
-type Loop interface {
-	Clock() int64
-	// LeaveNewcomers leaves those who come now to the next turn.
-	LeaveNewcomers()
-}
 
 // A Judge judges the requests of one loop by their heads: whether they may be done, and
 // for what reason not. What it finds of the request at hand is valid until the next one,
@@ -25,7 +19,7 @@ type Judge struct {
 	Subprotocols    []string        // those that an upgrade may choose
 	PublishBytesMax int             // of a message
 	MayPost         bool            // there is a bus for what clients publish
-	Loop            Loop
+	Loop            *poller.Loop
 	Pauses          *atomic.Uint64 // counts turns that had enough of tokens
 
 	// What was found.
@@ -53,7 +47,6 @@ func (j *Judge) Plain(h *wire.Head) reasons.Reason {
 	return reasons.None
 }
 
-// pageOf is what a request says of the page that asks.
 func pageOf(h *wire.Head) access.Page {
 	return access.Page{
 		Origin: h.Value(wire.Origin), Origins: h.Count(wire.Origin), Host: h.HostPort(), Site: h.Value(wire.SecFetchSite),
@@ -178,7 +171,6 @@ func (j *Judge) credentials(h *wire.Head) access.Credentials {
 	}
 }
 
-// spentOnTokens notes the time that a token took.
 func (j *Judge) spentOnTokens(began int64) {
 	j.TokenNanos += j.Loop.Clock() - began
 	if j.IsTired() {

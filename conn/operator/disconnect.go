@@ -60,10 +60,8 @@ func (o *Operator) Disconnecting() (channels int64) {
 	return channels
 }
 
-// disconnectState is a loop's walk over its connections for those of one channel.
-// It looks at all of them, one record after the other, rather than go along the
-// channel's list: that changes meanwhile, and a place in it would have to be
-// kept up by everybody who comes, goes or falls behind.
+// disconnectState is a loop's walk over all its connections for those of one channel, whose
+// list changes meanwhile.
 type disconnectState struct {
 	name   []byte
 	latest uint32 // generation: who came after it stays
@@ -102,12 +100,11 @@ func (l *Loop) Step() (next int64) {
 			w.Hurry()
 		}
 	}
-	w.Earn(now)
 	number, _ := l.registry.Find(d.name)
 	over := number == 0 || w.Left <= 0
-	for looks := disconnectLooksPerTickMax; !over && w.Due() > 0 && looks > 0; {
+	for looks := disconnectLooksPerTickMax; !over && w.Earn(now) > 0 && looks > 0; {
 		// No more at a time than may be closed, if all of them are members.
-		batch := min(w.Due(), looks)
+		batch := min(w.Earn(now), looks)
 		looks -= batch
 		w.Cursor = l.loop.Walk(w.Cursor, batch, func(fd uint32) { l.disconnectMember(d, fd, number) })
 		over = w.Cursor == 0 || w.Left <= 0

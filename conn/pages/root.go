@@ -14,7 +14,6 @@ const (
 	rootHTML = "/ html"
 )
 
-// rootPages are what is answered at /, as text and as HTML.
 func rootPages(hasDemo bool) []Page {
 	ways, text, link := reasons.WaysTo("news"), "", ""
 	if hasDemo {

@@ -204,7 +204,6 @@ var table = [Count]info{
 	Stopped:  {name: "stopped"},
 }
 
-// challenge is the header of a refused token.
 func challenge(code string) string {
 	return "WWW-Authenticate: Bearer realm=\"c10m\", error=\"" + code + "\"\r\n"
 }

@@ -40,7 +40,6 @@ func AnyOf(answers [][]byte) []byte { return answers[rand.IntN(len(answers))] }
 // Retry is how many seconds a refusal asks to wait, at the least.
 func (r Reason) Retry() int { return table[r].retry }
 
-// byError are the reasons for which tokens are refused.
 var byError = func() map[error]Reason {
 	all := map[error]Reason{nil: None}
 	for r := range Count {

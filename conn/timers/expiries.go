@@ -29,9 +29,7 @@ func SecondAfter(now, nanos int64) uint32 {
 // Expiries hold when something of a loop's connections ends, in any order:
 // chunks of slab.ChunkEntries entries outside the garbage collector's sight, and of each
 // chunk when its first is due, so that a look at them all, once a second, reads
-// the entries of the chunks where something is due. A heap would be in order at
-// the price of twenty steps through memory for each newcomer, and has to be
-// moved as a whole when it grows.
+// the entries of the chunks where something is due.
 //
 // Nobody says when a connection has ended before. Its entry stays
 // until Add passes by: Add looks at three old entries for each that it adds, so
@@ -90,7 +88,6 @@ func (x *Expiries) remove(i int) {
 	}
 }
 
-// used is the number of chunks with entries.
 func (x *Expiries) used() int {
 	return int(uint(x.count+slab.ChunkEntries-1) / slab.ChunkEntries)
 }
@@ -112,7 +109,6 @@ func (x *Expiries) Expire(now int64, valid func(Expiry) bool, late func(fd uint3
 	return math.MaxInt64
 }
 
-// A work is what a tick may still do.
 type work struct{ calls, looks, chunks int }
 
 // expireChunk goes through the chunk x.chunk and reports whether it could do

@@ -18,13 +18,6 @@ func (c *credit) earn(now int64, rate, most float64) {
 	c.last = now
 }
 
-// take spends the whole visits that are due.
-func (c *credit) take() (visits int) {
-	visits = int(c.due)
-	c.due -= float64(visits)
-	return visits
-}
-
 // An EvenWalk is a walk over a loop's connections that meets all it is for evenly over
 // a time: at what is left of them, over what is left of it. BeginWalk makes one.
 type EvenWalk struct {
@@ -51,9 +44,6 @@ func (w *EvenWalk) Earn(now int64) (visits int) {
 
 // Spend takes visits from what is due.
 func (w *EvenWalk) Spend(visits int) { w.due -= float64(visits) }
-
-// Due is what Earn has left.
-func (w *EvenWalk) Due() (visits int) { return int(w.due) }
 
 // Elapsed is the time since Earn was called last.
 func (w *EvenWalk) Elapsed(now int64) int64 { return now - w.last }
@@ -89,7 +79,8 @@ func (r *Rounds) Slice(now int64, interval time.Duration, loop Loop) (visits int
 		// A loop that was late goes round a little slower. Nobody is visited twice in
 		// one batch.
 		r.earn(now, rate, min(batchMax, float64(loop.Connections)))
-		r.batch = r.take()
+		r.batch = int(r.due)
+		r.due -= float64(r.batch)
 		r.next = OnBeat(now, beatOf(rate, float64(loop.All)/float64(interval), interval), loop.ID)
 	}
 	visits = min(r.batch, slicePerTickMax)

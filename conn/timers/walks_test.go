@@ -122,10 +122,11 @@ func TestEvenWalkIsBounded(t *testing.T) {
 		t.Errorf("%d are due at once", n)
 	}
 	w = BeginWalk(0, int64(time.Hour), 1)
-	if w.Hurry(); w.Due() != EvenPerTickMax {
-		t.Errorf("%d are due of a walk in a hurry", w.Due())
+	now := w.last
+	if w.Hurry(); w.Earn(now) != EvenPerTickMax {
+		t.Errorf("%d are due of a walk in a hurry", w.Earn(now))
 	}
-	if w.Spend(EvenPerTickMax); w.Due() != 0 {
-		t.Errorf("%d are due of a walk that has spent all", w.Due())
+	if w.Spend(EvenPerTickMax); w.Earn(now) != 0 {
+		t.Errorf("%d are due of a walk that has spent all", w.Earn(now))
 	}
 }

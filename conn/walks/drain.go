@@ -148,7 +148,6 @@ func (s *Draining) tell(d *drainState, now int64) {
 	d.steps.Push(tellingsStep{now, w.Cursor})
 }
 
-// closeTold closes those who have had the notice for long enough.
 func (s *Draining) closeTold(d *drainState, now int64) {
 	for d.steps.Len() > 0 && d.steps.Front().at <= now-d.notice {
 		d.due = d.steps.Pop().told

@@ -8,10 +8,7 @@ import (
 	"c10m/conn/timers"
 )
 
-// How those are told of an interruption (channel/interruption.go) who were there: a
-// WebSocket and a stream of events are closed with 4001, and a poll is
-// answered with 410. Each is told before it gets anything that was published after
-// the interruption, and once.
+// How those are told of an interruption (channel/interruption.go) who were there.
 //
 // A walk tells all, evenly over a time, so that their clients do not all come back at
 // once. To whom a message is due before the walk has come to him, the sweep does not
@@ -108,7 +105,6 @@ func (s *Gaps) Step() (next int64) {
 	return now + int64(timers.EvenTick)
 }
 
-// tell tells one connection, if it is untold.
 func (s *Gaps) tell(fd uint32) {
 	if s.told.TellMissed(fd) && s.walk != nil {
 		s.walk.Left--

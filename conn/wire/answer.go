@@ -146,7 +146,6 @@ func Dated(answer []byte) []byte {
 	return AppendDressed(make([]byte, 0, len(answer)+dateBytes), answer, AppendDate(date[:0], time.Now()), nil)
 }
 
-// dateBytes is the length of a Date with its name and the end of its line.
 const dateBytes = len("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")
 
 // AppendDate appends the line that says when an answer was made (RFC 9110, 6.6.1), in

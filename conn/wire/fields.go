@@ -63,7 +63,6 @@ var fieldNames = [fields]string{
 // String is the field's name as it is written usually.
 func (f Field) String() string { return fieldNames[f] }
 
-// byLength are the fields whose names have a length.
 var byLength = func() (all [32][]Field) {
 	for f := range fields {
 		n := len(fieldNames[f])
@@ -215,7 +214,6 @@ func (h *Head) Lines(f Field, into [][]byte) [][]byte {
 	return into[:n]
 }
 
-// next returns where the next line begins behind at, of a head that is complete.
 func (h *Head) next(at int) int {
 	for h.p[at] != '\n' {
 		at++

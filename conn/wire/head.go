@@ -35,7 +35,6 @@ const (
 	isDone
 )
 
-// A span is a part of the head.
 type span struct{ from, to uint16 }
 
 // A Head is the head of an HTTP request (RFC 9112, 3 and 5): the parser of one that
@@ -293,7 +292,6 @@ func control(p []byte, at int) int {
 	return at
 }
 
-// trimmed is a part of p without the blanks at its ends.
 func trimmed(p []byte, from, to int) span {
 	for from < to && (p[from] == ' ' || p[from] == '\t') {
 		from++
@@ -304,7 +302,6 @@ func trimmed(p []byte, from, to int) span {
 	return span{uint16(from), uint16(to)}
 }
 
-// finish judges what can only be judged with all fields there.
 func (h *Head) finish() {
 	switch hosts := h.Count(Host); {
 	case hosts == 0 && h.minor > 0: // RFC 9112, 3.2

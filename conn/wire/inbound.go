@@ -77,7 +77,6 @@ func (in *Inbound) Feed(p []byte, to Sink) (rest []byte, fault Fault) {
 	return p, fault
 }
 
-// feedHeader reads a header and returns what follows it.
 func (in *Inbound) feedHeader(p []byte, to Sink) (rest []byte, fault Fault) {
 	from := p
 	if in.headSize > 0 {
@@ -103,7 +102,6 @@ func (in *Inbound) feedHeader(p []byte, to Sink) (rest []byte, fault Fault) {
 	return rest, fault
 }
 
-// begin checks a header and enters its frame.
 func (in *Inbound) begin(h ws.Header, size int, to Sink) (fault Fault) {
 	state := ws.StateServerSide
 	if in.opcode != 0 {
@@ -128,7 +126,6 @@ func (in *Inbound) begin(h ws.Header, size int, to Sink) (fault Fault) {
 	return fault
 }
 
-// feedPayload takes payload bytes and returns what follows the frame.
 func (in *Inbound) feedPayload(p []byte, to Sink) (rest []byte, fault Fault) {
 	n := int(min(in.remaining, int64(len(p))))
 	part, rest := p[:n], p[n:]

@@ -58,7 +58,7 @@ func feedPieces(stream []byte, pieces []int, take bool) (*notebook, Fault, Inbou
 // the last two messages have these many bytes.
 func richStream(longs ...int) []byte {
 	text := "aé€😀z"
-	stream := wiretest.Join(
+	stream := slices.Concat(
 		wiretest.Ping(""),
 		wiretest.Frame(0x01, []byte(text[:2])), // "a" and half of "é"
 		wiretest.Ping("in between"),
@@ -76,7 +76,7 @@ func richStream(longs ...int) []byte {
 	for _, n := range longs {
 		stream = append(stream, wiretest.Frame(0x81, []byte(strings.Repeat("€", n/3)+"xyz"[:n%3]))...)
 	}
-	return wiretest.Join(stream, wiretest.Close(1001, "bye é"), wiretest.Ping("too late"))
+	return slices.Concat(stream, wiretest.Close(1001, "bye é"), wiretest.Ping("too late"))
 }
 
 var richEvents = []string{
@@ -113,7 +113,7 @@ func TestInboundEverySplit(t *testing.T) {
 }
 
 func TestInboundStandsBetweenMessages(t *testing.T) {
-	stream := wiretest.Join(wiretest.Ping("x"), wiretest.Frame(0x01, []byte("é")[:1]), wiretest.Frame(0x80, []byte("é")[1:]))
+	stream := slices.Concat(wiretest.Ping("x"), wiretest.Frame(0x01, []byte("é")[:1]), wiretest.Frame(0x80, []byte("é")[1:]))
 	_, fault, in := feedPieces(stream, []int{3}, true)
 	if fault != FaultNone || !in.Between() {
 		t.Fatalf("%v, and not between messages: %+v", fault, in)
@@ -164,7 +164,7 @@ func TestInvalidUTF8IsReportedAtOnce(t *testing.T) {
 		header := wiretest.Frame(0x01, bytes.Repeat([]byte{'x'}, 100))[:6]
 		payload := wiretest.Frame(0x01, []byte(c.text))[6:]
 		for at := 1; at <= c.at; at++ {
-			_, fault, _ := feedPieces(wiretest.Join(header, payload[:at]), slices.Repeat([]int{1}, 20), true)
+			_, fault, _ := feedPieces(slices.Concat(header, payload[:at]), slices.Repeat([]int{1}, 20), true)
 			if (fault == FaultText) != (at == c.at) {
 				t.Errorf("%q after %d bytes: %v", c.text, at, fault)
 			}
@@ -305,7 +305,7 @@ func FuzzInbound(f *testing.F) {
 	rich := richStream(126, 200)
 	f.Add(rich[:120], []byte{1, 2, 3}, true)
 	f.Add(rich[len(rich)-40:], []byte{9}, false)
-	f.Add(wiretest.Join(wiretest.Frame(0x01, []byte("é")[:1]), wiretest.Ping(""), wiretest.Frame(0x80, []byte("é")[1:])), []byte{1}, true)
+	f.Add(slices.Concat(wiretest.Frame(0x01, []byte("é")[:1]), wiretest.Ping(""), wiretest.Frame(0x80, []byte("é")[1:])), []byte{1}, true)
 	f.Add(wiretest.Close(1000, ""), []byte{7, 1}, true)
 	f.Add(wiretest.Frame(0x82, make([]byte, messageBytesMax+1))[:20], []byte{2}, true)
 	f.Fuzz(func(t *testing.T, stream, cuts []byte, take bool) {

@@ -59,7 +59,6 @@ func PollResponseBytes(messages []PollMessage) int {
 	return bytes
 }
 
-// pollHeadBytes is more than the head of an answer without the list of messages.
 const pollHeadBytes = 512
 
 // AppendPollEmpty appends the answer to a poll that found nothing in time: 204,
@@ -86,7 +85,6 @@ func appendHistory(p []byte, kept int) []byte {
 	return append(strconv.AppendInt(append(p, "C10m-History: "...), int64(kept), 10), "\r\n"...)
 }
 
-// pollGoneText says what happened and what to do.
 const pollGoneText = "Messages may have been missed; go on from C10m-Position, or without since.\n"
 
 func appendPollBare(p []byte, status string, position, fields []byte, text string, last bool) []byte {
