@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
 // The PROXY protocol, versions 1 and 2, as its specification has it
@@ -80,26 +81,21 @@ func parseProxyV1(p []byte) (ProxyHeader, error) {
 	if string(protocol) == "UNKNOWN" {
 		return header, nil // "the receiver must ignore anything presented before the CRLF"
 	}
-	var words [4][]byte // source, destination, their ports
-	for i := range words {
-		var more bool
-		if words[i], rest, more = bytes.Cut(rest, []byte(" ")); more != (i < len(words)-1) {
-			return ProxyHeader{}, ErrProxyHeader
-		}
-	}
-	var ok bool
-	if header.Client, ok = proxyV1Address(protocol, words[0]); !ok {
+	words := strings.Split(string(rest), " ")
+	if len(words) != 4 { // source, destination, their ports
 		return ProxyHeader{}, ErrProxyHeader
 	}
-	if _, ok = proxyV1Address(protocol, words[1]); !ok || !proxyV1Port(words[2]) || !proxyV1Port(words[3]) {
+	client, isAddress := proxyV1Address(protocol, words[0])
+	if _, ok := proxyV1Address(protocol, words[1]); !isAddress || !ok || !proxyV1Port(words[2]) || !proxyV1Port(words[3]) {
 		return ProxyHeader{}, ErrProxyHeader
 	}
+	header.Client = client
 	return header, nil
 }
 
 // proxyV1Address reads an address of the family that the protocol's name says.
-func proxyV1Address(protocol, word []byte) (netip.Addr, bool) {
-	address, err := netip.ParseAddr(string(word))
+func proxyV1Address(protocol []byte, word string) (netip.Addr, bool) {
+	address, err := netip.ParseAddr(word)
 	if err != nil || address.Zone() != "" {
 		return netip.Addr{}, false
 	}
@@ -113,8 +109,8 @@ func proxyV1Address(protocol, word []byte) (netip.Addr, bool) {
 }
 
 // proxyV1Port reports whether word is a port: decimal, without leading zeros.
-func proxyV1Port(word []byte) bool {
-	_, err := strconv.ParseUint(string(word), 10, 16)
+func proxyV1Port(word string) bool {
+	_, err := strconv.ParseUint(word, 10, 16)
 	return err == nil && (word[0] != '0' || len(word) == 1)
 }
 

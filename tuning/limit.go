@@ -2,6 +2,7 @@ package tuning
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -19,12 +20,12 @@ type bound struct {
 // It is memory that is free now, so a server that starts beside an old one
 // which still drains should be told its limit and not left to find it.
 func DefaultMaxConnections(host Host, want Want) (int, string) {
-	return host.most(want, append(host.memoryBound(), host.otherBounds()...))
+	return host.most(want, append([]bound{host.memoryBound()}, host.otherBounds()...)...)
 }
 
 // most returns the largest number of connections that all bounds hold for, and
 // the reason of the one that the next would break.
-func (h Host) most(want Want, bounds []bound) (int, string) {
+func (h Host) most(want Want, bounds ...bound) (int, string) {
 	h.Cores = max(h.Cores, 1)
 	want = normal(want)
 	// refuses returns why so many do not fit, empty if they do.
@@ -36,11 +37,8 @@ func (h Host) most(want Want, bounds []bound) (int, string) {
 		if err != nil {
 			return fdReason(request)
 		}
-		l := loadOf(h, w, plan)
-		for _, b := range bounds {
-			if !b.holds(l) {
-				return b.reason
-			}
+		if i := slices.IndexFunc(bounds, func(b bound) bool { return !b.holds(loadOf(h, w, plan)) }); i >= 0 {
+			return bounds[i].reason
 		}
 		return ""
 	}
@@ -70,28 +68,19 @@ func fdReason(r FDRequest) string {
 }
 
 // memoryBound is what the memory that is free now allows.
-func (h Host) memoryBound() []bound {
+func (h Host) memoryBound() bound {
 	free, reason, ok := h.freeMemory()
 	if !ok {
-		return []bound{{
-			reason: "unknown memory, as nothing of the host can be read",
-			holds:  func(l load) bool { return l.connections <= connectionsUnknownHost },
-		}}
+		return bound{"unknown memory, as nothing of the host can be read", func(l load) bool { return l.connections <= connectionsUnknownHost }}
 	}
-	return []bound{{
-		reason: reason,
-		holds:  func(l load) bool { return l.estimate().Total <= free },
-	}}
+	return bound{reason, func(l load) bool { return l.estimate().Total <= free }}
 }
 
 // otherBounds reads the limits that are numbers of connections, more or less.
 func (h Host) otherBounds() (bounds []bound) {
 	add := func(name string, need func(load) int64) {
 		if v, ok := h.sysctl(name); ok {
-			bounds = append(bounds, bound{
-				reason: fmt.Sprintf("%s (%s)", name, count(v)),
-				holds:  func(l load) bool { return need(l) <= v },
-			})
+			bounds = append(bounds, bound{fmt.Sprintf("%s (%s)", name, count(v)), func(l load) bool { return need(l) <= v }})
 		}
 	}
 	add("fs.epoll.max_user_watches", load.needWatches)
@@ -103,10 +92,8 @@ func (h Host) otherBounds() (bounds []bound) {
 	}
 	levels, _ := h.cgroupPids()
 	if l, limited := least(levels, cgroupLevel.limit); limited {
-		bounds = append(bounds, bound{
-			reason: fmt.Sprintf("the cgroup pids limit (%s), as each loop is a thread", count(l.Limit)),
-			holds:  func(at load) bool { return at.needThreads() <= l.Limit },
-		})
+		reason := fmt.Sprintf("the cgroup pids limit (%s), as each loop is a thread", count(l.Limit))
+		bounds = append(bounds, bound{reason, func(at load) bool { return at.needThreads() <= l.Limit }})
 	}
 	return bounds
 }

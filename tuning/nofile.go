@@ -22,18 +22,9 @@ func (n Nofile) raised() int {
 	return n.Hard
 }
 
-// rlimits is the seam between RaiseNofile and the kernel.
-type rlimits struct {
-	get func(*unix.Rlimit) error
-	set func(*unix.Rlimit) error
-}
-
-var kernelRlimits = rlimits{
-	get: func(r *unix.Rlimit) error { return unix.Getrlimit(unix.RLIMIT_NOFILE, r) },
-	// Setrlimit of x/sys goes through package syscall, which then knows that
-	// the limit is meant and hands it on to child processes.
-	set: func(r *unix.Rlimit) error { return unix.Setrlimit(unix.RLIMIT_NOFILE, r) },
-}
+// getRlimit and setRlimit are replaced by tests. That of x/sys goes through package syscall,
+// which then knows that the limit is meant and hands it on to child processes.
+var getRlimit, setRlimit = unix.Getrlimit, unix.Setrlimit
 
 // RaiseNofile raises the soft limit of open files to the hard limit and
 // returns both as they are afterwards. The hard limit is never raised: it is
@@ -44,11 +35,9 @@ var kernelRlimits = rlimits{
 // child processes (syscall/rlimit.go); to take the last descriptor would end
 // that, and children that use select(2) would inherit a limit that is not
 // meant for them.
-func RaiseNofile() (Nofile, error) { return raiseNofile(kernelRlimits) }
-
-func raiseNofile(r rlimits) (Nofile, error) {
+func RaiseNofile() (Nofile, error) {
 	var limit unix.Rlimit
-	if err := r.get(&limit); err != nil {
+	if err := getRlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return Nofile{}, fmt.Errorf("reading the limit of open files failed, so it stays as it is: %w", err)
 	}
 	was := nofileOf(limit)
@@ -56,12 +45,12 @@ func raiseNofile(r rlimits) (Nofile, error) {
 		return was, nil
 	}
 	limit.Cur = limit.Max
-	if err := r.set(&limit); err != nil {
+	if err := setRlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return was, fmt.Errorf("raising the soft limit of open files from %s to the hard limit of %s failed, start with ulimit -n or LimitNOFILE= set higher: %w",
 			count(was.Soft), count(was.Hard), err)
 	}
 	// Read back: the truth is what the kernel kept.
-	if err := r.get(&limit); err != nil {
+	if err := getRlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return Nofile{Soft: was.Hard, Hard: was.Hard}, nil
 	}
 	return nofileOf(limit), nil

@@ -9,6 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// replaceRlimits puts others in place of the kernel's, until the test ends.
+func replaceRlimits(t *testing.T, get, set func(int, *unix.Rlimit) error) {
+	getRlimit, setRlimit = get, set
+	t.Cleanup(func() { getRlimit, setRlimit = unix.Getrlimit, unix.Setrlimit })
+}
+
 func TestRaiseNofile(t *testing.T) {
 	refused := errors.New("refused")
 	for _, tc := range []struct {
@@ -29,19 +35,17 @@ func TestRaiseNofile(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			kernel, sets := unix.Rlimit{Cur: tc.soft, Max: tc.hard}, 0
-			got, err := raiseNofile(rlimits{
-				get: func(r *unix.Rlimit) error { *r = kernel; return nil },
-				set: func(r *unix.Rlimit) error {
-					sets++
-					if r.Max != tc.hard {
-						t.Errorf("the hard limit was set to %d", r.Max)
-					}
-					if tc.setErr == nil {
-						kernel = *r
-					}
-					return tc.setErr
-				},
+			replaceRlimits(t, func(_ int, r *unix.Rlimit) error { *r = kernel; return nil }, func(_ int, r *unix.Rlimit) error {
+				sets++
+				if r.Max != tc.hard {
+					t.Errorf("the hard limit was set to %d", r.Max)
+				}
+				if tc.setErr == nil {
+					kernel = *r
+				}
+				return tc.setErr
 			})
+			got, err := RaiseNofile()
 			if got != tc.want || sets != tc.sets || (err != nil) != tc.fails {
 				t.Errorf("got %+v after %d sets, error %v; want %+v after %d", got, sets, err, tc.want, tc.sets)
 			}
@@ -53,7 +57,8 @@ func TestRaiseNofile(t *testing.T) {
 }
 
 func TestRaiseNofileUnreadable(t *testing.T) {
-	_, err := raiseNofile(rlimits{get: func(*unix.Rlimit) error { return unix.EPERM }})
+	replaceRlimits(t, func(int, *unix.Rlimit) error { return unix.EPERM }, nil)
+	_, err := RaiseNofile()
 	if !errors.Is(err, unix.EPERM) {
 		t.Errorf("error %v", err)
 	}
