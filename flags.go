@@ -102,12 +102,11 @@ func (f *doctorFlags) options() tuning.DoctorOptions {
 }
 
 // portsOf are the ports of addresses.
-func portsOf(addresses []poller.Address) []tuning.Range {
-	var ports []int
+func portsOf(addresses []poller.Address) (ports []int) {
 	for _, address := range addresses {
 		ports = append(ports, int(address.Port()))
 	}
-	return tuning.Ports(ports)
+	return ports
 }
 
 // addressesOf are all listening addresses of --listen.

@@ -85,18 +85,9 @@ func onlineCPUs() int {
 	if !ok {
 		return runtime.NumCPU()
 	}
-	return countRanges(online)
-}
-
-// countRanges counts what a list like "0-3,8,10-11" names; what is no such list counts as
-// nothing.
-func countRanges(list string) (n int) {
-	ranges, ok := parseRanges(list)
+	cpus, ok := parseList(online)
 	if !ok {
-		return 0
+		return 0 // whoever asks has no more
 	}
-	for _, r := range ranges {
-		n += r.Last - r.First + 1
-	}
-	return n
+	return len(cpus)
 }

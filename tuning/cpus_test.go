@@ -56,12 +56,20 @@ func TestCPUsWhereBindingIsForbidden(t *testing.T) {
 	}
 }
 
-func TestCountRanges(t *testing.T) {
+func TestLists(t *testing.T) {
 	for list, wanted := range map[string]int{
-		"0": 1, "0-1": 2, "0-3,8,10-11": 7, "": 0, "x": 0, "3-1": 0, "0-": 0,
+		"0": 1, "0-1": 2, "0-3,8,10-11": 7, "65535": 1,
 	} {
-		if n := countRanges(list); n != wanted {
-			t.Errorf("%q names %d, not %d", list, n, wanted)
+		if numbers, ok := parseList(list); !ok || len(numbers) != wanted || formatList(numbers) != list {
+			t.Errorf("%q names %v, %v, and not %d; they are %q", list, numbers, ok, wanted, formatList(numbers))
 		}
+	}
+	for _, list := range []string{"", "x", "3-1", "0-", "65536", "0-999999999"} {
+		if numbers, ok := parseList(list); ok || numbers != nil {
+			t.Errorf("%q names %v", list, numbers)
+		}
+	}
+	if numbers, ok := parseList("3,x,1-2"); ok || formatList(numbers) != "1-3" {
+		t.Errorf("of a list in part there is %v, %v", numbers, ok)
 	}
 }

@@ -131,9 +131,11 @@ func normal(w Want) Want {
 		w.Ports = PortsDefault
 	}
 	if w.Listen == nil {
-		w.Listen = []Range{{portDefault, portDefault + w.Ports - 1}}
+		for port := portDefault; port <= min(portDefault+w.Ports-1, portMax); port++ {
+			w.Listen = append(w.Listen, port)
+		}
 	}
-	w.Ports = min(w.Ports, 65535)
+	w.Ports = min(w.Ports, portMax)
 	if w.FDTables == "" {
 		w.FDTables = FDAuto
 	}

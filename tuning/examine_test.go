@@ -54,7 +54,7 @@ func TestExamine(t *testing.T) {
 		{"port range", files{"/proc/sys/net/ipv4/ip_local_port_range": "x"}, Want{}, "net.ipv4.ip_local_port_range", NotNeeded, ""},
 		{"local ports over ours", files{"/proc/sys/net/ipv4/ip_local_port_range": "1024\t65535"}, Want{}, "net.ipv4.ip_local_reserved_ports", Advice, "ip_local_reserved_ports=10000-11000,"},
 		{"local ports over some of ours", files{"/proc/sys/net/ipv4/ip_local_port_range": "10100\t65535"}, Want{Ports: 120}, "net.ipv4.ip_local_reserved_ports", Advice, "=10100-10119, or listen below 10100"},
-		{"local ports over one", nil, Want{Listen: []Range{{8080, 8081}, {40000, 40000}}}, "net.ipv4.ip_local_reserved_ports", Advice, "=40000,"},
+		{"local ports over one", nil, Want{Listen: []int{8080, 8081, 40000}}, "net.ipv4.ip_local_reserved_ports", Advice, "=40000,"},
 		{"reserved among them", files{"/proc/sys/net/ipv4/ip_local_port_range": "1024\t65535", "/proc/sys/net/ipv4/ip_local_reserved_ports": "9000,10000-10999\n"},
 			Want{}, "net.ipv4.ip_local_reserved_ports", Advice, "=9000,10000-11000,"},
 		{"all reserved", files{"/proc/sys/net/ipv4/ip_local_port_range": "1024\t65535", "/proc/sys/net/ipv4/ip_local_reserved_ports": "10000-11000\n"},

@@ -2,6 +2,7 @@ package tuning
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -55,22 +56,16 @@ func text(fsys fs.FS, name string) (string, bool) {
 }
 
 // numbers reads a file of integers parted by white space.
-func numbers(fsys fs.FS, name string) ([]int64, bool) {
-	s, ok := text(fsys, name)
-	if !ok {
-		return nil, false
-	}
-	fields := strings.Fields(s)
-	if len(fields) == 0 {
-		return nil, false
-	}
-	values := make([]int64, len(fields))
-	for i, f := range fields {
-		if values[i], ok = number(f); !ok {
+func numbers(fsys fs.FS, name string) (values []int64, ok bool) {
+	s, _ := text(fsys, name)
+	for field := range strings.FieldsSeq(s) {
+		v, isNumber := number(field)
+		if !isNumber {
 			return nil, false
 		}
+		values = append(values, v)
 	}
-	return values, true
+	return values, len(values) > 0
 }
 
 // number reads one integer. What is above int64 is math.MaxInt64: the kernel
@@ -143,17 +138,9 @@ func (h Host) meminfo(key string) (int64, bool) {
 
 // kernel reads the kernel's version, as the first two numbers of its release.
 func (h Host) kernel() (release string, major, minor int, ok bool) {
-	release, ok = text(h.Proc, "sys/kernel/osrelease")
-	if !ok {
-		return "", 0, 0, false
-	}
-	parts := strings.FieldsFunc(release, func(r rune) bool { return r < '0' || r > '9' })
-	if len(parts) < 2 {
-		return release, 0, 0, false
-	}
-	major, err1 := strconv.Atoi(parts[0])
-	minor, err2 := strconv.Atoi(parts[1])
-	return release, major, minor, err1 == nil && err2 == nil
+	release, _ = text(h.Proc, "sys/kernel/osrelease")
+	n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor)
+	return release, major, minor, n == 2
 }
 
 // capSysAdmin is the capability's bit (capability.h).

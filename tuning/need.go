@@ -2,11 +2,11 @@ package tuning
 
 // Want is what the host is asked to carry.
 type Want struct {
-	Connections int     // 0: what memory and limits allow
-	Ports       int     // listening ports; 0: PortsDefault
-	Listen      []Range // which they are; nil: from portDefault on
-	Loops       int     // --loops; 0 chooses
-	FDTables    string  // --fd-tables; empty is FDAuto
+	Connections int    // 0: what memory and limits allow
+	Ports       int    // listening ports; 0: PortsDefault
+	Listen      []int  // which they are; nil: from portDefault on
+	Loops       int    // --loops; 0 chooses
+	FDTables    string // --fd-tables; empty is FDAuto
 }
 
 // load is a Want with everything decided: the argument of all formulas.

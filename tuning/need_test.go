@@ -1,6 +1,9 @@
 package tuning
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // The needs at three sizes, written out. A change of a formula has to be
 // looked at here.
@@ -93,7 +96,10 @@ func TestText(t *testing.T) {
 			t.Errorf("roundUp(%d): %d, want %d", v, got, want)
 		}
 	}
-	if got := wrap("aa bb ccccccc d", 5); len(got) != 3 || got[0] != "aa bb" || got[1] != "ccccccc" || got[2] != "d" {
-		t.Errorf("wrap: %q", got)
+	var wrapped strings.Builder
+	writeWrapped(&wrapped, "", 5, "# ")
+	writeWrapped(&wrapped, "aa bb ccccccc d", 5, "# ")
+	if got := wrapped.String(); got != "# aa bb\n# ccccccc\n# d\n" {
+		t.Errorf("wrapped: %q", got)
 	}
 }

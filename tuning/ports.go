@@ -7,12 +7,9 @@ import (
 	"strings"
 )
 
-// A Range is numbers from First to Last.
-type Range struct{ First, Last int }
-
-// parseRanges reads a list like "0-3,8,10-11" (cpuset(7), Formats). What is no such
-// range is left out, and then the list is not ok.
-func parseRanges(list string) (ranges []Range, ok bool) {
+// parseList reads a list like "0-3,8,10-11" (cpuset(7), Formats). What is no such range is
+// left out, and then the list is not ok.
+func parseList(list string) (numbers []int, ok bool) {
 	ok = true
 	for part := range strings.SplitSeq(list, ",") {
 		first, last, isRange := strings.Cut(part, "-")
@@ -21,61 +18,33 @@ func parseRanges(list string) (ranges []Range, ok bool) {
 		}
 		a, errFirst := strconv.Atoi(first)
 		b, errLast := strconv.Atoi(last)
-		if errFirst != nil || errLast != nil || b < a {
+		if errFirst != nil || errLast != nil || b < a || b > portMax {
 			ok = false
 			continue
 		}
-		ranges = append(ranges, Range{a, b})
-	}
-	return ranges, ok
-}
-
-// Ports makes ranges of ports in any order.
-func Ports(ports []int) (ranges []Range) {
-	ports = slices.Compact(slices.Sorted(slices.Values(ports)))
-	for _, port := range ports {
-		if n := len(ranges); n > 0 && ranges[n-1].Last == port-1 {
-			ranges[n-1].Last = port
-		} else {
-			ranges = append(ranges, Range{port, port})
+		for ; a <= b; a++ {
+			numbers = append(numbers, a)
 		}
 	}
-	return ranges
+	return numbers, ok
 }
 
-func (r Range) String() string {
-	if r.First == r.Last {
-		return strconv.Itoa(r.First)
-	}
-	return fmt.Sprintf("%d-%d", r.First, r.Last)
-}
-
-// ports are all of a range.
-func (r Range) ports() (all []int) {
-	for port := r.First; port <= r.Last; port++ {
-		all = append(all, port)
-	}
-	return all
-}
-
-func join(ranges []Range) string {
-	texts := make([]string, len(ranges))
-	for i, r := range ranges {
-		texts[i] = r.String()
-	}
-	return strings.Join(texts, ",")
-}
-
-// reservedPorts reads net.ipv4.ip_local_reserved_ports, a list like "8080,9000-9010".
-func (h Host) reservedPorts(setting string) (ports []int, ok bool) {
-	list, ok := text(h.Proc, sysctlFile(setting))
-	ranges, _ := parseRanges(list)
-	for _, r := range ranges {
-		if r.Last <= portMax {
-			ports = append(ports, r.ports()...)
+// formatList writes numbers in any order as such a list.
+func formatList(numbers []int) string {
+	numbers = slices.Compact(slices.Sorted(slices.Values(numbers)))
+	var parts []string
+	for i := 0; i < len(numbers); i++ {
+		first := i
+		for i+1 < len(numbers) && numbers[i+1] == numbers[i]+1 {
+			i++
 		}
+		part := strconv.Itoa(numbers[first])
+		if i > first {
+			part += "-" + strconv.Itoa(numbers[i])
+		}
+		parts = append(parts, part)
 	}
-	return ports, ok
+	return strings.Join(parts, ",")
 }
 
 // localPorts looks whether the kernel may give one of our ports to somebody who
@@ -87,26 +56,25 @@ func (x *examination) localPorts() {
 		warn: true,
 	}
 	local, known := x.host.sysctls("net.ipv4.ip_local_port_range")
-	reserved, ok := x.host.reservedPorts(c.Setting)
+	list, ok := text(x.host.Proc, sysctlFile(c.Setting)) // like "8080,9000-9010"
+	reserved, _ := parseList(list)
 	if !known || len(local) != 2 || !ok {
 		x.add(c)
 		return
 	}
 	c.Verdict, c.Now = OK, "none"
 	if len(reserved) > 0 {
-		c.Now = join(Ports(reserved))
+		c.Now = formatList(reserved)
 	}
 	var exposed []int
-	for _, r := range x.want.Listen {
-		for _, port := range r.ports() {
-			if int64(port) >= local[0] && int64(port) <= local[1] && !slices.Contains(reserved, port) {
-				exposed = append(exposed, port)
-			}
+	for _, port := range x.want.Listen {
+		if int64(port) >= local[0] && int64(port) <= local[1] && !slices.Contains(reserved, port) {
+			exposed = append(exposed, port)
 		}
 	}
 	if len(exposed) > 0 {
-		c.Verdict, c.Need = Advice, join(Ports(exposed))
-		c.Value = join(Ports(append(reserved, exposed...)))
+		c.Verdict, c.Need = Advice, formatList(exposed)
+		c.Value = formatList(append(reserved, exposed...))
 		c.Fix = fmt.Sprintf("sysctl -w %s=%s, or listen below %d", c.Setting, c.Value, local[0])
 	}
 	x.add(c)

@@ -51,21 +51,13 @@ func roundUp(v int64) int64 {
 func powerOfTwo(v int64) int64 { return 1 << bits.Len64(uint64(max(v, 1)-1)) }
 
 // writeWrapped writes text in lines that begin with indent and have at most width bytes
-// behind it.
+// behind it; a word that is longer stands alone.
 func writeWrapped(b *strings.Builder, text string, width int, indent string) {
-	for _, line := range wrap(text, width) {
-		b.WriteString(indent + line + "\n")
-	}
-}
-
-// wrap breaks text at spaces into lines of at most width bytes; a word that is
-// longer stands alone.
-func wrap(text string, width int) []string {
-	var lines []string
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if line != "" && len(line)+1+len(word) > width {
-			lines, line = append(lines, line), ""
+			b.WriteString(indent + line + "\n")
+			line = ""
 		}
 		if line != "" {
 			line += " "
@@ -73,7 +65,6 @@ func wrap(text string, width int) []string {
 		line += word
 	}
 	if line != "" {
-		lines = append(lines, line)
+		b.WriteString(indent + line + "\n")
 	}
-	return lines
 }
