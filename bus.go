@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap"
 )
 
-// openBus opens the way in.
 func openBus(f *serveFlags, hub *channel.Hub, onGap func(bus.Gap), log *zap.Logger) (bus.Bus, error) {
 	if f.Bus == "embedded" {
 		return redisbus.ListenEmbedded(f.embedded(), hub, log)

@@ -101,7 +101,6 @@ func (f *doctorFlags) options() tuning.DoctorOptions {
 	}
 }
 
-// portsOf are the ports of addresses.
 func portsOf(addresses []poller.Address) (ports []int) {
 	for _, address := range addresses {
 		ports = append(ports, int(address.Port()))

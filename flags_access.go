@@ -27,7 +27,6 @@ type accessFlags struct {
 	ForwardedFor       bool        `group:"Who gets in" help:"Requests from --trusted say in X-Forwarded-For who the client is (nginx, most cloud load balancers): the last address there that is not trusted itself. Those without are refused with 400; from everybody else the field is ignored."`
 }
 
-// limits are the limits per address.
 func (f *accessFlags) limits() access.AddressLimits {
 	burst := f.AddressBurst
 	if burst == 0 {
@@ -50,7 +49,6 @@ func (f *accessFlags) access(descriptorsMax int, private bool) (a admission.Acce
 	return a, nil
 }
 
-// validate returns an error for the operator.
 func (f *accessFlags) validate() error {
 	const connectionsMax, burstMax = math.MaxInt32, 1_000_000
 	if (f.ProxyProtocol || f.ForwardedFor) && len(f.Trusted) == 0 {

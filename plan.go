@@ -11,11 +11,13 @@ import (
 	"c10m/bus"
 	"c10m/channel"
 	"c10m/conn"
+	"c10m/conn/pages"
 	"c10m/internal/cli"
 	"c10m/poller"
 	"c10m/poller/epoll"
 	"c10m/redisbus"
 	"c10m/tuning"
+	"c10m/web"
 
 	"go.uber.org/zap"
 )
@@ -139,6 +141,33 @@ func (p *plan) planSockets(f *serveFlags) (err error) {
 	return nil
 }
 
+// demoHistory is how many messages of a channel --demo keeps: enough for a page that
+// looks on while its server's network goes and comes.
+const demoHistory = 100
+
+// openDemo makes the demo work out of the box.
+func (f *serveFlags) openDemo() {
+	if !f.Demo {
+		return
+	}
+	f.Publish = "own"
+	if f.History == 0 {
+		f.History = demoHistory
+	}
+}
+
+func (f *serveFlags) pages() []pages.Page {
+	own := web.Module()
+	if f.Demo {
+		own = append(own, web.Demo()...)
+	}
+	served := make([]pages.Page, len(own))
+	for i, page := range own {
+		served[i] = pages.Page(page)
+	}
+	return served
+}
+
 // publishBytesTotal bounds what clients have published and the bus has not
 // taken, over all loops; and as much again what they have published in part.
 const publishBytesTotal = 64 << 20
@@ -161,7 +190,6 @@ func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
 	}
 }
 
-// hub is the configuration of the door into the loops.
 func (f *serveFlags) hub(p *plan) channel.HubConfig {
 	config := conn.HubConfig(f.frameMode(), int(f.MessageBytes), poller.Now)
 	config.History = p.conn.History

@@ -23,7 +23,6 @@ func (f *serveFlags) tokens() (*access.Tokens, error) {
 	})
 }
 
-// passwordFiles name files that hold passwords.
 type passwordFiles struct {
 	BusPasswordFile   string `group:"Where messages come from" placeholder:"FILE" help:"The password of the embedded bus is the first line of this file, as containers and systemd hand out secrets. Read again on SIGHUP: peers that gave the former password stay."`
 	AdminPasswordFile string `group:"The operator's pages" placeholder:"FILE" help:"The password of the admin pages is the first line of this file. Read again on SIGHUP."`
@@ -41,7 +40,6 @@ func (f *serveFlags) checkPasswords() error {
 	return nil
 }
 
-// readPasswords reads the files of passwords.
 func (f *serveFlags) readPasswords() (err error) {
 	files := &f.PasswordFiles
 	if files.BusPasswordFile != "" {

@@ -75,7 +75,6 @@ func cutLast(list []byte) (rest, last []byte, more bool) {
 	return list[:max(comma, 0)], bytes.Trim(list[comma+1:], " \t"), comma >= 0
 }
 
-// parseForwarded reads an address with or without a port.
 func parseForwarded(entry []byte) (netip.Addr, error) {
 	const addressBytesMax = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
 	if len(entry) > addressBytesMax {

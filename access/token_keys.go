@@ -99,7 +99,6 @@ func readKeys(keyFiles []string, jwksFile string) (*keySet, error) {
 	return s, nil
 }
 
-// addFile reads one file.
 func (s *keySet) addFile(name string, parse func([]byte) ([]key, error)) error {
 	data, err := secret.Read(name, keyFileBytesMax, "--token-key and --token-jwks take the name of a file that holds the key, and not the key")
 	if err != nil {

@@ -71,7 +71,6 @@ func (m *metric) read(stats any) float64 {
 	panic("BUG: " + m.desc.String() + " is a field of an unknown type")
 }
 
-// newRegistry holds everything that /metrics shows.
 func newRegistry(sources Sources, log *zap.Logger) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(&collector{sources}, newGoCollector())
@@ -236,7 +235,6 @@ func readHistogram(loop *poller.Histogram) (h histogram) {
 	return h
 }
 
-// merge adds another histogram.
 func (h *histogram) merge(other *histogram) {
 	if h.counts == nil {
 		h.bounds, h.counts = other.bounds, make([]uint64, len(other.counts))
@@ -294,7 +292,6 @@ func (o output) value(desc *prometheus.Desc, kind prometheus.ValueType, v float6
 	o.send(desc, m, err)
 }
 
-// numbers sends metrics of one struct of Stats.
 func (o output) numbers(metrics []metric, stats any) {
 	for _, m := range metrics {
 		o.value(m.desc, m.kind, m.read(stats))

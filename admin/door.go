@@ -25,7 +25,6 @@ type door struct {
 	closed *prometheus.CounterVec // fixed after construction
 }
 
-// A visitor is one connection.
 type visitor struct {
 	// Fixed after construction.
 	conn net.Conn
@@ -51,7 +50,6 @@ func newDoor(registry prometheus.Registerer) *door {
 	return d
 }
 
-// count is the number of connections.
 func (d *door) count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -126,6 +126,14 @@ var paceMetrics = metricsOf[tuning.PacerStats]([]number{
 	{"sweep_window_cuts_total", "Cuts", "Times that the window shrank. A steady rise means that the network, or a device of this host, carries less than is published."},
 })
 
+// repeatMetrics are the keys of messages.
+var repeatMetrics = metricsOf[bus.RepeatsStats]([]number{
+	{"publish_repeats_total", "Repeats", "Messages with a key (Idempotency-Key, PUB <channel> <key>) that had come before, and were answered and not published again."},
+	{"publish_keys_reused_total", "KeysReused", "Messages that were refused since their key was another message's."},
+	{"publish_keys_forgotten_total", "KeysForgotten", "Keys that were forgotten before their five minutes: more came than --publish-keys."},
+	{"publish_keys", "Keys", "Keys of messages that are remembered."},
+})
+
 // What is not simply one number.
 var (
 	buildInfo  = newDesc("build_info", "1, with the version of the server.", "version")

@@ -36,7 +36,6 @@ type Operator interface {
 	DisconnectChannel(ctx context.Context, name string, over time.Duration) (clients int, err error)
 }
 
-// An operatorPage serves /operator/.
 type operatorPage struct {
 	// Fixed after construction.
 	sources *Sources
@@ -105,7 +104,6 @@ func (p *operatorPage) say(w http.ResponseWriter, answer any) {
 	sayJSON(w, http.StatusOK, text)
 }
 
-// clients shows some of the connections of one channel.
 func (p *operatorPage) clients(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("channel")
 	if !channel.ValidName([]byte(name)) {

@@ -252,7 +252,6 @@ func newLookAnswer(looks []*operator.Look, loops int) *lookAnswer {
 	return answer
 }
 
-// channels are the largest that match a pattern.
 func (p *operatorPage) channels(w http.ResponseWriter, r *http.Request) {
 	pattern := r.URL.Query().Get("match")
 	if len(pattern) > listPatternBytesMax {
@@ -279,7 +278,6 @@ func (p *operatorPage) channels(w http.ResponseWriter, r *http.Request) {
 	p.say(w, answer)
 }
 
-// newSurveyAnswer puts together what the loops said.
 func newSurveyAnswer(found []*channel.Surveyed, loops int) *surveyAnswer {
 	answer := &surveyAnswer{Largest: []largestAnswer{}, Silent: loops - len(found)}
 	sums := make(map[string]int)

@@ -26,7 +26,6 @@ type page struct {
 	serve http.Handler
 }
 
-// pages are all there is.
 func (s *Server) pages(registry *prometheus.Registry, errorLog *log.Logger) []page {
 	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorLog: errorLog,
@@ -50,7 +49,6 @@ func (s *Server) pages(registry *prometheus.Registry, errorLog *log.Logger) []pa
 	}
 }
 
-// handler is the whole site.
 func (s *Server) handler(registry *prometheus.Registry, errorLog *log.Logger) http.Handler {
 	mux := http.NewServeMux()
 	var index strings.Builder
@@ -157,7 +155,6 @@ func trouble(health bus.Health) string {
 
 func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// bounded refuses profiles that take too long.
 func bounded(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// What is no number is for net/http/pprof to refuse or replace.

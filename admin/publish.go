@@ -57,6 +57,20 @@ func (s *Server) ways(next http.Handler) http.Handler {
 	})
 }
 
+// How a request to publish ended: the values of a counter's label.
+const (
+	resultPublished   = "published"
+	resultBadRequest  = "bad_request" // 400, 405, 415
+	resultTooBig      = "too_big"     // 413
+	resultIncomplete  = "incomplete"  // 400, if anybody is there to read it
+	resultOverloaded  = "overloaded"  // 429
+	resultBusDown     = "bus_down"    // 503
+	resultUnconfirmed = "unconfirmed" // 503
+	resultKeyReused   = "key_reused"  // 422
+)
+
+var publishResults = []string{resultPublished, resultBadRequest, resultTooBig, resultIncomplete, resultOverloaded, resultBusDown, resultUnconfirmed, resultKeyReused}
+
 // A publisher serves POST /publish: its messages take the way of any PUBLISH.
 type publisher struct {
 	// Fixed after construction.
@@ -252,7 +266,6 @@ func (p *publisher) hand(ctx context.Context, messages []*bus.Publication) error
 	return nil
 }
 
-// queue waits for a place.
 func (p *publisher) queue(ctx context.Context) error {
 	defer p.waiting.Add(-1)
 	if p.waiting.Add(1) <= publishesWaitingMax {

@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,10 +49,10 @@ func (p *publisher) parseBatch(body []byte) ([]*bus.Publication, error) {
 			return nil, b.bad(err)
 		}
 		if token.Kind() != '{' {
-			return nil, b.bad(fmt.Errorf("it is no object"))
+			return nil, b.bad(errors.New("it is no object"))
 		}
 		if err := b.message(d); err != nil {
-			return nil, err
+			return nil, b.bad(err)
 		}
 	}
 	if b.read == 0 {
@@ -69,8 +70,11 @@ type batchParser struct {
 	bytes    int // that will be published
 }
 
-// bad is the refusal for an object that is not understood.
+// bad is the refusal for an object that is not understood, or the one that err is already.
 func (b *batchParser) bad(err error) error {
+	if no := (*refusal)(nil); errors.As(err, &no) {
+		return err
+	}
 	return refuse(resultBadRequest, http.StatusBadRequest, "message %d: %v", b.read+1, err)
 }
 
@@ -82,13 +86,13 @@ func (b *batchParser) message(d *jsontext.Decoder) error {
 	for d.PeekKind() != '}' {
 		token, err := d.ReadToken()
 		if err != nil {
-			return b.bad(err)
+			return err
 		}
 		field := token.String()
 		switch field {
 		case "channel", "channels":
 			if named != "" {
-				return b.bad(fmt.Errorf("give either channel or channels"))
+				return errors.New("give either channel or channels")
 			}
 			named = field
 			if names, err = b.names(d, field); len(names) > batchMessagesMax {
@@ -96,7 +100,7 @@ func (b *batchParser) message(d *jsontext.Decoder) error {
 			}
 		case "data", "base64":
 			if filled != "" {
-				return b.bad(fmt.Errorf("give either data or base64"))
+				return errors.New("give either data or base64")
 			}
 			filled = field
 			payload, err = text(d, field)
@@ -105,7 +109,7 @@ func (b *batchParser) message(d *jsontext.Decoder) error {
 			}
 		case "key":
 			if key != nil {
-				return b.bad(fmt.Errorf("there are two keys"))
+				return errors.New("there are two keys")
 			}
 			if key, err = text(d, field); err == nil {
 				var ok bool
@@ -117,28 +121,27 @@ func (b *batchParser) message(d *jsontext.Decoder) error {
 			err = fmt.Errorf("there is no field %.40q, only channel or channels, data or base64, and key", field)
 		}
 		if err != nil {
-			return b.bad(err)
+			return err
 		}
 	}
 	if _, err := d.ReadToken(); err != nil {
-		return b.bad(err)
+		return err
 	}
 	switch {
 	case named == "":
-		return b.bad(fmt.Errorf("channel or channels is missing"))
+		return errors.New("channel or channels is missing")
 	case filled == "":
-		return b.bad(fmt.Errorf("data or base64 is missing"))
+		return errors.New("data or base64 is missing")
 	}
 	return b.add(names, key, payload)
 }
 
-// names reads the value of channel or channels.
 func (b *batchParser) names(d *jsontext.Decoder, field string) (names [][]byte, err error) {
 	if field == "channels" {
 		if token, err := d.ReadToken(); err != nil {
 			return nil, err
 		} else if token.Kind() != '[' {
-			return nil, fmt.Errorf("channels is no array")
+			return nil, errors.New("channels is no array")
 		}
 	}
 	for field == "channel" && len(names) == 0 || field == "channels" && d.PeekKind() != ']' {
@@ -147,7 +150,7 @@ func (b *batchParser) names(d *jsontext.Decoder, field string) (names [][]byte, 
 		case err != nil:
 			return nil, err
 		case channel.IsReserved(name):
-			return nil, fmt.Errorf("channels that begin with -/ are the server's own")
+			return nil, errors.New("channels that begin with -/ are the server's own")
 		case !channel.ValidName(name):
 			return nil, fmt.Errorf("%.40q is no channel: 1 to %d bytes of UTF-8", name, channel.NameBytesMax)
 		}
@@ -157,14 +160,13 @@ func (b *batchParser) names(d *jsontext.Decoder, field string) (names [][]byte, 
 	}
 	if field == "channels" {
 		if len(names) == 0 && d.PeekKind() == ']' {
-			return nil, fmt.Errorf("channels is empty")
+			return nil, errors.New("channels is empty")
 		}
 		_, err = d.ReadToken()
 	}
 	return names, err
 }
 
-// text reads a string.
 func text(d *jsontext.Decoder, what string) ([]byte, error) {
 	if kind := d.PeekKind(); kind != '"' && kind > 0 {
 		return nil, fmt.Errorf("%s is no string", what)

@@ -160,7 +160,6 @@ func (h *history) take(now time.Time) {
 	}
 }
 
-// read sums up the loops' counters.
 func (h *history) read() (s sample) {
 	s[columnMessages] = float64(h.sources.Hub.Messages.Load())
 	for _, loop := range h.sources.Loops {

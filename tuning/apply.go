@@ -86,7 +86,6 @@ func WriteSysctl(w io.Writer, report Report) error {
 	return err
 }
 
-// sysctlColumns is the width of the comments in the file.
 const sysctlColumns = 96
 
 // notSysctls reminds of what such a file cannot hold.

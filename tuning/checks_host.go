@@ -5,7 +5,6 @@ import (
 	"math"
 )
 
-// memory: RAM, the cgroup's limit, tcp_mem.
 func (x *examination) memory() {
 	total := x.load.estimate().Total
 	x.ram(total)

@@ -73,7 +73,6 @@ func (r Report) count(v Verdict) int {
 	return n
 }
 
-// examination is one run of Examine.
 type examination struct {
 	host    Host
 	want    Want

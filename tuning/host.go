@@ -87,7 +87,6 @@ func sysctlFile(name string) string {
 	return "sys/" + strings.ReplaceAll(name, ".", "/")
 }
 
-// first reads a file's first number.
 func first(fsys fs.FS, name string) (int64, bool) {
 	v, ok := numbers(fsys, name)
 	if !ok {
@@ -136,7 +135,6 @@ func (h Host) meminfo(key string) (int64, bool) {
 	return kib << 10, true
 }
 
-// kernel reads the kernel's version, as the first two numbers of its release.
 func (h Host) kernel() (release string, major, minor int, ok bool) {
 	release, _ = text(h.Proc, "sys/kernel/osrelease")
 	n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor)

@@ -67,7 +67,6 @@ func fdReason(r FDRequest) string {
 	return fmt.Sprintf("the nofile limit: an fd table holds %s, and more loops would only fill each other's", count(r.Nofile))
 }
 
-// memoryBound is what the memory that is free now allows.
 func (h Host) memoryBound() bound {
 	free, reason, ok := h.freeMemory()
 	if !ok {

@@ -129,7 +129,6 @@ func (p *Pacer) look(seconds float64) {
 	p.apply()
 }
 
-// apply sets the rate, and tells it.
 func (p *Pacer) apply() {
 	c := &p.control
 	p.config.SetRate(c.rate)
@@ -199,7 +198,6 @@ func newPacing() pacing {
 	return pacing{rate: paceRateMax, window: paceWindowFirst, budget: paceWindowFirst}
 }
 
-// step takes a sample and sets the rate.
 func (c *pacing) step(s pacerSample) {
 	before := c.underWay
 	if c.rest -= s.seconds; s.writes == 0 {

@@ -12,7 +12,6 @@ import (
 // tableColumns is what the printed report fits into.
 const tableColumns = 120
 
-// noteIndent is where the notes under a row begin.
 const noteIndent = "    "
 
 // colours of the verdicts, used on a terminal only. The word is always there.
@@ -104,7 +103,6 @@ func (r Report) printSummary(b *strings.Builder) {
 	}
 }
 
-// onTerminal says whether w is a terminal that may be written to in colours.
 func onTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {

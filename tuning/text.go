@@ -47,7 +47,6 @@ func roundUp(v int64) int64 {
 	return (v + step - 1) / step * step
 }
 
-// powerOfTwo rounds up to a power of two.
 func powerOfTwo(v int64) int64 { return 1 << bits.Len64(uint64(max(v, 1)-1)) }
 
 // writeWrapped writes text in lines that begin with indent and have at most width bytes

@@ -26,7 +26,6 @@ func (q *Queue[T]) Push(v T) {
 	q.entries = append(q.entries, v)
 }
 
-// trim moves the queue to the front of its array.
 func (q *Queue[T]) trim() {
 	n := copy(q.entries, q.entries[q.first:])
 	clear(q.entries[n:])

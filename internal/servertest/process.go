@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -169,4 +171,53 @@ func FreePort(t testing.TB) int {
 	}
 	t.Fatal("no port of 127.0.0.1 is free")
 	return 0
+}
+
+// Accept listens on a free port of an address of loopback, until the test ends, and has
+// each connection served by a goroutine of its own.
+func Accept(t testing.TB, host string, serve func(net.Conn)) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp", host+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go serve(conn)
+		}
+	}()
+	return listener
+}
+
+// RedisCLI runs the real redis-cli and returns what it prints.
+func RedisCLI(t testing.TB, port int, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience.Guard)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, Find(t, "redis-cli"), append([]string{"-p", strconv.Itoa(port)}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("redis-cli %v: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// StartRedis starts a real Redis that keeps nothing on disk and waits until it
+// listens. args are further options of redis-server.
+func StartRedis(t testing.TB, port int, args ...string) *Process {
+	t.Helper()
+	p := Start(t, Find(t, "redis-server"), append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1",
+		"--save", "", "--appendonly", "no", "--dir", t.TempDir()}, args...)...)
+	Eventually(t, "Redis answers", func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	return p
 }
