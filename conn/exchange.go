@@ -48,15 +48,10 @@ func (s *exchange) mayReadRequests(fd uint32) bool {
 	case phaseRequest, phaseKept:
 		return !s.gate.judge.IsTired() // else epoll tells it again
 	case phaseAnswer:
-		c := s.coldOf(fd)
-		switch {
-		case c == nil:
+		if c := s.coldOf(fd); c != nil {
+			s.doNotRead(fd, c)
+		} else {
 			s.end(fd, reasons.RequestMemory)
-		case c.held:
-			s.publishing.brokeOff(fd)
-		default:
-			c.held = true
-			s.loop.ArmRead(fd, false)
 		}
 		return false
 	}

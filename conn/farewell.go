@@ -151,18 +151,10 @@ func (s *Server) count(fd uint32, reason reasons.Reason) {
 // each.
 func (s *Server) setPhase(fd uint32, phase uint8) {
 	record := s.loop.Record(fd)
-	if record.Phase == phaseOpen {
-		protocolOf(record).channels.listen(s, fd)
-	}
 	if record.Marks&markPaused != 0 {
 		s.publishing.readOn(fd)
 	}
-	if record.Marks&markCold != 0 {
-		if c := s.cold[fd]; c.held {
-			c.held = false
-			s.loop.ArmRead(fd, true)
-		}
-	}
+	s.readAgain(fd)
 	p := protocolOf(record)
 	s.gauge(p, record.Phase, -1)
 	s.gauge(p, phase, 1)

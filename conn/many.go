@@ -27,11 +27,12 @@ func NewOperator(servers []*Server) *operator.Operator {
 // when all are gone, lingerTimeout after the last was closed at the latest. The listeners
 // must be closed before. Any goroutine may call it, once.
 func Drain(servers []*Server, over time.Duration) {
-	d := walks.NewDrain(over, len(servers))
+	d := &walks.Drain{Over: over}
+	d.Loops.Add(len(servers))
 	for _, s := range servers {
 		s.loop.Run(func(*poller.Loop) { s.draining.Begin(d) })
 	}
-	d.Wait()
+	d.Loops.Wait()
 }
 
 // many has Server do to one connection what walks and the operator do to many.

@@ -58,11 +58,12 @@ func (s *longPolls) finishPoll(fd uint32, reason reasons.Reason) {
 
 // mayReadBehindPoll is protocol.mayRead: no more than one read is kept.
 func (s *longPolls) mayReadBehindPoll(fd uint32) bool {
-	if c := s.cold[fd]; c != nil && c.held {
-		s.publishing.brokeOff(fd)
-		return false
+	c := s.cold[fd]
+	if c == nil || !c.held {
+		return true
 	}
-	return true
+	s.doNotRead(fd, c)
+	return false
 }
 
 func joinResponses(messages []*channel.Message, isLast bool) []byte {
@@ -73,7 +74,7 @@ func joinResponses(messages []*channel.Message, isLast bool) []byte {
 		ids = m.AppendID(ids)
 		list[i] = wire.PollMessage{ID: ids[from:], Payload: m.Payload()}
 	}
-	return wire.AppendPollResponse(make([]byte, 0, wire.PollResponseBytes(list)), list, isLast)
+	return wire.AppendPollResponse(nil, list, isLast)
 }
 
 // responses are the shape of polls' answers. isLast: the connection ends with it.
@@ -164,8 +165,7 @@ func (s *longPolls) keepBehindPoll(fd uint32, p []byte) (kept bool) {
 		s.refuse(fd, reasons.RequestMemory)
 		return false
 	}
-	c.held = true
-	s.loop.ArmRead(fd, false)
+	s.doNotRead(fd, c)
 	return true
 }
 

@@ -168,8 +168,6 @@ type subscriptions interface {
 	memberIn(s *Server, fd, number uint32) (n uint32, isIn bool)
 	// leave ends all memberships: nothing more is due but what is owed.
 	leave(s *Server, fd uint32)
-	// listen ends what mayRead began.
-	listen(s *Server, fd uint32)
 }
 
 // protocolOf is what the connection of a record speaks.
@@ -192,7 +190,6 @@ func (oneChannel) isBlocked(s *Server, fd uint32) bool       { return s.registry
 func (oneChannel) isUntold(s *Server, fd uint32) bool        { return s.registry.Untold(fd) }
 func (oneChannel) flush(s *Server, fd uint32) (isWhole bool) { return s.registry.Flush(fd) }
 func (oneChannel) leave(s *Server, fd uint32)                { s.registry.Unsubscribe(fd) }
-func (oneChannel) listen(*Server, uint32)                    {}
 
 func (oneChannel) memberIn(s *Server, fd, number uint32) (n uint32, isIn bool) {
 	return fd, s.registry.IsMember(fd, number)

@@ -77,6 +77,27 @@ func (s *publishing) holdBack(fd uint32) bool {
 	return true
 }
 
+// doNotRead has fd not read from until readAgain, which each change of its phase calls.
+// Who is heard of all the same broke off.
+func (s *Server) doNotRead(fd uint32, c *cold) {
+	if c.held {
+		s.publishing.brokeOff(fd)
+		return
+	}
+	c.held = true
+	s.loop.ArmRead(fd, false)
+}
+
+func (s *Server) readAgain(fd uint32) {
+	if s.loop.Record(fd).Marks&markCold == 0 {
+		return
+	}
+	if c := s.cold[fd]; c.held {
+		c.held = false
+		s.loop.ArmRead(fd, true)
+	}
+}
+
 // brokeOff looks at a connection that is not read from and was heard of all the
 // same: a reset or a time-out. What it had sent before is lost with it; to take
 // it would let clients pass the limit by breaking off.

@@ -139,7 +139,7 @@ type cold struct {
 	// isCounting: the one that is to come is not the bus's, so a message that is
 	// published now could be answered before it.
 	isCounting bool
-	held       bool // EPOLLIN is off until the phase changes
+	held       bool // EPOLLIN is off: see doNotRead
 
 	// owedFrame is the rest of a frame that was partly in the socket, shared
 	// with its log; owed is what we have to say after it.
@@ -216,7 +216,8 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	s.members = socket{members.Table{Loop: loop, IsFree: s.isFree}, s}
 	s.registry = channel.NewRegistry(config.Channel, &s.members, s, &s.channelStats)
 	s.members.Registry = s.registry
-	s.gaps, s.draining = walks.NewGaps(loop, s.registry, many{s}), walks.NewDraining(loop, many{s}, shared.lingerTimeout)
+	s.gaps = walks.Gaps{Loop: loop, Registry: s.registry, Told: many{s}}
+	s.draining = walks.Draining{Loop: loop, Connections: many{s}, Linger: shared.lingerTimeout}
 	s.presence.Loop, s.presence.Registry = loop, s.registry
 	s.operator = operator.NewLoop(loop, s.registry, many{s})
 	s.pings.Begin(loop.Now())

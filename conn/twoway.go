@@ -170,8 +170,8 @@ func (manyChannels) flush(s *Server, fd uint32) (isWhole bool) {
 func (manyChannels) isBlocked(s *Server, fd uint32) bool { return s.members.Of(fd).IsFull }
 
 func (m manyChannels) release(s *Server, fd uint32) {
+	s.readAgain(fd)
 	s.thaw(fd)
-	m.listen(s, fd)
 	state := s.members.Of(fd)
 	if n := state.Busy; n != 0 {
 		state.Busy = 0
@@ -204,14 +204,6 @@ func (manyChannels) memberIn(s *Server, fd, number uint32) (n uint32, isIn bool)
 	return n, n != 0
 }
 
-// listen ends what isDeaf began.
-func (manyChannels) listen(s *Server, fd uint32) {
-	if m := s.members.Of(fd); m.IsDeaf {
-		m.IsDeaf = false
-		s.loop.ArmRead(fd, true)
-	}
-}
-
 // isDeaf reports whether a two-way connection is not to be read from, since it
 // does not read what it is answered, and sees to it that epoll tells no more of
 // it until it does.
@@ -220,15 +212,10 @@ func (s *twoWays) isDeaf(fd uint32) bool {
 	if record.Marks&(markCold|markPaused) != markCold || record.Phase != phaseOpen {
 		return false // who is paused is not to be deaf, too: holdBack's
 	}
-	m := s.members.Of(fd)
-	if m.IsDeaf {
-		s.publishing.brokeOff(fd)
-		return true
-	}
-	if !s.cold[fd].owes() {
+	c := s.cold[fd]
+	if !c.held && !c.owes() {
 		return false
 	}
-	m.IsDeaf = true
-	s.loop.ArmRead(fd, false)
+	s.doNotRead(fd, c)
 	return true
 }

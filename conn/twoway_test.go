@@ -400,7 +400,9 @@ func TestTwoWayLongBacklog(t *testing.T) {
 	}
 	waitFor(t, "nobody waits for room", func() (idle bool) {
 		s.onLoops(func(l *poller.Loop, server *Server) {
-			l.Walk(0, 10, func(fd uint32) { idle = !server.members.Of(fd).IsFull && !server.members.Of(fd).IsDeaf })
+			l.Walk(0, 10, func(fd uint32) {
+				idle = !server.members.Of(fd).IsFull && (server.cold[fd] == nil || !server.cold[fd].held)
+			})
 		})
 		return idle
 	})
@@ -457,7 +459,7 @@ func TestTwoWayAnswersWaitForTheirReader(t *testing.T) {
 	}()
 	waitFor(t, "it is not read from", func() (deaf bool) {
 		s.onLoops(func(l *poller.Loop, server *Server) {
-			l.Walk(0, 10, func(fd uint32) { deaf = server.members.Of(fd).IsDeaf })
+			l.Walk(0, 10, func(fd uint32) { deaf = server.cold[fd] != nil && server.cold[fd].held })
 		})
 		return deaf
 	})

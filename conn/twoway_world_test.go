@@ -230,7 +230,7 @@ func (w *twoWayWorld) check() {
 		if protocolOf(record) != twoWayProtocol {
 			return
 		}
-		if record.Marks&markPaused != 0 && s.members.Of(fd).IsDeaf {
+		if record.Marks&markPaused != 0 && s.cold[fd] != nil && s.cold[fd].held {
 			w.failf("two-way connection %d is not read from for two reasons", fd)
 		}
 		state, count, turn, busy := s.members.Of(fd), 0, false, false

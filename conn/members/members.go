@@ -43,8 +43,7 @@ type Many struct {
 	Count uint8  // of its memberships
 	// IsFull: the socket was full for one of them, and room is asked for on their behalf.
 	IsFull bool
-	IsDeaf bool // the caller's: it is not read from, since it does not read our answers
-	_      uint8
+	_      [2]uint8
 }
 
 // It must fit the room in a record; two memberships share a cache line.

@@ -23,21 +23,13 @@ type Loop interface {
 	Walk(cursor uint32, limit int, visit func(fd uint32)) (next uint32)
 }
 
-// A Drain is what the loops of one drain have in common.
+// A Drain is what the loops of one drain have in common: how long it takes, and those that
+// still have connections. Whoever makes one adds the loops on each of which it calls
+// Draining.Begin.
 type Drain struct {
-	over  time.Duration
-	loops sync.WaitGroup // that still have connections
+	Over  time.Duration
+	Loops sync.WaitGroup
 }
-
-// NewDrain makes a drain over a time, which Begin begins on each of so many loops.
-func NewDrain(over time.Duration, loops int) *Drain {
-	d := &Drain{over: over}
-	d.loops.Add(loops)
-	return d
-}
-
-// Wait returns when all connections of all loops are gone.
-func (d *Drain) Wait() { d.loops.Wait() }
 
 // Drained are the connections of a loop.
 type Drained interface {
@@ -55,17 +47,11 @@ type Drained interface {
 // Draining is a loop's part of a drain, if there is one. It belongs to the loop.
 type Draining struct {
 	// Fixed after construction.
-	loop        Loop
-	connections Drained
-	linger      time.Duration
+	Loop        Loop
+	Connections Drained
+	Linger      time.Duration // that those who were told to go may take
 
 	state *drainState
-}
-
-// NewDraining makes the part of one loop. linger is how long those who were told to go
-// may take.
-func NewDraining(loop Loop, connections Drained, linger time.Duration) Draining {
-	return Draining{loop: loop, connections: connections, linger: linger}
 }
 
 // IsOn reports whether a drain has begun and is not over.
@@ -95,31 +81,31 @@ type tellingsStep struct {
 
 // Begin begins it. The loop's listeners are closed.
 func (s *Draining) Begin(d *Drain) {
-	now, notice := s.loop.Now(), int64(min(drainNotice, d.over/2))
-	until := now + int64(d.over)
+	now, notice := s.Loop.Now(), int64(min(drainNotice, d.Over/2))
+	until := now + int64(d.Over)
 	s.state = &drainState{
-		Drain: d, notice: notice, until: until, telling: timers.BeginWalk(now, until-notice, s.loop.Connections()),
+		Drain: d, notice: notice, until: until, telling: timers.BeginWalk(now, until-notice, s.Loop.Connections()),
 	}
-	s.loop.TickNow()
+	s.Loop.TickNow()
 }
 
 // Step does what is due and returns when the next step is.
 func (s *Draining) Step() (next int64) {
-	d, now := s.state, s.loop.Now()
+	d, now := s.state, s.Loop.Now()
 	next = now + int64(timers.EvenTick)
 	switch {
-	case s.loop.Connections() == 0:
+	case s.Loop.Connections() == 0:
 		s.state = nil
-		d.loops.Done()
+		d.Loops.Done()
 		return now + int64(time.Second)
-	case d.ended != 0 && now > d.ended+int64(s.linger):
-		d.cursor = s.loop.Walk(d.cursor, timers.EvenPerTickMax, s.connections.DrainNow)
+	case d.ended != 0 && now > d.ended+int64(s.Linger):
+		d.cursor = s.Loop.Walk(d.cursor, timers.EvenPerTickMax, s.Connections.DrainNow)
 		return now + int64(timers.TickMin)
 	case now >= d.until:
 		// Whoever the walks have passed over or not come to: requests that were
 		// not complete, upgrades that came late.
 		// A loop that is late tells all of them, too, before it waits no longer.
-		d.cursor = s.loop.Walk(d.cursor, timers.EvenPerTickMax, s.connections.DrainLast)
+		d.cursor = s.Loop.Walk(d.cursor, timers.EvenPerTickMax, s.Connections.DrainLast)
 		if d.cursor == 0 && d.ended == 0 {
 			d.ended = now
 		}
@@ -139,7 +125,7 @@ func (s *Draining) tell(d *drainState, now int64) {
 	}
 	due := w.Earn(now)
 	if w.Spend(due); due > 0 {
-		w.Cursor = s.loop.Walk(w.Cursor, due, func(fd uint32) { w.Left--; s.connections.Notice(fd) })
+		w.Cursor = s.Loop.Walk(w.Cursor, due, func(fd uint32) { w.Left--; s.Connections.Notice(fd) })
 	}
 	// Nobody comes any more, so all are told when so many are.
 	if due > 0 && w.Cursor == 0 || w.Left <= 0 {
@@ -155,9 +141,9 @@ func (s *Draining) closeTold(d *drainState, now int64) {
 	if d.closed == d.due {
 		return
 	}
-	next := s.loop.Walk(d.closed, timers.EvenPerTickMax, func(fd uint32) {
+	next := s.Loop.Walk(d.closed, timers.EvenPerTickMax, func(fd uint32) {
 		if fd < d.due {
-			s.connections.DrainOne(fd)
+			s.Connections.DrainOne(fd)
 		}
 	})
 	if next == 0 || next > d.due {

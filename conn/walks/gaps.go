@@ -19,9 +19,9 @@ import (
 // Gaps are what a loop tells of interruptions of the bus. They belong to the loop.
 type Gaps struct {
 	// Fixed after construction.
-	loop     Loop
-	registry Registry
-	told     Told
+	Loop     Loop
+	Registry Registry
+	Told     Told
 
 	walk   *gapWalk
 	due    []uint64 // identities of those to be told of an interruption at the end of the turn
@@ -44,11 +44,6 @@ type Told interface {
 	ConnectionOf(identity uint64) (fd uint32, isHere bool)
 }
 
-// NewGaps makes those of one loop.
-func NewGaps(loop Loop, registry Registry, told Told) Gaps {
-	return Gaps{loop: loop, registry: registry, told: told}
-}
-
 // A gapWalk is a loop's walk over the connections that are to be told.
 type gapWalk struct {
 	round channel.Round
@@ -68,20 +63,20 @@ func (s *Gaps) Begin(over time.Duration) {
 		return
 	}
 	s.beginRound(over)
-	s.loop.TickNow()
+	s.Loop.TickNow()
 }
 
 func (s *Gaps) beginRound(over time.Duration) {
-	now := s.loop.Now()
+	now := s.Loop.Now()
 	s.walk = &gapWalk{
-		round: s.registry.BeginRound(), isLast: true,
-		EvenWalk: timers.BeginWalk(now, now+int64(over), s.told.Members()),
+		round: s.Registry.BeginRound(), isLast: true,
+		EvenWalk: timers.BeginWalk(now, now+int64(over), s.Told.Members()),
 	}
 }
 
 // Step tells those whose turn it is and returns when the next step is.
 func (s *Gaps) Step() (next int64) {
-	m, now := s.walk, s.loop.Now()
+	m, now := s.walk, s.Loop.Now()
 	if m == nil {
 		return math.MaxInt64
 	}
@@ -90,13 +85,13 @@ func (s *Gaps) Step() (next int64) {
 	// each 50,000 of them.
 	if due := m.Earn(now); due > 0 {
 		m.Spend(due)
-		m.Cursor = s.loop.Walk(m.Cursor, due, s.tell)
+		m.Cursor = s.Loop.Walk(m.Cursor, due, s.tell)
 	} else if m.Left > 0 {
 		return now + int64(timers.EvenTick)
 	}
 	// Left is below 0 if newcomers were told, of an interruption during this round.
 	if m.Cursor == 0 || m.Left <= 0 {
-		s.registry.EndRound(m.round)
+		s.Registry.EndRound(m.round)
 		if s.walk = nil; m.isLast {
 			return math.MaxInt64
 		}
@@ -106,7 +101,7 @@ func (s *Gaps) Step() (next int64) {
 }
 
 func (s *Gaps) tell(fd uint32) {
-	if s.told.TellMissed(fd) && s.walk != nil {
+	if s.Told.TellMissed(fd) && s.walk != nil {
 		s.walk.Left--
 	}
 }
@@ -126,7 +121,7 @@ func (s *Gaps) Due(identity uint64, isPaced bool) {
 // TellDue tells those to whom a message was due in this turn.
 func (s *Gaps) TellDue() {
 	for _, identity := range s.due {
-		if fd, isHere := s.told.ConnectionOf(identity); isHere {
+		if fd, isHere := s.Told.ConnectionOf(identity); isHere {
 			s.tell(fd)
 		}
 	}

@@ -37,7 +37,7 @@ func (l *fakeLoop) Walk(at uint32, n int, visit func(uint32)) (next uint32) {
 func TestGapsAreToldEvenly(t *testing.T) {
 	const connections, over = 1000, 10 * time.Second
 	loop := &fakeLoop{connections: connections}
-	g := NewGaps(loop, loop, loop)
+	g := Gaps{Loop: loop, Registry: loop, Told: loop}
 	if g.Step() != math.MaxInt64 {
 		t.Fatal("a walk of nobody")
 	}
@@ -58,7 +58,7 @@ func TestGapsAreToldEvenly(t *testing.T) {
 // who was untold heard nothing any more (found by TestToldIsTold in ./faults).
 func TestWalkEndsThoughNewcomersWereTold(t *testing.T) {
 	loop := &fakeLoop{connections: 10}
-	g := NewGaps(loop, loop, loop)
+	g := Gaps{Loop: loop, Registry: loop, Told: loop}
 	g.beginRound(time.Hour)
 	g.walk.Cursor, g.walk.Left = 1, -1
 	if g.Step(); g.walk != nil {

@@ -9,7 +9,6 @@ type Field uint8
 const (
 	Accept Field = iota
 	AccessControlRequestHeaders
-	AccessControlRequestMethod
 	Authorization
 	Connection
 	ContentEncoding
@@ -20,10 +19,7 @@ const (
 	IfNoneMatch
 	LastEventID
 	Origin
-	SecFetchDest
-	SecFetchMode
 	SecFetchSite
-	SecWebSocketExtensions
 	SecWebSocketKey
 	SecWebSocketProtocol
 	SecWebSocketVersion
@@ -37,7 +33,6 @@ const (
 var fieldNames = [fields]string{
 	Accept:                      "Accept",
 	AccessControlRequestHeaders: "Access-Control-Request-Headers",
-	AccessControlRequestMethod:  "Access-Control-Request-Method",
 	Authorization:               "Authorization",
 	Connection:                  "Connection",
 	ContentEncoding:             "Content-Encoding",
@@ -48,10 +43,7 @@ var fieldNames = [fields]string{
 	IfNoneMatch:                 "If-None-Match",
 	LastEventID:                 "Last-Event-ID",
 	Origin:                      "Origin",
-	SecFetchDest:                "Sec-Fetch-Dest",
-	SecFetchMode:                "Sec-Fetch-Mode",
 	SecFetchSite:                "Sec-Fetch-Site",
-	SecWebSocketExtensions:      "Sec-WebSocket-Extensions",
 	SecWebSocketKey:             "Sec-WebSocket-Key",
 	SecWebSocketProtocol:        "Sec-WebSocket-Protocol",
 	SecWebSocketVersion:         "Sec-WebSocket-Version",

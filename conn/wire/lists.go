@@ -43,60 +43,27 @@ func IsTokenList(list []byte) bool {
 	return count > 0
 }
 
-// accepted are the weights, in thousandths, with which a client wants the types that a
-// server here can answer with (RFC 9110, 12.5.1). 0: not at all.
-type accepted struct {
-	events, html weight
-}
+// accepted is which of the types that a server here can answer with a client asks for by
+// their names (RFC 9110, 12.5.1): that it would take anything is not enough.
+type accepted struct{ events, html bool }
 
-// A weight is that of the most specific range so far that a type is in.
-type weight struct {
-	thousandths uint16
-	specificity uint8 // 1: */*, 2: type/*, 3: type/subtype
-}
+// AcceptsEvents reports whether the client asks for a stream of events, AcceptsHTML whether
+// for a page.
+func (h *Head) AcceptsEvents() bool { return h.accept.events }
+func (h *Head) AcceptsHTML() bool   { return h.accept.html }
 
-// AcceptsEvents reports whether the client asks for a stream of events by its name:
-// that it would take anything is not enough. AcceptsHTML is the same for a page.
-func (h *Head) AcceptsEvents() bool { return h.accept.events.isNamed() }
-func (h *Head) AcceptsHTML() bool   { return h.accept.html.isNamed() }
-
-func (w weight) isNamed() bool { return w.specificity == 3 && w.thousandths > 0 }
-
-// take takes one line of Accept.
+// take takes one line of Accept. A type with parameters (text/html;level=1) is more
+// specific than what we send, so it says nothing of that.
 func (a *accepted) take(list []byte) {
 	for len(list) > 0 {
 		var item []byte
-		if item, list = nextQuoted(list); len(item) == 0 {
-			continue
-		}
+		item, list = nextQuoted(list)
 		name, parameters, _ := bytes.Cut(item, []byte(";"))
-		name = bytes.TrimRight(name, " \t")
-		thousandths, isPlain := quality(parameters)
-		a.events.take(name, "text/event-stream", thousandths, isPlain)
-		a.html.take(name, "text/html", thousandths, isPlain)
-	}
-}
-
-// take takes a range. A type with parameters (text/html;level=1) is more specific than
-// what we send, so it says nothing of that.
-func (w *weight) take(name []byte, kind string, thousandths uint16, isPlain bool) {
-	specificity := uint8(0)
-	slash := bytes.IndexByte(name, '/')
-	switch {
-	case !isPlain || slash < 0:
-	case EqualFold(name, kind):
-		specificity = 3
-	case EqualFold(name[:slash], kind[:len("text")]) && string(name[slash:]) == "/*":
-		specificity = 2
-	case string(name) == "*/*":
-		specificity = 1
-	}
-	switch {
-	case specificity == 0 || specificity < w.specificity:
-	case specificity > w.specificity:
-		*w = weight{thousandths, specificity}
-	default:
-		w.thousandths = max(w.thousandths, thousandths)
+		if isWanted(parameters) {
+			name = bytes.TrimRight(name, " \t")
+			a.events = a.events || EqualFold(name, "text/event-stream")
+			a.html = a.html || EqualFold(name, "text/html")
+		}
 	}
 }
 
@@ -117,42 +84,38 @@ func nextQuoted(list []byte) (member, rest []byte) {
 	return bytes.Trim(list, " \t"), nil
 }
 
-// quality returns the weight among parameters, in thousandths (RFC 9110, 12.4.2).
-// isPlain: there are no others before it but charset, which ours has as well. One that
-// is not well formed counts as 0: it would be wrong to send what a client may not want.
-func quality(parameters []byte) (thousandths uint16, isPlain bool) {
-	isPlain = true
+// isWanted reports whether parameters say no weight of 0 (RFC 9110, 12.4.2), and nothing
+// else before it but charset, which ours has as well. A weight that is not well formed counts
+// as 0: it would be wrong to send what a client may not want.
+func isWanted(parameters []byte) bool {
 	for len(parameters) > 0 {
 		var parameter []byte
 		parameter, parameters, _ = bytes.Cut(parameters, []byte(";"))
 		name, value, _ := bytes.Cut(parameter, []byte("="))
 		switch name = bytes.Trim(name, " \t"); {
 		case EqualFold(name, "q"):
-			return qvalue(bytes.Trim(value, " \t")), isPlain
+			return isAboveZero(bytes.Trim(value, " \t"))
 		case len(name) > 0 && !EqualFold(name, "charset"):
-			isPlain = false
+			return false
 		}
 	}
-	return 1000, isPlain
+	return true
 }
 
-func qvalue(text []byte) uint16 {
+// isAboveZero reports whether a weight is well formed, and more than 0.
+func isAboveZero(text []byte) bool {
 	if len(text) == 0 || len(text) > len("0.000") || text[0] != '0' && text[0] != '1' || len(text) > 1 && text[1] != '.' {
-		return 0
+		return false
 	}
-	n, unit := uint16(text[0]-'0')*1000, uint16(100)
-	for i := 2; i < len(text); i++ {
-		c := text[i]
+	thousandths, unit := int(text[0]-'0')*1000, 100
+	for _, c := range text[min(len(text), len("0.")):] {
 		if c < '0' || c > '9' {
-			return 0
+			return false
 		}
-		n += uint16(c-'0') * unit
+		thousandths += int(c-'0') * unit
 		unit /= 10
 	}
-	if n > 1000 {
-		return 0
-	}
-	return n
+	return thousandths > 0 && thousandths <= 1000
 }
 
 // HasTag reports whether an If-None-Match names a tag, weakly or not (RFC 9110,

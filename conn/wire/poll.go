@@ -50,17 +50,6 @@ func AppendPollResponse(p []byte, messages []PollMessage, isLast bool) []byte {
 	return p
 }
 
-// PollResponseBytes is at least the length of what AppendPollResponse appends.
-func PollResponseBytes(messages []PollMessage) int {
-	bytes := pollHeadBytes
-	for _, m := range messages {
-		bytes += len(m.ID) + len(":1048576,") + len(m.Payload)
-	}
-	return bytes
-}
-
-const pollHeadBytes = 512
-
 // AppendPollEmpty appends the answer to a poll that found nothing in time: 204,
 // with the position if there is one. last: the connection ends with it.
 func AppendPollEmpty(p, position []byte, last bool) []byte {
