@@ -114,8 +114,6 @@ a proxy that sends several clients' requests on one has them counted as its firs
     had sent and we had not read is lost.
   - A message from a client is read to its end and checked before it is refused with
     1003, so that a broken client hears what is broken: 1002, 1007 or 1009.
-  - The opcode of what a client publishes is not carried: a message looks the same
-    whichever way it came. --frame says how.
   - A newcomer's POST is answered also when the server is full: that takes no longer
     than to refuse it.
   - end, in the middle of a read, leaves the cold state to the reaper: the parser that

@@ -106,15 +106,6 @@ func eventsSince(h *wire.Head) (since []byte) {
 	return since
 }
 
-// sayPosition tells a stream that has had nothing yet where it stands. What it is owed
-// meanwhile brings an id of its own.
-func (s *Server) sayPosition(fd uint32, a *channel.Answer) {
-	if s.registry.Behind(fd) || s.registry.Untold(fd) {
-		return // an interruption came meanwhile, of which it is to be told first
-	}
-	s.sayID(fd, a.AppendPosition)
-}
-
 func (s *Server) sayID(fd uint32, appendPosition func(to []byte) []byte) {
 	var room [len("id: \n\n") + wire.IDBytesMax]byte
 	s.outbox.say(fd, wire.AppendEventID(room[:0], appendPosition))

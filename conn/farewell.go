@@ -13,10 +13,6 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// How a connection ends: end closes it at once, finish says a last word first, and
-// dismiss does what its protocol has for that. All count the reason, whichever is called
-// first.
-
 // end counts why fd ends and has the reaper close it.
 func (s *Server) end(fd uint32, reason reasons.Reason) {
 	s.count(fd, reason)
@@ -24,11 +20,8 @@ func (s *Server) end(fd uint32, reason reasons.Reason) {
 	s.loop.Close(fd)
 }
 
-// finish says lastWords (an HTTP answer or a close frame), ends our side of
-// the stream, and waits for the client to end its own, for lingerTimeout at
-// most. To close at once would be wrong where the client is still sending: the
-// kernel then answers with a reset, and the client never sees the words (RFC
-// 1122, 4.2.2.13).
+// finish says lastWords (an HTTP answer or a close frame), ends our side of the stream,
+// and waits for the client to end its own, for lingerTimeout at most.
 func (s *Server) finish(fd uint32, reason reasons.Reason, lastWords []byte) {
 	if s.sayLast(fd, phaseLingering, reason, lastWords) {
 		s.stopListening(fd)

@@ -50,8 +50,6 @@ var webSocket = &protocol{
 
 func openGauge(s *Stats) *atomic.Int64 { return &s.Open }
 
-// pingFrame is an empty ping. The kernel tells a dead peer by the missing
-// acknowledgement (TCP_USER_TIMEOUT), so nobody waits for the pong.
 var pingFrame = []byte{0x89, 0}
 
 func pingFrames(s *Server, fd uint32) { s.outbox.say(fd, pingFrame) }
@@ -63,11 +61,10 @@ func noticeFrames(s *Server, fd uint32) { s.giveNotice(fd, noticeFrame) }
 var closeFrames = lastWords(func(code uint16, text string) []byte { return wire.AppendClose(nil, code, text) })
 
 // closeFrames closes a WebSocket with the code of a reason. Our side stays open until
-// the client's close frame has come, for lingerTimeout at most: the server is the first to
-// close TCP, but after both have said goodbye (RFC 6455, 7.1.1), and a browser that sees
-// the end of the stream before it has answered takes the close for an unclean one. Who
-// broke the protocol is not listened to any more (7.1.7), and has its stream ended at
-// once. It is not for the middle of a read: the parser of the connection may be used here.
+// the client's close frame has come (RFC 6455, 7.1.1): a browser that sees the end of the
+// stream before it has answered takes the close for an unclean one. Who broke the protocol
+// is not listened to any more (7.1.7). It is not for the middle of a read: the parser of the
+// connection may be used here.
 func (s *frames) closeFrames(fd uint32, reason reasons.Reason) {
 	if reason == reasons.ProtocolError || reason == reasons.InvalidUTF8 {
 		s.finish(fd, reason, closeFrames[reason])
@@ -171,9 +168,8 @@ func (s sink) Message(_ ws.OpCode, payload []byte) (taken bool) {
 	return s.frames.refused == reasons.None
 }
 
-// Ping answers with the same payload (RFC 6455, 5.5.3). Pongs are collected in
-// a buffer that the loop reuses, so that a read full of pings, of which it holds
-// ten thousand, is not ten thousand writes.
+// Ping answers with the same payload (RFC 6455, 5.5.3), in one write with the other pongs
+// to this read.
 func (s sink) Ping(payload []byte) {
 	if s.loop.Record(s.current).Phase != phaseOpen {
 		return
@@ -191,9 +187,7 @@ func (s sink) Ping(payload []byte) {
 
 func (s sink) Pong() { s.stats.PongsIn.Add(1) }
 
-// Closed answers a close frame with its code and closes (RFC 6455, 5.5.1 and
-// 7.1.1: the server is the first to close the TCP connection). Nothing but the
-// end of its stream can come from the client any more.
+// Closed answers a close frame with its code and closes (RFC 6455, 5.5.1 and 7.1.1).
 func (s sink) Closed(code uint16) {
 	fd := s.current
 	if s.loop.Record(fd).Phase != phaseOpen {

@@ -9,10 +9,6 @@ import (
 	"c10m/poller"
 )
 
-// What is done to many connections at once: a drain, interruptions that are told, and
-// those whom the operator disconnects. The walks are in conn/walks and conn/operator, what
-// they do to one connection is here.
-
 // NewOperator makes the operator of these loops.
 func NewOperator(servers []*Server) *operator.Operator {
 	loops := make([]*operator.Loop, len(servers))

@@ -111,7 +111,15 @@ func (s *longPolls) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verd
 	s.stats.Polls.Add(1)
 	s.speak(fd, p)
 	s.setPhase(fd, phaseOpen)
-	if !s.keepAsker(fd, h) || len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
+	if len(s.exchange.asking) > 0 || h.IsHead() || h.IsLast() { // its answer has to differ
+		c := s.coldOrRefuse(fd)
+		if c == nil {
+			return verdictOver
+		}
+		s.exchange.keepAsker(c)
+		c.isHead, c.isLast = h.IsHead(), h.IsLast()
+	}
+	if len(rest) > 0 && !s.keepBehindPoll(fd, rest) {
 		return verdictOver
 	}
 	since, _ := h.Parameter("since")
@@ -142,21 +150,6 @@ func pollWait(h *wire.Head) (wait time.Duration, isTime bool) {
 	return time.Duration(seconds) * time.Second, len(text) > 0
 }
 
-// keepAsker notes for whom the answer to a poll has to differ, and whether it is the last
-// on its connection.
-func (s *longPolls) keepAsker(fd uint32, h *wire.Head) (kept bool) {
-	if len(s.exchange.asking) == 0 && !h.IsHead() && !h.IsLast() {
-		return true
-	}
-	c := s.coldOrRefuse(fd)
-	if c == nil {
-		return false
-	}
-	s.exchange.keepAsker(c)
-	c.isHead, c.isLast = h.IsHead(), h.IsLast()
-	return true
-}
-
 // keepBehindPoll keeps what a client sends while its poll waits: the next request.
 // No more is read until the poll is answered.
 func (s *longPolls) keepBehindPoll(fd uint32, p []byte) (kept bool) {
@@ -179,10 +172,7 @@ func (s *longPolls) timePoll(fd uint32, wait time.Duration) {
 }
 
 func (s *longPolls) isPoll(e timers.Expiry) bool {
-	if !s.isHere(e.FD, e.Generation) {
-		return false
-	}
-	return s.isWaiting(e.FD) && s.loop.Record(e.FD).Stamp == uint8(e.At)
+	return s.isHere(e.FD, e.Generation) && s.isWaiting(e.FD) && s.loop.Record(e.FD).Stamp == uint8(e.At)
 }
 
 func (s *longPolls) isWaiting(fd uint32) bool {

@@ -86,7 +86,9 @@ func (s *resumer) answered(a *channel.Answer) {
 func (s *resumer) resumed(fd uint32, c *cold, a *channel.Answer) {
 	p, r := s.protocolOf(fd), c.resumes[0]
 	if r.isAhead {
-		s.sayPosition(fd, a)
+		if !s.registry.Behind(fd) && !s.registry.Untold(fd) { // else it is owed what has an id, or is told first
+			s.sayID(fd, a.AppendPosition)
+		}
 	} else {
 		s.registry.CatchUp(fd)
 		s.registry.Told(fd)

@@ -10,12 +10,10 @@ import (
 	"c10m/conn/wire"
 )
 
-// How a channel of a two-way connection is confirmed, and continues at a position
-// (resume.go has the same for a connection of one channel). Each SUB is a question to
-// the history, even without a position, since the client is told where the channel
-// stands. Answers come in the order of the questions (channel.History.Ask), so each
-// is for the oldest resume of its connection that waits; who leaves before leaves
-// his resume there without a member.
+// Each SUB is a question to the history, even without a position, since the client is told
+// where the channel stands. Answers come in the order of the questions
+// (channel.History.Ask), so each is for the oldest resume of its connection that waits; who
+// leaves before leaves his resume there without a member.
 
 // mayAsk reports whether a connection may have one more question under way.
 func (s *twoWays) mayAsk(fd uint32) bool {

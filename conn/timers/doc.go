@@ -3,12 +3,6 @@ Package timers is what one loop does by the time, and by its tick: no connection
 timer, and nobody is kept here who is in no hurry. It is arithmetic over lists; it knows
 connections by descriptor and generation, and neither loop nor session.
 
-	Deadlines  those who have to get somewhere, all in the same time: in order by itself
-	Expiries   those who have until a second of their own, in any order
-	EvenWalk   a walk over all connections once, evenly over a time
-	Rounds     a walk again and again, each round in one interval, in batches at beats
-	OnBeat     when a loop beats, beside the others
-
 Who left before the time stays in a list, and is passed over when it comes to him: the
 caller is asked whether he is still meant.
 

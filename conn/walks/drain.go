@@ -9,10 +9,9 @@ import (
 	"c10m/internal/fifo"
 )
 
-// DrainNotice is the payload of the ping that a connection gets some seconds
-// before a drain closes it. A client that looks for it (RFC 6455, 5.5.2: a ping
-// may carry up to 125 bytes, and every client answers it) opens another
-// connection then, and misses nothing if it keeps both until this one is closed.
+// DrainNotice is the payload of the ping (RFC 6455, 5.5.2) that a connection gets some
+// seconds before a drain closes it. A client that looks for it opens another connection
+// then, and misses nothing if it keeps both until this one is closed.
 const DrainNotice = "drain"
 
 // A Loop is the loop whose connections are walked over (poller.Loop).

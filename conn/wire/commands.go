@@ -74,7 +74,7 @@ func ParseCommand(message, to []byte, isChannel func(name []byte) bool) (c Comma
 	case !hasLast:
 	case isPub && isMessageKey(last):
 		c.Key = last
-	case c.Verb == "SUB" && isPosition(last):
+	case c.Verb == "SUB" && isPrintable(last, IDBytesMax):
 		c.Since = last
 	default:
 		return c, ErrBadCommand

@@ -122,24 +122,19 @@ func (h *Head) Parse(p []byte, bytesMax int) (size int, fault Fault) {
 	}
 	h.at = uint16(at)
 	if size == 0 && len(p) == bytesMax {
-		h.spoil(h.tooLong())
+		if h.where <= inVersion {
+			h.spoil(FaultTargetLong)
+		}
+		h.spoil(FaultLong)
 	}
 	return size, h.fault
 }
 
-func (h *Head) tooLong() Fault {
-	if h.where <= inVersion {
-		return FaultTargetLong
-	}
-	return FaultLong
-}
-
 // spoil notes the first fault.
-func (h *Head) spoil(fault Fault) Fault {
+func (h *Head) spoil(fault Fault) {
 	if h.fault == FaultNone {
 		h.fault = fault
 	}
-	return h.fault
 }
 
 // parseMethod takes the method, a token (RFC 9110, 9.1) and a blank.
@@ -323,10 +318,8 @@ func (h *Head) slice(s span) []byte { return h.p[s.from:s.to:s.to] }
 // Bytes is the head as it came, once it is complete.
 func (h *Head) Bytes() []byte { return h.p[:h.at:h.at] }
 
-// Method and Target are the first line's, as they were sent; empty until they are
-// complete.
+// Method is the first line's, as it was sent; empty until it is complete.
 func (h *Head) Method() []byte { return h.slice(h.method) }
-func (h *Head) Target() []byte { return h.slice(h.target) }
 func (h *Head) IsHead() bool   { return string(h.Method()) == "HEAD" }
 
 // HasBody reports whether a body follows, or may follow.

@@ -71,21 +71,16 @@ func ParseKey(text []byte) (key []byte, ok bool) {
 }
 
 func isMessageKey(key []byte) bool {
-	for _, c := range key {
-		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return len(key) > 0 && len(key) <= KeyBytesMax
+	return isPrintable(key, KeyBytesMax) && !bytes.ContainsAny(key, `"\`)
 }
 
-// isPosition reports whether since can be a position: printable ASCII without
-// blanks, of no more than IDBytesMax bytes.
-func isPosition(since []byte) bool {
-	for _, b := range since {
+// isPrintable reports whether text is 1 to bytesMax characters of printable ASCII, and none
+// is a blank.
+func isPrintable(text []byte, bytesMax int) bool {
+	for _, b := range text {
 		if b <= ' ' || b > '~' {
 			return false
 		}
 	}
-	return len(since) > 0 && len(since) <= IDBytesMax
+	return len(text) > 0 && len(text) <= bytesMax
 }
