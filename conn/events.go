@@ -11,9 +11,7 @@ import (
 )
 
 // eventStream is the protocol of connections whose messages go as server-sent events.
-// What differs is the answer to their request, the words that we say to them, and that
-// nothing they say means anything: it is read and dropped, since to stop reading would
-// hide their end.
+// What they say is read and dropped, since to stop reading would hide their end.
 var eventStream = &protocol{
 	answers:  (*wire.Head).AcceptsEvents,
 	begin:    (*Server).openEvents,

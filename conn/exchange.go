@@ -263,8 +263,13 @@ func (s *exchange) deferRequests(fd uint32, p []byte, own int) {
 		return
 	}
 	c.head = nil
+	s.awaitTurn(fd)
+}
+
+// awaitTurn has the requests that are kept of fd answered after what is in their way.
+func (s *exchange) awaitTurn(fd uint32) {
 	s.enter(fd, phaseAnswer)
-	if c.pending == 0 && !c.owes() {
+	if c := s.cold[fd]; !c.isPending() && !c.owes() {
 		s.ready.Push(s.identityOf(fd))
 	}
 }
@@ -331,9 +336,7 @@ func inExchange(phase uint8) bool { return phase >= phaseKept && phase <= phaseA
 func secondOf(now int64) uint8 { return uint8(now / int64(time.Second)) }
 
 // expireExchanges ends connections that take too long over what they are at, and
-// returns when to look again. Each connection has one entry in the queue, whatever
-// it does meanwhile: an entry per request would be a million for a client who is
-// quick.
+// returns when to look again.
 func (s *exchange) expireExchanges() (next int64) {
 	return s.visit(&s.exchanges, func(fd uint32) (late bool) {
 		record := s.loop.Record(fd)
@@ -424,6 +427,15 @@ func (s *exchange) takeRequest(c *cold) (p []byte, own int) {
 	s.requestBytes -= own
 	c.request, c.requestArray = nil, 0
 	return p, own
+}
+
+// afterKept returns p behind what is kept of its request, as takeRequest does.
+func (s *exchange) afterKept(c *cold, p []byte) (all []byte, own int) {
+	if c == nil || len(c.request) == 0 {
+		return p, 0
+	}
+	s.keepRequest(c, p, 0)
+	return s.takeRequest(c)
 }
 
 // Answers that come later.

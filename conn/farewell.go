@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"math"
 	"time"
 
 	"c10m/channel"
@@ -9,8 +8,6 @@ import (
 	"c10m/conn/timers"
 	"c10m/conn/wire"
 	"c10m/poller"
-
-	"github.com/gobwas/ws"
 )
 
 // end counts why fd ends and has the reaper close it.
@@ -86,12 +83,9 @@ func (s *Server) stopListening(fd uint32) {
 
 // readClosing looks for the client's close frame in what it says after ours.
 func (s *frames) readClosing(fd uint32, p []byte) {
-	in := &s.in
-	c := s.cold[fd]
-	if c != nil {
-		in = &c.in
-	}
-	_, fault := in.Feed(p, farewell{})
+	s.current = fd
+	c, in := s.cold[fd], s.parserOf(fd)
+	_, fault := in.Feed(p, sink{s.Server})
 	isBye := in.IsClosed()
 	isKept := s.keepParser(fd, in)
 	switch {
@@ -107,16 +101,6 @@ func (s *frames) readClosing(fd uint32, p []byte) {
 		s.thaw(fd)
 	}
 }
-
-// farewell is the sink of who is to say goodbye, and whatever else it says is ignored:
-// after our close frame it is answered nothing (RFC 6455, 5.5.1).
-type farewell struct{}
-
-func (farewell) Ping([]byte)                    {}
-func (farewell) Pong()                          {}
-func (farewell) Closed(uint16)                  {}
-func (farewell) Accepts() (int64, bool)         { return math.MaxInt64, false }
-func (farewell) Message(ws.OpCode, []byte) bool { return true }
 
 func (s *Server) expireLingers() (next int64) {
 	return s.visit(&s.lingers, func(fd uint32) bool {

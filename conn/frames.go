@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"math"
 	"sync/atomic"
 
 	"c10m/channel"
@@ -90,10 +91,7 @@ func receivedFrames(s *Server, fd uint32, p []byte) {
 
 func (s *frames) readFrames(fd uint32, p []byte) {
 	s.current = fd
-	in := &s.in
-	if c := s.cold[fd]; c != nil {
-		in = &c.in
-	}
+	in := s.parserOf(fd)
 	kept := in.KeptBytes()
 	rest, fault := in.Feed(p, sink{s.Server})
 	reason := reasons.OfFault[fault]
@@ -118,6 +116,14 @@ func (s *frames) readFrames(fd uint32, p []byte) {
 	if !s.loop.Closing(fd) {
 		s.thaw(fd)
 	}
+}
+
+// parserOf returns the parser of fd: its own, or the loop's.
+func (s *frames) parserOf(fd uint32) *wire.Inbound {
+	if c := s.cold[fd]; c != nil {
+		return &c.in
+	}
+	return &s.in
 }
 
 // keepParser keeps what the parser of fd stands in the middle of, and reports whether
@@ -151,11 +157,15 @@ func frameReadBytes(s *Server, fd uint32) int {
 	return int(min(max(s.cold[fd].in.Remaining(), frameReadBytesMax), scratchBytes))
 }
 
-// A sink takes what the connection s.current says.
+// A sink takes what the connection s.current says, as long as it is open: after our close
+// frame, whatever else it says than goodbye is ignored (RFC 6455, 5.5.1).
 type sink struct{ *Server }
 
 // Accepts bounds a message of a client by what becomes of it.
 func (s sink) Accepts() (bytesMax int64, isWanted bool) {
+	if s.loop.Record(s.current).Phase != phaseOpen {
+		return math.MaxInt64, false
+	}
 	return s.protocolOf(s.current).acceptsBytes(s.Server, s.current)
 }
 
@@ -185,7 +195,11 @@ func (s sink) Ping(payload []byte) {
 	s.outbox.pongs = wire.AppendFrame(s.outbox.pongs, ws.OpPong, payload)
 }
 
-func (s sink) Pong() { s.stats.PongsIn.Add(1) }
+func (s sink) Pong() {
+	if s.loop.Record(s.current).Phase == phaseOpen {
+		s.stats.PongsIn.Add(1)
+	}
+}
 
 // Closed answers a close frame with its code and closes (RFC 6455, 5.5.1 and 7.1.1).
 func (s sink) Closed(code uint16) {

@@ -44,8 +44,7 @@ func upgradeTo(subprotocol string) *protocol {
 }
 
 // admit is asked last of all before an upgrade, a stream or a poll. A connection that
-// was kept has its place already. Loops ask at the same time, so the limit can be
-// passed by one connection per loop.
+// was kept has its place already.
 func (s *gate) admit(fd uint32) reasons.Reason {
 	if !holdsPlace(s.loop.Record(fd).Phase) && s.isFull() {
 		return reasons.RequestFull
@@ -96,11 +95,7 @@ func (s *gate) arrive(fd uint32) bool {
 // readProxyHeader collects the PROXY header of a trusted peer, and goes on with
 // what follows it.
 func (s *gate) readProxyHeader(fd uint32, c *cold, p []byte) {
-	own := 0
-	if len(c.request) > 0 {
-		s.exchange.keepRequest(c, p, 0)
-		p, own = s.exchange.takeRequest(c)
-	}
+	p, own := s.exchange.afterKept(c, p)
 	header, err := access.ParseProxyHeader(p)
 	switch {
 	case err != nil:

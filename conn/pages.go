@@ -45,8 +45,7 @@ func (s *Shared) CountWith(counter Counter) { s.counter.Store(&counter) }
 var countBusy = wire.Failure{Status: 429, RetrySeconds: 1, Text: "Too many ask at once: try again."}
 
 // countPage answers how many connections a channel has, on all loops, to whoever
-// may subscribe to it. The loops are asked by a goroutine, as no loop may wait for
-// another; countsMax bounds these.
+// may subscribe to it. A goroutine asks the loops, as no loop may wait for another.
 func (s *exchange) countPage(fd uint32, h *wire.Head, path []byte) verdict {
 	if reason := s.gate.judge.Reader(h, path); reason != reasons.None {
 		return s.refuseHead(fd, h, reason)

@@ -184,9 +184,8 @@ func (s *longPolls) expirePolls() (next int64) {
 	return s.polls.Expire(s.loop.Now(), s.isPoll, s.overPoll)
 }
 
-// overPoll answers a poll whose time is over. Where positions can be continued it
-// asks for the channel's first, so that the client misses nothing until it polls
-// again.
+// overPoll answers a poll whose time is over, if positions can be continued with the
+// channel's.
 func (s *longPolls) overPoll(fd uint32) {
 	c := s.cold[fd]
 	switch {
@@ -287,33 +286,24 @@ func (s *Server) Served(fd uint32, rest []byte) {
 		return // its client left in this very turn
 	}
 	s.stats.Requests.Add(1)
-	if len(rest) == 0 {
-		if !s.longPolls.isLastPoll(fd) {
-			s.exchange.enterKept(fd)
-			s.longPolls.goOn(fd)
-			return
+	switch {
+	case len(rest) > 0:
+		if c := s.coldOrEnd(fd); c != nil {
+			s.exchange.enter(fd, phaseAnswer)
+			s.loop.ArmWrite(fd, true)
+			s.outbox.owe(fd, c, rest)
 		}
-		s.exchange.enter(fd, phaseAnswer)
-		s.exchange.ready.Push(s.identityOf(fd))
-		return
+	case s.longPolls.isLastPoll(fd):
+		s.exchange.awaitTurn(fd)
+	default:
+		s.exchange.enterKept(fd)
+		s.longPolls.goOn(fd)
 	}
-	c := s.coldOrEnd(fd)
-	if c == nil {
-		return
-	}
-	s.exchange.enter(fd, phaseAnswer)
-	s.loop.ArmWrite(fd, true)
-	s.outbox.owe(fd, c, rest)
 }
 
 // goOn has the requests that came behind a poll answered.
 func (s *longPolls) goOn(fd uint32) {
-	c := s.cold[fd]
-	if c == nil || len(c.request) == 0 || s.loop.Closing(fd) {
-		return
-	}
-	s.exchange.enter(fd, phaseAnswer)
-	if !c.owes() {
-		s.exchange.ready.Push(s.identityOf(fd))
+	if c := s.cold[fd]; c != nil && len(c.request) > 0 && !s.loop.Closing(fd) {
+		s.exchange.awaitTurn(fd)
 	}
 }

@@ -32,9 +32,7 @@ func (s *publishing) publishOwn(fd uint32, payload []byte) reasons.Reason {
 	return reasons.None
 }
 
-// PublishFailed implements Feedback: a client whose message is lost is told, and
-// not left to believe that it was published. Who speaks c10m.v1 is told of which
-// channel it was, and stays.
+// PublishFailed implements Feedback: a client whose message is lost is told.
 func (s *Server) PublishFailed(failed []channel.Outcome) {
 	s.loop.Run(func(l *poller.Loop) {
 		s.stats.PublishesFailed.Add(uint64(len(failed)))
@@ -52,8 +50,7 @@ func (s *Server) Room() {
 }
 
 // holdBack reports whether fd is not to be read from now, and sees to it that
-// the loop hears no more of it until there is room: what its client goes on to
-// say waits in the kernel, and then with the client.
+// the loop hears no more of it until there is room.
 func (s *publishing) holdBack(fd uint32) bool {
 	record := s.loop.Record(fd)
 	if !s.mayPublish(fd) || record.Phase != phaseOpen {

@@ -327,11 +327,8 @@ func (s *exchange) readRequest(fd uint32, p []byte) {
 	}
 	if c == nil || len(c.request) == 0 {
 		s.loop.Record(fd).Stamp = secondOf(s.loop.Now()) // of the request, and not of the wait for it
-		s.readRequests(fd, p, 0)
-		return
 	}
-	s.keepRequest(c, p, 0)
-	p, own := s.takeRequest(c)
+	p, own := s.afterKept(c, p)
 	s.readRequests(fd, p, own)
 }
 

@@ -7,9 +7,7 @@ import (
 	"c10m/conn/timers"
 )
 
-// Tick does what depends on time. Nothing here is kept per connection but
-// queues of deadlines, which hold only connections that are in a hurry, and when tokens
-// and polls end.
+// Tick does what depends on time.
 func (s *Server) Tick() (next int64) {
 	now := s.loop.Now()
 	next = min(

@@ -9,9 +9,7 @@ import (
 	"c10m/poller"
 )
 
-// A Judge judges the requests of one loop by their heads: whether they may be done, and
-// for what reason not. What it finds of the request at hand is valid until the next one,
-// so a request keeps nothing.
+// A Judge judges the requests of one loop by their heads.
 type Judge struct {
 	// Fixed after construction.
 	Origins         *access.Origins // the pages that may connect; nil is all
@@ -180,6 +178,5 @@ func (j *Judge) spentOnTokens(began int64) {
 }
 
 // IsTired reports whether this turn has verified enough. Requests are then to be left in
-// their sockets: nothing is kept for them, and they are told again in the next turn, in
-// turns with everybody else's events.
+// their sockets, and are told again in the next turn.
 func (j *Judge) IsTired() bool { return j.TokenNanos >= tokenNanosPerTurnMax }

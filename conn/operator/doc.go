@@ -1,6 +1,4 @@
 // Package operator is what somebody who runs the server sees of the loops' connections
 // (operator.go), and whom he disconnects (disconnect.go). It knows no session: a loop's
 // part has the loop, its registry, and three questions to its sessions.
-//
-// An Operator may be used from any goroutine but a loop's. A Loop belongs to its loop.
 package operator

@@ -3,7 +3,7 @@ package reasons
 // The limits of what is kept of ends, with their reasons.
 const (
 	// recentMax is how many closes a loop remembers, and recentChannelBytesMax how
-	// much of a channel's name with each: 9 KB a loop, from its first close on.
+	// much of a channel's name with each: 11 KB a loop.
 	recentMax             = 64
 	recentChannelBytesMax = 128
 	// refusalsKept is how many refusals of a loop wait to be logged, which is done

@@ -8,9 +8,7 @@ import (
 	"c10m/conn/timers"
 )
 
-// How those are told of an interruption (channel/interruption.go) who were there.
-//
-// A walk tells all, evenly over a time, so that their clients do not all come back at
+// A walk tells all who were there of an interruption (channel/interruption.go), evenly over a time, so that their clients do not all come back at
 // once. To whom a message is due before the walk has come to him, the sweep does not
 // give it: he is told out of turn, but at a pace, too (duePerSecondMax), and else
 // has to wait for the walk. So a message to a million that are untold brings no

@@ -2,20 +2,6 @@
 Package wire holds the codecs of what clients speak. They know bytes, and no server:
 no socket, no session, no configuration.
 
-	head.go    the head of an HTTP request, as it comes
-	fields.go  the fields of a head that somebody needs
-	lists.go   values that are lists (RFC 9110, 5.6.1), and qualities
-	target.go  the forms of a request's target, and hosts
-	answer.go  whole answers, an upgrade's as well (RFC 6455, 4.2): their status, CORS, Date
-	json.go    what those are told who publish, and who ask for presence
-
-	frame.go      the headers of frames (RFC 6455, 5.2), and whole frames
-	inbound.go    what a client says in frames
-	events.go     server-sent events (HTML Standard, 9.2)
-	poll.go       the answers to long polls
-	names.go      channels, positions and keys, as all of them write them
-	commands.go   c10m.v1: what a client of many channels says, and what it is answered
-
 Package wiretest is the clients' side of it all, for tests.
 
 # The head of a request
@@ -33,8 +19,7 @@ repaired. What RFC 9110 and 9112 have a server accept, it does: an empty line be
 the request, targets in absolute form, HTTP/1.0, a minor version that is still to be
 made, lists over several lines, empty members of lists.
 
-Several lines of a field are one list. Their values are found by walking from the first
-to the last of them again, and only if there are several.
+Several lines of a field are one list.
 
 # Frames
 
