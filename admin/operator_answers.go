@@ -152,9 +152,6 @@ func (p *operatorPage) state(w http.ResponseWriter, r *http.Request) {
 		Bus: p.bus(), Memory: p.memory(), Closes: p.closes(mark),
 		Draining: p.sources.Draining(),
 	}
-	if answer.Samples == nil {
-		answer.Samples = []sample{}
-	}
 	for _, loop := range p.sources.Loops {
 		answer.Connections += loop.Conn.Open.Load()
 		answer.Channels += loop.Channel.Channels.Load()

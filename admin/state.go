@@ -216,6 +216,7 @@ func (h *history) after(since uint64) (samples []sample, count uint64, loops []l
 	if first > h.count {
 		first = h.count - uint64(len(h.samples)) // of another server, before this one
 	}
+	samples = []sample{} // in JSON, and not null
 	for i := first; i < h.count; i++ {
 		samples = append(samples, h.samples[i%historySecondsMax])
 	}

@@ -2,8 +2,8 @@ package tuning
 
 import "time"
 
-// The figures of the room, with their units and their reasons. doc.go has the
-// formulas that they stand in.
+// The figures of the room, with their units and their reasons. docs/internals/tuning.md has the
+// formulas that they stand in, and what memory is made of.
 const (
 	// PortsDefault is how many ports the server listens on unless told
 	// otherwise: 10000 to 11000.
@@ -12,9 +12,7 @@ const (
 	portDefault, portMax = 10_000, 65_535
 
 	// kernelBytesPerConnection is what an idle accepted socket in epoll costs
-	// the kernel, measured on Linux 6.18, x86-64, as growth of the slab caches:
-	// tcp_sock 2,521, socket and inode 862, file 195, dentry 195, epitem and
-	// wait entry 192, rest 64. Idle sockets hold no buffer pages.
+	// the kernel, measured on Linux 6.18. Idle sockets hold no buffer pages.
 	kernelBytesPerConnection = 4029
 	// processBytesPerConnection is the server's resident memory per connection
 	// on a shared channel: its record, and its share of the tables.
@@ -29,9 +27,7 @@ const (
 	processBytesPerLoop = 64 << 10
 
 	// kernelBytesPerListener is a listening socket in a lane's epoll, measured
-	// on Linux 6.18 as growth of the slab caches with 100 ports and 190 loops:
-	// TCPv6 2,488, socket and inode 827, file 192, dentry 192, epitem and wait
-	// entry 189, rest about 140; an IPv4 listener has 120 less.
+	// with 100 ports and 190 loops; an IPv4 listener has 120 less.
 	kernelBytesPerListener = 4030
 	// kernelBytesPerPort comes on top once for each port: its SO_REUSEPORT
 	// group (2 KiB up to 128 listeners) and two bind buckets.

@@ -54,12 +54,6 @@ func Start(t testing.TB, flags ...string) *Browser {
 	process := servertest.Start(t, servertest.Find(t, "chromium", "chromium-browser", "google-chrome"), append(args, "about:blank")...)
 	b := &Browser{t: t, process: process}
 	b.session = devtools.Open(t, process, listening, "", b.note)
-	b.attach()
-	return b
-}
-
-// attach opens a page; commands go to it from then on.
-func (b *Browser) attach() {
 	var target struct{ TargetID string }
 	b.Call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
 	var attached struct{ SessionID string }
@@ -68,6 +62,7 @@ func (b *Browser) attach() {
 	for _, domain := range []string{"Page", "Runtime", "Network", "Log"} {
 		b.Call(domain+".enable", nil, nil)
 	}
+	return b
 }
 
 // note notes what happens in the page.
