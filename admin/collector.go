@@ -73,7 +73,8 @@ func (m *metric) read(stats any) float64 {
 
 func newRegistry(sources Sources, log *zap.Logger) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(&collector{sources}, newGoCollector())
+	stops := collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{Matcher: pauses})
+	registry.MustRegister(&collector{sources}, collectors.NewGoCollector(stops))
 	if kernelCountsDescriptors() {
 		registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	} else {
@@ -117,7 +118,8 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	out.value(buildInfo, prometheus.GaugeValue, 1, c.sources.Version)
 	out.value(logSampled, prometheus.CounterValue, float64(c.sources.LogSampled()))
 	c.collectLoops(out)
-	c.collectHub(out)
+	out.numbers(hubMetrics, c.sources.Hub)
+	out.value(messagesRefusedTotal, prometheus.CounterValue, float64(c.sources.Hub.TooBig.Load()), "too_big")
 	c.collectBus(out)
 	c.collectMemory(out)
 	repeats := c.sources.Repeats.Stats()
@@ -183,11 +185,6 @@ func (c *collector) collectTimes(out output) {
 	out.histogram(loopTurnSeconds, &turns)
 	out.value(loopTurnP99Seconds, prometheus.GaugeValue, turns.quantile(0.99))
 	out.histogram(deliveryLagSeconds, &lag)
-}
-
-func (c *collector) collectHub(out output) {
-	out.numbers(hubMetrics, c.sources.Hub)
-	out.value(messagesRefusedTotal, prometheus.CounterValue, float64(c.sources.Hub.TooBig.Load()), "too_big")
 }
 
 func (c *collector) collectBus(out output) {

@@ -6,7 +6,6 @@ import (
 	"runtime/metrics"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 // The stops of the garbage collector: the only thing in this process that can
@@ -22,11 +21,6 @@ const stopsName = "/sched/pauses/total/gc:seconds"
 // own accord, and merges their buckets to powers of ten; so c10m_gc_stop_max_seconds
 // is read from the runtime.
 var pauses = regexp.MustCompile(`^/sched/pauses/(total|stopping)/gc:seconds$`)
-
-// newGoCollector is the library's usual metrics of Go, with the stops.
-func newGoCollector() prometheus.Collector {
-	return collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{Matcher: pauses}))
-}
 
 // collectStops shows the longest stop so far. The histogram belongs to this
 // scrape, since others may run beside it.

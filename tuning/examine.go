@@ -91,21 +91,6 @@ type examination struct {
 // Examine holds every setting of the host that matters to the server against
 // what so many connections need. It only reads.
 func Examine(host Host, want Want) Report {
-	x := begin(host, want)
-	x.descriptors()
-	x.memory()
-	x.queues()
-	x.tables()
-	x.system()
-	return Report{
-		Connections: x.want.Connections, Ports: x.want.Ports, Loops: x.plan.Loops, Lanes: x.plan.Lanes,
-		Private: x.plan.Private, Checks: x.checks, Estimate: x.load.estimate(),
-		Limit: x.limit, Limiting: x.limiting,
-	}
-}
-
-// begin decides what the want leaves open.
-func begin(host Host, want Want) *examination {
 	x := &examination{host: host, want: normal(want)}
 	x.host.Cores = max(host.Cores, 1)
 	x.nofile, x.nofileKnown = host.nofile()
@@ -120,7 +105,16 @@ func begin(host Host, want Want) *examination {
 		x.plan = FDPlan{Loops: loops, Lanes: loops}
 	}
 	x.load = loadOf(x.host, x.want, x.plan)
-	return x
+	x.descriptors()
+	x.memory()
+	x.queues()
+	x.tables()
+	x.system()
+	return Report{
+		Connections: x.want.Connections, Ports: x.want.Ports, Loops: x.plan.Loops, Lanes: x.plan.Lanes,
+		Private: x.plan.Private, Checks: x.checks, Estimate: x.load.estimate(),
+		Limit: x.limit, Limiting: x.limiting,
+	}
 }
 
 func normal(w Want) Want {
