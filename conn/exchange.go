@@ -149,7 +149,7 @@ func (s *exchange) headOf(fd uint32) *wire.Head {
 	if c := s.cold[fd]; c != nil && c.head != nil {
 		return c.head
 	}
-	s.head.Reset()
+	s.head = wire.Head{}
 	return &s.head
 }
 
@@ -507,6 +507,56 @@ func (s *exchange) sayAnswers() {
 		}
 	}
 	s.answering = s.answering[:0]
+}
+
+// Answers are made once, for everybody; what differs is put in when one is said: its
+// Date, and with a list of origins the page that may read it.
+
+// dressed returns an answer with its Date, and for the page of origin if that is not
+// empty. It is lent until the next call.
+func (s *exchange) dressed(answer, origin []byte) []byte {
+	s.dressing = wire.AppendDressed(s.dressing[:0], answer, s.date(), origin)
+	return s.dressing
+}
+
+func (s *exchange) date() []byte {
+	if second := s.loop.Now() / int64(time.Second); second != s.dateSecond || len(s.dateLine) == 0 {
+		s.dateSecond = second
+		s.dateLine = wire.AppendDate(s.dateLine[:0], time.Now())
+	}
+	return s.dateLine
+}
+
+func (s *exchange) originOf(h *wire.Head) []byte {
+	if h.Count(wire.Origin) != 1 || !s.shared.Config.Access.Origins.Restrict() {
+		return nil
+	}
+	return h.Value(wire.Origin)
+}
+
+// asker is the page to name in an answer to fd: that of the request at hand, or of the
+// one whose answer is to come.
+func (s *exchange) asker(fd uint32) []byte {
+	if len(s.asking) > 0 {
+		return s.asking
+	}
+	if c := s.cold[fd]; c != nil {
+		return c.origin
+	}
+	return nil
+}
+
+// keepAsker notes the page with a connection whose answer comes later.
+func (s *exchange) keepAsker(c *cold) {
+	if len(s.asking) > 0 {
+		c.origin = bytes.Clone(s.asking)
+	}
+}
+
+// dress is dressed for whoever fd waits for, with HEAD perhaps.
+func (s *exchange) dress(fd uint32, answer []byte) []byte {
+	c := s.cold[fd]
+	return s.dressed(wire.AnswerTo(c != nil && c.isHead, answer), s.asker(fd))
 }
 
 // ConnectionOf returns the connection that identityOf named, if it is still there.

@@ -180,11 +180,9 @@ func (s *Server) Failed(member uint32, status poller.Status) {
 // Owe keeps the rest of a frame whose member was moved forward.
 func (s *Server) Owe(member uint32, rest []byte) {
 	fd := s.members.Owner(member)
-	c := s.coldOrEnd(fd)
-	if c == nil {
-		return
+	if c := s.coldOrEnd(fd); c != nil {
+		s.outbox.owe(fd, c, rest)
 	}
-	s.outbox.owe(fd, c, rest)
 }
 
 // expireAfter gives fd a time in which to get somewhere, which all in d have.

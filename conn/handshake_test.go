@@ -247,7 +247,7 @@ func TestTheLibraryAgrees(t *testing.T) {
 // answers is what the loop does with a good request, which is lent.
 func (h *handshaker) answers(p []byte) (isGood bool) {
 	s, head := h.server, &h.server.exchange.head
-	head.Reset()
+	*head = wire.Head{}
 	_, fault := head.Parse(p, RequestBytesDefault)
 	_, reason := s.gate.judgeUpgrade(head)
 	s.exchange.later = wire.AppendSwitch(s.exchange.later[:0], head.Value(wire.SecWebSocketKey), s.gate.judge.Subprotocol)

@@ -2,7 +2,9 @@ package conn
 
 import (
 	"c10m/conn/backlog"
+	"c10m/conn/members"
 	"c10m/conn/reasons"
+	"c10m/conn/wire"
 	"c10m/poller"
 )
 
@@ -132,4 +134,36 @@ func (s *outbox) settle(fd uint32, owed *[]byte) bool {
 		*owed = (*owed)[n:]
 	}
 	return true
+}
+
+// A socket is the registry's channel.Socket.
+type socket struct {
+	members.Table
+	server *Server
+}
+
+func (s *Server) isFree(fd uint32) bool {
+	record := s.loop.Record(fd)
+	return record.Phase == phaseOpen && (record.Marks&markCold == 0 || !s.cold[fd].owes())
+}
+
+// Respond writes an answer that polls share to one of them, and returns how much of it
+// went. Where it has to differ, a copy goes, and what is left of that is owed.
+func (t *socket) Respond(fd uint32, answer []byte) (int, poller.Status) {
+	s := t.server
+	c := s.cold[fd]
+	if c == nil || len(c.origin) == 0 && !c.isHead {
+		return t.Loop.Send(fd, poller.Piece{Frame: answer, IsShared: true})
+	}
+	s.exchange.dressing = wire.AppendDressed(s.exchange.dressing[:0], wire.AnswerTo(c.isHead, answer), nil, c.origin)
+	n, status := t.Loop.Send(fd, poller.Words(s.exchange.dressing))
+	if status.IsEnd() {
+		return 0, status
+	}
+	if rest := s.exchange.dressing[n:]; len(rest) > 0 {
+		c.owed = append(c.owed, rest...)
+		s.outbox.owedBytes += len(rest)
+		t.Loop.ArmWrite(fd, true)
+	}
+	return len(answer), poller.OK
 }

@@ -119,22 +119,18 @@ func (s *exchange) publishBody(fd uint32, name, key, payload []byte, isLast bool
 	return verdictNext
 }
 
-// What becomes of a message that is not published.
-var (
-	publishBusy        = wire.Failure{Status: 429, RetrySeconds: 1, Text: "Too many messages are under way, and this one was not published: try again."}
-	publishDown        = wire.Failure{Status: 503, RetrySeconds: 5, Text: "The bus is down, and the message was not published."}
-	publishUnconfirmed = wire.Failure{Status: 503, RetrySeconds: 5, Text: "The bus did not answer, and the message may have been published."}
-	publishKeyReused   = wire.Failure{Status: 422, Text: "The key was another message's, and this one was not published."}
-)
+var publishBusy = wire.Failure{Status: 429, RetrySeconds: 1, Text: "Too many messages are under way, and this one was not published: try again."}
+
+// publishFailures is what who asked is told of a message that was not published, or may not be.
+var publishFailures = [...]wire.Failure{
+	channel.FateUnpublished: {Status: 503, RetrySeconds: 5, Text: "The bus is down, and the message was not published."},
+	channel.FateUnconfirmed: {Status: 503, RetrySeconds: 5, Text: "The bus did not answer, and the message may have been published."},
+	channel.FateKeyReused:   {Status: 422, Text: "The key was another message's, and this one was not published."},
+}
 
 func appendOutcome(out []byte, o *channel.Outcome, isLast bool) []byte {
-	switch o.Fate {
-	case channel.FateUnpublished:
-		return publishDown.Append(out, isLast)
-	case channel.FateUnconfirmed:
-		return publishUnconfirmed.Append(out, isLast)
-	case channel.FateKeyReused:
-		return publishKeyReused.Append(out, isLast)
+	if o.Fate != channel.FatePublished {
+		return publishFailures[o.Fate].Append(out, isLast)
 	}
 	var room [512]byte
 	body := append(wire.AppendPublished(room[:0], string(o.Channel), o.Connections, o.Subscribers, o.ID), '\n')

@@ -234,7 +234,7 @@ func (w *twoWayWorld) check() {
 			w.failf("two-way connection %d is not read from for two reasons", fd)
 		}
 		state, count, turn, busy := s.members.Of(fd), 0, false, false
-		for n := state.First; n != 0; n = s.members.Next(n) {
+		s.members.Find(fd, func(n uint32) (isOver bool) {
 			count++
 			turn = turn || n == state.Turn
 			busy = busy || n == state.Busy
@@ -247,7 +247,8 @@ func (w *twoWayWorld) check() {
 			if s.registry.Blocked(n) && !state.IsFull && !resumes(s.cold[fd], n) {
 				w.failf("membership %x of %d waits for room, and nobody asked for it", n, fd)
 			}
-		}
+			return false
+		})
 		used += count
 		if count != int(state.Count) || state.Turn != 0 && !turn || state.Busy != 0 && !busy {
 			w.failf("two-way connection %d: %+v has %d memberships", fd, *state, count)

@@ -20,18 +20,17 @@ const bytesPerWriteMax = 256 << 10
 // nothing. Many connections may hold one frame, which is counted once: a frame
 // is known by its last byte, which the rests of it share.
 type Pins struct {
-	// Gauge is told of Bytes. Fixed after construction.
+	// Gauge counts the bytes. Fixed after construction.
 	Gauge *atomic.Int64
 
 	frames map[*byte]pin
-	bytes  int
 }
 
 type pin struct{ holders, bytes int }
 
 // Bytes are those of all frames that are held, as far as they were still owed; Frames is
 // how many these are.
-func (p *Pins) Bytes() int  { return p.bytes }
+func (p *Pins) Bytes() int  { return int(p.Gauge.Load()) }
 func (p *Pins) Frames() int { return len(p.frames) }
 
 // Add counts a holder of the frame that rest, which is not empty, is the end of.
@@ -42,7 +41,7 @@ func (p *Pins) Add(rest []byte) {
 	last := &rest[len(rest)-1]
 	held := p.frames[last]
 	p.frames[last] = pin{held.holders + 1, max(held.bytes, len(rest))}
-	p.count(max(0, len(rest)-held.bytes))
+	p.Gauge.Add(int64(max(0, len(rest)-held.bytes)))
 }
 
 // Remove is the opposite of Add, for what is left of the same rest.
@@ -54,12 +53,7 @@ func (p *Pins) Remove(rest []byte) {
 		return
 	}
 	delete(p.frames, last)
-	p.count(-held.bytes)
-}
-
-func (p *Pins) count(bytes int) {
-	p.bytes += bytes
-	p.Gauge.Store(int64(p.bytes))
+	p.Gauge.Add(-int64(held.bytes))
 }
 
 // A Backlog is what a member lacks of the history. The zero value is nothing.

@@ -12,16 +12,16 @@ func TestPinsCountAFrameOnce(t *testing.T) {
 	p.Add(one[300:])
 	p.Add(one[100:])
 	p.Add(two)
-	if p.bytes != 900+500 {
-		t.Fatalf("%d bytes are held", p.bytes)
+	if p.Bytes() != 900+500 {
+		t.Fatalf("%d bytes are held", p.Bytes())
 	}
 	p.Remove(one[999:]) // all but a byte was written meanwhile
-	if p.bytes != 1400 {
-		t.Fatalf("%d bytes are held with one holder less", p.bytes)
+	if p.Bytes() != 1400 {
+		t.Fatalf("%d bytes are held with one holder less", p.Bytes())
 	}
 	p.Remove(two)
 	p.Remove(one[100:])
-	if p.bytes != 0 || gauge.Load() != 0 || len(p.frames) != 0 {
-		t.Fatalf("%d bytes of %d frames are left", p.bytes, len(p.frames))
+	if p.Bytes() != 0 || gauge.Load() != 0 || len(p.frames) != 0 {
+		t.Fatalf("%d bytes of %d frames are left", p.Bytes(), len(p.frames))
 	}
 }

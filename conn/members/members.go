@@ -70,9 +70,6 @@ func (t *Table) at(n uint32) *membership { return t.memberships.At(n - First) }
 // Of returns the state of a connection of many channels.
 func (t *Table) Of(fd uint32) *Many { return (*Many)(unsafe.Pointer(&t.Loop.Record(fd).Room)) }
 
-// Next is the next membership of the same connection; 0 ends.
-func (t *Table) Next(n uint32) uint32 { return t.at(n).next }
-
 // Used is how many memberships there ever were at a time, Taken how many there are.
 func (t *Table) Used() uint32 { return t.memberships.Used() }
 func (t *Table) Taken() int   { return t.memberships.Taken() }

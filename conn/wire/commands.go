@@ -27,8 +27,6 @@ var (
 // A CommandError is what ERR says: a code for programs, a sentence for people.
 type CommandError struct{ Code, Sentence string }
 
-func (e *CommandError) Error() string { return e.Code + ": " + e.Sentence }
-
 // A Command is a client's message, taken apart. The slices are lent.
 type Command struct {
 	Verb    string

@@ -52,9 +52,6 @@ var fieldNames = [fields]string{
 	XForwardedFor:               "X-Forwarded-For",
 }
 
-// String is the field's name as it is written usually.
-func (f Field) String() string { return fieldNames[f] }
-
 var byLength = func() (all [32][]Field) {
 	for f := range fields {
 		n := len(fieldNames[f])

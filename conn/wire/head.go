@@ -87,14 +87,10 @@ func SkipEmptyLines(p []byte) []byte {
 // Begun reports whether anything of a head was taken.
 func (h *Head) Begun() bool { return h.at > 0 }
 
-// Reset makes h ready for another head.
-func (h *Head) Reset() { *h = Head{} }
-
 // Parse goes on with the head at the front of p, which begins with all that earlier
 // calls were handed. size is the length of the head, its empty line included, once
 // it is complete; 0 says that more has to come. bytesMax is the longest one that is
-// taken, up to HeadBytesMax. After a fault, or a size, h is not to be fed again
-// before Reset.
+// taken, up to HeadBytesMax. After a fault, or a size, h is not to be fed again.
 func (h *Head) Parse(p []byte, bytesMax int) (size int, fault Fault) {
 	h.p = p
 	if len(p) > bytesMax {

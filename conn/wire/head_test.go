@@ -269,7 +269,7 @@ func TestParseAllocatesNothing(t *testing.T) {
 	for _, c := range heads {
 		p, h := []byte(c.head), &Head{}
 		if n := testing.AllocsPerRun(100, func() {
-			h.Reset()
+			*h = Head{}
 			h.Parse(p, HeadBytesMax)
 			if h.fault == FaultNone {
 				h.Path()
@@ -336,18 +336,18 @@ func compareWithNetHTTP(t *testing.T, h *Head, p []byte) {
 		t.Errorf("%q: we find that it is the last: %v, they: %v", p, h.IsLast(), theirs.Close)
 	}
 	for f := range fields {
-		want := theirs.Header.Values(f.String())
+		want := theirs.Header.Values(fieldNames[f])
 		if f == Host || f == Connection || f == TransferEncoding || len(want) == 0 {
 			continue // they take these out
 		}
 		got := h.Lines(f, make([][]byte, len(want)+1))
 		if len(got) != len(want) || h.Count(f) != len(want) {
-			t.Errorf("%q: they read %q for %s, we %q", p, want, f, got)
+			t.Errorf("%q: they read %q for %s, we %q", p, want, fieldNames[f], got)
 			continue
 		}
 		for i, line := range got {
 			if string(line) != want[i] {
-				t.Errorf("%q: they read %q for %s, we %q", p, want, f, got)
+				t.Errorf("%q: they read %q for %s, we %q", p, want, fieldNames[f], got)
 			}
 		}
 	}
@@ -361,7 +361,7 @@ func BenchmarkHead(b *testing.B) {
 			var h Head
 			b.ReportAllocs()
 			for b.Loop() {
-				h.Reset()
+				h = Head{}
 				if _, fault := h.Parse(head, HeadBytesMax); fault != FaultNone {
 					b.Fatal(fault)
 				}
