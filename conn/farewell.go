@@ -26,10 +26,9 @@ func (s *Server) finish(fd uint32, reason reasons.Reason, lastWords []byte) {
 }
 
 // dismiss ends a connection that is open in the words of its protocol. What a stream is
-// owed by its channels comes first, if one write takes it: whoever is closed was open when
-// that was published. After 1012 a client that had its next connection in time takes it
-// that it missed nothing: who does not get all then, or is untold of an interruption, is
-// told that.
+// owed by its channels comes first, if one write takes it. After 1012 a client that had its
+// next connection in time takes it that it missed nothing: who does not get all then, or is
+// untold of an interruption, is told that.
 func (s *Server) dismiss(fd uint32, reason reasons.Reason) {
 	p := s.protocolOf(fd)
 	if p.isStream && reason != reasons.MissedMessages && !s.flush(fd) && reason == reasons.Draining {
@@ -100,16 +99,6 @@ func (s *frames) readClosing(fd uint32, p []byte) {
 	default:
 		s.thaw(fd)
 	}
-}
-
-func (s *Server) expireLingers() (next int64) {
-	return s.visit(&s.lingers, func(fd uint32) bool {
-		isLate := isLeaving(s.loop.Record(fd).Phase)
-		if isLate {
-			s.end(fd, reasons.None)
-		}
-		return isLate
-	})
 }
 
 // count adds one to the counter of reason, unless fd has had its reason.
@@ -190,10 +179,10 @@ func (s *Server) expireAfter(d *timers.Deadlines, fd uint32, timeout time.Durati
 	d.Add(s.loop.Now()+int64(timeout), fd, s.loop.Generation(fd))
 }
 
-// expire calls late for connections of this phase whose time is over, as visit does.
-func (s *Server) expire(d *timers.Deadlines, phase uint8, late func(fd uint32)) (next int64) {
+// expire calls late for connections in a phase whose time is over, as visit does.
+func (s *Server) expire(d *timers.Deadlines, isIn func(phase uint8) bool, late func(fd uint32)) (next int64) {
 	return s.visit(d, func(fd uint32) bool {
-		isLate := s.loop.Record(fd).Phase == phase
+		isLate := isIn(s.loop.Record(fd).Phase)
 		if isLate {
 			late(fd)
 		}

@@ -132,13 +132,13 @@ func (s *frames) keepParser(fd uint32, in *wire.Inbound) (kept bool) {
 	if in != &s.in {
 		return true
 	}
-	if !in.Between() && !in.IsClosed() && !s.loop.Closing(fd) {
+	kept = in.Between() || in.IsClosed()
+	if !kept && !s.loop.Closing(fd) {
 		if c := s.coldOf(fd); c != nil {
 			c.in, s.in = *in, wire.Inbound{}
 			return true
 		}
 	}
-	kept = in.Between() || in.IsClosed()
 	s.inboundBytes -= in.KeptBytes()
 	s.in = wire.Inbound{}
 	return kept

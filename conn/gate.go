@@ -145,11 +145,10 @@ func (s *gate) admitNamed(fd uint32, c *cold, client netip.Addr, request []byte)
 	return s.admitAddress(fd, client, request)
 }
 
-// admitAddress counts fd under its client's address, or turns it away. That is refuse for
-// who comes too often: it does not wait until the client has read the answer, since it is
-// descriptors that the limits are about. request is what there is of the request, which is
-// mostly there, so that it can be read and the client gets its answer and no reset; of one
-// that comes later it does get a reset.
+// admitAddress counts fd under its client's address, or turns it away, and does not wait
+// until the client has read the answer: the limits are about descriptors. request is what
+// there is of the request. If all of it is there it is read, and the client gets its answer
+// and no reset.
 func (s *gate) admitAddress(fd uint32, client netip.Addr, request []byte) bool {
 	reason, answer := s.clients.Admit(fd, client, s.loop.Now())
 	if reason == reasons.None {

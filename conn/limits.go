@@ -80,9 +80,8 @@ const (
 	// scratchBytes is one read. A larger burst is read in the next turn.
 	scratchBytes = 64 << 10
 	// frameReadBytesMax is one read of a WebSocket that is not inside a frame with
-	// more to come than that: 1,300 of the shortest frames, 0.1 ms. With 64 KiB a client
-	// that says much in little pieces would take 0.6 to 1.1 ms of each turn from the others of
-	// its loop.
+	// more to come than that: 1,300 of the shortest frames, 0.1 ms of the loop's turn. 64 KiB
+	// of them would take up to 1.1 ms.
 	frameReadBytesMax = 8 << 10
 	// eventDrainRetryMillis is the shortest pause that a drain's notice asks of an
 	// EventSource, and eventRetryChoices how many there are up to twice as much.

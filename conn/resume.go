@@ -169,7 +169,7 @@ func (s *resumer) expireBacklogs() (next int64) {
 	if s.shared.Config.Channel.LogAge == 0 {
 		return math.MaxInt64
 	}
-	return s.expire(&s.backlogs, phaseOpen, func(fd uint32) {
+	return s.expire(&s.backlogs, isOpen, func(fd uint32) {
 		if c := s.cold[fd]; c != nil && slices.ContainsFunc(c.resumes, func(r *resume) bool { return r.IsLate(s.loop.Now()) }) {
 			s.end(fd, reasons.SlowAge)
 		}

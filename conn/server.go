@@ -101,6 +101,9 @@ const (
 	phaseEnded            // counted and marked for the reaper
 )
 
+func isRequest(phase uint8) bool { return phase == phaseRequest }
+func isOpen(phase uint8) bool    { return phase == phaseOpen }
+
 // holdsPlace reports whether a connection in this phase counts for ConnectionsMax.
 func holdsPlace(phase uint8) bool { return phase >= phaseKept && phase <= phaseOpen }
 

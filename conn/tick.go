@@ -12,9 +12,9 @@ func (s *Server) Tick() (next int64) {
 	now := s.loop.Now()
 	next = min(
 		timers.OnBeat(now, int64(time.Second), s.loop.ID()),
-		s.expire(&s.handshakes, phaseRequest, func(fd uint32) { s.refuse(fd, reasons.RequestTimeout) }),
+		s.expire(&s.handshakes, isRequest, func(fd uint32) { s.refuse(fd, reasons.RequestTimeout) }),
 		s.exchange.expireExchanges(),
-		s.expireLingers(),
+		s.expire(&s.lingers, isLeaving, func(fd uint32) { s.end(fd, reasons.None) }),
 		s.gate.expireTokens(),
 		s.longPolls.expirePolls(),
 		s.resumer.expireBacklogs(),

@@ -149,9 +149,8 @@ func (j *Judge) Post(h *wire.Head) reasons.Reason {
 	return reasons.OfToken(err)
 }
 
-// Token has a newcomer's token judged for the channel, and finds what it grants. It does
-// so on the loop's thread: that is arithmetic and blocks nobody, but it is the most that
-// a stranger can make the loop do.
+// Token has a newcomer's token judged for the channel, and finds what it grants. That is
+// arithmetic on the loop's thread, and the most that a stranger can make the loop do.
 func (j *Judge) Token(h *wire.Head) reasons.Reason {
 	if j.Tokens == nil {
 		return reasons.None

@@ -15,10 +15,9 @@ import (
 const bytesPerWriteMax = 256 << 10
 
 // Pins are the frames that connections hold after their logs let go of them
-// (channel.Registry.Hold): without a limit of their own, readers that are slow
-// in the middle of large frames and say a word each would be bounded by
-// nothing. Many connections may hold one frame, which is counted once: a frame
-// is known by its last byte, which the rests of it share.
+// (channel.Registry.Hold): nothing else bounds readers that are slow in the middle of large
+// frames and say a word each. Many connections may hold one frame, which is counted once: a
+// frame is known by its last byte, which the rests of it share.
 type Pins struct {
 	// Gauge counts the bytes. Fixed after construction.
 	Gauge *atomic.Int64

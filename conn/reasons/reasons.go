@@ -16,9 +16,7 @@ const (
 	CodeMissedMessages = 4001
 	// CodeDisconnected is for those whom the operator disconnects: a client that sees it
 	// should not come back by itself, and every code of IANA's registry that says so says
-	// more. A poll is answered with 403 and C10m-Close: 4002, so that it is not taken for
-	// a channel that is not allowed. 1008 means here that a token has ended, and to come
-	// back with another.
+	// more. 1008 means here that a token has ended, and to come back with another.
 	CodeDisconnected = 4002
 )
 

@@ -7,10 +7,6 @@ import (
 	"sync/atomic"
 )
 
-// Refusals are shown to whoever looks for a fault (--log-level debug). A loop puts each
-// into a ring of its own, which takes neither a lock nor memory, and drops and counts
-// what finds it full; somebody else takes them out and logs them.
-
 // A Refusal is one request that was refused.
 type Refusal struct {
 	Reason Reason
@@ -23,14 +19,15 @@ type Refusal struct {
 // a token.
 func (r *Refusal) Line() string { return string(r.line[:r.length]) }
 
-// Refusals collects those of all loops.
+// Refusals collects those of all loops for whoever looks for a fault (--log-level debug).
 type Refusals struct {
 	// Guarded by mu.
 	mu    sync.Mutex
 	rings []*Ring
 }
 
-// A Ring is one loop's. It has one writer, its loop, and one reader.
+// A Ring is one loop's. It has one writer, its loop, and one reader, takes neither a lock
+// nor memory, and drops and counts what finds it full.
 type Ring struct {
 	entries [refusalsKept]Refusal
 	dropped *atomic.Uint64 // those that found it full

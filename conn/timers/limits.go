@@ -23,9 +23,7 @@ const (
 	slicePerTickMax = 16
 	batchMax        = 1024
 	// burstMax bounds the visits of the loops that beat together: a network
-	// device has room for some thousand packets, and drops what comes beyond it. At
-	// 5,000,000 connections pings came 16,000 at a time, and sweeps, which saw the
-	// drops, slowed down for them.
+	// device has room for some thousand packets, and drops what comes beyond it.
 	burstMax = 4096
 	// beatMax is the longest time between two beats, of which there are
 	// beatsPerIntervalMin in an interval, or one a second.

@@ -94,12 +94,11 @@ func (r *Rounds) Slice(now int64, interval time.Duration, loop Loop) (visits int
 	return visits, r.next
 }
 
-// beatOf is the time between two batches: the longest of beatMax and the half,
-// a quarter and so on of it that is a small part of the interval, so that pings
-// stay even, and with which a batch at this rate (connections per nanosecond) is
-// at most half of the largest, so that credit is seldom lost to its cap. For
-// short intervals it is a second, as that is when loops tick anyway. The loops of a
-// group beat together, so the rate of all of them counts, too.
+// beatOf is the time between two batches: the longest of beatMax and the half, a quarter
+// and so on of it that is a small part of the interval, so that pings stay even, and with
+// which a batch at this rate (connections per nanosecond) is at most half of the largest, so
+// that credit is seldom lost to its cap. The loops of a group beat together, so the rate of
+// all of them counts, too.
 func beatOf(rate, allRate float64, interval time.Duration) (nanos int64) {
 	nanos = int64(beatMax)
 	for nanos > int64(time.Second) && nanos > int64(interval)/beatsPerIntervalMin {
@@ -111,11 +110,9 @@ func beatOf(rate, allRate float64, interval time.Duration) (nanos int64) {
 	return nanos
 }
 
-// OnBeat is the next time after now at which a loop beats. All loops share the
-// clock, and so most of their beats: those that wake in one moment cost the Go
-// runtime's watchdog one look, and have the packets of a batch handled together.
-// But not all: a quarter of the loops at a time, so that the processors are
-// busy for a short while only.
+// OnBeat is the next time after now at which a loop beats: together with a quarter of the
+// loops, as those that wake in one moment cost least, and not with all, so that the
+// processors are busy for a short while only (docs/internals/conn.md).
 func OnBeat(now, beat int64, loop int) int64 {
 	phase := beat / beatGroups * int64(loop%beatGroups)
 	return ((now-phase)/beat+1)*beat + phase

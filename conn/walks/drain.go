@@ -56,10 +56,9 @@ type Draining struct {
 // IsOn reports whether a drain has begun and is not over.
 func (s *Draining) IsOn() bool { return s.state != nil }
 
-// drainState is a loop's part of a drain. The telling walks over the loop's
-// connections once, and the closing walks behind it: it has no pace of its own,
-// but goes at any time as far as the telling had come a notice ago. So all have
-// the same time to move, however many of those before them have left.
+// drainState is a loop's part of a drain. The telling walks over the loop's connections
+// once, and the closing behind it, at any time as far as the telling had come a notice ago.
+// So all have the same time to move, however many of those before them have left.
 type drainState struct {
 	*Drain
 	notice  int64 // between the ping and the close

@@ -50,10 +50,9 @@ type gapWalk struct {
 	isLast bool
 }
 
-// Begin begins to tell who is there. During a walk, it goes on as it is, and
-// then round once more for those who came between: were it to begin anew, a Redis that
-// comes and goes more often than a walk takes would have the last of them wait for
-// ever. A drain takes precedence.
+// Begin begins to tell who is there. During a walk, that goes on as it is, and then round
+// once more for those who came between: the last would else wait for ever on a Redis that
+// comes and goes.
 func (s *Gaps) Begin(over time.Duration) {
 	s.budget = max(s.budget, dueMax)
 	if s.walk != nil {
