@@ -112,7 +112,10 @@ func (s *exchange) readRequests(fd uint32, p []byte, own int) {
 		after, then := p, verdictWait
 		switch {
 		case size > 0:
-			after, then = s.answer(fd, s.takeHead(fd), p[size:])
+			if h != &s.head { // its own: answers to it are made as to any other
+				s.head, s.cold[fd].head = *h, nil
+			}
+			after, then = s.answer(fd, &s.head, p[size:])
 		case s.cold[fd].isPending():
 		case fault != wire.FaultNone:
 			s.refuseRequest(fd, p, reasons.OfFault[fault])
@@ -150,14 +153,6 @@ func (s *exchange) headOf(fd uint32) *wire.Head {
 		return c.head
 	}
 	s.head = wire.Head{}
-	return &s.head
-}
-
-// takeHead returns a head that is complete, valid until the next one is looked at.
-func (s *exchange) takeHead(fd uint32) *wire.Head {
-	if c := s.cold[fd]; c != nil && c.head != nil {
-		s.head, c.head = *c.head, nil
-	}
 	return &s.head
 }
 

@@ -68,9 +68,8 @@ const (
 	// owedBytesTotalMax is when it is too much for all of them, and for those who ask
 	// for long answers over HTTP, with what else waits for room in the loop's sockets.
 	owedBytesTotalMax = 64 << 20
-	// owedBytesMax bounds the control frames that wait for room in a socket.
-	// Beyond it pongs are dropped: RFC 6455, 5.5.3, lets a peer answer only
-	// the latest of several pings.
+	// owedBytesMax bounds the control frames that wait for room in a socket. Beyond it
+	// pongs are dropped.
 	owedBytesMax = 1024
 	// pongBatchBytesMax is when the pongs to one read of pings are written, and
 	// replyBatchBytesMax the answers to one read of commands, which are owed in any

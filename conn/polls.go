@@ -132,7 +132,9 @@ func (s *longPolls) poll(p *protocol, fd uint32, h *wire.Head, rest []byte) verd
 		s.overPoll(fd)
 	}
 	if !s.loop.Closing(fd) && s.isWaiting(fd) {
-		s.timePoll(fd, wait)
+		at := timers.SecondAfter(s.loop.Now(), int64(wait))
+		s.loop.Record(fd).Stamp = uint8(at) // tells its entry from those of earlier polls: none waits for 256 s
+		s.polls.Add(timers.Expiry{At: at, FD: fd, Generation: s.loop.Generation(fd)}, s.isPoll)
 		s.thaw(fd)
 	}
 	return verdictOver // what is behind it goes on when it is answered
@@ -160,15 +162,6 @@ func (s *longPolls) keepBehindPoll(fd uint32, p []byte) (kept bool) {
 	}
 	s.doNotRead(fd, c)
 	return true
-}
-
-// timePoll gives a poll its time-out. Record.Stamp tells its entry from those of
-// earlier polls of the same connection, which stay in the list until they are due:
-// no poll waits for 256 s.
-func (s *longPolls) timePoll(fd uint32, wait time.Duration) {
-	at := timers.SecondAfter(s.loop.Now(), int64(wait))
-	s.loop.Record(fd).Stamp = uint8(at)
-	s.polls.Add(timers.Expiry{At: at, FD: fd, Generation: s.loop.Generation(fd)}, s.isPoll)
 }
 
 func (s *longPolls) isPoll(e timers.Expiry) bool {

@@ -366,8 +366,6 @@ func (s *exchange) upgrade(fd uint32, h *wire.Head, rest []byte) {
 // admitMember makes fd, whose request was found good, a member of one channel, and
 // answers it.
 func (s *Server) admitMember(p *protocol, fd uint32, n *newcomer) {
-	// A member before the client can know that it is one: a message that is
-	// published after the client saw the answer reaches it.
 	if err := s.registry.SubscribeAs(fd, n.channel, p.format); err != nil {
 		panic("BUG: a bad channel was let through")
 	}
