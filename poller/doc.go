@@ -30,6 +30,12 @@
 // Pieces that say IsShared are frames that never change. An engine may keep them until
 // they are acknowledged; epoll copies them into the socket.
 //
+// # Guests
+//
+// A loop takes connections that are none of its handler's (Guest): their owner lends them
+// for as long as what they say is best done on the loop's thread, and has them back. They
+// are in no walk and no gauge. redisbus lends publishers so.
+//
 // # Records
 //
 // What the server keeps per idle connection is a Record of 32 bytes, outside the garbage
@@ -72,10 +78,7 @@
 //     table asks for that.
 //   - A loop without work ticks once a second, because time-outs are looked
 //     for, not armed: 272 idle loops are 272 wake-ups a second.
-//   - A waiting loop keeps its P for up to 10 ms, until the runtime's sysmon takes
-//     it, and sysmon then looks every 20 us for some milliseconds: 38 % of what
-//     200,000 connections with a ping a minute cost. entersyscallblock would give
-//     the P back at once, and is not for us to call. So loops sleep seldom and
-//     together: their ticks share a clock (conn/timers, OnBeat), and a loop naps (Nap)
+//   - Loops sleep seldom and together, since a wake-up costs more than the turn that
+//     follows it: their ticks share a clock (conn/timers, OnBeat), and a loop naps (Nap)
 //     while answers to its pings gather.
 package poller

@@ -49,6 +49,7 @@ type Loop struct {
 	tickAt      int64
 	workBy      int64 // when Work has more to do, though it said that it had not
 	own         ownSet
+	guests      map[uint32]Guest
 	closing     []uint32 // marked in this turn, for the reaper
 	ready       [ReadyMax]Ready
 	generations uint32
@@ -85,6 +86,21 @@ func (l *Loop) Post(letter *Letter) bool {
 	l.notify()
 	return true
 }
+
+// HasRoom reports whether Post would succeed, and PostAnyway posts whether it would or
+// not: for a loop that posts one message to several others, all or none. Each that does so
+// at the same time may take a mailbox one letter past its limit. Any goroutine may call
+// them.
+func (l *Loop) HasRoom() bool { return l.mailbox.hasRoom() }
+
+func (l *Loop) PostAnyway(letter *Letter) {
+	l.mailbox.count.Add(1)
+	l.mailbox.add(letter)
+	l.notify()
+}
+
+// TakesLetters reports whether no letter waits, and the handler would take one now.
+func (l *Loop) TakesLetters() bool { return l.mailbox.count.Load() == 0 && !l.handler.Full() }
 
 // Run has the loop call f in its next turn, before and whatever letters wait:
 // an operator's word is not to queue behind a million messages. Any goroutine
@@ -283,6 +299,12 @@ func (l *Loop) readMailbox() {
 // dispatch hands an event to whom it belongs.
 func (l *Loop) dispatch(ready Ready) {
 	number := ready.Number
+	if !l.own.has(number) {
+		if g := l.guests[number]; g != nil {
+			g.Readable(l, number)
+		}
+		return
+	}
 	record := l.engine.Record(number)
 	if record.Flags&FlagClosing != 0 {
 		return
@@ -328,15 +350,7 @@ func (l *Loop) Newcomer(number uint32, tag Tag) (isOpen bool) {
 // Join is for the engine: the loop owns connection number from now on. Open is not called.
 // Leave takes it back, without Closed.
 func (l *Loop) Join(number uint32) {
-	record := l.engine.Record(number)
-	if record.Flags != 0 {
-		panic(fmt.Sprintf("BUG: loop %d got connection %d, which is open already", l.id, number))
-	}
-	l.generations++
-	if l.generations == 0 {
-		l.generations = 1
-	}
-	*record = Record{Generation: l.generations, Flags: FlagOpen}
+	l.Mark(number)
 	l.own.add(number)
 	l.stats.Connections.Add(1)
 }

@@ -42,15 +42,25 @@ func (m *mailbox) push(letter *Letter) (fitted bool) {
 		m.count.Add(-1)
 		return false
 	}
+	m.add(letter)
+	return true
+}
+
+// hasRoom reports whether a letter would fit.
+func (m *mailbox) hasRoom() bool {
+	return m.count.Load() < mailboxLettersMax && m.bytes.Load() <= mailboxBytesMax
+}
+
+// add pushes a letter that is counted.
+func (m *mailbox) add(letter *Letter) {
 	m.bytes.Add(int64(letter.Bytes))
 	for {
 		top := m.top.Load()
 		letter.next = top
 		if m.top.CompareAndSwap(top, letter) {
-			break
+			return
 		}
 	}
-	return true
 }
 
 // wakes and passes report whether it is the caller who has to wake the loop or

@@ -48,7 +48,7 @@ func (config *Config) turnstile(processors int) *turnstile {
 
 // Add makes the loop of an engine. It does not run yet, but can be posted to.
 func (p *Poller) Add(engine Engine) *Loop {
-	l := &Loop{id: len(p.loops), engine: engine, turns: p.turns}
+	l := &Loop{id: len(p.loops), engine: engine, turns: p.turns, guests: make(map[uint32]Guest)}
 	p.loops = append(p.loops, l)
 	return l
 }
@@ -113,6 +113,7 @@ func (l *Loop) Turn() { l.turn() }
 // Shut closes everything that the loop owns.
 func (l *Loop) Shut() {
 	l.stop.Store(true)
+	l.returnAll()
 	next := l.Walk(0, closesPerSliceMax, l.Close)
 	for l.reap(); next != 0; l.reap() {
 		next = l.Walk(next, closesPerSliceMax, l.Close)

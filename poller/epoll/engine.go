@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"c10m/internal/fifo"
@@ -34,12 +35,14 @@ type Engine struct {
 	iov        [poller.PiecesMax]unix.Iovec
 	errno      syscall.Errno // of the last call that failed
 	stalls     fifo.Queue[stalled]
+	foundAt    int64 // when a sleep last ended because there was something
+	busyTo     int64 // sleeps are short until then
 	balanceAt  int64 // when balance looks next
 	reported   int   // connections, to the crew
 	unbalanced int   // looks in a row at which it had far more than the others
 }
 
-var _ poller.Engine = (*Engine)(nil)
+var _ poller.Host = (*Engine)(nil)
 
 // Open takes the loop's descriptor table and processor, and makes its epoll and, if
 // nobody did before, its listeners.
@@ -107,7 +110,7 @@ func (e *Engine) Wait(ready []poller.Ready, until int64) (n int) {
 		return 0
 	}
 	events := e.events[:min(len(ready), len(e.events))]
-	found, errno := e.kernel.EpollWait(e.epfd, events, msec)
+	found, errno := e.wait(events, msec)
 	if errno != 0 {
 		if errno != unix.EINTR {
 			panic(fmt.Sprintf("BUG: epoll_wait on loop %d: %v", e.loop.ID(), errno))
@@ -132,6 +135,28 @@ func (e *Engine) Wait(ready []poller.Ready, until int64) (n int) {
 		n++
 	}
 	return n
+}
+
+// wait is epoll_wait, in several steps while the loop is busy: see sleep.go.
+func (e *Engine) wait(events []unix.EpollEvent, msec int) (found int, errno syscall.Errno) {
+	now := e.loop.Now()
+	for ; msec > keptMillisMax && now < e.busyTo; msec -= keptMillisMax {
+		if found, errno = e.kernel.EpollWait(e.epfd, events, keptMillisMax); found > 0 || errno != 0 {
+			break
+		}
+		now += keptMillisMax * int64(time.Millisecond)
+	}
+	if found == 0 && errno == 0 {
+		found, errno = e.kernel.EpollWait(e.epfd, events, msec)
+	}
+	if found > 0 && msec > 0 {
+		now = e.kernel.Now()
+		if now-e.foundAt < busyNanos {
+			e.busyTo = now + busyNanos
+		}
+		e.foundAt = now
+	}
+	return found, errno
 }
 
 // waitForWake waits for the eventfd alone, in an epoll that is made when it is first
@@ -206,6 +231,29 @@ func (e *Engine) Adopt(fd uint32) syscall.Errno {
 	}
 	e.table.connections.Add(1)
 	return 0
+}
+
+// Watch and Unwatch make Engine a poller.Host.
+func (e *Engine) Watch(fd uint32) bool {
+	if e.table.records.Make(fd) == nil {
+		return false
+	}
+	e.loop.Mark(fd)
+	if e.register(fd) != 0 {
+		*e.table.records.At(fd) = poller.Record{}
+		return false
+	}
+	e.table.connections.Add(1)
+	return true
+}
+
+func (e *Engine) Unwatch(fd uint32) {
+	if errno := e.kernel.EpollCtl(e.epfd, unix.EPOLL_CTL_DEL, int(fd), &e.event); errno != 0 {
+		panic(fmt.Sprintf("BUG: epoll_ctl on open descriptor %d: %v", fd, errno))
+	}
+	record := e.table.records.At(fd)
+	*record = poller.Record{Generation: record.Generation}
+	e.table.connections.Add(-1)
 }
 
 // register puts fd into epoll, as it was armed meanwhile.

@@ -78,12 +78,10 @@ func (Linux) EpollCtl(epfd, op, fd int, event *unix.EpollEvent) syscall.Errno {
 }
 
 func (Linux) EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, syscall.Errno) {
-	if msec == 0 {
-		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd),
-			uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
-		return int(n), errno
+	if msec > keptMillisMax {
+		return epollWaitBlocking(epfd, events, msec)
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd),
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(msec), 0, 0)
 	return int(n), errno
 }

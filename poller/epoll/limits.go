@@ -47,6 +47,11 @@ const (
 	steerSlackConnections = 4096
 	// steerLooks is for how many seconds that has to be so.
 	steerLooks = 3
+	// keptMillisMax is the longest sleep in which a loop keeps its P (sleep.go). busyNanos is
+	// for how long a loop sleeps no longer than that after it had something to do twice in
+	// such a time.
+	keptMillisMax = 8
+	busyNanos     = int64(50 * time.Millisecond)
 	// listenBacklog is clamped by net.core.somaxconn (listen(2)).
 	listenBacklog = 1 << 16
 )

@@ -1,0 +1,1 @@
+// The linker takes bodyless functions from packages that have an assembly file (sleep.go).
