@@ -9,6 +9,7 @@ import (
 	"c10m/channel"
 	"c10m/conn"
 	"c10m/conn/reasons"
+	"c10m/poller"
 	"c10m/redisbus"
 
 	"go.uber.org/zap"
@@ -19,6 +20,25 @@ func openBus(f *serveFlags, hub *channel.Hub, onGap func(bus.Gap), log *zap.Logg
 		return redisbus.ListenEmbedded(f.embedded(), hub, log)
 	}
 	return redisbus.ConnectRedis(redisbus.RedisConfig{URL: f.Bus, ProbeInterval: f.BusProbe, ProbeTimeout: f.BusProbe, OnGap: onGap}, hub, log)
+}
+
+// takeShortcuts has the loops publish by themselves what their clients say, and what RESP
+// peers do, if the bus is embedded. A peer's descriptor is in no table but the process's.
+func (p *plan) takeShortcuts(driver bus.Bus, repeats *bus.Repeats, loops []*poller.Loop, ways []*channel.Shortcut) {
+	embedded, ok := driver.(*redisbus.Embedded)
+	if !ok {
+		return
+	}
+	if !p.sockets.PrivateFDTables {
+		var hosts []redisbus.Host
+		for i, loop := range loops {
+			hosts = append(hosts, redisbus.Host{Loop: loop, Way: ways[i]})
+		}
+		embedded.LendTo(hosts)
+	}
+	for i, queue := range p.queues {
+		queue.TakeShortcut(repeats.Shortcut(embedded.Shortcut(ways[i])))
+	}
 }
 
 func (f *serveFlags) embedded() redisbus.EmbeddedConfig {

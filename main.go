@@ -80,6 +80,7 @@ func serve(f *serveFlags, warnings []string) error {
 		plan.uplink.Start(repeats, hub)
 		defer closeSoon(plan.uplink)
 	}
+	plan.takeShortcuts(driver, repeats, loops.Loops(), hub.Shortcuts(handlers.homes))
 
 	var draining atomic.Bool
 	sources := admin.Sources{
@@ -106,13 +107,14 @@ type handlers struct {
 	shared  *conn.Shared
 	servers []*conn.Server
 	doors   []channel.Poster
+	homes   []channel.Home
 	stats   []admin.Loop
 }
 
 // add makes the handler of a loop. The loops call it one after the other.
 func (h *handlers) add(l *poller.Loop) poller.Handler {
 	server := conn.NewServer(h.shared, l)
-	h.servers, h.doors = append(h.servers, server), append(h.doors, server)
+	h.servers, h.doors, h.homes = append(h.servers, server), append(h.doors, server), append(h.homes, server)
 	h.stats = append(h.stats, admin.Loop{Poller: l.Stats(), Conn: server.Stats(), Channel: server.ChannelStats()})
 	return server
 }

@@ -30,7 +30,8 @@ type plan struct {
 	limiting       string // what set maxConnections if no flag did
 	warnings       []string
 	conn           conn.Config
-	uplink         *bus.Uplink // nil if clients may not publish
+	uplink         *bus.Uplink        // nil if clients may not publish
+	queues         []*bus.UplinkQueue // of what they publish, in the order of the loops
 }
 
 // refusalsMax of the descriptors that tuning keeps back (256 in each table) are
@@ -181,12 +182,16 @@ func (p *plan) planPublish(f *serveFlags, log *zap.Logger) {
 		return
 	}
 	p.uplink = bus.NewUplink(bytesMax, log)
-	queue := func(feedback channel.Feedback) channel.Publisher { return p.uplink.Queue(feedback) }
 	if f.Publish != "off" {
-		p.conn.NewPublisher = queue
+		p.conn.NewPublisher = func(feedback channel.Feedback) channel.Publisher {
+			queue := p.uplink.Queue(feedback)
+			p.queues = append(p.queues, queue)
+			return queue
+		}
 	}
 	if f.Presence {
-		p.conn.NewPresence, p.conn.Channel.Presence = queue, true
+		p.conn.NewPresence = func(feedback channel.Feedback) channel.Publisher { return p.uplink.Queue(feedback) }
+		p.conn.Channel.Presence = true
 	}
 }
 
@@ -198,13 +203,13 @@ func (f *serveFlags) hub(p *plan) channel.HubConfig {
 
 // greet prints where to connect and how to publish; to programs it is logged.
 func (f *serveFlags) greet(p *plan, driver bus.Bus, log *zap.Logger) {
+	var text strings.Builder
+	f.greeting(&text, p, driver)
 	if f.LogFormat == "json" {
-		var text strings.Builder
-		f.greeting(&text, p, driver)
 		log.Info("serving", zap.String("version", cli.Version()), zap.String("greeting", text.String()))
 		return
 	}
-	f.greeting(os.Stdout, p, driver)
+	os.Stdout.WriteString(text.String()) // at once: who sees the begin of it sees all
 }
 
 func (f *serveFlags) greeting(w io.Writer, p *plan, driver bus.Bus) {

@@ -34,6 +34,7 @@ var hubMetrics = metricsOf[channel.HubStats]([]number{
 	{"messages_in_total", "Messages", "Messages taken from publishers, each counted once, whatever the number of loops."},
 	{"message_bytes_in_total", "Bytes", "Bytes of payload in c10m_messages_in_total."},
 	{"publish_waits_total", "Waits", "Times that a publisher waited for a loop with a full mailbox. A rise means that more is published than the loops can write."},
+	{"shortcuts_total", "Shortcuts", "Messages that a loop published by itself, without a goroutine in between. The others of c10m_messages_in_total waited for a lock, a full mailbox or RESP subscribers, or came by another door."},
 	{"posts_spared_total", "Spared", "Posts not made because the loop had no member of the message's channel. With c10m_letters_total it says how well publishers know where to go."},
 	{"history_messages", "HistoryMessages", "Messages that are kept for clients that come back (--history)."},
 	{"history_bytes", "HistoryBytes", "What they take; --history-bytes is the limit."},

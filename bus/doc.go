@@ -19,6 +19,7 @@
 //	bus.go          Bus, Publishable, Door, Health, Gap, the reserved channels
 //	publication.go  a message on its way: what its publisher is told; PublishAll
 //	stats.go        Stats, and the reasons and counters that drivers share
+//	shortcut.go     the same without a goroutine, where nothing is in the way
 //	uplink.go       what WebSocket clients publish, on its way from the loops
 //	repeats.go      keys: what is repeated is published once
 //	log.go          lines in the log that do not become a flood
@@ -50,6 +51,12 @@
 // Who waits for an answer (POST on the public ports) uses PublishAnswered: a batch's
 // receipts are asked together, and answered in one letter. PublishAll is the same way for
 // who waits for the outcome: the admin address.
+//
+// Where the loops are the only listeners of a bus, a loop publishes by itself (Shortcut):
+// no goroutine is between what a client says and what its loop's other clients hear. The
+// queue is the long way, for what cannot be done at once. A message takes the shortcut only
+// if nothing of its loop's clients is under way, or its connection waits for every answer; so
+// it overtakes nothing that its sender said before.
 //
 // Repeats stands in front of any driver, for all that can give their messages keys. It
 // takes a lock for a batch with keys and for no other.

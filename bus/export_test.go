@@ -10,6 +10,7 @@ const (
 	UplinkHardFactor      = uplinkHardFactor
 	PublicationBytesExtra = publicationBytesExtra
 	RepeatsAge            = repeatsAge
+	ShortcutBacklogMax    = shortcutBacklogMax
 )
 
 // UnderWay is how much of a queue is not published.

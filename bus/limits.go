@@ -11,6 +11,9 @@ const (
 	// Times these limits, messages are refused: one read brings many, and those
 	// of a newcomer come with its request.
 	uplinkHardFactor = 2
+	// So many messages that took the long way keep clients from being read until all are
+	// gone, where there is a shortcut: two batches of a client that says much at once.
+	shortcutBacklogMax = 64
 	// What goes to the bus at once.
 	uplinkBatchMax      = 256
 	uplinkBatchBytesMax = 1 << 20

@@ -102,17 +102,36 @@ type UplinkQueue struct {
 	wake     chan struct{}
 
 	// Shared: atomic.
-	top     atomic.Pointer[Publication]
-	count   atomic.Int64
-	bytes   atomic.Int64
-	asleep  atomic.Bool // the goroutine waits, or is about to; the next message wakes it
-	waiting atomic.Bool // the loop holds its clients back
+	shortcut atomic.Pointer[KeyedShortcut] // nil: every message goes by the queue
+	top      atomic.Pointer[Publication]
+	count    atomic.Int64
+	bytes    atomic.Int64
+	asleep   atomic.Bool // the goroutine waits, or is about to; the next message wakes it
+	waiting  atomic.Bool // the loop holds its clients back
 }
+
+// TakeShortcut has messages go by a shortcut from now on, if that is free and the queue is
+// empty: no message overtakes one that its sender said before. Any goroutine may call it.
+func (q *UplinkQueue) TakeShortcut(s *KeyedShortcut) { q.shortcut.Store(s) }
 
 // Publish takes a message, whose slices it copies, unless the queue is at
 // uplinkHardFactor times its limit. from names the sender to channel.Feedback.
 func (q *UplinkQueue) Publish(from uint64, channel, payload []byte) (taken bool) {
+	if way := q.shortcut.Load(); way != nil && q.IsQuiet() {
+		if _, ok := way.publish(channel, nil, payload, false); ok {
+			return true
+		}
+	}
 	return q.put(from, channel, nil, payload, false)
+}
+
+// PublishNow publishes a message by the shortcut, past what is in the queue. If it cannot,
+// PublishAnswered is the way. The outcome has the arguments.
+func (q *UplinkQueue) PublishNow(channel, key, payload []byte) (o channel.Outcome, ok bool) {
+	if way := q.shortcut.Load(); way != nil {
+		return way.publish(channel, key, payload, true)
+	}
+	return o, false
 }
 
 // PublishAnswered is Publish for a sender who is told with channel.Feedback.Published what
@@ -121,6 +140,9 @@ func (q *UplinkQueue) Publish(from uint64, channel, payload []byte) (taken bool)
 func (q *UplinkQueue) PublishAnswered(from uint64, channel, key, payload []byte) (taken bool) {
 	return q.put(from, channel, key, payload, true)
 }
+
+// IsQuiet reports whether nothing is in the queue.
+func (q *UplinkQueue) IsQuiet() bool { return q.count.Load() == 0 }
 
 func (q *UplinkQueue) put(from uint64, channel, key, payload []byte, isAnswered bool) (taken bool) {
 	if q.over(uplinkHardFactor) {
@@ -145,15 +167,31 @@ func (q *UplinkQueue) put(from uint64, channel, key, payload []byte, isAnswered 
 }
 
 // Full reports that the queue is at its limit. After a true, channel.Feedback.Room is
-// called once half of it is free.
-func (q *UplinkQueue) Full() bool {
-	if !q.over(1) {
+// called once there is room again (hasRoom).
+func (q *UplinkQueue) Full() bool { return q.announced(func() bool { return q.over(1) }) }
+
+// IsBacklogged reports that so much takes the long way that nobody might find the shortcut
+// free again: who says messages without waiting is not to be read from until the queue is
+// empty. It is followed by Room as Full is.
+func (q *UplinkQueue) IsBacklogged() bool {
+	return q.shortcut.Load() != nil && q.announced(func() bool { return q.count.Load() >= shortcutBacklogMax })
+}
+
+// announced reports whether clients have to wait. It announces that first and looks again
+// second; the goroutine does it the other way round, so one of the two sees the other.
+func (q *UplinkQueue) announced(wait func() bool) bool {
+	if !wait() {
 		return false
 	}
-	// Announce it first and look again second; the goroutine does it the other
-	// way round, so one of the two sees the other.
 	q.waiting.Store(true)
-	return q.over(1)
+	return wait()
+}
+
+func (q *UplinkQueue) hasRoom() bool {
+	if q.shortcut.Load() != nil {
+		return q.IsQuiet()
+	}
+	return q.count.Load() <= uplinkMessagesMax/2 && q.bytes.Load() <= int64(q.uplink.queueBytesMax)/2
 }
 
 func (q *UplinkQueue) over(factor int64) bool {
@@ -231,8 +269,7 @@ func (q *UplinkQueue) publish(to Publishable, batch []*Publication) {
 	if failed != nil {
 		q.feedback.PublishFailed(failed)
 	}
-	if q.count.Load() <= uplinkMessagesMax/2 && q.bytes.Load() <= int64(q.uplink.queueBytesMax)/2 &&
-		q.waiting.CompareAndSwap(true, false) {
+	if q.hasRoom() && q.waiting.CompareAndSwap(true, false) {
 		q.feedback.Room()
 	}
 	if answered != nil {

@@ -32,8 +32,13 @@
 //	           under its lock (Order), so that all loops see one order. No loop
 //	           takes these locks, and no lock is held on the way from a mailbox to
 //	           a socket. Locks: Hub.cut, a channel's, History.mu.
+//	Shortcut   one loop's thread: its own way into the Hub. It tries those locks and
+//	           waits for none, looks for room in all mailboxes before it posts to one,
+//	           reads how many members other loops have (Registry.MembersOf), and
+//	           hands its own loop the message in the same turn. Where that cannot be
+//	           done, nothing is, and a goroutine goes the long way.
 //	Registry   one loop's thread: cells, index, logs, queues, members. Publishers
-//	           read the index through Wants, under a version that the loop
+//	           read the index through Wants and MembersOf, under a version that the loop
 //	           makes odd while it writes: a loop without the channel is not
 //	           woken. Whoever saw the answer to its upgrade is in the index.
 //	Message    immutable once posted but for its other formats, which are atomic;

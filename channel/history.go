@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"c10m/internal/trylock"
 )
 
 // HistoryConfig says how much is kept of what everybody has had already. The zero
@@ -25,7 +27,7 @@ type HistoryConfig struct {
 
 // A History keeps the latest messages of channels for clients that come back with
 // a position, and answers where a position stands. It is publishers' and never a
-// loop's: a loop only leaves its questions (Ask).
+// loop's: a loop only leaves its questions (Ask), or keeps a message if nobody else is at it (Shortcut).
 //
 // A message is known to be missing by number: of each channel the latest number
 // that was dropped is kept with what it still has, and when it has nothing left
@@ -87,10 +89,22 @@ func (h *History) Kept() int {
 // keep adds a message that is about to be posted. Its publisher has
 // locked its channel.
 func (h *History) keep(message *Message) {
+	if h.Keeps() {
+		h.mu.Lock()
+		h.keepAndUnlock(message)
+	}
+}
+
+// tryLock is for a loop, which waits for nobody. keepAndUnlock comes after it, and does
+// nothing where nothing is kept.
+func (h *History) tryLock() bool {
+	return !h.Keeps() || trylock.Lock(&h.mu)
+}
+
+func (h *History) keepAndUnlock(message *Message) {
 	if !h.Keeps() {
 		return
 	}
-	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.channels[string(message.name)]
 	if p == nil {

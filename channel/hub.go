@@ -59,11 +59,12 @@ type Hub struct {
 
 // HubStats count what came to the door.
 type HubStats struct {
-	Messages atomic.Uint64
-	Bytes    atomic.Uint64 // of payload
-	TooBig   atomic.Uint64 // refused
-	Waits    atomic.Uint64 // times that a publisher waited for a full mailbox
-	Spared   atomic.Uint64 // posts not made, since the loop has no member of the channel
+	Messages  atomic.Uint64
+	Bytes     atomic.Uint64 // of payload
+	TooBig    atomic.Uint64 // refused
+	Waits     atomic.Uint64 // times that a publisher waited for a full mailbox
+	Spared    atomic.Uint64 // posts not made, since the loop has no member of the channel
+	Shortcuts atomic.Uint64 // messages that a loop published by itself (Shortcut)
 
 	// What the history keeps now, and what it dropped, by the limit it was over.
 	HistoryMessages, HistoryBytes, HistoryChannels              atomic.Int64

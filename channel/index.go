@@ -74,9 +74,68 @@ func (x *index) has(hash uint32) bool {
 	return true
 }
 
+// members returns how many members the channel of a name has. Any goroutine may call it.
+// A member that joined before the call is counted, one that left before it is not; those
+// who come or go meanwhile are, or not. isKnown is false if the table changed during each of
+// hasTriesMax readings.
+func (x *index) members(name []byte, hash uint32) (n int, isKnown bool) {
+	for range hasTriesMax {
+		version := x.version.Load()
+		if version&1 != 0 {
+			continue
+		}
+		n, isKnown = x.peekMembers(name, hash)
+		if isKnown && x.version.Load() == version {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// peekMembers is members on a table that may be changing, as peek is has.
+func (x *index) peekMembers(name []byte, hash uint32) (n int, isKnown bool) {
+	r, isKnown := x.peekHead(hash)
+	if !isKnown {
+		return 0, false
+	}
+	for range hasChainMax {
+		if r == 0 {
+			return 0, true
+		}
+		c := x.cells.peek(r)
+		if c == nil {
+			return 0, false
+		}
+		if atomic.LoadUint32(&c.hash) == hash && bytes.Equal(c.name(), name) {
+			return int(atomic.LoadUint32(&c.members)), true
+		}
+		r = ref(atomic.LoadUint32((*uint32)(&c.next)))
+	}
+	return 0, false
+}
+
 // peek is find by hash alone, on a table that may be changing. Its memory is
 // never unmapped, so the worst is a wrong answer, which has throws away.
 func (x *index) peek(hash uint32) bool {
+	r, isKnown := x.peekHead(hash)
+	if !isKnown {
+		return true
+	}
+	for range hasChainMax {
+		if r == 0 {
+			return false
+		}
+		c := x.cells.peek(r)
+		if c == nil || atomic.LoadUint32(&c.hash) == hash {
+			return true
+		}
+		r = ref(atomic.LoadUint32((*uint32)(&c.next)))
+	}
+	return true
+}
+
+// peekHead returns where the chain of a hash begins.
+func (x *index) peekHead(hash uint32) (r ref, isKnown bool) {
 	shape, chunks := x.shape.Load(), *x.view.Load()
 	low, split := uint32(shape>>32), uint32(shape)
 	number := hash & (low - 1)
@@ -84,20 +143,9 @@ func (x *index) peek(hash uint32) bool {
 		number = hash & (2*low - 1)
 	}
 	if int(number/indexChunkBuckets) >= len(chunks) {
-		return true
+		return 0, false
 	}
-	r := atomic.LoadUint32((*uint32)(&chunks[number/indexChunkBuckets][number%indexChunkBuckets]))
-	for range hasChainMax {
-		if r == 0 {
-			return false
-		}
-		c := x.cells.peek(ref(r))
-		if c == nil || atomic.LoadUint32(&c.hash) == hash {
-			return true
-		}
-		r = atomic.LoadUint32((*uint32)(&c.next))
-	}
-	return true
+	return ref(atomic.LoadUint32((*uint32)(&chunks[number/indexChunkBuckets][number%indexChunkBuckets]))), true
 }
 
 func (x *index) bucket(hash uint32) *ref {

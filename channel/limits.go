@@ -95,8 +95,8 @@ const (
 	// with slow members when all logs together are over their limit.
 	totalLogsPerTurnMax = 1024
 	// orderBuckets is how many buckets the locks of channels have: about as many as there are
-	// publishers at once (BenchmarkPublishInParallel has more), in 1.5 KB.
-	orderBuckets = 64
+	// publishers at once (BenchmarkPublishInParallel has more), in 6 KB.
+	orderBuckets = 256
 	// publishRetryMillisMax is the longest pause of a publisher between two tries
 	// to post to a loop whose mailbox is full.
 	publishRetryMillisMax = 5

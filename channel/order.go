@@ -1,6 +1,10 @@
 package channel
 
-import "sync"
+import (
+	"sync"
+
+	"c10m/internal/trylock"
+)
 
 // An Order gives each channel a lock, under which all that must have one order is done
 // with its messages. A lock is there only while somebody holds it or waits for it. Two
@@ -9,13 +13,13 @@ import "sync"
 // A fixed number of locks would: who publishes to many channels comes to a held one soon.
 //
 // It is a hash table with a mutex per bucket. The zero value has no channel locked. Any
-// goroutine may call the methods, but no loop.
+// goroutine may call the methods, but no loop; a loop has try.
 type Order struct {
 	buckets [orderBuckets]orderBucket
 }
 
 type orderBucket struct {
-	mu sync.Mutex // held for a few steps, and never while waiting
+	mu sync.Mutex // held for a few steps, a loop's post to others at most, and never while waiting
 	// Guarded by mu: lists of the locks that somebody holds or waits for, and of the rest,
 	// which are as many as were held at once.
 	held, spare *Held
@@ -43,6 +47,30 @@ func (o *Order) lock(hash uint32) *Held {
 	b.mu.Unlock()
 	h.lock.Lock()
 	return h
+}
+
+// try locks the bucket of a channel, for a few steps of a loop that waits for nobody: its
+// mutex is to be unlocked after them. nil: somebody else is at the channel, or too often at
+// others of its bucket.
+func (o *Order) try(hash uint32) *orderBucket {
+	b := &o.buckets[hash%orderBuckets]
+	if !trylock.Lock(&b.mu) {
+		return nil
+	}
+	if b.isHeld(hash) {
+		b.mu.Unlock()
+		return nil
+	}
+	return b
+}
+
+func (b *orderBucket) isHeld(hash uint32) bool {
+	for h := b.held; h != nil; h = h.next {
+		if h.hash == hash {
+			return true
+		}
+	}
+	return false
 }
 
 // find returns the lock of a channel, which it takes from the spare ones or makes if there

@@ -16,6 +16,20 @@ type Publisher interface {
 	Full() bool
 }
 
+// A PromptPublisher can publish at once.
+type PromptPublisher interface {
+	Publisher
+	// PublishNow is PublishAnswered with the answer, or nothing was done: what cannot be
+	// published at once goes by PublishAnswered. The outcome has the arguments, which are
+	// lent. It overtakes what was taken before and is under way, if there is any (IsQuiet),
+	// and answers that Feedback.Published has still to give.
+	PublishNow(channel, key, payload []byte) (o Outcome, ok bool)
+	IsQuiet() bool
+	// IsBacklogged reports, as Full does, that who says messages without waiting for
+	// answers should not be read from.
+	IsBacklogged() bool
+}
+
 // Feedback is how a Publisher's goroutines speak to its loop. They may call it
 // at any time.
 type Feedback interface {

@@ -222,6 +222,12 @@ func (r *Registry) Format(fd uint32) Format { return r.member(fd).format }
 // here. Any goroutine may call it. It says yes if a Subscribe returned before.
 func (r *Registry) Wants(hash uint32) bool { return r.index.has(hash) }
 
+// MembersOf returns how many connections a channel has here (index.members). Any goroutine
+// may call it.
+func (r *Registry) MembersOf(name []byte, hash uint32) (n int, isKnown bool) {
+	return r.index.members(name, hash)
+}
+
 // Letter takes what the Hub posted. It reports false for anything else.
 func (r *Registry) Letter(body any) bool {
 	switch body := body.(type) {

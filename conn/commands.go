@@ -51,12 +51,23 @@ func (s *twoWays) pub(fd uint32, c *wire.Command) *wire.CommandError {
 		return wire.ErrNotAllowed
 	case len(c.Payload) > s.shared.Config.PublishBytesMax:
 		return wire.ErrTooBig
-	case len(c.Key) > 0 && !s.publisher.PublishAnswered(s.identityOf(fd), c.Name, c.Key, c.Payload),
-		len(c.Key) == 0 && !s.publisher.Publish(s.identityOf(fd), c.Name, c.Payload):
+	case len(c.Key) == 0 && !s.publisher.Publish(s.identityOf(fd), c.Name, c.Payload),
+		len(c.Key) > 0 && !s.pubAnswered(fd, c):
 		return wire.ErrOverload
 	}
 	s.stats.Published.Add(1)
 	return nil
+}
+
+// pubAnswered is pub with a key.
+func (s *twoWays) pubAnswered(fd uint32, c *wire.Command) (taken bool) {
+	if s.publishing.isQuiet() {
+		if o, ok := s.publishing.publishNow(c.Name, c.Key, c.Payload); ok {
+			s.answerPub(fd, &o)
+			return true
+		}
+	}
+	return s.publishing.publishAnswered(fd, c.Name, c.Key, c.Payload)
 }
 
 // answerPub tells a client what became of its message: always if it gave it a key, else

@@ -439,6 +439,7 @@ func (s *exchange) afterKept(c *cold, p []byte) (all []byte, own int) {
 // POST, and with PUB and a key.
 func (s *Server) Published(outcomes []channel.Outcome) {
 	s.loop.Run(func(l *poller.Loop) {
+		s.publishing.awaited -= len(outcomes)
 		for i := range outcomes {
 			o := &outcomes[i]
 			fd, isHere := s.ConnectionOf(o.From)

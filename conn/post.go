@@ -101,7 +101,13 @@ func (s *exchange) publishBody(fd uint32, name, key, payload []byte, isLast bool
 	if c == nil {
 		return verdictOver
 	}
-	if s.publisher.Full() || !s.publisher.PublishAnswered(s.identityOf(fd), name, key, payload) {
+	if c.pending == 0 {
+		if o, ok := s.publishing.publishNow(name, key, payload); ok {
+			s.stats.Published.Add(1)
+			return s.respond(fd, isLast, appendOutcome(nil, &o, isLast))
+		}
+	}
+	if s.publisher.Full() || !s.publishing.publishAnswered(fd, name, key, payload) {
 		if c.pending > 0 {
 			return verdictWait
 		}

@@ -11,8 +11,10 @@ import (
 type publishing struct {
 	*Server // whose part it is
 
-	paused fifo.Queue[uint64] // identities of those who are not read from, the oldest first
-	room   bool               // the oldest may be read from again
+	paused  fifo.Queue[uint64]      // identities of those who are not read from, the oldest first
+	room    bool                    // the oldest may be read from again
+	prompt  channel.PromptPublisher // nil if the publisher is none
+	awaited int                     // answers that Published has still to give
 }
 
 func (s *publishing) mayPublish(fd uint32) bool {
@@ -30,6 +32,31 @@ func (s *publishing) publishOwn(fd uint32, payload []byte) reasons.Reason {
 	}
 	s.stats.Published.Add(1)
 	return reasons.None
+}
+
+// publishNow publishes a message of a connection of which none is under way, and returns
+// the answer, if that can be done at once.
+func (s *publishing) publishNow(name, key, payload []byte) (o channel.Outcome, ok bool) {
+	if s.prompt == nil {
+		return o, false
+	}
+	return s.prompt.PublishNow(name, key, payload)
+}
+
+// isQuiet reports whether no client's message is under way, and no answer to one.
+func (s *publishing) isQuiet() bool { return s.prompt != nil && s.awaited == 0 && s.prompt.IsQuiet() }
+
+// isFull reports whether clients that do not wait for answers are not to be read from.
+func (s *publishing) isFull() bool {
+	return s.publisher.Full() || s.prompt != nil && s.prompt.IsBacklogged()
+}
+
+// publishAnswered has the answer come with Published.
+func (s *publishing) publishAnswered(fd uint32, name, key, payload []byte) (taken bool) {
+	if taken = s.publisher.PublishAnswered(s.identityOf(fd), name, key, payload); taken {
+		s.awaited++
+	}
+	return taken
 }
 
 // PublishFailed implements Feedback: a client whose message is lost is told.
@@ -60,7 +87,7 @@ func (s *publishing) holdBack(fd uint32) bool {
 		s.brokeOff(fd)
 		return true
 	}
-	if !s.publisher.Full() {
+	if !s.isFull() {
 		return false
 	}
 	record.Marks |= markPaused
@@ -112,7 +139,7 @@ func (s *publishing) brokeOff(fd uint32) {
 // of them wait for nothing but their turn.
 func (s *publishing) resumeSome() (more bool) {
 	for n := 0; s.room && n < resumesPerTurnMax; n++ {
-		if s.paused.Len() == 0 || s.publisher.Full() {
+		if s.paused.Len() == 0 || s.isFull() {
 			s.room = false
 		} else if next := s.paused.Pop(); s.isPaused(next) {
 			s.readOn(uint32(next))

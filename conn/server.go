@@ -210,6 +210,7 @@ func NewServer(shared *Shared, loop *poller.Loop) *Server {
 	config := &shared.Config
 	if config.NewPublisher != nil {
 		s.publisher = config.NewPublisher(s)
+		s.publishing.prompt, _ = s.publisher.(channel.PromptPublisher)
 	}
 	if config.NewPresence != nil {
 		s.presence.To = config.NewPresence(presence.Failures{Count: &s.stats.PresenceFailed})
@@ -243,9 +244,16 @@ func (s *Server) tieParts() {
 func (s *Server) Stats() *Stats                { return &s.stats }
 func (s *Server) ChannelStats() *channel.Stats { return &s.channelStats }
 
-// Post and Wants make Server a channel.Poster. Any goroutine may call them.
-func (s *Server) Post(letter *poller.Letter) bool { return s.loop.Post(letter) }
-func (s *Server) Wants(hash uint32) bool          { return s.registry.Wants(hash) }
+// Post and Wants make Server a channel.Poster, and with what follows a channel.Home. Any
+// goroutine may call them, but TakesLetters.
+func (s *Server) Post(letter *poller.Letter) bool  { return s.loop.Post(letter) }
+func (s *Server) Wants(hash uint32) bool           { return s.registry.Wants(hash) }
+func (s *Server) HasRoom() bool                    { return s.loop.HasRoom() }
+func (s *Server) PostAnyway(letter *poller.Letter) { s.loop.PostAnyway(letter) }
+func (s *Server) TakesLetters() bool               { return s.loop.TakesLetters() }
+func (s *Server) MembersOf(name []byte, hash uint32) (n int, isKnown bool) {
+	return s.registry.MembersOf(name, hash)
+}
 
 // Open looks at a new connection's request, which is usually there.
 func (s *Server) Open(fd uint32, tag poller.Tag) {

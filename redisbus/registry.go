@@ -2,6 +2,7 @@ package redisbus
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"c10m/internal/glob"
 
@@ -27,8 +28,9 @@ type registry struct {
 	mu sync.RWMutex
 	// Guarded by mu. The sets of a peer itself (peer.subs) are as well; only
 	// its own reader changes them, and so reads them without the lock.
-	sets  [kinds]map[string]map[*peer]struct{}
-	count int // subscriptions of all kinds
+	sets [kinds]map[string]map[*peer]struct{}
+
+	count atomic.Int64 // subscriptions of all kinds; written under mu
 
 	frames sync.Pool // of *pushFrames; guarded by itself
 }
@@ -59,7 +61,7 @@ func (r *registry) subscribe(p *peer, kind int, names [][]byte) {
 				r.sets[kind][name] = set
 			}
 			set[p] = struct{}{}
-			r.count++
+			r.count.Add(1)
 		}
 		p.confirm(subscribeWords[kind], n, p.subscriptionCount(kind))
 	}
@@ -108,17 +110,17 @@ func (r *registry) remove(p *peer, kind int, name string) {
 	if len(set) == 0 {
 		delete(r.sets[kind], name)
 	}
-	r.count--
+	r.count.Add(-1)
 }
 
 // route queues a message to each subscription it matches and returns how many
 // took it. The caller has locked the channel (Embedded.order).
 func (r *registry) route(shard bool, channel, payload []byte) (receivers int) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if r.count == 0 {
+	if r.count.Load() == 0 {
 		return 0
 	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	m := r.frames.Get().(*pushFrames)
 	defer func() {
 		m.release()
@@ -190,7 +192,7 @@ func (r *registry) total() (subscriptions int, distinct [kinds]int) {
 	for kind := range r.sets {
 		distinct[kind] = len(r.sets[kind])
 	}
-	return r.count, distinct
+	return int(r.count.Load()), distinct
 }
 
 // subscriptionCount is the number that a confirmation carries: Redis counts
