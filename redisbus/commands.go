@@ -23,6 +23,7 @@ const (
 	beforeAuth   = 1 << iota // answered to a peer that has not given the password
 	inSubscribed             // allowed in subscribed mode under RESP2
 	inMulti                  // executed at once between MULTI and EXEC
+	atLoops                  // a loop may do it, to which its peer is lent
 )
 
 // commands is filled by init, because COMMAND describes the table it is in.
@@ -77,6 +78,9 @@ func (p *peer) execute(args [][]byte) {
 		p.enqueue(cmd, args)
 	default:
 		cmd.run(p, args)
+	}
+	if p.inARow++; cmd == nil || cmd.flags&atLoops == 0 {
+		p.inARow = 0
 	}
 	if len(p.replies) >= replyFlushBytes {
 		p.flush()

@@ -11,7 +11,7 @@ import (
 
 func pubsubCommands() []command {
 	return []command{
-		{name: "publish", arity: 3, group: "pubsub", summary: "Posts a message to a channel: to WebSockets and to RESP subscribers.", run: publish(false)},
+		{name: "publish", arity: 3, flags: atLoops, group: "pubsub", summary: "Posts a message to a channel: to WebSockets and to RESP subscribers.", run: publish(false)},
 		{name: "spublish", arity: 3, group: "pubsub", summary: "Posts a message to a shard channel: to WebSockets and to SSUBSCRIBE.", run: publish(true)},
 		{name: "subscribe", arity: -2, flags: inSubscribed, group: "pubsub", summary: "Listens for messages published to channels.", run: subscribe(kindChannel)},
 		{name: "psubscribe", arity: -2, flags: inSubscribed, group: "pubsub", summary: "Listens for messages published to channels that match patterns.", run: subscribe(kindPattern)},

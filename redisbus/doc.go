@@ -11,6 +11,8 @@
 //	embedded.go            the server: accept, publish, close
 //	listen.go              who holds a port that is taken
 //	peer.go                one RESP connection: reader, writer, receipts
+//	lent.go, line.go       a peer that only publishes, at a loop; its socket
+//	shortcut.go            what a loop publishes by itself
 //	framer.go              bytes to commands, with redcon behind a guard
 //	outbox.go              the bounded queue to a peer
 //	registry.go            who subscribes to what, and routing
@@ -45,6 +47,13 @@
 // reader executes all that one read brought, up to publishesUnsettledMax messages,
 // and then waits for the receipts in order. Any other command of that peer waits
 // for the receipts before it.
+//
+// A peer that only publishes is lent to a loop (poller.Guest, LendTo), in turn: the loop
+// reads, publishes by its Shortcut, and answers with the number of connections at once. All
+// that is the reader's is the loop's then. The peer comes back with the first command that
+// is anything else, that would have to wait, or that a RESP subscriber is to hear, and for
+// every end; so each is handled in one place. Loops with private descriptor tables have none
+// of the process's descriptors, so no peer is lent to them.
 //
 // # A real Redis: who owns what
 //

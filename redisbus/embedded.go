@@ -48,6 +48,8 @@ type Embedded struct {
 	// Shared: atomic.
 	closing  atomic.Bool
 	queued   atomic.Int64 // bytes in all outboxes
+	hosts    atomic.Pointer[[]Host]
+	lent     atomic.Uint64 // times that a peer was lent to one of them
 	count    embeddedCounters
 	password secret.Password
 }
@@ -153,7 +155,10 @@ func (b *Embedded) acceptLoop(listener net.Listener) {
 // admit starts a peer, or tells it that there are too many.
 func (b *Embedded) admit(conn net.Conn) {
 	b.count.accepted.Add(1)
-	p := &peer{bus: b, conn: conn, since: time.Now(), out: newOutbox(&b.queued), authed: !b.password.IsSet()}
+	if _, ok := conn.(*net.TCPConn); ok {
+		conn = newLine(conn)
+	}
+	p := &peer{bus: b, conn: conn, since: time.Now(), out: newOutbox(&b.queued), authed: !b.password.IsSet(), lendAfter: lendAfterMin}
 	p.active.Store(p.since.Unix())
 	b.mu.Lock()
 	refused := closeNone

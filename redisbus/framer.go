@@ -54,9 +54,19 @@ const (
 // errMore means that the next command is not complete yet.
 var errMore = errors.New("redisbus: incomplete command")
 
-// fill reads once, behind what is there. Arguments of earlier commands are
-// invalid from here on.
+// fill reads once into room.
 func (f *framer) fill(src io.Reader) error {
+	n, err := src.Read(f.room())
+	f.w += n
+	if n > 0 {
+		return nil // an error will come again
+	}
+	return err
+}
+
+// room makes room behind what is there and returns it. Arguments of earlier commands are
+// invalid from here on.
+func (f *framer) room() []byte {
 	if f.r == f.w {
 		f.r, f.w = 0, 0
 		if cap(f.buf) > keptBufferBytesMax {
@@ -74,12 +84,7 @@ func (f *framer) fill(src io.Reader) error {
 		}
 		f.r = 0
 	}
-	n, err := src.Read(f.buf[f.w:])
-	f.w += n
-	if n > 0 {
-		return nil // an error will come again
-	}
-	return err
+	return f.buf[f.w:]
 }
 
 // next returns the arguments of the next command, which alias the buffer until

@@ -52,6 +52,11 @@ const (
 	// to wait for the loops once per read, and bounded in receipts.
 	publishesUnsettledMax = 1024
 
+	// PUBLISHes in a row after which a peer is lent to a loop, at first, so that who says one
+	// word is not; and at most, for who is returned again and again.
+	lendAfterMin = 2
+	lendAfterMax = 1024
+
 	// Between MULTI and EXEC, per peer: a client library's pipeline, of small commands or
 	// of one large. What passes it fails, and EXEC with it.
 	transactionCommandsMax = 65_536

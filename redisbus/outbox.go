@@ -160,6 +160,13 @@ func (o *outbox) wrote(n int) {
 	o.room.Signal()
 }
 
+// waiting is how many bytes are not written.
+func (o *outbox) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue) + len(o.aside) + o.writing
+}
+
 func (o *outbox) ending() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -36,6 +36,10 @@ type peer struct {
 	authed    bool
 	wrong     int // passwords
 	quit      bool
+	inARow    int      // PUBLISHes since it last said something else, or was lent
+	lendAfter int      // so many
+	held      [][]byte // the command that it was returned for
+	badly     error    // or the fault
 
 	// Guarded by bus.registry.mu, and written by the reader only, which
 	// therefore reads without it.
@@ -89,7 +93,7 @@ func (p *peer) readLoop() (closeReason, error) {
 		// PUBLISHes is waited for: see settle.
 		for {
 			p.out.waitRoom()
-			args, err := p.in.next(p.authed)
+			args, err := p.next()
 			if err == errMore {
 				break
 			}
@@ -115,6 +119,9 @@ func (p *peer) readLoop() (closeReason, error) {
 			}
 		}
 		p.settle()
+		if p.mayBeLent() && p.lend() {
+			continue
+		}
 		p.flush()
 		if p.bus.closing.Load() {
 			return closeShutdown, nil
@@ -123,6 +130,16 @@ func (p *peer) readLoop() (closeReason, error) {
 			return p.readFailed(err), err
 		}
 	}
+}
+
+// next returns the next command, as framer.next does, or what a loop left.
+func (p *peer) next() (args [][]byte, err error) {
+	if p.held == nil && p.badly == nil {
+		return p.in.next(p.authed)
+	}
+	args, err = p.held, p.badly
+	p.held, p.badly = nil, nil
+	return args, err
 }
 
 func (p *peer) readFailed(err error) closeReason {
