@@ -157,7 +157,7 @@ func TestServerWorksInTheUnitsSandbox(t *testing.T) {
 		if s.Ended() {
 			t.Fatalf("the server ended (%v):\n%s", s.Cmd.ProcessState, s.Output.String())
 		}
-		return strings.HasPrefix(s.Get("/readyz"), "200")
+		return strings.HasPrefix(s.Get("/readyz"), "200") && strings.Contains(s.Output.String(), "connect:")
 	})
 	if !strings.Contains(s.Output.String(), "a descriptor table each") {
 		t.Errorf("no tables of their own:\n%s", s.Output.String())
