@@ -114,7 +114,7 @@ type handlers struct {
 // add makes the handler of a loop. The loops call it one after the other.
 func (h *handlers) add(l *poller.Loop) poller.Handler {
 	server := conn.NewServer(h.shared, l)
-	h.servers, h.doors, h.homes = append(h.servers, server), append(h.doors, server), append(h.homes, server)
+	h.servers, h.doors, h.homes = append(h.servers, server), append(h.doors, server), append(h.homes, server.Home())
 	h.stats = append(h.stats, admin.Loop{Poller: l.Stats(), Conn: server.Stats(), Channel: server.ChannelStats()})
 	return server
 }

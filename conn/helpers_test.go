@@ -220,25 +220,31 @@ func (s *testServer) counts() map[reasons.Reason]int {
 	return counts
 }
 
+func (s *testServer) accepted() (n uint64) {
+	for _, l := range s.poller.Loops() {
+		n += l.Stats().Accepted.Load()
+	}
+	return n
+}
+
 // checkNothingLeft waits until all connections are gone and checks that every
 // one has its reason and left nothing behind.
 func (s *testServer) checkNothingLeft(t testing.TB) {
 	t.Helper()
-	var accepted uint64
+	var accepted, ended uint64
 	waitFor(t, "all connections are gone", func() bool {
+		before := s.accepted() // one that is accepted meanwhile is in none of the others
 		open := int64(0)
 		for _, l := range s.poller.Loops() {
 			open += l.Stats().Connections.Load()
 		}
-		return open == 0
+		ended = 0
+		for _, n := range s.counts() {
+			ended += uint64(n)
+		}
+		accepted = s.accepted()
+		return open == 0 && accepted == before
 	})
-	for _, l := range s.poller.Loops() {
-		accepted += l.Stats().Accepted.Load()
-	}
-	var ended uint64
-	for _, n := range s.counts() {
-		ended += uint64(n)
-	}
 	if ended != accepted || s.closes(reasons.None) != 0 {
 		t.Errorf("%d connections were accepted, and the reasons are %v", accepted, s.counts())
 	}

@@ -244,15 +244,23 @@ func (s *Server) tieParts() {
 func (s *Server) Stats() *Stats                { return &s.stats }
 func (s *Server) ChannelStats() *channel.Stats { return &s.channelStats }
 
-// Post and Wants make Server a channel.Poster, and with what follows a channel.Home. Any
-// goroutine may call them, but TakesLetters.
-func (s *Server) Post(letter *poller.Letter) bool  { return s.loop.Post(letter) }
-func (s *Server) Wants(hash uint32) bool           { return s.registry.Wants(hash) }
-func (s *Server) HasRoom() bool                    { return s.loop.HasRoom() }
-func (s *Server) PostAnyway(letter *poller.Letter) { s.loop.PostAnyway(letter) }
-func (s *Server) TakesLetters() bool               { return s.loop.TakesLetters() }
-func (s *Server) MembersOf(name []byte, hash uint32) (n int, isKnown bool) {
-	return s.registry.MembersOf(name, hash)
+// Post and Wants make Server a channel.Poster. Any goroutine may call them.
+func (s *Server) Post(letter *poller.Letter) bool { return s.loop.Post(letter) }
+func (s *Server) Wants(hash uint32) bool          { return s.registry.Wants(hash) }
+
+// Home is the loop as its own shortcut sees it.
+func (s *Server) Home() channel.Home { return home{s.loop, s.registry, s} }
+
+type home struct {
+	*poller.Loop
+	registry *channel.Registry
+	server   *Server
+}
+
+func (h home) Wants(hash uint32) bool { return h.registry.Wants(hash) }
+func (h home) Letter(body any)        { h.server.Letter(body) }
+func (h home) MembersOf(name []byte, hash uint32) (n int, isKnown bool) {
+	return h.registry.MembersOf(name, hash)
 }
 
 // Open looks at a new connection's request, which is usually there.

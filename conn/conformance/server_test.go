@@ -94,29 +94,31 @@ func (s *server) hasRead() {
 	}
 }
 
+func (s *server) accepted() (n uint64) {
+	for _, l := range s.poller.Loops() {
+		n += l.Stats().Accepted.Load()
+	}
+	return n
+}
+
 // checkNothingLeft waits until all connections are gone, and checks that each
 // ended with one reason.
 func (s *server) checkNothingLeft(t *testing.T) {
 	t.Helper()
 	var accepted, ended uint64
-	for deadline := time.Now().Add(patience.Guard); ; time.Sleep(time.Millisecond) {
+	patience.Eventually(t, "no connection is left over", func() bool {
+		before := s.accepted() // one that is accepted meanwhile is in none of the others
 		open := int64(0)
-		for _, l := range s.poller.Loops() {
+		ended = 0
+		for i, l := range s.poller.Loops() {
 			open += l.Stats().Connections.Load()
+			for _, reason := range reasons.All() {
+				ended += s.servers[i].Stats().Closes[reason].Load()
+			}
 		}
-		if open == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are left over", open)
-		}
-	}
-	for i, l := range s.poller.Loops() {
-		accepted += l.Stats().Accepted.Load()
-		for _, reason := range reasons.All() {
-			ended += s.servers[i].Stats().Closes[reason].Load()
-		}
-	}
+		accepted = s.accepted()
+		return open == 0 && accepted == before
+	})
 	if accepted != ended {
 		t.Errorf("%d connections were accepted, and %d have a reason for their end", accepted, ended)
 	}
