@@ -107,7 +107,14 @@ func TestGuests(t *testing.T) {
 			t.Errorf("%s: a guest is %d connections", name, n)
 		}
 		ways[name](client, fd, e)
-		<-e.returned
+		patience.Eventually(t, name+": it is back", func() bool {
+			select {
+			case <-e.returned:
+				return true
+			default:
+				return false
+			}
+		})
 		// It is its owner's again, and the loop does not hear of it.
 		fmt.Fprintln(client, "more")
 		if _, err := unix.Write(fd, []byte("from its owner\n")); err != nil {
