@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"c10m/admin"
 	"c10m/conn"
@@ -52,6 +53,9 @@ func watchMemory(f *serveFlags, shared *conn.Shared, sources *admin.Sources, log
 		Connections: sum(func(l admin.Loop) int64 { return l.Poller.Connections.Load() }),
 		Blocked:     sum(func(l admin.Loop) int64 { return l.Channel.Blocked.Load() }),
 		Relieve:     debug.FreeOSMemory,
+		Activity:    shared.Activity.Count,
+		Await:       func(activity uint64, most time.Duration) { shared.Activity.Await(activity, int64(most)) },
+		Interrupt:   shared.Activity.Interrupt,
 	})
 	if soft := guard.SoftLimit(); soft > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(soft)

@@ -145,6 +145,7 @@ func (c *cached[T]) get(ctx context.Context, key string, made func() (*T, time.D
 // state is what changes every second.
 func (p *operatorPage) state(w http.ResponseWriter, r *http.Request) {
 	since, _ := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64) // all, if it is no number
+	p.history.look(time.Now())
 	samples, count, loops, mark := p.history.after(since)
 	answer := stateAnswer{
 		Version: p.sources.Version, UpSeconds: time.Since(p.history.started).Seconds(),

@@ -88,8 +88,11 @@ type history struct {
 	sources *Sources
 	started time.Time
 
+	looks chan struct{} // somebody looked
+
 	// Guarded by mu.
 	mu      sync.Mutex
+	lookAt  time.Time   // when somebody last did
 	at      time.Time   // of the last sample
 	last    sample      // with sums in place of rates
 	turns   []histogram // of each loop, as they were then
@@ -102,7 +105,7 @@ type history struct {
 
 func newHistory(sources *Sources, now time.Time) *history {
 	h := &history{
-		sources: sources, started: now, at: now,
+		sources: sources, started: now, at: now, looks: make(chan struct{}, 1),
 		turns: make([]histogram, len(sources.Loops)), lags: make([]histogram, len(sources.Loops)),
 		loops: make([]loopState, len(sources.Loops)),
 	}
@@ -114,11 +117,24 @@ func newHistory(sources *Sources, now time.Time) *history {
 	return h
 }
 
-// run takes a sample a second until stop is closed.
+// run takes a sample a second until stop is closed, while somebody looks.
 func (h *history) run(stop <-chan struct{}) {
+	for {
+		select {
+		case <-h.looks:
+			h.begin(time.Now())
+			h.runWhileLookedAt(stop)
+		case <-stop:
+			return
+		}
+	}
+}
+
+// runWhileLookedAt returns when nobody has looked for as long as samples are kept.
+func (h *history) runWhileLookedAt(stop <-chan struct{}) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	for {
+	for h.isLookedAt(time.Now()) {
 		select {
 		case now := <-ticker.C:
 			h.take(now)
@@ -126,6 +142,35 @@ func (h *history) run(stop <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// look notes that somebody looks.
+func (h *history) look(now time.Time) {
+	h.mu.Lock()
+	h.lookAt = now
+	h.mu.Unlock()
+	select {
+	case h.looks <- struct{}{}:
+	default: // it is known
+	}
+}
+
+func (h *history) isLookedAt(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return now.Sub(h.lookAt) < historySecondsMax*time.Second
+}
+
+// begin has the next sample be of the time from now on. Of the marks the latest stays: it
+// says when it was made.
+func (h *history) begin(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.at, h.last = now, h.read()
+	for i, loop := range h.sources.Loops {
+		h.turns[i], h.lags[i] = readHistogram(&loop.Poller.Turns), readHistogram(&loop.Channel.Lag)
+	}
+	h.marks = h.marks[len(h.marks)-1:]
 }
 
 // take adds a sample of the time since the last one.

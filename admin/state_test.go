@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"c10m/conn/reasons"
+	"c10m/internal/patience"
 )
 
 // A sample is what happened since the last one, whatever happened before, and
@@ -126,4 +127,24 @@ func BenchmarkSample(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Samples begin when somebody looks, are of the time from then on, and end when nobody does.
+func TestHistoryBeginsWithALook(t *testing.T) {
+	begin := time.Now().Add(-time.Hour)
+	sources, _ := newSources(1)
+	h := newHistory(&sources, begin)
+	sources.Loops[0].Channel.Deliveries.Add(3600)
+	stop := make(chan struct{})
+	over := make(chan struct{})
+	go func() { h.run(stop); close(over) }()
+	h.look(time.Now())
+	patience.Eventually(t, "there is a sample", func() bool { _, count, _, _ := h.after(0); return count > 0 })
+	if samples, _, _, mark := h.after(0); samples[0][columnDeliveries] != 0 || !mark.at.Equal(begin) {
+		t.Errorf("a sample has what was before it: %v, and closes are counted from %v", samples[0][columnDeliveries], mark.at)
+	}
+	h.look(time.Now().Add(-historySecondsMax * time.Second))
+	patience.Eventually(t, "the samples end", func() bool { return !h.isLookedAt(time.Now()) })
+	close(stop)
+	<-over
 }

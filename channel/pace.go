@@ -22,10 +22,9 @@ type Pace struct {
 	// milliseconds; next is written for each slice.
 	interval atomic.Int64  // picoseconds between two writes; 0 is no limit
 	most     atomic.Uint64 // writes up to which slices may begin; 0 is no limit
-	awaited  atomic.Uint32 // 1: somebody sleeps until a slice begins
 	_        [44]byte
-	next     atomic.Int64  // nanoseconds of Socket.Now
-	writes   atomic.Uint64 // made, or about to be made by a slice that has begun
+	next     atomic.Int64 // nanoseconds of Socket.Now
+	writes   futex.Signal // made, or about to be made by a slice that has begun
 	bytes    atomic.Uint64
 	waits    atomic.Uint64
 }
@@ -48,9 +47,6 @@ func (p *Pace) SetMost(writes uint64) { p.most.Store(writes) }
 // take begins a slice of so many writes, if that many may be made.
 func (p *Pace) take(writes int) bool {
 	n := p.writes.Add(uint64(writes))
-	if p.awaited.Load() != 0 {
-		p.Interrupt()
-	}
 	if most := p.most.Load(); most == 0 || n <= most {
 		return true
 	}
@@ -60,27 +56,14 @@ func (p *Pace) take(writes int) bool {
 
 // Await sleeps until Writes is no longer what it was, or Interrupt was called. One
 // goroutine at a time may call it, and keeps its thread.
-func (p *Pace) Await(writes uint64) {
-	// Announce it first and look second; who begins a slice does it the other way round.
-	p.awaited.Store(1)
-	if p.Writes() != writes {
-		p.awaited.Store(0)
-	}
-	for p.awaited.Load() != 0 {
-		futex.Wait(&p.awaited, 1, 0, futex.Anybody)
-	}
-}
+func (p *Pace) Await(writes uint64) { p.writes.Await(writes, 0) }
 
 // Interrupt ends an Await. Any goroutine may call it.
-func (p *Pace) Interrupt() {
-	if p.awaited.CompareAndSwap(1, 0) {
-		futex.Wake(&p.awaited, 1, futex.Anybody)
-	}
-}
+func (p *Pace) Interrupt() { p.writes.Interrupt() }
 
 // Writes is how many writes were paced, Bytes what they wrote, and Waits how
 // often a loop slept for its time. Any goroutine may call them.
-func (p *Pace) Writes() uint64 { return p.writes.Load() }
+func (p *Pace) Writes() uint64 { return p.writes.Count() }
 func (p *Pace) Bytes() uint64  { return p.bytes.Load() }
 func (p *Pace) Waits() uint64  { return p.waits.Load() }
 

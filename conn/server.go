@@ -16,6 +16,7 @@ import (
 	"c10m/conn/timers"
 	"c10m/conn/walks"
 	"c10m/conn/wire"
+	"c10m/internal/futex"
 	"c10m/poller"
 )
 
@@ -64,8 +65,10 @@ type Shared struct {
 	// Shared: atomic.
 	// MemoryShort refuses newcomers with 503 while it is true.
 	MemoryShort atomic.Bool
-	open        atomic.Int64
-	counter     atomic.Pointer[Counter]
+	// Activity counts the seconds in which a loop had anything to do, each loop's apart.
+	Activity futex.Signal
+	open     atomic.Int64
+	counter  atomic.Pointer[Counter]
 
 	gate admission.Shared
 }

@@ -21,6 +21,9 @@ func (s *Server) Tick() (next int64) {
 		s.presence.Tell(),
 	)
 	s.registry.Tick()
+	if s.loop.Worked() {
+		s.shared.Activity.Add(1)
+	}
 	if interval := s.shared.Config.PingInterval; interval > 0 {
 		before := s.stats.Pings.Load()
 		slice, walk := s.pings.Slice(now, interval, timers.Loop{ID: s.loop.ID(), Connections: s.loop.Connections(), All: s.shared.Open()})

@@ -53,6 +53,7 @@ type Loop struct {
 	closing     []uint32 // marked in this turn, for the reaper
 	ready       [ReadyMax]Ready
 	generations uint32
+	hasWorked   bool   // since Worked was asked last
 	enough      bool   // the handler wants no more newcomers in this turn
 	more        bool   // Work has more to do
 	seated      bool   // it has a seat at the turnstile
@@ -132,6 +133,8 @@ func (l *Loop) turn() {
 	// 2. Mailbox first: a message that came in while we slept is older than
 	// what the peers sent, and to a channel of one it leaves at once.
 	l.readMailbox()
+
+	l.hasWorked = l.hasWorked || n > 0
 
 	// 3. Events: what peers sent, room in sockets, newcomers. They are told again, so
 	// a turn that is to be short leaves them.
@@ -292,6 +295,7 @@ func (l *Loop) readMailbox() {
 			break
 		}
 		l.stats.Letters.Add(1)
+		l.hasWorked = true
 		l.handler.Letter(letter.Body)
 	}
 }
@@ -342,6 +346,7 @@ func (l *Loop) reap() {
 // there and answers at once. It reports whether the connection is still open.
 func (l *Loop) Newcomer(number uint32, tag Tag) (isOpen bool) {
 	l.Join(number)
+	l.hasWorked = true
 	l.stats.Accepted.Add(1)
 	l.handler.Open(number, tag)
 	return !l.Closing(number)
@@ -475,6 +480,12 @@ func (l *Loop) wrote(number uint32, status Status) {
 }
 
 func (l *Loop) Shutdown(number uint32) { l.engine.Shutdown(number) }
+
+// Worked reports whether there were newcomers, events or letters since it was asked last.
+func (l *Loop) Worked() (hasWorked bool) {
+	hasWorked, l.hasWorked = l.hasWorked, false
+	return hasWorked
+}
 
 // TickNow asks for a Tick in the next turn, for time that became scarce.
 func (l *Loop) TickNow() { l.tickAt = 0 }

@@ -7,7 +7,7 @@
 //	at the start of the server   RaiseNofile, DefaultMaxConnections, Plan,
 //	                             CPUs, GOMAXPROCS, ShortSlices, Warnings
 //	10m-server doctor            Doctor
-//	while the server runs        MemoryGuard, once a second, off the loops;
+//	while the server runs        MemoryGuard, once a second while they are busy, off the loops;
 //	                             Pacer, every 10 ms while somebody sweeps
 //
 // Nothing else is called again while the server runs, and nothing is kept: all
@@ -31,7 +31,7 @@
 //
 // # Limits
 //
-//   - A [MemoryGuard] looks once a second. What comes in between is not seen.
+//   - A [MemoryGuard] looks once a second, and every 16 while the loops do nothing. What comes in between is not seen.
 //   - It keeps newcomers out and nothing else. What grows without newcomers is
 //     bounded elsewhere: logs by --log-bytes-total, socket buffers by --send-buffer
 //     for each connection and by net.ipv4.tcp_mem for all.

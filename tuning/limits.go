@@ -42,6 +42,9 @@ const (
 	// memoryLookSeconds is how often a MemoryGuard looks. In a second 30,000
 	// newcomers take 120 MiB, which is less than what it still keeps back then.
 	memoryLookSeconds = 1
+	// memoryRestSeconds is the same while the server does nothing: others on the host, or in
+	// the cgroup, may take memory.
+	memoryRestSeconds = 16
 	// memoryRelieveLooks is how often a collection is forced while memory is
 	// short: its own pace depends on what is allocated, which may be nothing by
 	// then, so that garbage would keep newcomers out for minutes.

@@ -21,6 +21,11 @@ type MemoryConfig struct {
 	// becomes short and every memoryRelieveLooks looks while it is, from the
 	// guard's goroutine. Nil is nothing.
 	Relieve func()
+	// Activity grows while the loops do anything, Await sleeps until it is no longer that,
+	// but no longer than a time, and Interrupt ends that. nil: the guard never rests.
+	Activity  func() uint64
+	Await     func(activity uint64, most time.Duration)
+	Interrupt func()
 }
 
 // A MemoryGuard says when memory is so short that newcomers are to be refused.
@@ -100,12 +105,14 @@ func (g *MemoryGuard) SoftLimit() (bytes int64) {
 }
 
 // Watch looks once a second from a goroutine of its own until stop is called, and
-// calls changed after each change.
+// calls changed after each change. While the loops do nothing, and memory is not short, it
+// rests and looks every memoryRestSeconds.
 func (g *MemoryGuard) Watch(changed func()) (stop func()) {
 	ticker, done, ended := time.NewTicker(memoryLookSeconds*time.Second), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		defer ticker.Stop()
+		seen, hasActivity := uint64(0), g.config.Activity != nil
 		for looks := 0; ; looks++ {
 			select {
 			case <-done:
@@ -119,9 +126,31 @@ func (g *MemoryGuard) Watch(changed func()) (stop func()) {
 			if g.Short() && looks%memoryRelieveLooks == 0 && g.config.Relieve != nil {
 				g.config.Relieve()
 			}
+			if !hasActivity {
+				continue
+			}
+			if now := g.config.Activity(); now != seen || g.Short() {
+				seen = now
+				continue
+			}
+			ticker.Stop()
+			g.config.Await(seen, memoryRestSeconds*time.Second)
+			ticker.Reset(memoryLookSeconds * time.Second)
 		}
 	}()
-	return func() { close(done); <-ended }
+	return func() {
+		close(done)
+		for {
+			if g.config.Interrupt != nil {
+				g.config.Interrupt() // it may be about to rest
+			}
+			select {
+			case <-ended:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
 }
 
 // Look reads what is used now and reports whether the verdict has changed. One

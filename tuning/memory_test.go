@@ -3,8 +3,10 @@ package tuning
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"time"
 )
 
 // memoryHost is a host whose memory a test moves.
@@ -213,5 +215,54 @@ func TestWatchLooksRelievesAndStops(t *testing.T) {
 	}
 	<-relieved
 	<-relieved // and again, while it stays short
+	stop()
+}
+
+// While nothing happens the guard rests until something does. It does not rest while memory
+// is short.
+func TestWatchRests(t *testing.T) {
+	h := newMemoryHost()
+	h.uses(32 * giB)
+	var activity atomic.Uint64
+	rests, wake := make(chan uint64), make(chan func())
+	// All that changes the host is done on the guard's goroutine.
+	var g *MemoryGuard
+	g = NewMemoryGuard(h.Host, MemoryConfig{
+		Relieve:  func() { h.uses(32 * giB) },
+		Activity: activity.Load,
+		Await: func(seen uint64, _ time.Duration) {
+			if g.Short() {
+				t.Error("it rests while memory is short")
+				h.uses(32 * giB)
+				return
+			}
+			rests <- seen
+			(<-wake)()
+		},
+		Interrupt: func() {
+			select {
+			case wake <- func() {}:
+			default:
+			}
+		},
+	})
+	changed := make(chan bool, 2)
+	stop := g.Watch(func() { changed <- g.Short() })
+	if seen := <-rests; seen != 0 {
+		t.Errorf("it rests at %d", seen)
+	}
+	activity.Add(5)
+	wake <- func() {}
+	if seen := <-rests; seen != 5 {
+		t.Errorf("it rests at %d", seen)
+	}
+	wake <- func() { h.uses(64 * giB) }
+	if !<-changed {
+		t.Error("memory is not short")
+	}
+	if <-changed {
+		t.Error("it is short for ever")
+	}
+	<-rests
 	stop()
 }
