@@ -140,7 +140,8 @@ func (e *Engine) Wait(ready []poller.Ready, until int64) (n int) {
 // wait is epoll_wait, in several steps while the loop is busy: see sleep.go.
 func (e *Engine) wait(events []unix.EpollEvent, msec int) (found int, errno syscall.Errno) {
 	now := e.loop.Now()
-	for ; msec > keptMillisMax && now < e.busyTo; msec -= keptMillisMax {
+	linux, _ := e.kernel.(Linux)
+	for ; linux.KeepsP && msec > keptMillisMax && now < e.busyTo; msec -= keptMillisMax {
 		if found, errno = e.kernel.EpollWait(e.epfd, events, keptMillisMax); found > 0 || errno != 0 {
 			break
 		}

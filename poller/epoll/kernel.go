@@ -61,7 +61,11 @@ type Kernel interface {
 
 // Linux is the real Kernel. Calls that cannot block go past the Go scheduler
 // (RawSyscall, 0.1 us less each); only a waiting EpollWait tells it.
-type Linux struct{}
+type Linux struct {
+	// KeepsP has a loop keep its P in short sleeps: for who has more of them than loops
+	// (sleep.go).
+	KeepsP bool
+}
 
 // Now is the process's clock.
 func (Linux) Now() int64 { return poller.Now() }
@@ -77,8 +81,8 @@ func (Linux) EpollCtl(epfd, op, fd int, event *unix.EpollEvent) syscall.Errno {
 	return errno
 }
 
-func (Linux) EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, syscall.Errno) {
-	if msec > keptMillisMax {
+func (k Linux) EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, syscall.Errno) {
+	if msec > keptMillisMax || msec > 0 && !k.KeepsP {
 		return epollWaitBlocking(epfd, events, msec)
 	}
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 
 	"c10m/poller"
 
@@ -75,7 +76,8 @@ type Sockets struct {
 // be closed one day.
 func Start(p *poller.Poller, config Config) (*Sockets, error) {
 	if config.Kernel == nil {
-		config.Kernel = Linux{}
+		// With fewer, loops that sleep would keep goroutines from running.
+		config.Kernel = Linux{KeepsP: runtime.GOMAXPROCS(0) >= config.Loops+2}
 	}
 	if err := startNetpoller(); err != nil {
 		return nil, err
