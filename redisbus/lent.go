@@ -56,13 +56,12 @@ func (p *peer) lend() bool {
 		return false
 	}
 	lent := &lentPeer{peer: p, way: p.bus.Shortcut(host.Way), returned: make(chan struct{})}
-	var fd int
-	recall := func() { host.Loop.Recall(uint32(fd), lent) }
-	fd, err := socket.lend(recall)
+	fd, err := socket.lend()
 	if err != nil {
 		return false
 	}
 	host.Loop.Lend(uint32(fd), lent)
+	socket.lentTo(func() { host.Loop.Recall(uint32(fd), lent) })
 	<-lent.returned
 	socket.giveBack(fd)
 	// Who goes on to say something else is lent less and less readily: it takes longer than

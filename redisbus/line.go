@@ -19,7 +19,8 @@ type line struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	recall   func() // gets it back from the loop; nil: it is not lent
+	isLent   bool
+	recall   func() // gets it back from the loop; nil: not yet
 	isClosed bool   // meanwhile
 	isCalled bool   // a read deadline was set meanwhile
 }
@@ -33,8 +34,8 @@ func (l *line) RemoteAddr() net.Addr { return l.remote }
 func (l *line) LocalAddr() net.Addr  { return l.local }
 
 // lend takes the socket from the goroutines. The descriptor is the caller's then, as
-// giveBack expects it. The reader calls it, and nobody writes.
-func (l *line) lend(recall func()) (fd int, err error) {
+// giveBack expects it; lentTo says how it comes back. The reader calls it, and nobody writes.
+func (l *line) lend() (fd int, err error) {
 	raw, err := l.Conn.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return -1, err
@@ -48,9 +49,30 @@ func (l *line) lend(recall func()) (fd int, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.recall, l.isCalled = recall, false
+	l.isLent, l.isCalled = true, false
 	_ = l.Conn.Close() // and out of Go's epoll
 	return fd, nil
+}
+
+// lentTo is called when the loop is told to take it. Who wanted it back before that gets it
+// now.
+func (l *line) lentTo(recall func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.recall = recall; l.isClosed || l.isCalled {
+		recall()
+	}
+}
+
+// call gets it back, if it is lent; what is the reason. The caller holds mu.
+func (l *line) call(what *bool) (isLent bool) {
+	if l.isLent {
+		*what = true
+		if l.recall != nil {
+			l.recall()
+		}
+	}
+	return l.isLent
 }
 
 // giveBack makes the socket the goroutines' again. If that fails, it is closed.
@@ -60,7 +82,7 @@ func (l *line) giveBack(fd int) {
 	_ = file.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.recall = nil
+	l.isLent, l.recall = false, nil
 	if err != nil {
 		return // Read says that it is closed
 	}
@@ -78,9 +100,7 @@ func (l *line) giveBack(fd int) {
 func (l *line) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.recall != nil {
-		l.isClosed = true
-		l.recall()
+	if l.call(&l.isClosed) {
 		return nil
 	}
 	return l.Conn.Close()
@@ -90,9 +110,7 @@ func (l *line) Close() error {
 func (l *line) SetReadDeadline(at time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.recall != nil {
-		l.isCalled = true
-		l.recall()
+	if l.call(&l.isCalled) {
 		return nil
 	}
 	return l.Conn.SetReadDeadline(at)
@@ -102,7 +120,7 @@ func (l *line) SetReadDeadline(at time.Time) error {
 func (l *line) SetWriteDeadline(at time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.recall != nil {
+	if l.isLent {
 		return nil
 	}
 	return l.Conn.SetWriteDeadline(at)

@@ -60,7 +60,8 @@ type Kernel interface {
 }
 
 // Linux is the real Kernel. Calls that cannot block go past the Go scheduler
-// (RawSyscall, 0.1 us less each); only a waiting EpollWait tells it.
+// (RawSyscall, 0.1 us less each), and so do short sleeps with KeepsP; any other EpollWait
+// that waits gives the P back (sleep.go).
 type Linux struct {
 	// KeepsP has a loop keep its P in short sleeps: for who has more of them than loops
 	// (sleep.go).

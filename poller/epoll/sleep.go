@@ -11,10 +11,10 @@ import (
 //
 // A thread in a system call keeps its processor of the scheduler (a "P"), so to come back
 // costs nothing. But the runtime's monitor thread wakes 50 times and more to take it away
-// after 10 ms, and again for every call after that; of all that a message to one client
-// costs, that was half (docs/internals/poller.md). So a loop that has something to do every
-// few milliseconds wakes before the 10 ms are over (Engine.wait), and one that has not gives
-// its P back by itself.
+// after 10 ms, and again for every call after that: two thirds of the thread switches that a
+// message to one client cost (docs/internals/poller.md). So a loop that has something to do
+// every few milliseconds does not tell the scheduler of its short sleeps (Engine.wait), and
+// one that has not gives its P back by itself.
 
 // entersyscallblock and exitsyscall are the runtime's calls around a system call that blocks:
 // the first gives the P back. They stay as they are for gVisor's sake, which uses them so,
